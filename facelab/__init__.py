@@ -1,0 +1,57 @@
+"""facelab: find out whom a face recogniser fails, retrain it on balanced data, prove what changed.
+
+Everything public is one name away (`import facelab as fl`); a name's module is imported when the
+name is first used, so that `import facelab` costs nothing and drags in neither torch nor matplotlib.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+# In the order of the work: faces in, who is in them, train, embed, compare, audit, run.
+_HOMES = {
+    "FaceSet": "faces",
+    "load": "faces",
+    "compose": "faces",
+    "synthesize": "synthetic",
+    "datasets": None,
+    "prepare": "prepare",
+    "group_labels": "groups",
+    "ita": "groups",
+    "Recipe": "training",
+    "train": "training",
+    "train_arms": "training",
+    "load_embedder": "embedders",
+    "Embeddings": "embeddings",
+    "Comparisons": "comparison",
+    "compare_all": "comparison",
+    "compare_pairs": "comparison",
+    "pair_accuracy": "protocols",
+    "disparity": "disparity",
+    "Audit": "audit",
+    "audit": "audit",
+    "compare_audits": "audit",
+    "plots": None,
+    "run": "experiments",
+    "runs": "experiments",
+    "FacelabError": "errors",
+    "BadInput": "errors",
+    "MissingExtra": "errors",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'facelab' has no attribute {name!r}")
+    home = _HOMES[name]
+    module = import_module(f"facelab.{home or name}")
+    # Kept in the package's namespace: `fl.audit` must stay the function although importing
+    # `facelab.audit` binds the module of the same name here.
+    value = globals()[name] = module if home is None else getattr(module, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,110 @@
+"""Files written whole or not at all.
+
+Everything stored goes through here: written aside under a recognisable name, then renamed, so that
+a killed run or a full disk never leaves a half-written file that could be read as a whole one.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from facelab.errors import BadInput
+
+_ASIDE = ".partial"
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 of a file's bytes, as 64 hex digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def write_folder(out: str | Path, replace: bool = False) -> Iterator[Path]:
+    """Yield an empty folder beside `out`; rename it to `out` when the block succeeds.
+
+    When the block fails, nothing stays behind. What an earlier, killed process left aside is
+    removed. With `replace` the old folder at `out` stays until the new one is whole.
+
+    Raises
+    ------
+    BadInput
+        `out` exists already and `replace` is False, or it exists and is not a folder.
+    """
+    out = Path(out)
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise BadInput(f"{out} exists and is not a folder: choose another place")
+    if out.exists() and not replace and any(out.iterdir()):
+        raise BadInput(f"{out} exists already: choose another folder or ask to replace it")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    _remove_dead(out)
+    aside = out.parent / f".{out.name}.{os.getpid()}{_ASIDE}"
+    aside.mkdir()
+    try:
+        yield aside
+        old = None
+        if out.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent)) / "old"
+            out.rename(old)
+        aside.rename(out)
+        if old:
+            shutil.rmtree(old.parent)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _remove_dead(out: Path) -> None:
+    """Remove what killed writers of `out` left aside; a living writer's folder stays."""
+    for aside in out.parent.glob(f".{out.name}.*{_ASIDE}"):
+        pid = aside.name.removesuffix(_ASIDE).rsplit(".", 1)[-1]
+        if pid.isdigit() and int(pid) != os.getpid():
+            try:
+                os.kill(int(pid), 0)
+                continue
+            except ProcessLookupError:
+                pass
+            except PermissionError:
+                continue
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file aside, then rename it into place."""
+    path = Path(path)
+    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_ASIDE, dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(aside, 0o644)
+        os.replace(aside, path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write JSON aside, then rename; NumPy numbers are written as numbers, NaN as null."""
+    write_text(path, json.dumps(_plain(value), indent=2, ensure_ascii=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """The value in JSON's own types."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float) and value != value:
+        return None
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        raise BadInput(f"{value} cannot be stored as JSON")
+    if isinstance(value, Path):
+        return str(value)
+    return value

@@ -1,0 +1,133 @@
+"""Groups: the labels that error rates are read by.
+
+In: a table with group columns. Out: one label a row, intersections joined by "/", and apparent
+skin tone (ITA) from colours. A row with a missing key belongs to no group and is never guessed.
+"""
+
+import numpy as np
+import pandas as pd
+
+from facelab.errors import BadInput
+
+SEPARATOR = "/"
+
+# Chardon 1991 / Del Bino & Bernerd 2013: individual typology angle in degrees, lower bounds.
+SKIN_TONES = ["very light", "light", "intermediate", "tan", "brown", "dark"]
+_ITA_BOUNDS = [55.0, 41.0, 28.0, 10.0, -30.0]
+
+AGE_GROUPS = ["0-17", "18-29", "30-44", "45-59", "60+"]
+_AGE_BOUNDS = [18, 30, 45, 60]
+
+
+def group_keys(by: str | list[str]) -> list[str]:
+    """The columns of `by`, given as one name or a list of names."""
+    keys = [by] if isinstance(by, str) else list(by)
+    if not keys:
+        raise BadInput("`by` names no column: give one or more group columns")
+    if len(set(keys)) < len(keys):
+        raise BadInput(f"`by` names a column twice: {', '.join(keys)}")
+    return keys
+
+
+def group_labels(table: pd.DataFrame, by: str | list[str]) -> pd.Series:
+    """One group label a row.
+
+    Parameters
+    ----------
+    table
+        One row a face.
+    by
+        A column, or several for their intersection: ``["phenotype", "gender"]`` gives labels
+        such as ``african/female``.
+
+    Returns
+    -------
+    pandas.Series
+        Categorical labels on the table's index; missing where any key is missing. Categories are
+        the labels that occur, in the order of the keys' own categories, sorted otherwise.
+
+    Raises
+    ------
+    BadInput
+        A column is not in the table; the message lists the columns there are.
+    """
+    keys = group_keys(by)
+    for key in keys:
+        if key not in table.columns:
+            known = ", ".join(c for c in table.columns if c not in ("subject", "image"))
+            raise BadInput(f"there is no column {key!r} to group by; the table has: {known}")
+    parts = [_categorical(table[key]) for key in keys]
+    codes = np.zeros(len(table), dtype=np.int64)
+    known = np.ones(len(table), dtype=bool)
+    for part in parts:
+        part_codes = part.codes.astype(np.int64)
+        known &= part_codes >= 0
+        codes = codes * max(len(part.categories), 1) + part_codes
+    present = np.unique(codes[known])
+    names = []
+    for code in present:
+        words = []
+        for part in reversed(parts):
+            code, here = divmod(int(code), len(part.categories))
+            words.append(str(part.categories[here]))
+        names.append(SEPARATOR.join(reversed(words)))
+    final = np.where(known, np.searchsorted(present, codes), -1)
+    labels = pd.Categorical.from_codes(final, categories=pd.Index(names, dtype="str"))
+    return pd.Series(labels, index=table.index, name=SEPARATOR.join(keys))
+
+
+def _categorical(column: pd.Series) -> pd.Categorical:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column.array
+    return pd.Categorical(column)
+
+
+def ita(lab: np.ndarray) -> np.ndarray:
+    """Individual typology angle in degrees from true CIELAB colours.
+
+    Parameters
+    ----------
+    lab
+        (..., 3) L*, a*, b* (L* in 0..100; not OpenCV's 8-bit Lab).
+
+    Notes
+    -----
+    ITA = arctan((L* - 50) / b*) (Chardon et al. 1991). Estimates from photos depend on the light:
+    call them apparent.
+    """
+    lab = np.asarray(lab, dtype=np.float64)
+    return np.degrees(np.arctan2(lab[..., 0] - 50.0, lab[..., 2]))
+
+
+def srgb_to_lab(rgb: np.ndarray) -> np.ndarray:
+    """CIELAB (D65, 2 degrees) of sRGB colours in 0..1, shape (..., 3) (IEC 61966-2-1)."""
+    rgb = np.asarray(rgb, dtype=np.float64)
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array(
+        [
+            [0.4124564, 0.3575761, 0.1804375],
+            [0.2126729, 0.7151522, 0.0721750],
+            [0.0193339, 0.1191920, 0.9503041],
+        ]
+    )
+    white = np.array([0.95047, 1.0, 1.08883])
+    xyz = linear @ to_xyz.T / white
+    f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
+    x, y, z = np.moveaxis(f, -1, 0)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+def skin_tone(angle: np.ndarray) -> pd.Categorical:
+    """Skin-tone bins of ITA degrees: >55 very light, >41 light, >28 intermediate, >10 tan,
+    >-30 brown, else dark; missing where the angle is not a number."""
+    angle = np.asarray(angle, dtype=np.float64)
+    codes = (angle[:, None] <= np.array(_ITA_BOUNDS)).sum(axis=1)
+    codes = np.where(np.isnan(angle), -1, codes)
+    return pd.Categorical.from_codes(codes, categories=SKIN_TONES, ordered=True)
+
+
+def age_group(age: np.ndarray) -> pd.Categorical:
+    """Age bins of ages in years: 0-17, 18-29, 30-44, 45-59, 60+; missing where not a number."""
+    age = np.asarray(age, dtype=np.float64)
+    codes = np.where(np.isnan(age), -1, np.searchsorted(_AGE_BOUNDS, age, side="right"))
+    return pd.Categorical.from_codes(codes, categories=AGE_GROUPS, ordered=True)
