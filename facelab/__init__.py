@@ -1,7 +1,7 @@
 """facelab: find out whom a face recogniser fails, retrain it on balanced data, prove what changed.
 
 Everything public is one name away (`import facelab as fl`); a name's module is imported when the
-name is first used, so that `import facelab` costs nothing and drags in neither torch nor matplotlib.
+name is first used: `import facelab` costs nothing and drags in neither torch nor matplotlib.
 """
 
 from importlib import import_module

@@ -92,7 +92,7 @@ class Embeddings:
         return Embeddings(vectors, table.reset_index(drop=True), self.card)
 
     def query(self, expression: str) -> "Embeddings":
-        """The rows for which a pandas expression holds: ``embeddings.query("gender == 'female'")``."""
+        """The rows for which a pandas expression holds: ``query("gender == 'female'")``."""
         return self[self.table.query(expression).index.to_numpy()]
 
     def save(self, folder: str | Path, replace: bool = False) -> Path:
