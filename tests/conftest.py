@@ -1,0 +1,59 @@
+"""What the tests share: the way to the real faces, and a small FaceSet."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import facelab as fl
+
+
+def pytest_collection_modifyitems(config, items):
+    """Tests on real faces are left out, and said to be, where FACELAB_REAL is not set."""
+    if os.environ.get("FACELAB_REAL"):
+        return
+    for item in items:
+        if item.get_closest_marker("real"):
+            item.add_marker(pytest.mark.skip(reason="FACELAB_REAL names no folder of real faces"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    left_out = [
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if "FACELAB_REAL" in str(report.longrepr)
+    ]
+    if left_out:
+        terminalreporter.write_line(
+            f"{len(left_out)} tests on real faces were left out: set FACELAB_REAL to a folder laid "
+            "out as the README's section 'Real faces' says"
+        )
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """The folder of real faces and models."""
+    folder = Path(os.environ["FACELAB_REAL"]).resolve()
+    if not folder.is_dir():
+        pytest.fail(f"FACELAB_REAL names {folder}, which is no folder")
+    return folder
+
+
+@pytest.fixture
+def faces() -> fl.FaceSet:
+    """60 subjects in 6 groups, 5 images each, random pixels."""
+    rng = np.random.default_rng(0)
+    subject = np.repeat([f"s{number:03d}" for number in range(60)], 5)
+    table = pd.DataFrame(
+        {
+            "subject": subject,
+            "image": [f"{name}/{number % 5}" for number, name in enumerate(subject)],
+            "gender": np.repeat(["female", "male"] * 30, 5),
+            "race": np.repeat(["african", "asian", "caucasian"] * 20, 5),
+            "expression": rng.choice(["smile", "frown"], 300),
+        }
+    )
+    crops = rng.integers(0, 256, (300, 32, 32, 3), dtype=np.uint8)
+    return fl.FaceSet.from_arrays(table, crops, name="noise", synthetic=True)
