@@ -1,0 +1,48 @@
+# Needs python3 (3.11 or newer) and make; everything else goes into .venv, from requirements.lock.
+.DEFAULT_GOAL := help
+.PHONY: help experiment test lab bench clean lint lock
+
+BIN := .venv/bin
+READY := .venv/.ready
+
+help:  ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+# The stamp holds the lock's and the project file's digests: a fresh clone or a git checkout changes
+# times but not contents, and only contents install anything.
+$(READY): requirements.lock pyproject.toml
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "facelab needs python3 >= 3.11; this is $$(python3 --version)"; exit 1; }
+	@test -x $(BIN)/python || python3 -m venv .venv
+	@stamp="$$(cat $^ | python3 -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())')"; \
+	if [ "$$stamp" != "$$(cat $@ 2>/dev/null)" ]; then \
+	  set -e; \
+	  test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv; \
+	  $(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock; \
+	  $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .; \
+	  echo "$$stamp" > $@; \
+	fi
+	@touch $@
+
+experiment: $(READY)  ## the main job: skewed against balanced training, into experiments/runs/
+	$(BIN)/facelab run experiments/balanced-retraining.yaml
+
+test: $(READY)  ## the tests, with those on real faces where FACELAB_REAL is set
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+lab: $(READY)  ## JupyterLab on the notebooks
+	$(BIN)/jupyter lab notebooks
+
+bench: $(READY)  ## speed, side by side with the peers
+	$(BIN)/python -m facelab.bench
+
+lock:  ## renew requirements.lock from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --all-extras --group reference \
+	  --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 \
+	  pyproject.toml --output-file requirements.lock
+
+clean:  ## remove what was made here, but for data/ and experiments/runs/
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
