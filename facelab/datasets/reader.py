@@ -1,0 +1,229 @@
+"""What every data set reader gives, and the steps that readers share.
+
+In: folders of images and files of labels. Out: `Reader`, and one clear sentence for each way in
+which labels and images can disagree.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from facelab.errors import BadInput
+
+IMAGE_SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".bmp",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".gif",
+        ".ppm",
+        ".pgm",
+        ".jp2",
+    ]
+)
+# Reserved columns of a reader's table; every other column is a group column.
+PLAIN_COLUMNS = ("path", "subject", "image")
+
+
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """A data set as found on disk, before any image is opened.
+
+    Attributes
+    ----------
+    name
+        Short name of the set.
+    root
+        The folder that holds the images; no image may lie outside it.
+    table
+        One row an image: `path` (str, absolute), `subject`, `image` (unique name), then group
+        columns as categoricals, missing where unknown.
+    card
+        Facts for the FaceSet's card: source, licence, consent, synthetic.
+    notes
+        One sentence on each thing found that a user should know.
+    """
+
+    name: str
+    root: Path
+    table: pd.DataFrame
+    card: dict[str, Any]
+    notes: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def groups(self) -> list[str]:
+        """The group columns."""
+        return [column for column in self.table.columns if column not in PLAIN_COLUMNS]
+
+
+def printable(name: str) -> str:
+    """A file name as text that any file format can hold (bytes outside UTF-8 are escaped)."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def existing_folder(path: str | os.PathLike) -> Path:
+    """The folder's real path, or one sentence that says it is not there."""
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no folder {path}")
+    if not path.is_dir():
+        raise BadInput(f"{path} is not a folder: give the folder that holds the images")
+    return path.resolve()
+
+
+def is_image(path: Path) -> bool:
+    """By its name alone; whether it can be decoded is found out when it is prepared."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def sub_folders(root: Path) -> list[Path]:
+    """The folders in `root`, by name; hidden ones and folders named like an image are left out."""
+    return sorted(
+        path
+        for path in root.iterdir()
+        if not path.name.startswith(".") and not is_image(path) and path.is_dir()
+    )
+
+
+def images_by_subject(root: Path) -> tuple[list[tuple[Path, str]], int]:
+    """(path, subject) of every image in a folder a subject, in order of names; and the number of
+    files passed over: in no subject's folder, or not images by their names."""
+    found = []
+    passed_over = sum(is_image(path) for path in root.iterdir())
+    for subject in sub_folders(root):
+        for path in sorted(subject.iterdir()):
+            if is_image(path):
+                found.append((path, subject.name))
+            elif not path.name.startswith("."):
+                passed_over += 1
+    return found, passed_over
+
+
+def image_table(rows: list[tuple[Path, str, str]]) -> pd.DataFrame:
+    """The table of (path, subject, image) rows, names made printable."""
+    paths, subjects, images = zip(*rows, strict=True)
+    return pd.DataFrame(
+        {
+            # As objects: pandas' own text type cannot hold a file name outside UTF-8.
+            "path": pd.Series([str(path) for path in paths], dtype=object),
+            "subject": [printable(subject) for subject in subjects],
+            "image": [printable(image) for image in images],
+        }
+    )
+
+
+def passed_over_note(count: int) -> list[str]:
+    """A sentence on files that were passed over, if any were."""
+    return [
+        f"{count} files were passed over: not images by their names, or in no subject's folder."
+    ] * (count > 0)
+
+
+def read_csv(path: str | os.PathLike, columns: Iterable[str]) -> pd.DataFrame:
+    """A csv file of strings, every cell stripped, with the named columns at least."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no label file {path}")
+    try:
+        # A subject may be called NA or null: only pandas' own reading of them is switched off.
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} cannot be read as a csv file: {error}") from error
+    table.columns = table.columns.str.strip()
+    for column in columns:
+        if column not in table.columns:
+            raise BadInput(
+                f"{path} has no column {column!r}; its first line names: {', '.join(table.columns)}"
+            )
+    return table.fillna("").apply(lambda column: column.str.strip())
+
+
+def attach_labels(
+    images: pd.DataFrame,
+    labels: pd.DataFrame,
+    source: Path,
+    key: Callable[[str], str],
+    partial: bool,
+) -> tuple[pd.DataFrame, list[str]]:
+    """The label row of each image, matched by `key` of the image's and of the row's name.
+
+    Parameters
+    ----------
+    images
+        Table with `image`; labels come back in its order.
+    labels
+        Table with `file`, as `read_csv` gives it.
+    source
+        The label file's path, for the sentences.
+    key
+        What of a name is compared.
+    partial
+        Let label rows name images that are not there.
+
+    Returns
+    -------
+    labels, notes
+        The label columns on the images' index, missing where an image has no row; and a sentence
+        if there are such images.
+    """
+    keys = labels["file"].map(key)
+    twice = keys.duplicated(keep=False)
+    if twice.any():
+        first = keys[twice].iloc[0]
+        rows = labels[keys == first]
+        differ = " with different labels" if len(rows.drop_duplicates()) > 1 else ""
+        raise BadInput(
+            f"{source} lists {rows['file'].iloc[0]!r} {len(rows)} times{differ} "
+            f"({keys[twice].nunique()} images are listed more than once): keep one row an image"
+        )
+    image_keys = images["image"].map(key)
+    absent = ~keys.isin(set(image_keys))
+    if absent.any() and not partial:
+        raise BadInput(
+            f"{source} names {labels['file'][absent].iloc[0]!r}, which is not among the images "
+            f"({absent.sum()} of its {len(labels)} rows): complete the images, remove the rows, or "
+            "say partial=True (--partial) if only a part of the set is here"
+        )
+    matched = labels.set_index(keys).reindex(image_keys).set_index(images.index)
+    unlabelled = ~image_keys.isin(set(keys))
+    notes = []
+    if unlabelled.any():
+        notes.append(
+            f"{unlabelled.sum()} of {len(images)} images have no row in {source.name} and stay "
+            f"without labels, first {images['image'][unlabelled].iloc[0]}."
+        )
+    return matched, notes
+
+
+def coded(
+    values: pd.Series, vocabulary: dict[str, str], column: str, source: Path
+) -> pd.Categorical:
+    """Labels in the words of `vocabulary` (keys lower case); empty or absent is missing."""
+    known = {"": None, **vocabulary}
+    lower = values.fillna("").str.lower()
+    strange = ~lower.isin(set(known))
+    if strange.any():
+        raise BadInput(
+            f"{source} has {column} {values[strange].iloc[0]!r} "
+            f"({strange.sum()} rows with such values): use {', '.join(sorted(vocabulary))} or empty"
+        )
+    return as_categorical(lower.map(known))
+
+
+def as_categorical(values: pd.Series) -> pd.Categorical:
+    """Text labels as a categorical with sorted categories; empty is missing."""
+    values = values.where(values.fillna("") != "")
+    return pd.Categorical(values, categories=sorted(values.dropna().unique()))

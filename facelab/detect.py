@@ -1,0 +1,222 @@
+"""Faces in photos: finding them, and laying them on the 112-pixel template.
+
+In: an RGB photo of any size. Out: one aligned crop of the face that the photo is about, or the
+reason why there is none. The five landmarks always stand in one order: left eye, right eye, nose,
+left and right mouth corner, left and right as seen in the image.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from facelab.errors import BadInput, need
+
+# Where ArcFace (Deng et al. 2019) puts the five landmarks in a crop of 112 x 112, as (x, y).
+TEMPLATE = np.array(
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ]
+)
+
+
+class Unusable(Exception):
+    """This image gives no crop; the message completes the sentence "the image ..."."""
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(reason, advice)
+        self.reason, self.advice = reason, advice
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One detected face, in pixels of the photo.
+
+    Attributes
+    ----------
+    box
+        float (4,): left, top, width, height.
+    landmarks
+        float (5, 2): x, y in the module's order.
+    score
+        The detector's confidence, 0..1.
+    """
+
+    box: np.ndarray
+    landmarks: np.ndarray
+    score: float
+
+
+class Detector(Protocol):
+    """What `facelab.prepare` needs of a detector; it must survive pickling."""
+
+    name: str
+
+    def detect(self, photo: np.ndarray) -> list[Face]:
+        """All faces in an RGB uint8 photo."""
+        ...
+
+
+def load_detector(name: str, model: str | os.PathLike | None = None) -> Detector:
+    """The detector of a name, as the command line gives it.
+
+    Parameters
+    ----------
+    name
+        "yunet".
+    model
+        Path of the detector's model file.
+    """
+    if name != "yunet":
+        raise BadInput(f"there is no detector {name!r}; there is: yunet")
+    if model is None:
+        raise BadInput(
+            "the detector yunet needs its model file, face_detection_yunet_*.onnx of the OpenCV "
+            "model zoo: give its path (--detector-model PATH)"
+        )
+    return YuNet(model)
+
+
+class YuNet:
+    """The YuNet detector (Wu et al. 2023) through OpenCV.
+
+    Parameters
+    ----------
+    model
+        Path of `face_detection_yunet_*.onnx` of the OpenCV model zoo.
+    min_score
+        Faces with less confidence are left out.
+    longest_side
+        Larger photos are shrunk to this many pixels for detection; landmarks come back in the
+        photo's own pixels.
+
+    Raises
+    ------
+    MissingExtra
+        OpenCV is not installed.
+    FileNotFoundError, BadInput
+        The model is not there, or is not a YuNet model.
+    """
+
+    name = "yunet"
+
+    def __init__(
+        self, model: str | os.PathLike, min_score: float = 0.6, longest_side: int = 640
+    ) -> None:
+        self.model, self.min_score, self.longest_side = Path(model), min_score, longest_side
+        if not self.model.is_file():
+            raise FileNotFoundError(f"there is no detector model {self.model}")
+        self._network = self._open()
+
+    def _open(self) -> object:
+        cv2 = need("cv2", "onnx")
+        # OpenCV 5 warns at every start that its new engine knows no targets; we ask for none.
+        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+        try:
+            return cv2.FaceDetectorYN.create(str(self.model), "", (320, 320), self.min_score)
+        except cv2.error as error:
+            raise BadInput(f"{self.model} is not a YuNet model that OpenCV can read") from error
+        finally:
+            cv2.utils.logging.setLogLevel(level)
+
+    def __getstate__(self) -> dict:
+        # OpenCV's networks cannot be pickled: every process opens its own.
+        return {**self.__dict__, "_network": None}
+
+    def detect(self, photo: np.ndarray) -> list[Face]:
+        """All faces in an RGB uint8 photo."""
+        cv2 = need("cv2", "onnx")
+        if self._network is None:
+            cv2.setNumThreads(1)
+            self._network = self._open()
+        height, width = photo.shape[:2]
+        scale = min(1.0, self.longest_side / max(height, width))
+        small = (max(1, round(width * scale)), max(1, round(height * scale)))
+        if scale < 1:
+            photo = cv2.resize(photo, small, interpolation=cv2.INTER_AREA)
+        self._network.setInputSize(small)
+        _, rows = self._network.detect(np.ascontiguousarray(photo[..., ::-1]))
+        if rows is None:
+            return []
+        # YuNet names eyes and mouth corners by the subject's side, right first: the order of
+        # the image from left to right is the same.
+        grow = np.array([width / small[0], height / small[1]])
+        return [
+            Face(
+                row[:4].astype(float) * np.tile(grow, 2),
+                row[4:14].reshape(5, 2).astype(float) * grow,
+                float(row[14]),
+            )
+            for row in rows
+        ]
+
+
+def main_face(faces: list[Face], height: int, width: int) -> Face:
+    """The face that a photo is about: large and near the middle.
+
+    Area minus twice the squared distance of the box's centre from the photo's centre, as
+    InsightFace chooses; ties go to the first.
+    """
+    if not faces:
+        raise Unusable("no face was found in it")
+    middle = np.array([width, height]) / 2
+
+    def prominence(face: Face) -> float:
+        offset = face.box[:2] + face.box[2:] / 2 - middle
+        return face.box[2] * face.box[3] - 2 * (offset @ offset)
+
+    return max(faces, key=prominence)
+
+
+def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The similarity transform (2, 3) that takes points to points with least squared error.
+
+    Umeyama 1991 without reflection, which in the plane has a closed form: with points as complex
+    numbers, target = a source + b is a linear regression.
+    """
+    z, w = (points[:, 0] + 1j * points[:, 1] for points in (source, target))
+    centred = z - z.mean()
+    spread = (np.abs(centred) ** 2).sum()
+    if not spread > 0:
+        raise Unusable("its face landmarks all lie on one point")
+    a = (centred.conj() * (w - w.mean())).sum() / spread
+    b = w.mean() - a * z.mean()
+    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
+
+
+def align(photo: np.ndarray, landmarks: np.ndarray, size: int = 112) -> np.ndarray:
+    """Cut out a face so that its landmarks come to lie on the template.
+
+    Parameters
+    ----------
+    photo
+        uint8 (H, W, 3) RGB.
+    landmarks
+        (5, 2) in the module's order.
+    size
+        Side of the crop; the template is scaled with it.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 (size, size, 3) RGB; black where the crop reaches over the photo's border.
+    """
+    cv2 = need("cv2", "onnx")
+    # Pixel centres are at whole numbers: scaling is about the corner at -0.5.
+    target = (TEMPLATE + 0.5) * (size / 112) - 0.5
+    matrix = similarity(landmarks, target)
+    shrink = float(np.hypot(*matrix[:, 0]))
+    if shrink < 0.5:
+        # Bilinear sampling sees four pixels: below half size it would skip some, so area first.
+        height, width = photo.shape[:2]
+        small = (max(1, round(width * 2 * shrink)), max(1, round(height * 2 * shrink)))
+        photo = cv2.resize(photo, small, interpolation=cv2.INTER_AREA)
+        grow = np.array([small[0] / width, small[1] / height])
+        matrix = similarity((landmarks + 0.5) * grow - 0.5, target)
+    return cv2.warpAffine(photo, matrix, (size, size), flags=cv2.INTER_LINEAR)
