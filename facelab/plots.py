@@ -1,0 +1,506 @@
+"""Figures: each answers one question, and a group has the same colour in all of them.
+
+In: FaceSets, training histories, comparisons, tables of error rates. Out: one matplotlib figure a
+call, which shows itself in a notebook and carries a text (`alt`) for those who cannot see it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.lines import Line2D
+
+from facelab.errors import BadInput
+from facelab.groups import group_labels
+from facelab.plot_style import (
+    FAINT,
+    INK,
+    WIDTH,
+    Picture,
+    arm_look,
+    colours,
+    drawn,
+    group_rows,
+    mark,
+    panels,
+    wrapped,
+)
+
+if TYPE_CHECKING:
+    from facelab.audit import Audit
+    from facelab.faces import FaceSet
+
+Rates = pd.DataFrame
+
+# ---- who is in the data
+
+
+@drawn
+def contact_sheet(
+    faces: "FaceSet",
+    by: str | list[str],
+    per_group: int = 8,
+    *,
+    seed: int = 0,
+    show_real_faces: bool = False,
+) -> Picture:
+    """What do the faces of each group look like? One row a group, one subject a picture.
+
+    Raises
+    ------
+    BadInput
+        The set holds real people (its card does not say `synthetic`) and `show_real_faces` was
+        not asked for.
+    """
+    if not faces.card.get("synthetic") and not show_real_faces:
+        raise BadInput(
+            "this set holds photos of real people, which are not shown unless you ask: "
+            "pass show_real_faces=True"
+        )
+    labels = group_labels(faces.table, by)
+    groups = list(labels.cat.categories)
+    rng = np.random.default_rng(seed)
+    size, gap = faces.size, max(faces.size // 28, 1)
+    sheet = np.full(
+        (len(groups) * (size + gap) - gap, per_group * (size + gap) - gap, 3), 255, np.uint8
+    )
+    for row, group in enumerate(groups):
+        first = (
+            faces.table[labels == group]
+            .groupby("subject", observed=True)
+            .sample(1, random_state=seed)
+        )
+        rows = rng.permutation(first.index.to_numpy())[:per_group]
+        for column, crop in enumerate(faces.gather(np.sort(rows))):
+            top, left = row * (size + gap), column * (size + gap)
+            sheet[top : top + size, left : left + size] = crop
+    margin = 1.7
+    height = (WIDTH - margin) * sheet.shape[0] / sheet.shape[1]
+    figure = Picture(figsize=(WIDTH, height + 0.1))
+    axes = figure.add_axes((margin / WIDTH, 0, 1 - margin / WIDTH, 1))
+    axes.imshow(sheet, interpolation="lanczos", aspect="equal")
+    axes.set_yticks([row * (size + gap) + size / 2 for row in range(len(groups))], wrapped(groups))
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    sns.despine(ax=axes, left=True, bottom=True)
+    figure.alt = f"Sample faces, one row a group: {', '.join(groups)}."
+    return figure
+
+
+@drawn
+def composition(faces: "FaceSet | Mapping[str, FaceSet]", by: str | list[str]) -> Picture:
+    """Who is in the data? Subjects by group, one panel a set."""
+    sets = dict(faces) if isinstance(faces, Mapping) else {"": faces}
+    tables = {name: one.composition(by) for name, one in sets.items()}
+    groups = list(dict.fromkeys(group for table in tables.values() for group in table.index))
+    figure, columns = panels(len(tables), 1.1 + 0.34 * len(groups))
+    most = max(table["subjects"].max() for table in tables.values())
+    for axes, (name, table) in zip(columns, tables.items(), strict=True):
+        counts = table["subjects"].reindex(groups).fillna(0)
+        axes.barh(range(len(groups)), counts, color=list(colours(groups).values()), height=0.72)
+        for row, count in enumerate(counts):
+            share = count / max(counts.sum(), 1)
+            axes.text(
+                count + most * 0.015, row, f"{count:.0f}  ({share:.0%})", va="center", size=10
+            )
+        axes.set_xlim(0, most * 1.28)
+        axes.set_xlabel("subjects")
+        axes.set_title(name)
+        group_rows(axes, groups, labelled=axes is columns[0])
+    figure.alt = "Subjects by group. " + " ".join(
+        f"{name or 'The set'}: {', '.join(f'{g} {n}' for g, n in table['subjects'].items())}."
+        for name, table in tables.items()
+    )
+    return figure
+
+
+@drawn
+def training_curves(histories: Mapping[Any, pd.DataFrame]) -> Picture:
+    """Did training converge, alike in every arm? Loss over steps; a line a seed.
+
+    `histories` maps an arm, or (arm, seed), to a table with the columns `step` and `loss`.
+    """
+    figure, (axes,) = panels(1, 3.4)
+    arms = list(dict.fromkeys(_arm_name(key) for key in histories))
+    for key, history in histories.items():
+        look = arm_look(arms.index(_arm_name(key)), len(arms))
+        smooth = history["loss"].rolling(max(len(history) // 50, 1), min_periods=1).mean()
+        axes.plot(history["step"], smooth, color=look["line"], ls=look["dash"], lw=1.4, alpha=0.85)
+    handles = [
+        Line2D([], [], color=look["line"], ls=look["dash"], lw=2, label=arm)
+        for look, arm in ((arm_look(i, len(arms)), arm) for i, arm in enumerate(arms))
+    ]
+    axes.legend(handles=handles, loc="upper right")
+    axes.set(xlabel="optimiser step", ylabel="training loss (running mean)")
+    axes.set_ylim(bottom=0)
+    axes.margins(x=0.01)
+    sns.despine(ax=axes)
+    last = ", ".join(f"{_key_name(k)} {h['loss'].iloc[-1]:.2f}" for k, h in histories.items())
+    figure.alt = f"Training loss over optimiser steps; last values: {last}."
+    return figure
+
+
+def _arm_name(key: Any) -> str:
+    return str(key[0]) if isinstance(key, tuple) else str(key)
+
+
+def _key_name(key: Any) -> str:
+    return f"{key[0]}, seed {key[1]}" if isinstance(key, tuple) else str(key)
+
+
+# ---- what the errors are
+
+
+@drawn
+def error_rates(
+    rates: Rates | Mapping[str, Rates | Sequence[Rates]], fmr: float | None = None
+) -> Picture:
+    """Whom does the recogniser fail, at one threshold for everybody?
+
+    Parameters
+    ----------
+    rates
+        A table of error rates; or one an arm, for arms side by side; or several an arm (seeds).
+    fmr
+        The false match rate that the threshold was set for, drawn as a line.
+
+    Notes
+    -----
+    A rate of zero on a log axis: an open triangle at the upper end of its interval, and a line that
+    goes off the left edge. No comparisons at all is said in words.
+    """
+    arms = _per_arm(rates)
+    groups = list(dict.fromkeys(g for tables in arms.values() for t in tables for g in t["group"]))
+    palette = colours(groups)
+    lanes = sum(len(tables) for tables in arms.values())
+    figure, columns = panels(2, 1.6 + len(groups) * (0.26 + 0.13 * lanes))
+    for axes, error in zip(columns, ("fmr", "fnmr"), strict=True):
+        limits = _log_limits([t for tables in arms.values() for t in tables], error, fmr)
+        axes.set_xscale("log")
+        axes.set_xlim(*limits)
+        for lane, (look, table) in enumerate(
+            (arm_look(place, len(arms)), table)
+            for place, tables in enumerate(arms.values())
+            for table in tables
+        ):
+            offset = (lane - (lanes - 1) / 2) * 0.72 / max(lanes, 2)
+            for _, row in table.iterrows():
+                y = groups.index(row["group"]) + offset
+                _rate(axes, row, error, y, look, palette[row["group"]], limits[0])
+        noted = {g for ts in arms.values() for t in ts for g in t.loc[_noted(t), "group"]}
+        names = [f"{group} *" if group in noted else group for group in groups]
+        group_rows(axes, groups, names, labelled=error == "fmr")
+        axes.grid(axis="x", which="major", color="#E6E6E6", lw=0.8)
+        axes.set_axisbelow(True)
+    columns[0].set(title="False matches", xlabel="FMR, share of non-mated comparisons (log)")
+    columns[1].set(title="False non-matches", xlabel="FNMR, share of mated comparisons (log)")
+    if fmr:
+        mark(columns[0], fmr, f"target {fmr:g}")
+        columns[1].set_title("False non-matches", pad=16)
+    every = [table for tables in arms.values() for table in tables]
+    unseen = any((table[["fmr", "fnmr"]] == 0).any(axis=None) for table in every)
+    _arm_legend(figure, list(arms), unseen, any(_noted(table).any() for table in every))
+    figure.alt = "Error rates by group with 95% intervals. " + " ".join(
+        f"{name or 'All'}: " + ", ".join(_rate_words(row) for _, row in tables[0].iterrows()) + "."
+        for name, tables in arms.items()
+    )
+    return figure
+
+
+def _per_arm(rates: Any) -> dict[str, list[pd.DataFrame]]:
+    arms = rates if isinstance(rates, Mapping) else {"": rates}
+    return {
+        str(name): [tables] if isinstance(tables, pd.DataFrame) else list(tables)
+        for name, tables in arms.items()
+    }
+
+
+def _noted(table: pd.DataFrame) -> pd.Series:
+    return table["note"].fillna("").astype(str).str.len() > 0
+
+
+def _rate_words(row: pd.Series) -> str:
+    return f"{row['group']} FMR {row['fmr']:.1e} FNMR {row['fnmr']:.3f}"
+
+
+def _log_limits(
+    tables: list[pd.DataFrame], error: str, target: float | None
+) -> tuple[float, float]:
+    """Whole decades around everything that must be seen; zeros need room for their bound."""
+    shown = np.concatenate(
+        [t[[error, f"{error}_low", f"{error}_high"]].to_numpy(float).ravel() for t in tables]
+    )
+    shown = shown[np.isfinite(shown) & (shown > 0)]
+    shown = np.append(shown, target) if target and error == "fmr" else shown
+    if not len(shown):
+        return 1e-3, 1.0
+    points = np.concatenate([t[error].to_numpy(float) for t in tables])
+    points = points[np.isfinite(points) & (points > 0)]
+    # An interval may reach down to almost nothing: two decades below the least rate is enough.
+    floor = max(shown.min(), points.min() / 100) if len(points) else shown.min() / 10
+    low, high = np.floor(np.log10(floor) + 1e-9), np.ceil(np.log10(shown.max()) - 1e-9)
+    return 10.0**low, 10.0 ** max(high, low + 1)
+
+
+def _rate(
+    axes: Axes,
+    row: pd.Series,
+    error: str,
+    y: float,
+    look: dict[str, Any],
+    colour: str,
+    left: float,
+) -> None:
+    """One rate with its interval."""
+    value, low, high = (float(row[f"{error}{end}"]) for end in ("", "_low", "_high"))
+    style = {"color": colour, "ms": 6, "mew": 1.4}
+    if np.isnan(value):
+        words = {"color": FAINT, "size": 9, "va": "center", "style": "italic"}
+        axes.text(left * 1.15, y, "no comparisons", **words)
+    elif value == 0:
+        if np.isfinite(high) and high > left:
+            axes.plot([left, high], [y, y], color=colour, lw=1.1, ls=(0, (1, 1.5)))
+            axes.plot(high, y, marker="<", mfc="white", **style)
+    else:
+        face = colour if look["face"] == INK else "white"
+        ends = [max(low, left), high]
+        axes.plot(ends, [y, y], color=colour, lw=1.7, solid_capstyle="butt", alpha=0.75)
+        axes.plot(max(value, left), y, marker=look["marker"], mfc=face, **style)
+
+
+def _arm_legend(
+    figure: Picture, arms: list[str], unseen: bool = False, noted: bool = False
+) -> None:
+    handles = [
+        Line2D([], [], color=INK, marker=look["marker"], mfc=look["face"], lw=1.6, label=arm)
+        for look, arm in ((arm_look(place, len(arms)), arm) for place, arm in enumerate(arms))
+        if arm
+    ]
+    if unseen:
+        words = "no error seen: upper bound"
+        handles.append(Line2D([], [], color=INK, marker="<", mfc="white", ls=":", label=words))
+    if noted:
+        handles.append(Line2D([], [], ls="", label="* see the note in the table"))
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.2)
+
+
+@drawn
+def score_distributions(
+    scores: Mapping[str, Any], threshold: float | Mapping[str, float]
+) -> Picture:
+    """Where do the scores of each group lie, against the one threshold?
+
+    Parameters
+    ----------
+    scores
+        Per arm (or alone) a mapping of group to `(edges, mated, non_mated)`: the edges of score
+        bins and the counts in them; `Comparisons.histograms()` gives it.
+    threshold
+        One a arm, or one.
+    """
+    arms = scores if isinstance(next(iter(scores.values())), Mapping) else {"": scores}
+    groups = list(dict.fromkeys(group for one in arms.values() for group in one))
+    limits, palette = _score_limits(arms), colours(groups)
+    figure, columns = panels(len(arms), 1.4 + 0.55 * len(groups))
+    for axes, (name, by_group) in zip(columns, arms.items(), strict=True):
+        at = threshold[name] if isinstance(threshold, Mapping) else threshold
+        for row, group in enumerate(groups):
+            if group not in by_group:
+                continue
+            edges, mated, non_mated = by_group[group]
+            colour = palette[group]
+            _ridge(axes, edges, non_mated, row, fill="#C4C4C4", line="#7A7A7A", limits=limits)
+            _ridge(axes, edges, mated, row, fill=colour, line=colour, limits=limits)
+        axes.set_title(name)
+        mark(axes, at, f"threshold {at:.2f}")
+        axes.set_xlim(*limits)
+        axes.set_xlabel("score (cosine similarity)")
+        group_rows(axes, groups, labelled=axes is columns[0])
+        axes.set_ylim(len(groups) - 0.5, -0.95)
+    handles = [
+        mpl.patches.Patch(fc="#C4C4C4", ec="#7A7A7A", label="non-mated comparisons"),
+        mpl.patches.Patch(fc="#8FB8D0", ec="#0072B2", label="mated comparisons (group's colour)"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    figure.alt = f"Distributions of mated and non-mated scores by group: {', '.join(groups)}."
+    return figure
+
+
+def _score_limits(arms: Mapping[str, Any]) -> tuple[float, float]:
+    low, high = np.inf, -np.inf
+    for by_group in arms.values():
+        for edges, mated, non_mated in by_group.values():
+            filled = np.flatnonzero(np.asarray(mated) + np.asarray(non_mated))
+            if len(filled):
+                low, high = min(low, edges[filled[0]]), max(high, edges[filled[-1] + 1])
+    return (float(low), float(high)) if low < high else (-1.0, 1.0)
+
+
+def _ridge(
+    axes: Axes,
+    edges: np.ndarray,
+    counts: np.ndarray,
+    row: int,
+    fill: str,
+    line: str,
+    limits: tuple[float, float],
+) -> None:
+    """A histogram that stands on its row's line, scaled to its own peak."""
+    counts = np.asarray(counts, dtype=float)
+    if not counts.sum():
+        return
+    edges = np.asarray(edges, dtype=float)
+    grid = np.linspace(*limits, 81)
+    cumulative = np.concatenate([[0.0], np.cumsum(counts)])
+    density = np.diff(np.interp(grid, edges, cumulative))
+    height = row - 0.88 * density / density.max()
+    axes.stairs(height, grid, baseline=row, fill=True, color=fill, alpha=0.45, lw=0)
+    axes.stairs(height, grid, baseline=row, color=line, lw=1.1)
+
+
+@drawn
+def cross_group(
+    matrices: pd.DataFrame | Mapping[str, pd.DataFrame], fmr: float | None = None
+) -> Picture:
+    """Who is mistaken for whom? log10 of the false match rate for every pair of groups.
+
+    White is the target rate (or the middle of what is shown), red above it, blue below.
+    """
+    arms = dict(matrices) if isinstance(matrices, Mapping) else {"": matrices}
+    groups = list(next(iter(arms.values())).index)
+    values = np.concatenate([m.to_numpy(float).ravel() for m in arms.values()])
+    logs = np.log10(values[np.isfinite(values) & (values > 0)])
+    logs = logs if len(logs) else np.array([-3.0])
+    middle = np.log10(fmr) if fmr else float(np.median(logs))
+    reach = max(np.abs(logs - middle).max(), 1.0)
+    norm = TwoSlopeNorm(middle, middle - reach, middle + reach)
+    side = min((WIDTH - 2.8) / len(arms), 5.0)
+    longest = max(len(line) for label in wrapped(groups) for line in label.split("\n"))
+    upright = len(groups) > 3
+    figure, columns = panels(
+        len(arms), side + (0.09 * longest if upright else 0.3) + 0.5, "compressed"
+    )
+    size = float(np.clip(side / len(groups) * 17, 5.5, 11))
+    for axes, (name, matrix) in zip(columns, arms.items(), strict=True):
+        rates = matrix.to_numpy(float)
+        with np.errstate(divide="ignore"):
+            shown = np.log10(rates)
+        words = np.where(rates == 0, "none", np.char.mod("%.1f", np.where(rates > 0, shown, 0)))
+        words = np.where(np.isnan(rates), "", words)
+        sns.heatmap(
+            np.where(np.isfinite(shown), shown, np.nan), ax=axes, cmap="RdBu_r", norm=norm,
+            square=True, cbar=False, linewidths=1, linecolor="white", mask=~np.isfinite(shown),
+        )  # fmt: skip
+        axes.set_facecolor("#EDEDED")
+        for (row, column), word in np.ndenumerate(words):
+            strong = (
+                np.isfinite(shown[row, column]) and abs(shown[row, column] - middle) > 0.6 * reach
+            )
+            colour = "white" if strong else INK
+            axes.text(
+                column + 0.5, row + 0.5, word, ha="center", va="center", size=size, color=colour
+            )
+        axes.set_title(name)
+        ticks = np.arange(len(groups)) + 0.5
+        axes.set_xticks(ticks, wrapped(groups), rotation=90 if upright else 0)
+        axes.set_yticks(ticks, wrapped(groups) if axes is columns[0] else [], rotation=0)
+        axes.tick_params(length=0, labelsize=10.5 if len(groups) <= 12 else 7)
+    scale = figure.colorbar(mpl.cm.ScalarMappable(norm, "RdBu_r"), ax=columns, aspect=30, pad=0.02)
+    scale.set_label("log10 FMR" + (f" (white: target {fmr:g})" if fmr else ""))
+    scale.outline.set_visible(False)
+    figure.alt = "False match rate of every pair of groups, log10. " + " ".join(
+        f"{name}: highest {m.max().max():.1e} between {' and '.join(m.stack().idxmax())}."
+        for name, m in arms.items()
+        if m.notna().any(axis=None)
+    )
+    return figure
+
+
+# ---- what the disparity is, and what changed
+
+
+@drawn
+def disparity(rows: pd.DataFrame | Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]]) -> Picture:
+    """How many times worse off is the worst group than the best? Ratios with intervals, log axis.
+
+    `rows` is what `fl.disparity` returns; or one an arm, or several an arm (seeds). An interval
+    without an upper end (the best group made no error) is drawn as an arrow.
+    """
+    arms = _per_arm(rows)
+    lanes = [(place, t) for place, tables in enumerate(arms.values()) for t in tables]
+    figure, (axes,) = panels(1, 1.7 + 2 * (0.3 + 0.2 * len(lanes)))
+    axes.set_xscale("log")
+    highest = 2.0
+    for group_row, error in enumerate(("fmr", "fnmr")):
+        for lane, (place, table) in enumerate(lanes):
+            found = table[(table["metric"] == "max_min_ratio") & (table["error"] == error)]
+            if found.empty:
+                continue
+            row, look = found.iloc[0], arm_look(place, len(arms))
+            y = group_row + (lane - (len(lanes) - 1) / 2) * 0.75 / max(len(lanes), 2)
+            highest = max(highest, _ratio(axes, row, y, look))
+    mark(axes, 1, "parity", colour=INK, dash="-")
+    axes.set_xlim(0.9, highest * 1.6)
+    _ratio_ticks(axes, highest)
+    axes.set_yticks([0, 1], ["FMR", "FNMR"])
+    axes.set_ylim(1.6, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", which="major", color="#E6E6E6", lw=0.8)
+    axes.set_xlabel("worst group's error rate / best group's (log; 1 = parity)")
+    sns.despine(ax=axes, left=True)
+    _arm_legend(figure, list(arms))
+    figure.alt = "Ratio of the worst group's error rate to the best group's, by arm."
+    return figure
+
+
+def _ratio(axes: Axes, row: pd.Series, y: float, look: dict[str, Any]) -> float:
+    """One ratio with its interval; returns how far right it reached."""
+    value, low, high = float(row["value"]), float(row["low"]), float(row["high"])
+    reach = max(v for v in (value, high, low, 1.0) if np.isfinite(v))
+    if np.isfinite(low):
+        end = high if np.isfinite(high) else reach * 2
+        axes.plot([max(low, 0.9), end], [y, y], color=look["line"], lw=1.8, solid_capstyle="butt")
+        if not np.isfinite(high):
+            axes.plot(end, y, marker=">", ms=6, color=look["line"], mfc="white")
+            reach = end
+    if np.isfinite(value):
+        axes.plot(value, y, marker=look["marker"], ms=7, color=INK, mfc=look["face"], mew=1.4)
+    return reach
+
+
+def _ratio_ticks(axes: Axes, highest: float) -> None:
+    ticks = [t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 1e4, 1e5) if t < highest * 1.6]
+    axes.set_xticks(ticks, [f"{t:,.0f}×" for t in ticks])
+    axes.minorticks_off()
+
+
+@drawn
+def differences(rows: pd.DataFrame, baseline: str = "", other: str = "") -> Picture:
+    """What changed, and could it be chance? Paired differences with intervals, zero in the middle.
+
+    `rows` has the columns `quantity difference low high`; one panel a unit is not needed because
+    all are differences of log10 rates or ratios.
+    """
+    figure, (axes,) = panels(1, 1.3 + 0.42 * len(rows))
+    for place, row in enumerate(rows.itertuples()):
+        clear = row.low > 0 or row.high < 0
+        colour = INK if clear else FAINT
+        axes.plot([row.low, row.high], [place, place], color=colour, lw=2)
+        axes.plot(row.difference, place, "o", ms=7, color=colour, mfc=colour if clear else "white")
+    axes.axvline(0, color=INK, lw=1)
+    group_rows(axes, list(rows["quantity"]))
+    axes.set_xlabel(f"difference, {other} minus {baseline}" if baseline else "difference")
+    figure.alt = "Paired differences with 95% intervals."
+    return figure
+
+
+@drawn
+def audit_figure(audit: "Audit") -> Picture:
+    """An audit in one picture: error rates by group at the threshold, with intervals."""
+    return error_rates(audit.rates, fmr=audit.fmr)
