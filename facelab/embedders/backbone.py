@@ -1,0 +1,304 @@
+"""Our own embedders: a timm backbone, one linear layer, a unit vector.
+
+In: what `train` made, or the folder it was saved to. Out: `Embeddings`; on disk
+`model.safetensors`, `embedder.json` and `history.csv`.
+"""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+import facelab
+from facelab import files
+from facelab.embeddings import Embeddings
+from facelab.errors import BadInput, FacelabError
+from facelab.faces import FaceSet
+from facelab.progress import bar
+
+
+class Network(nn.Module):
+    """A backbone and its neck: images (B, 3, size, size) from 0 to 1 in, embeddings (B, dim) out.
+
+    Parameters are those of the same names in `facelab.training.Recipe`.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        backbone_options: dict[str, Any],
+        stem_stride: int | None,
+        neck: str,
+        size: int,
+        dim: int,
+    ) -> None:
+        super().__init__()
+        self.backbone = _create(backbone, backbone_options)
+        if stem_stride:
+            _set_stem_stride(self.backbone, stem_stride, backbone)
+        self.neck = neck
+        with torch.inference_mode():
+            self.eval()
+            width = self._features(torch.zeros(1, 3, size, size)).shape[1]
+            self.train()
+        # Batch norm without scale and shift: margins on the sphere want features of one size.
+        self.embed = nn.Sequential(
+            nn.Linear(width, dim, bias=False), nn.BatchNorm1d(dim, affine=False)
+        )
+
+    def _features(self, images: Tensor) -> Tensor:
+        features = self.backbone.forward_features(images * 2 - 1)
+        if self.neck == "flatten":
+            return features.flatten(1)
+        return self.backbone.forward_head(features, pre_logits=True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.embed(self._features(images))
+
+
+def _create(name: str, options: dict[str, Any]) -> nn.Module:
+    import timm
+
+    if not timm.is_model(name):
+        near = timm.list_models(f"*{name.split('_')[0]}*")[:5]
+        hint = f"; there are: {', '.join(near)}" if near else ""
+        raise BadInput(f"timm has no model {name!r}{hint}")
+    try:
+        return timm.create_model(name, num_classes=0, **options)
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        raise BadInput(f"timm cannot build {name} with {options}: {error}") from error
+    except OSError as error:
+        raise FacelabError(
+            f"the pretrained weights of {name} could not be fetched ({error}): give "
+            "`checkpoint_path` in backbone_options, or train from scratch"
+        ) from error
+
+
+def _set_stem_stride(backbone: nn.Module, stride: int, name: str) -> None:
+    """Make the stem shrink the image by `stride`: its last strided layers lose their stride."""
+    first = next((m for m in backbone.modules() if isinstance(m, nn.Conv2d)), None)
+    if first is None:
+        raise BadInput(f"{name} has no convolution as its stem: leave stem_stride out")
+    pool = getattr(backbone, "maxpool", None)
+    has_pool = pool is not None and not isinstance(pool, nn.Identity)
+    if has_pool and stride < first.stride[0] * 2:
+        backbone.maxpool = nn.Identity()
+        has_pool = False
+    rest = stride // 2 if has_pool else stride
+    if rest > first.stride[0]:
+        raise BadInput(f"the stem of {name} shrinks by {first.stride[0]}, not by {stride}")
+    first.stride = (rest, rest)
+
+
+def resized(crops: np.ndarray, size: int) -> np.ndarray:
+    """Crops of another side length: every new pixel is the mean of the area it covers.
+
+    Parameters
+    ----------
+    crops
+        uint8 (N, S, S, 3).
+    size
+        The new side.
+
+    Returns
+    -------
+    uint8 (N, size, size, 3)
+    """
+    side = crops.shape[1]
+    if side == size:
+        return crops
+    edges = np.arange(size + 1) * (side / size)
+    pixel = np.arange(side)
+    overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
+    weights = (np.maximum(overlap, 0) * (size / side)).astype(np.float32)
+    result = np.empty((len(crops), size, size, 3), np.uint8)
+    for start in range(0, len(crops), 256):
+        part = crops[start : start + 256].astype(np.float32)
+        rows = np.matmul(weights, part.reshape(len(part), side, -1))
+        rows = rows.reshape(len(part), size, side, 3)
+        result[start : start + 256] = np.rint(np.matmul(weights, rows)).astype(np.uint8)
+    return result
+
+
+def as_images(crops: np.ndarray, device: torch.device) -> Tensor:
+    """Crops as the network takes them: float (B, 3, S, S) from 0 to 1, channels last."""
+    images = torch.from_numpy(np.ascontiguousarray(crops))
+    images = images.to(device, non_blocking=True).permute(0, 3, 1, 2)
+    return images.to(torch.float32).div_(255)
+
+
+def pick_device(device: str) -> torch.device:
+    """ "auto" is CUDA, else Apple's MPS, else the CPU."""
+    if device != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+class TimmEmbedder:
+    """A trained embedder.
+
+    Attributes
+    ----------
+    network
+        The `Network`, in evaluation mode.
+    recipe
+        The recipe it was trained with, as plain values.
+    card
+        Who was in its training data, how long it took, what made it.
+    history
+        DataFrame of the training: step, epoch, loss, lr, seconds.
+    name, dim, size
+        What it is called; length of an embedding; side of its input in pixels.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        recipe: dict[str, Any],
+        card: dict[str, Any],
+        history: pd.DataFrame,
+        name: str,
+    ) -> None:
+        self.network = network.eval().requires_grad_(False)
+        self.recipe = recipe
+        self.card = card
+        self.history = history
+        self.name = name
+        self.dim = recipe["dim"]
+        self.size = recipe["size"]
+
+    def __repr__(self) -> str:
+        return (
+            f"TimmEmbedder {self.name!r}: {self.recipe['backbone']}, {self.size} px, {self.dim}-d"
+        )
+
+    def embed(
+        self, faces: FaceSet, flip: bool = True, batch: int = 256, jobs: int | None = None
+    ) -> Embeddings:
+        """Embed every face.
+
+        Parameters
+        ----------
+        faces
+            A FaceSet; crops of another size are area-averaged.
+        flip
+            Add the mirror image's embedding before normalising.
+        batch
+            Faces at a time.
+        jobs
+            Batches worked on side by side on a CPU, one thread each; None is one a core. The
+            result does not depend on it.
+
+        Returns
+        -------
+        Embeddings
+            float32 (len(faces), dim), rows of length 1, with the faces' table.
+
+        Raises
+        ------
+        BadInput
+            An embedding is not finite; the message names the image.
+        """
+        device = next(self.network.parameters()).device
+        vectors = np.empty((len(faces), self.dim), np.float32)
+
+        def one(start: int) -> None:
+            crops = resized(faces.gather(slice(start, start + batch)), self.size)
+            with torch.inference_mode():
+                images = as_images(crops, device)
+                found = self.network(images)
+                if flip:
+                    found = found + self.network(images.flip(3))
+                vectors[start : start + batch] = found.cpu().numpy()
+
+        starts = range(0, len(faces), batch)
+        with bar(total=len(faces), desc=f"embed with {self.name}", unit="face") as progress:
+            if device.type == "cpu":
+                for start, _ in zip(starts, _in_threads(one, starts, jobs), strict=True):
+                    progress.update(min(batch, len(faces) - start))
+            else:
+                for start in starts:
+                    one(start)
+                    progress.update(min(batch, len(faces) - start))
+        card = {k: faces.card[k] for k in ("name", "synthetic", "licence") if k in faces.card}
+        return Embeddings.from_arrays(
+            vectors, faces.table, embedder=self.name, flip=flip, faces=card
+        )
+
+    def save(self, folder: str | Path, replace: bool = False) -> Path:
+        """Store as `model.safetensors`, `embedder.json` and `history.csv`."""
+        with files.write_folder(folder, replace) as aside:
+            state = {name: value.contiguous() for name, value in self.network.state_dict().items()}
+            save_file(state, aside / "model.safetensors")
+            self.history.to_csv(aside / "history.csv", index=False)
+            about = {
+                "kind": "timm",
+                "name": self.name,
+                "facelab": facelab.__version__,
+                "input": {"size": self.size, "colour": "RGB", "mean": 0.5, "std": 0.5},
+                "recipe": self.recipe,
+                "card": self.card,
+                "sha256": files.sha256(aside / "model.safetensors"),
+            }
+            files.write_json(aside / "embedder.json", about)
+        return Path(folder)
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "cpu") -> "TimmEmbedder":
+        """Open a saved embedder; it embeds bit by bit as it did when it was saved.
+
+        Raises
+        ------
+        FileNotFoundError
+            One of the three files is not there.
+        BadInput
+            A file is damaged, or they do not belong together.
+        """
+        folder = Path(folder)
+        for name in ("embedder.json", "model.safetensors", "history.csv"):
+            if not (folder / name).is_file():
+                raise FileNotFoundError(f"{folder} is not a trained embedder: {name} is missing")
+        try:
+            about = json.loads((folder / "embedder.json").read_text(encoding="utf-8"))
+            network = network_of(about["recipe"], pretrained=False)
+            network.load_state_dict(load_file(folder / "model.safetensors"))
+            history = pd.read_csv(folder / "history.csv")
+        except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
+            raise BadInput(f"{folder} cannot be read as a trained embedder: {error}") from error
+        if about["recipe"]["channels_last"]:
+            network = network.to(memory_format=torch.channels_last)
+        network = network.to(pick_device(device))
+        return cls(network, about["recipe"], about["card"], history, about["name"])
+
+
+def network_of(recipe: dict[str, Any], pretrained: bool = True) -> Network:
+    """The network a recipe (as plain values) describes; `pretrained=False` fetches no weights."""
+    options = dict(recipe["backbone_options"])
+    if not pretrained:
+        options.pop("pretrained", None)
+        options.pop("checkpoint_path", None)
+    kept = {name: recipe[name] for name in ("backbone", "stem_stride", "neck", "size", "dim")}
+    return Network(backbone_options=options, **kept)
+
+
+def _in_threads(work: Any, items: range, jobs: int | None) -> Any:
+    """Results of `work` in order, worked out by `jobs` threads that use one core each."""
+    # torch lets go of the interpreter while it computes. Two OpenMP teams on the same two cores
+    # would wait for each other by spinning, so every thread keeps to itself.
+    before = torch.get_num_threads()
+    jobs = jobs or joblib.cpu_count()
+    try:
+        with ThreadPoolExecutor(jobs, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield from pool.map(work, items)
+    finally:
+        torch.set_num_threads(before)

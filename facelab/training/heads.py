@@ -1,0 +1,69 @@
+"""Margin heads: the classifier over training subjects that shapes the embedding.
+
+In: embeddings (B, D) and the subjects' numbers (B). Out: logits (B, subjects) for a cross entropy.
+Each head lowers the true subject's logit by a margin, so that the embedding must do better than
+win; at test time the head is thrown away.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class MarginHead(nn.Module):
+    """Scaled cosines between embeddings and one learnt centre a subject.
+
+    Parameters
+    ----------
+    dim, subjects
+        Length of an embedding; number of training subjects.
+    scale
+        What cosines are multiplied with (s in the papers).
+    margin
+        What the true subject's similarity is lowered by (m); an attribute, so that the training
+        loop can let it grow.
+    """
+
+    def __init__(self, dim: int, subjects: int, scale: float, margin: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(subjects, dim) * 0.01)
+        self.scale = scale
+        self.margin = margin
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        # float32 also under autocast: bf16 has 8 bits, two cosines 0.004 apart would be equal.
+        with torch.autocast(embeddings.device.type, enabled=False):
+            kind = torch.promote_types(embeddings.dtype, torch.float32)
+            cosines = F.linear(F.normalize(embeddings.to(kind)), F.normalize(self.weight.to(kind)))
+            rows = torch.arange(len(labels), device=labels.device)
+            target = self.lowered(cosines[rows, labels])
+            return self.scale * cosines.index_put((rows, labels), target)
+
+    def lowered(self, cosine: Tensor) -> Tensor:
+        """The true subject's cosine, less the margin."""
+        raise NotImplementedError
+
+
+class CosFace(MarginHead):
+    """Additive cosine margin: cos(theta) - m (Wang et al. 2018, arXiv 1801.09414, eq. 4)."""
+
+    def lowered(self, cosine: Tensor) -> Tensor:
+        return cosine - self.margin
+
+
+class ArcFace(MarginHead):
+    """Additive angular margin: cos(theta + m) (Deng et al. 2019, arXiv 1801.07698, eq. 3)."""
+
+    def lowered(self, cosine: Tensor) -> Tensor:
+        # Kept off +-1, where the sine's gradient is infinite.
+        edge = 1 - 10 * torch.finfo(cosine.dtype).eps
+        sine = (1 - cosine.clamp(-edge, edge) ** 2).sqrt()
+        angular = cosine * math.cos(self.margin) - sine * math.sin(self.margin)
+        # Past theta + m = pi the cosine would rise again and reward getting worse.
+        past_pi = cosine < -math.cos(self.margin)
+        return torch.where(past_pi, cosine - self.margin * math.sin(self.margin), angular)
+
+
+HEADS = {"arcface": ArcFace, "cosface": CosFace}
