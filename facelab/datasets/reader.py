@@ -15,21 +15,7 @@ import pandas as pd
 from facelab.errors import BadInput
 
 IMAGE_SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".bmp",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".gif",
-        ".ppm",
-        ".pgm",
-        ".jp2",
-    ]
+    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm"]
 )
 # Reserved columns of a reader's table; every other column is a group column.
 PLAIN_COLUMNS = ("path", "subject", "image")

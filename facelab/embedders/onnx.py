@@ -1,0 +1,266 @@
+"""Embedders of others, as ONNX files.
+
+In: a model file and how its pixels are prepared, stated beside the model or by arguments. Out: an
+embedder like our own, run by onnxruntime.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import yaml
+
+from facelab import files
+from facelab.embeddings import Embeddings
+from facelab.errors import BadInput, need
+from facelab.faces import FaceSet
+from facelab.progress import bar
+
+_EXAMPLE = '{"channels": "rgb", "mean": 127.5, "std": 128}'
+_STATED = ("channels", "mean", "std")
+_OPTIONAL = ("size", "output", "name")
+
+
+class OnnxEmbedder:
+    """A pretrained embedder in an ONNX file.
+
+    How pixels become the model's input is never guessed: it stands in a file beside the model with
+    the model's name (`model.json`, `model.yaml`), or is given by arguments, which win.
+
+    Parameters
+    ----------
+    path
+        The model: one input of float32 images, (N, 3, S, S) or (N, S, S, 3), N fixed or not.
+    channels
+        "rgb" or "bgr": the order in which the model takes the colours.
+    mean, std
+        One number or three (in the order of `channels`): the input is (pixel - mean) / std, with
+        pixels from 0 to 255.
+    size
+        Side of the input in pixels, where the model leaves it open.
+    output
+        The output that holds the vectors, where there are several.
+    name
+        What to call it in tables and figures; by default the file's name.
+
+    Raises
+    ------
+    MissingExtra
+        onnxruntime is not installed.
+    FileNotFoundError, BadInput
+        The file is not there, is not a model, or does not map images to vectors; or its
+        preprocessing is not stated.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        *,
+        channels: str | None = None,
+        mean: float | list[float] | None = None,
+        std: float | list[float] | None = None,
+        size: int | None = None,
+        output: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise FileNotFoundError(f"there is no model {self.path}")
+        given = {
+            "channels": channels,
+            "mean": mean,
+            "std": std,
+            "size": size,
+            "output": output,
+            "name": name,
+        }
+        stated = _beside(self.path) | {
+            key: value for key, value in given.items() if value is not None
+        }
+        absent = [key for key in _STATED if key not in stated]
+        if absent:
+            raise BadInput(
+                f"how {self.path.name} wants its pixels is not stated ({', '.join(absent)}): write "
+                f"{self.path.with_suffix('.json').name} beside it, such as {_EXAMPLE}, or give "
+                "these as options; the input is (pixel - mean) / std"
+            )
+        self.name = str(stated.get("name", self.path.stem))
+        self.preprocessing = {key: stated[key] for key in _STATED}
+        self._reverse = _is_bgr(stated["channels"])
+        self._mean, self._std = (_three(stated[key], key) for key in ("mean", "std"))
+        if not (self._std > 0).all():
+            raise BadInput(f"std must be greater than 0, not {stated['std']}")
+        self._session = _session(self.path)
+        self._read_input(stated.get("size"))
+        self._output = self._choose_output(stated.get("output"))
+        self.dim = self._run(np.full((1, self.size, self.size, 3), 127, np.uint8)).shape[1]
+
+    def embed(
+        self, faces: FaceSet, flip: bool = True, batch: int = 64, jobs: int | None = None
+    ) -> Embeddings:
+        """One unit vector a face.
+
+        Parameters
+        ----------
+        faces
+            Crops of the model's own size.
+        flip
+            Add the vector of the mirror image before normalising.
+        batch
+            Faces handed to the model at a time, where it takes more than one.
+        jobs
+            Threads, each running the model on its own batch; by default one a core.
+
+        Raises
+        ------
+        BadInput
+            The crops have another size, or a vector is zero or not finite.
+        """
+        if faces.size != self.size:
+            raise BadInput(
+                f"{self.name} takes faces of {self.size} px and these are of {faces.size} px: "
+                f"prepare them with size={self.size}"
+            )
+        starts = range(0, len(faces), batch)
+
+        def embed_batch(start: int) -> np.ndarray:
+            crops = faces.gather(np.arange(start, min(start + batch, len(faces))))
+            vectors = self._run(crops)
+            return vectors + self._run(crops[:, :, ::-1]) if flip else vectors
+
+        # Threads, not processes: onnxruntime leaves the interpreter free while it computes, and
+        # every session run keeps to its own thread.
+        work = joblib.Parallel(jobs or joblib.cpu_count(), prefer="threads", return_as="generator")
+        vectors = np.empty((len(faces), self.dim), np.float32)
+        with bar(total=len(faces), desc=f"embed {self.name}", unit="img") as progress:
+            parts = work(joblib.delayed(embed_batch)(start) for start in starts)
+            for start, part in zip(starts, parts, strict=True):
+                vectors[start : start + len(part)] = part
+                progress.update(len(part))
+        facts = ("name", "synthetic", "source", "licence", "consent")
+        return Embeddings.from_arrays(
+            vectors,
+            faces.table,
+            embedder=self.name,
+            model_sha256=files.sha256(self.path),
+            preprocessing=self.preprocessing,
+            flip=flip,
+            faces={key: faces.card[key] for key in facts if key in faces.card},
+        )
+
+    def __repr__(self) -> str:
+        return f"OnnxEmbedder {self.name!r}: {self.size} px to {self.dim} dimensions"
+
+    def _read_input(self, size: Any) -> None:
+        """Batch size, layout and side of the model's one input."""
+        inputs = self._session.get_inputs()
+        shape = inputs[0].shape if inputs else []
+        channel_axis = next((axis for axis in (1, 3) if len(shape) == 4 and shape[axis] == 3), None)
+        if len(inputs) != 1 or channel_axis is None or inputs[0].type != "tensor(float)":
+            what = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
+            raise BadInput(
+                f"{self.path.name} takes {what or 'no input'}: an embedder takes one tensor(float) "
+                "of (N, 3, S, S) or (N, S, S, 3)"
+            )
+        self._input, self._channels_first = inputs[0].name, channel_axis == 1
+        self._fixed = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else None
+        sides = {side for axis, side in enumerate(shape) if axis not in (0, channel_axis)}
+        fixed = {side for side in sides if isinstance(side, int) and side > 0}
+        if len(fixed) > 1:
+            raise BadInput(f"{self.path.name} takes images of {shape}: only square ones are known")
+        if not fixed and size is None:
+            raise BadInput(f"{self.path.name} leaves its image size open: give size, such as 112")
+        self.size = fixed.pop() if fixed else int(size)
+        if size is not None and int(size) != self.size:
+            raise BadInput(f"{self.path.name} takes images of {self.size} px, not of size={size}")
+
+    def _choose_output(self, output: str | None) -> str:
+        names = [found.name for found in self._session.get_outputs()]
+        if output is None and len(names) > 1:
+            raise BadInput(
+                f"{self.path.name} has several outputs ({', '.join(names)}): give output, the name "
+                "of the one that holds the vectors"
+            )
+        if output is not None and output not in names:
+            raise BadInput(f"{self.path.name} has no output {output!r}; it has: {', '.join(names)}")
+        return output or names[0]
+
+    def _run(self, crops: np.ndarray) -> np.ndarray:
+        """Raw outputs (n, D) of uint8 crops (n, S, S, 3)."""
+        step = self._fixed or len(crops)
+        parts = [self._run_step(crops[at : at + step], step) for at in range(0, len(crops), step)]
+        return np.concatenate(parts)
+
+    def _run_step(self, crops: np.ndarray, step: int) -> np.ndarray:
+        count = len(crops)
+        if self._reverse:
+            crops = crops[..., ::-1]
+        pixels = (crops - self._mean) / self._std
+        if self._channels_first:
+            pixels = pixels.transpose(0, 3, 1, 2)
+        if count < step:
+            # A model of fixed batch size runs with empty places at the end of the set.
+            pixels = np.concatenate([pixels, np.zeros((step - count, *pixels.shape[1:]), "f4")])
+        feed = {self._input: np.ascontiguousarray(pixels, dtype=np.float32)}
+        vectors = self._session.run([self._output], feed)[0]
+        if vectors.ndim != 2 or len(vectors) != step:
+            raise BadInput(
+                f"{self.path.name} gives {vectors.shape} for {step} images, not one vector each"
+            )
+        return vectors[:count]
+
+
+def _session(path: Path) -> Any:
+    onnxruntime = need("onnxruntime", "onnx")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        # onnxruntime has a dozen unrelated exception classes for a model that it cannot open.
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadInput(f"{path} is not a model that onnxruntime can run: {first_line}") from error
+
+
+def _beside(path: Path) -> dict[str, Any]:
+    """What the file beside the model states, or nothing."""
+    places = [path.with_suffix(suffix) for suffix in (".json", ".yaml", ".yml")]
+    found = [place for place in places if place.is_file()]
+    if not found:
+        return {}
+    if len(found) > 1:
+        names = " and ".join(place.name for place in found)
+        raise BadInput(f"{names} both describe {path.name}: keep one")
+    text = found[0].read_text(encoding="utf-8")
+    try:
+        stated = json.loads(text) if found[0].suffix == ".json" else yaml.safe_load(text)
+    except (json.JSONDecodeError, yaml.YAMLError) as error:
+        raise BadInput(f"{found[0]} cannot be read: {error}") from error
+    strange = set(stated) - {*_STATED, *_OPTIONAL} if isinstance(stated, dict) else {"not a table"}
+    if strange:
+        raise BadInput(
+            f"{found[0]} states {', '.join(sorted(map(str, strange)))}; known are "
+            f"{', '.join([*_STATED, *_OPTIONAL])}, such as {_EXAMPLE}"
+        )
+    return stated
+
+
+def _is_bgr(channels: Any) -> bool:
+    if channels not in ("rgb", "bgr"):
+        raise BadInput(f"channels must be rgb or bgr, not {channels!r}")
+    return channels == "bgr"
+
+
+def _three(value: Any, key: str) -> np.ndarray:
+    """One number or three as a float32 row that broadcasts over (..., 3)."""
+    try:
+        numbers = np.asarray(value, dtype=np.float32)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.shape not in ((), (3,)) or not np.isfinite(numbers).all():
+        raise BadInput(f"{key} must be one number or three, not {value!r}")
+    return np.broadcast_to(numbers, (3,))
