@@ -4,6 +4,8 @@ In: a tile of float32 scores with the subject, group or unit of its rows and col
 added to arrays that the caller owns, so that tiles may come in any order.
 """
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
 
@@ -35,59 +37,79 @@ def from_ordinal(place: int | np.ndarray) -> np.ndarray:
     return bits.view(np.float32)
 
 
+class Side(NamedTuple):
+    """Who stands along one side of a tile, one entry a row or column, all int64.
+
+    `unit` counts from the first unit of this side; `group` is -1 without a label.
+    """
+
+    subject: np.ndarray
+    group: np.ndarray
+    unit: np.ndarray
+
+
 @_compiled
-def count_bins(scores, row_subject, column_subject, row_group, column_group, diagonal, counts):
+def count_bins(
+    scores: np.ndarray, rows: Side, columns: Side, diagonal: bool, counts: np.ndarray
+) -> None:
     """Add a tile's scores to ``counts[bucket, mated, bin]``.
 
     The bucket is the group when both faces are of one, else the last. On a `diagonal` tile only
     the upper triangle is counted, so that each pair counts once.
     """
-    other = counts.shape[0] - 1
+    other, last = counts.shape[0] - 1, counts.shape[2] - 1
     for i in range(scores.shape[0]):
-        subject, group = row_subject[i], row_group[i]
+        subject, group = rows.subject[i], rows.group[i]
         for j in range(i + 1 if diagonal else 0, scores.shape[1]):
             # A power of two scales without rounding, so a bin holds exactly [edge, next edge).
-            place = int(np.floor(scores[i, j] * np.float32(4096))) + 4096
-            place = min(max(place, 0), counts.shape[2] - 1)
-            same = group >= 0 and column_group[j] == group
-            bucket = group if same else other
-            counts[bucket, 1 if column_subject[j] == subject else 0, place] += 1
+            place = int(np.floor(scores[i, j] * np.float32(BINS_PER_UNIT))) + BINS_PER_UNIT
+            place = min(max(place, 0), last)
+            bucket = group if group >= 0 and columns.group[j] == group else other
+            counts[bucket, 1 if columns.subject[j] == subject else 0, place] += 1
 
 
 @_compiled
 def count_ordinals(
-    bits, row_subject, column_subject, row_group, column_group, diagonal, wanted, low, width, counts
-):
+    bits: np.ndarray,
+    rows: Side,
+    columns: Side,
+    diagonal: bool,
+    group: int,
+    low: int,
+    width: int,
+    high: int,
+    counts: np.ndarray,
+) -> None:
     """Add a tile's scores, as int32 `bits`, to ``counts[mated, (ordinal - low) // width]``.
 
-    Scores outside the counted range are passed over, and so are pairs outside group `wanted`
-    (-1 = every pair).
+    Scores outside [low, high) are passed over, and so are pairs that are not within `group`
+    (-1: every pair).
     """
-    high = low + width * counts.shape[1]
     for i in range(bits.shape[0]):
-        subject, group = row_subject[i], row_group[i]
-        if wanted >= 0 and group != wanted:
+        if group >= 0 and rows.group[i] != group:
             continue
         for j in range(i + 1 if diagonal else 0, bits.shape[1]):
-            if wanted >= 0 and column_group[j] != wanted:
+            if group >= 0 and columns.group[j] != group:
                 continue
             place = np.int64(bits[i, j])
             if place < 0:
                 place = -(place & 0x7FFFFFFF)
             if low <= place < high:
-                counts[1 if column_subject[j] == subject else 0, (place - low) // width] += 1
+                mated = 1 if columns.subject[j] == rows.subject[i] else 0
+                counts[mated, (place - low) // width] += 1
 
 
 @_compiled
-def count_errors(scores, row_subject, column_subject, row_unit, column_unit, diagonal, t, errors):
+def count_errors(
+    scores: np.ndarray, rows: Side, columns: Side, diagonal: bool, t: float, errors: np.ndarray
+) -> None:
     """Add a tile's errors at threshold `t` to ``errors[row unit, column unit]``.
 
     An error is a non-mated score >= t or a mated score < t; which of the two an entry holds follows
     from the subjects of its units.
     """
     for i in range(scores.shape[0]):
-        subject, unit = row_subject[i], row_unit[i]
+        subject, unit = rows.subject[i], rows.unit[i]
         for j in range(i + 1 if diagonal else 0, scores.shape[1]):
-            matched = scores[i, j] >= t
-            if matched != (column_subject[j] == subject):
-                errors[unit, column_unit[j]] += 1
+            if (scores[i, j] >= t) != (columns.subject[j] == subject):
+                errors[unit, columns.unit[j]] += 1

@@ -1,0 +1,445 @@
+"""Error rates at one threshold, by group and across groups, with intervals that respect subjects.
+
+In: the errors of every pair of subjects at a threshold. Out: frames of FMR and FNMR, and the
+weighted rates of a subject bootstrap, from which disparity and paired differences get intervals.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from scipy.stats import norm
+
+FEW_ERRORS = 30  # Doddington's rule of 30: below, the rate is known to no better than +-30%
+FEW_SUBJECTS = 10
+RULE_OF_THREE = 3.0
+_CHUNK = 4_000_000  # weights held at once by the bootstrap
+
+
+class Rates(NamedTuple):
+    """Weighted rates of a subject bootstrap: float64 (replicates, 1 + groups), `all` first."""
+
+    fmr: np.ndarray
+    fnmr: np.ndarray
+
+
+class _Sums(NamedTuple):
+    """Comparisons, errors and the variance of their ratio."""
+
+    comparisons: np.ndarray
+    errors: np.ndarray
+    variance: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class ErrorCounts:
+    """Every error at one threshold, counted per pair of units.
+
+    A unit is a subject within a group: its images that bear one label. In sound data a subject is
+    one unit; images without a label form a unit of group -1, which counts only in `all`.
+
+    Attributes
+    ----------
+    threshold
+        A match is a score >= this.
+    groups
+        The labels; a unit's group is an index into them.
+    units
+        DataFrame `subject` (str), `group` (int), `images` (int).
+    pairs
+        DataFrame `unit_a` <= `unit_b`, `errors`, and `comparisons` unless `complete`. Between units
+        of one subject the errors are false non-matches, otherwise false matches.
+    complete
+        All pairs of images were compared, so that the numbers of comparisons follow from the
+        numbers of images and `pairs` lists only pairs with errors.
+    """
+
+    threshold: float
+    groups: tuple[str, ...]
+    units: pd.DataFrame
+    pairs: pd.DataFrame
+    complete: bool
+
+    @cached_property
+    def subjects(self) -> np.ndarray:
+        """The subjects in sorted order: what the columns of bootstrap weights stand for."""
+        return np.unique(self.units["subject"].to_numpy(dtype=object))
+
+    @cached_property
+    def _subject(self) -> np.ndarray:
+        return np.searchsorted(self.subjects, self.units["subject"].to_numpy(dtype=object))
+
+    @cached_property
+    def _group(self) -> np.ndarray:
+        return self.units["group"].to_numpy(dtype=np.int64)
+
+    @cached_property
+    def _images(self) -> np.ndarray:
+        return self.units["images"].to_numpy(dtype=np.float64)
+
+    @cached_property
+    def _pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Units a and b, errors, comparisons, and whether mated."""
+        a, b = self.pairs["unit_a"].to_numpy(), self.pairs["unit_b"].to_numpy()
+        errors = self.pairs["errors"].to_numpy(dtype=np.float64)
+        if self.complete:
+            within = self._images[a] * (self._images[a] - 1) / 2
+            comparisons = np.where(a == b, within, self._images[a] * self._images[b])
+        else:
+            comparisons = self.pairs["comparisons"].to_numpy(dtype=np.float64)
+        return a, b, errors, comparisons, self._subject[a] == self._subject[b]
+
+    def _unit_mated(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mated comparisons and false non-matches within each unit."""
+        a, b, errors, comparisons, _ = self._pairs
+        own, size = a == b, len(self.units)
+        missed = np.bincount(a[own], errors[own], minlength=size)
+        if self.complete:
+            return self._images * (self._images - 1) / 2, missed
+        return np.bincount(a[own], comparisons[own], minlength=size), missed
+
+    def _subject_mated(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mated comparisons and false non-matches of each subject, across its labels."""
+        a, _, errors, comparisons, mated = self._pairs
+        subject, size = self._subject[a[mated]], len(self.subjects)
+        missed = np.bincount(subject, errors[mated], minlength=size)
+        if self.complete:
+            images = np.bincount(self._subject, self._images)
+            return images * (images - 1) / 2, missed
+        return np.bincount(subject, comparisons[mated], minlength=size), missed
+
+    def _non_mated_of_units(self) -> _Sums:
+        """Non-mated sums for every pair of groups, as (groups, groups) arrays."""
+        a, b, errors, comparisons, mated = self._pairs
+        keep = ~mated & (self._group[a] >= 0) & (self._group[b] >= 0)
+        return _non_mated(
+            self._images if self.complete else None,
+            self._group,
+            len(self.groups),
+            (a[keep], b[keep], errors[keep], comparisons[keep]),
+            _one_subject_pairs(self._subject, self._group),
+        )
+
+    def _non_mated_of_subjects(self) -> _Sums:
+        """Non-mated sums over everything, as (1, 1) arrays."""
+        a, b, errors, comparisons, mated = self._pairs
+        a, b, merged = _merge(
+            self._subject[a[~mated]],
+            self._subject[b[~mated]],
+            np.stack([errors[~mated], comparisons[~mated]]),
+        )
+        size = len(self.subjects)
+        images = np.bincount(self._subject, self._images) if self.complete else None
+        if self.complete:
+            merged[1] = images[a] * images[b]
+        everyone = np.zeros(size, dtype=np.int64)
+        return _non_mated(images, everyone, 1, (a, b, *merged), np.empty((0, 2), dtype=np.int64))
+
+    def rates(self, confidence: float = 0.95) -> pd.DataFrame:
+        """FMR and FNMR of everybody and of each group.
+
+        Intervals are Wilson's with the effective sample size p(1-p)/Var, where Var allows for
+        comparisons that share a subject (arXiv 2306.01198, plug-in estimator). With no error, or
+        nothing but errors, the comparisons are taken as independent.
+
+        Returns
+        -------
+        pandas.DataFrame
+            `group subjects images mated non_mated fmr fmr_low fmr_high fnmr fnmr_low fnmr_high
+            note false_matches false_non_matches`; the first row, `all`, holds every comparison,
+            across groups too; a group's row holds the comparisons within it.
+        """
+        size = len(self.groups)
+        everyone, within = self._non_mated_of_subjects(), self._non_mated_of_units()
+        non_mated = _Sums(
+            *(
+                np.append(whole.ravel(), np.diagonal(part))
+                for whole, part in zip(everyone, within, strict=True)
+            )
+        )
+        inside = self._group >= 0
+        whole = _mated(*self._subject_mated(), np.zeros(len(self.subjects), dtype=np.int64), 1)
+        parts = _mated(*(x[inside] for x in self._unit_mated()), self._group[inside], size)
+        mated = _Sums(*(np.append(*pair) for pair in zip(whole, parts, strict=True)))
+
+        subjects = np.bincount(self._group[inside], minlength=size)
+        images = np.bincount(self._group[inside], self._images[inside], minlength=size)
+        frame = pd.DataFrame({"group": ["all", *self.groups]})
+        frame["subjects"] = [len(self.subjects), *subjects]
+        frame["images"] = pd.array(np.append(self._images.sum(), images), dtype="Int64")
+        if not self._images.any():
+            frame["images"] = pd.NA  # a score file that does not name its images
+        frame["mated"] = mated.comparisons.astype(np.int64)
+        frame["non_mated"] = non_mated.comparisons.astype(np.int64)
+        for error, sums in (("fmr", non_mated), ("fnmr", mated)):
+            frame[error] = _ratio(sums.errors, sums.comparisons)
+            low, high = wilson(*sums, confidence)
+            frame[f"{error}_low"], frame[f"{error}_high"] = low, high
+        frame["note"] = [
+            _note(people, *counts)
+            for people, *counts in zip(
+                frame["subjects"],
+                non_mated.comparisons,
+                non_mated.errors,
+                mated.comparisons,
+                mated.errors,
+                strict=True,
+            )
+        ]
+        frame["false_matches"] = non_mated.errors.astype(np.int64)
+        frame["false_non_matches"] = mated.errors.astype(np.int64)
+        return frame
+
+    def cross_group(self, confidence: float = 0.95) -> pd.DataFrame:
+        """FMR for every pair of groups, one row each: the cross-group matrix in long form.
+
+        Returns
+        -------
+        pandas.DataFrame
+            `group_a group_b non_mated false_matches fmr fmr_low fmr_high note`, where group_a does
+            not come after group_b; rows with group_a = group_b repeat the rates within a group.
+        """
+        sums = self._non_mated_of_units()
+        first, second = np.triu_indices(len(self.groups))
+        sums = _Sums(*(matrix[first, second] for matrix in sums))
+        low, high = wilson(*sums, confidence)
+        names = np.array(self.groups, dtype=object)
+        return pd.DataFrame(
+            {
+                "group_a": names[first],
+                "group_b": names[second],
+                "non_mated": sums.comparisons.astype(np.int64),
+                "false_matches": sums.errors.astype(np.int64),
+                "fmr": _ratio(sums.errors, sums.comparisons),
+                "fmr_low": low,
+                "fmr_high": high,
+                "note": [
+                    "; ".join(_note_of(n, e, "non-mated comparisons", "false matches"))
+                    for n, e in zip(sums.comparisons, sums.errors, strict=True)
+                ],
+            }
+        )
+
+    def resample(self, weights: np.ndarray) -> Rates:
+        """Rates when each subject counts with a weight and a comparison with the product of two.
+
+        A mated comparison has one subject, whose weight it takes.
+
+        Parameters
+        ----------
+        weights
+            (replicates, subjects) in the order of `subjects`; `double_or_nothing` draws them.
+
+        Returns
+        -------
+        Rates
+            NaN where a replicate leaves a group without comparisons.
+        """
+        step = max(1, _CHUNK // max(len(self.units), 1))
+        parts = [self._resample(weights[k : k + step]) for k in range(0, len(weights), step)]
+        return Rates(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+    def _resample(self, weights: np.ndarray) -> Rates:
+        weights = weights.astype(np.float64)
+        by_unit = weights[:, self._subject]
+        inside = np.flatnonzero(self._group >= 0)
+        member = sparse.csr_array(
+            (np.ones(len(inside)), (inside, self._group[inside])),
+            shape=(len(self.units), len(self.groups)),
+        )
+        a, b, errors, comparisons, mated = self._pairs
+        own_group = ~mated & (self._group[a] >= 0) & (self._group[a] == self._group[b])
+        within = (a[own_group], b[own_group])
+        across = (self._subject[a[~mated]], self._subject[b[~mated]])
+        false_matches = np.column_stack(
+            [
+                _quadratic(weights, *across, errors[~mated]).sum(axis=1),
+                _quadratic(by_unit, *within, errors[own_group]) @ member,
+            ]
+        )
+        if self.complete:
+            images = np.bincount(self._subject, self._images)
+            every = np.ones((len(images), 1))
+            non_mated = np.column_stack(
+                [_all_pairs(weights * images, every), _all_pairs(by_unit * self._images, member)]
+            )
+        else:
+            non_mated = np.column_stack(
+                [
+                    _quadratic(weights, *across, comparisons[~mated]).sum(axis=1),
+                    _quadratic(by_unit, *within, comparisons[own_group]) @ member,
+                ]
+            )
+        (total, missed), (own_total, own_missed) = self._subject_mated(), self._unit_mated()
+        false_non_matches = np.column_stack([weights @ missed, (by_unit * own_missed) @ member])
+        mated_total = np.column_stack([weights @ total, (by_unit * own_total) @ member])
+        return Rates(_ratio(false_matches, non_mated), _ratio(false_non_matches, mated_total))
+
+
+def double_or_nothing(subjects: int, replicates: int, rng: np.random.Generator) -> np.ndarray:
+    """Bootstrap weights: each subject counts twice or not at all, each with probability 1/2.
+
+    Comparisons then vary together when they share a subject. Where single comparisons rather than
+    shared subjects make the noise, this bootstrap is wider than need be: up to sqrt(3) times.
+    """
+    return 2 * rng.integers(0, 2, size=(replicates, subjects), dtype=np.int8)
+
+
+def wilson(
+    comparisons: np.ndarray, errors: np.ndarray, variance: np.ndarray, confidence: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's interval with the effective sample size p(1-p)/Var (arXiv 2306.01198).
+
+    A single error (or all but one) moves the end nearest to it to -log(confidence)/n, as the
+    paper's code does (after Brown, Cai and DasGupta 2001). Where the variance is zero although
+    errors and successes occur, the comparisons are taken as independent.
+    """
+    n = np.where(comparisons > 0, comparisons, np.nan)
+    p = errors / n
+    usable = (p > 0) & (p < 1) & (variance > 0)
+    n_eff = np.where(usable, p * (1 - p) / np.where(usable, variance, 1), n)
+    z = norm.ppf((1 + confidence) / 2)
+    centre = p + z**2 / (2 * n_eff)
+    half = z * np.sqrt((p * (1 - p) + z**2 / (4 * n_eff)) / n_eff)
+    scale = 1 + z**2 / n_eff
+    low, high = (centre - half) / scale, (centre + half) / scale
+    nudge = -np.log(confidence) / n
+    low = np.where(errors == 0, 0 * n, np.where((errors == 1) & (n > 1), nudge, low))
+    nearly = (errors == n - 1) & (errors > 1)
+    high = np.where(errors == n, 1, np.where(nearly, 1 - nudge, high))
+    return low, high
+
+
+def _non_mated(
+    images: np.ndarray | None,
+    group: np.ndarray,
+    size: int,
+    pairs: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    excluded: np.ndarray,
+) -> _Sums:
+    """Comparisons, false matches and variance of FMR for every pair of groups.
+
+    Var = [sum over pairs of subjects y^2 + max(sum over pairs that share one subject y y', 0)] /
+    n^2 with y = errors - p comparisons. The second sum needs only row sums R of y: it is
+    sum R^2 - 2 sum y^2. `images` is None for a list of comparisons; otherwise everybody met
+    everybody but for the `excluded` pairs of nodes (one subject under two labels).
+    """
+    a, b, errors, comparisons = pairs
+    group_a, group_b = group[a], group[b]
+    key = np.minimum(group_a, group_b) * size + np.maximum(group_a, group_b)
+
+    def by_key(values: np.ndarray, key: np.ndarray = key) -> np.ndarray:
+        return np.bincount(key, values, minlength=size * size).reshape(size, size)
+
+    def by_row(values: np.ndarray) -> np.ndarray:
+        rows = np.concatenate([a * size + group_b, b * size + group_a])
+        flat = np.bincount(rows, np.concatenate([values, values]), minlength=len(group) * size)
+        return flat.reshape(len(group), size)
+
+    if images is None:
+        total, squares, row_total = by_key(comparisons), by_key(comparisons**2), by_row(comparisons)
+    else:
+        known = group >= 0
+        n, n2, n4 = (
+            np.bincount(group[known], images[known] ** power, minlength=size) for power in (1, 2, 4)
+        )
+        total, squares = np.triu(np.outer(n, n)), np.triu(np.outer(n2, n2))
+        np.fill_diagonal(total, (n**2 - n2) / 2)
+        np.fill_diagonal(squares, (n2**2 - n4) / 2)
+        row_total = np.outer(images, n)
+        row_total[known, group[known]] -= images[known] ** 2
+        if len(excluded):
+            x, y = excluded.T
+            both = images[x] * images[y]
+            place = np.minimum(group[x], group[y]) * size + np.maximum(group[x], group[y])
+            total -= by_key(both, place)
+            squares -= by_key(both**2, place)
+            np.subtract.at(row_total, (x, group[y]), both)
+            np.subtract.at(row_total, (y, group[x]), both)
+
+    wrong = by_key(errors)
+    p = np.nan_to_num(_ratio(wrong, total))
+    single = by_key(errors**2) - 2 * p * by_key(errors * comparisons) + p**2 * squares
+    known = np.flatnonzero(group >= 0)
+    either = p + np.triu(p, 1).T
+    rest = (by_row(errors)[known] - either[group[known]] * row_total[known]) ** 2
+    spread = np.zeros((size, size))
+    np.add.at(spread, group[known], rest)
+    shared = np.triu(spread) + np.tril(spread, -1).T - 2 * single
+    variance = (single + np.maximum(shared, 0)) / np.where(total > 0, total, 1) ** 2
+    return _Sums(total, wrong, variance)
+
+
+def _mated(comparisons: np.ndarray, errors: np.ndarray, group: np.ndarray, size: int) -> _Sums:
+    """Comparisons, false non-matches and variance of FNMR for each group."""
+    total = np.bincount(group, comparisons, minlength=size)
+    wrong = np.bincount(group, errors, minlength=size)
+    p = np.nan_to_num(_ratio(wrong, total))
+    squares = np.bincount(group, (errors - p[group] * comparisons) ** 2, minlength=size)
+    return _Sums(total, wrong, squares / np.where(total > 0, total, 1) ** 2)
+
+
+def _one_subject_pairs(subject: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Pairs of labelled units that are one subject under two labels: int64 (n, 2), mostly empty."""
+    known = np.flatnonzero(group >= 0)
+    order = known[np.argsort(subject[known], kind="stable")]
+    runs = np.split(order, np.flatnonzero(np.diff(subject[order])) + 1)
+    found = [(x, y) for run in runs for i, x in enumerate(run) for y in run[i + 1 :]]
+    return np.array(found, dtype=np.int64).reshape(-1, 2)
+
+
+def _merge(
+    a: np.ndarray, b: np.ndarray, values: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sum the columns of `values` that belong to the same unordered pair."""
+    low, high = np.minimum(a, b), np.maximum(a, b)
+    base = int(high.max(initial=0)) + 1
+    keys, place = np.unique(low * base + high, return_inverse=True)
+    merged = np.stack([np.bincount(place, row, minlength=len(keys)) for row in values])
+    return keys // base, keys % base, merged
+
+
+def _quadratic(weights: np.ndarray, a: np.ndarray, b: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Terms of w' V w, by column: (replicates, nodes), with V sparse and one-sided."""
+    size = weights.shape[1]
+    matrix = sparse.csr_array((values, (a, b)), shape=(size, size))
+    return (weights @ matrix) * weights
+
+
+def _all_pairs(weighted: np.ndarray, member: np.ndarray | sparse.csr_array) -> np.ndarray:
+    """Sum over pairs of different nodes of the product of their weights, by group."""
+    return ((weighted @ member) ** 2 - weighted**2 @ member) / 2
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Errors over comparisons; NaN where there are none."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(denominator > 0, numerator / denominator, np.nan)
+
+
+def _note(people: int, non_mated: float, matched: float, mated: float, missed: float) -> str:
+    """What a reader must know before quoting a row."""
+    if people == 1:
+        notes = ["one subject: no non-mated comparisons"]
+    else:
+        notes = _note_of(non_mated, matched, "non-mated comparisons", "false matches")
+    notes += _note_of(mated, missed, "mated comparisons", "false non-matches")
+    if 1 < people < FEW_SUBJECTS:
+        notes.append(f"few subjects ({people}): intervals are rough")
+    return "; ".join(notes)
+
+
+def _note_of(comparisons: float, errors: float, kind: str, name: str) -> list[str]:
+    if comparisons == 0:
+        return [f"no {kind}"]
+    if errors == 0:
+        bound = RULE_OF_THREE / comparisons
+        return [
+            f"no {name}: upper bound takes comparisons as independent (rule of three {bound:.2g})"
+        ]
+    if errors < FEW_ERRORS:
+        return [f"few errors: {int(errors)} {name}"]
+    return []
