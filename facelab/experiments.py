@@ -1,0 +1,431 @@
+"""Experiments: run a notebook with parameters, and keep everything that it showed.
+
+In: a notebook (or a yaml that names one) and parameters. Out: a run folder that is whole or not
+there, with the executed notebook, its report, its numbers and what made them.
+"""
+
+import ast
+import datetime
+import difflib
+import json
+import os
+import re
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import yaml
+
+from facelab import files
+from facelab.errors import BadInput, FacelabError
+from facelab.records import Record, code_version, environment, mirror, mirror_wanted, rows
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+__all__ = ["Experiment", "Record", "RunFailed", "read_experiment", "rows", "run", "runs"]
+
+_UNKNOWN = object()  # a default that is not a literal: any value may take its place
+
+
+class RunFailed(FacelabError):
+    """A notebook stopped with an error; the message names the cell, the error and the folder."""
+
+    def __init__(self, message: str, folder: Path) -> None:
+        super().__init__(message)
+        self.folder = folder
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A notebook, the name that its runs are kept under, and fixed parameters."""
+
+    notebook: Path
+    name: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+def read_experiment(source: str | Path) -> Experiment:
+    """A notebook as it is, or the experiment that a yaml file describes.
+
+    A yaml has the keys `notebook` (a path beside the yaml), `name` and `parameters`.
+
+    Raises
+    ------
+    FileNotFoundError, BadInput
+        The file is not there, or is neither a notebook nor such a yaml.
+    """
+    source = Path(source)
+    if not source.is_file():
+        raise FileNotFoundError(f"there is no file {source}: give a notebook or an experiment yaml")
+    if source.suffix == ".ipynb":
+        return Experiment(source, _run_name(source.stem))
+    if source.suffix not in (".yaml", ".yml"):
+        raise BadInput(f"{source} is neither a notebook (.ipynb) nor an experiment (.yaml)")
+    try:
+        content = yaml.safe_load(source.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise BadInput(f"{source} is not valid yaml: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict) or "notebook" not in content:
+        raise BadInput(f"{source} names no notebook: it needs a line `notebook: <path>`")
+    unknown = set(content) - {"notebook", "name", "parameters"}
+    if unknown:
+        raise BadInput(
+            f"{source} has unknown keys: {', '.join(sorted(map(str, unknown)))}; "
+            "an experiment has notebook, name, parameters"
+        )
+    notebook = source.parent / content["notebook"]
+    if not notebook.is_file():
+        raise FileNotFoundError(f"{source} names the notebook {notebook}, which is not there")
+    name = str(content.get("name") or _run_name(source.stem))
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        raise BadInput(f"{source}: the name {name!r} must be letters, digits, '-', '_' and '.'")
+    return Experiment(notebook, name, dict(content.get("parameters") or {}))
+
+
+def _run_name(stem: str) -> str:
+    """`01_balanced_retraining` is kept as `balanced-retraining`."""
+    return re.sub(r"^\d+[_-]", "", stem).replace("_", "-").strip(".-") or "run"
+
+
+def run(
+    notebook: str | Path,
+    parameters: Mapping[str, Any] | None = None,
+    out: str | Path = "experiments/runs",
+    name: str | None = None,
+) -> Path:
+    """Execute a notebook with parameters and keep the result.
+
+    The notebook runs in a fresh kernel of this very Python, in the current folder: relative paths
+    in parameters mean what they mean to the caller.
+
+    Parameters
+    ----------
+    notebook
+        A notebook whose parameters stand in a cell tagged `parameters`, or an experiment yaml.
+    parameters
+        Values for those parameters; they are checked against the notebook before anything starts.
+    out
+        Where runs are kept, a folder a name.
+    name
+        Name to keep the run under; by default the notebook's, without number and with hyphens.
+
+    Returns
+    -------
+    Path
+        The finished run folder `<out>/<name>/<run-id>`: `notebook.ipynb`, `report.html`,
+        `params.yaml`, `environment.txt`, `run.json`, and what the notebook kept: `metrics.json`,
+        `tables/`, `figures/`. `<out>/<name>/latest` points at it.
+
+    Raises
+    ------
+    BadInput
+        A parameter is unknown or of the wrong type.
+    RunFailed
+        A cell raised; what was executed is kept in `<run-id>.failed`.
+    """
+    import nbformat
+
+    experiment = read_experiment(notebook)
+    home = Path(out) / (name or experiment.name)
+    try:
+        book = nbformat.read(experiment.notebook, as_version=4)
+    except nbformat.reader.NotJSONError as error:
+        raise BadInput(
+            f"{experiment.notebook} is not a notebook: it holds no valid JSON"
+        ) from error
+    known = notebook_parameters(book, experiment.notebook)
+    given = check_parameters(known, {**experiment.parameters, **(parameters or {})})
+    mirrored = mirror_wanted()
+
+    started = datetime.datetime.now(datetime.UTC)
+    run_id = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+    aside = home / f".{run_id}.partial"
+    aside.mkdir(parents=True)
+    record = {
+        "name": home.name,
+        "run_id": run_id,
+        "status": "running",
+        "notebook": experiment.notebook.name,
+        "notebook_sha256": files.sha256(experiment.notebook),
+        "parameters": given,
+        "started": started.isoformat(timespec="seconds"),
+        **code_version(),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+    }
+    files.write_json(aside / "run.json", record)
+    shown = {n: v for n, v in known.items() if n != "run_folder" and v is not _UNKNOWN} | given
+    files.write_text(aside / "params.yaml", yaml.safe_dump(shown, sort_keys=False))
+    if "run_folder" in known:
+        given = {**given, "run_folder": str(aside)}
+
+    clock = time.perf_counter()
+    try:
+        _execute(experiment.notebook, aside / "notebook.ipynb", given)
+        seconds = time.perf_counter() - clock
+        final = home / run_id
+        _say_where(aside / "notebook.ipynb", str(aside), str(final))
+        files.write_text(aside / "environment.txt", environment(seconds))
+        _report(aside, record, seconds)
+        _close(aside, record, seconds, status="finished")
+        aside.rename(final)
+    except BaseException as error:
+        failed = home / f"{run_id}.failed"
+        words = _why(error, experiment.notebook)
+        _close(aside, record, time.perf_counter() - clock, status="failed", error=words)
+        aside.rename(failed)
+        if isinstance(error, Exception):
+            raise RunFailed(f"{words}; what was executed is kept in {failed}", failed) from error
+        raise
+    _point_latest(home, run_id)
+    if mirrored:
+        mirror(final, home.name)
+    return final
+
+
+# ---- parameters
+
+
+def notebook_parameters(book: "NotebookNode", path: str | Path) -> dict[str, Any]:
+    """The parameters of a notebook with their defaults, from the cell tagged `parameters`."""
+    for cell in book.cells:
+        if cell.cell_type == "code" and "parameters" in cell.metadata.get("tags", []):
+            break
+    else:
+        return {}
+    try:
+        tree = ast.parse(cell.source)
+    except SyntaxError as error:
+        raise BadInput(f"the parameters cell of {path} is not plain Python: {error}") from error
+    found = {}
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        for target in targets:
+            if isinstance(target, ast.Name) and getattr(node, "value", None) is not None:
+                found[target.id] = _literal(node.value)
+    return found
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return _UNKNOWN
+
+
+def check_parameters(known: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The given values as the notebook's own kinds of values.
+
+    A whole number may stand for a decimal one, and text such as `1e-3` (which yaml reads as text)
+    for a number; a default of None takes anything.
+
+    Raises
+    ------
+    BadInput
+        A name is unknown (the message lists the known and the closest), or a value has the wrong
+        type.
+    """
+    known = {name: value for name, value in known.items() if name != "run_folder"}
+    checked = {}
+    for name, value in given.items():
+        if name not in known:
+            names = ", ".join(known) or "none (no cell is tagged `parameters`)"
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            raise BadInput(f"the notebook has no parameter {name!r}{hint}; it has: {names}")
+        checked[name] = _like(value, known[name], name)
+    return checked
+
+
+def _like(value: Any, default: Any, name: str) -> Any:
+    if default is None or default is _UNKNOWN:
+        return value
+    if isinstance(default, list | tuple) and isinstance(value, list | tuple):
+        kinds = {type(item) for item in default}
+        example = default[0] if len(kinds) == 1 else None
+        return [_like(item, example, f"{name} (each item)") for item in value]
+    if isinstance(default, float):
+        if isinstance(value, str):
+            try:
+                return float(value)
+            except ValueError:
+                pass  # falls through to the error below
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    elif isinstance(value, type(default)) and isinstance(value, bool) == isinstance(default, bool):
+        return value
+    raise BadInput(f"parameter {name} must be {_kind(default)}, such as {default!r}, not {value!r}")
+
+
+def _kind(value: Any) -> str:
+    kinds = {
+        bool: "true or false", int: "a whole number", float: "a number", str: "text",
+        list: "a list", tuple: "a list", dict: "a mapping",
+    }  # fmt: skip
+    return kinds.get(type(value), type(value).__name__)
+
+
+# ---- executing
+
+
+def _execute(notebook: Path, out: Path, parameters: dict[str, Any]) -> None:
+    """Run a copy of the notebook; what its cells print goes to the terminal as it comes."""
+    import logging
+
+    import papermill
+    from papermill.engines import NBClientEngine, papermill_engines
+
+    class Engine(NBClientEngine):
+        """papermill's own, which also says which section it is in."""
+
+        @classmethod
+        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
+            nb_man.cell_start = _announcing(nb_man.cell_start)
+            return super().execute_managed_notebook(
+                nb_man, kernel_name, kernel_manager_class=_this_python(), **options
+            )
+
+    papermill_engines.register("facelab", Engine)
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    papermill.execute_notebook(
+        str(notebook),
+        str(out),
+        parameters,
+        engine_name="facelab",
+        kernel_name="python3",
+        language="python",
+        progress_bar=False,
+        stdout_file=sys.stderr,
+        stderr_file=sys.stderr,
+    )
+
+
+def _announcing(cell_start: Callable[..., None]) -> Callable[..., None]:
+    start = time.perf_counter()
+
+    def announce(cell: Any, index: int | None = None, **options: Any) -> None:
+        if cell.cell_type == "markdown" and cell.source.startswith("#"):
+            heading = cell.source.splitlines()[0].strip("# ")
+            minutes, seconds = divmod(int(time.perf_counter() - start), 60)
+            print(f"[{minutes:02}:{seconds:02}] {heading}", file=sys.stderr, flush=True)
+        cell_start(cell, index, **options)
+
+    return announce
+
+
+def _this_python() -> type:
+    """A kernel manager that starts this interpreter, whatever kernels the machine has installed."""
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    quiet = ["--log-level=ERROR"]  # or it warns about TCP, which here never leaves the machine
+
+    class ThisPython(AsyncKernelManager):
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            return KernelSpec(
+                argv=[
+                    sys.executable,
+                    "-m",
+                    "ipykernel_launcher",
+                    "-f",
+                    "{connection_file}",
+                    *quiet,
+                ],
+                env={"FACELAB_PROGRESS": "0"},  # bars would be garbage in a rendered notebook
+                display_name="facelab",
+                language="python",
+            )
+
+    return ThisPython
+
+
+def _why(error: BaseException, notebook: Path) -> str:
+    """The failure in one sentence."""
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    if isinstance(error, PapermillExecutionError):
+        words = " ".join(str(error.evalue).split())
+        return f"cell {error.exec_count} of {notebook.name} failed: {error.ename}: {words}"
+    if isinstance(error, DeadKernelError):
+        return f"the kernel of {notebook.name} died: perhaps it ran out of memory"
+    if isinstance(error, KeyboardInterrupt):
+        return f"{notebook.name} was interrupted"
+    return f"{notebook.name} failed: {type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _say_where(notebook: Path, aside: str, final: str) -> None:
+    """The kept notebook names the folder it ends up in, not the one it was made in."""
+    text = notebook.read_text(encoding="utf-8")
+    files.write_text(notebook, text.replace(json.dumps(aside)[1:-1], json.dumps(final)[1:-1]))
+
+
+def _report(aside: Path, record: Mapping[str, Any], seconds: float) -> None:
+    from facelab.report import save_report
+
+    commit = (record["commit"] or "")[:10] + (" + changes" if record["dirty"] else "")
+    facts = {
+        "run": record["run_id"],
+        "facelab": f"{record['facelab']} {commit}".strip(),
+        "took": f"{seconds // 60:.0f} min {seconds % 60:.0f} s",
+    }
+    footer = (
+        f"Made by facelab from {record['notebook']}; parameters in params.yaml, numbers in "
+        "metrics.json, versions in environment.txt of the same run."
+    )
+    save_report(aside / "notebook.ipynb", aside / "report.html", facts, footer)
+
+
+def _close(folder: Path, record: Mapping[str, Any], seconds: float, **more: Any) -> None:
+    files.write_json(folder / "run.json", {**record, "seconds": round(seconds, 1), **more})
+
+
+def _point_latest(home: Path, run_id: str) -> None:
+    aside = home / f".latest.{run_id}"
+    aside.symlink_to(run_id, target_is_directory=True)
+    os.replace(aside, home / "latest")
+
+
+# ---- records
+
+
+def runs(out: str | Path = "experiments/runs") -> pd.DataFrame:
+    """All runs that were kept, the newest last.
+
+    Returns
+    -------
+    DataFrame
+        `name run_id status started seconds commit parameters error folder`; status is finished,
+        failed, running, or abandoned (its process is gone).
+    """
+    found = []
+    for file in Path(out).glob("*/*/run.json"):
+        if file.parent.is_symlink():
+            continue
+        record = json.loads(file.read_text(encoding="utf-8"))
+        if record["status"] == "running" and not _alive(record):
+            record["status"] = "abandoned"
+        found.append({**record, "folder": str(file.parent)})
+    columns = ["name", "run_id", "status", "started", "seconds", "commit", "parameters"]
+    columns += ["error", "folder"]
+    return pd.DataFrame(found, columns=columns).sort_values("run_id", ignore_index=True)
+
+
+def _alive(record: Mapping[str, Any]) -> bool:
+    if record["host"] != socket.gethostname():
+        return True
+    try:
+        os.kill(record["pid"], 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

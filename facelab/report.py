@@ -1,0 +1,190 @@
+"""Reports: an executed notebook as one HTML file that decision makers can read.
+
+In: a notebook with outputs. Out: a page without a single external address: prose, tables and
+pictures first, each cell's code one click away.
+"""
+
+import html
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facelab.files import write_text
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+# What a cell shows, best first. Scripts and live widgets are not among them: they need a network
+# or a kernel, and each has a plain picture or text beside it.
+_SHOWN = ["text/html", "image/png", "image/svg+xml", "text/markdown", "image/jpeg", "text/plain"]
+
+_TEMPLATE = """
+{%- extends 'basic/index.html.j2' -%}
+{% block in_prompt %}{% endblock %}
+{% block empty_in_prompt %}{% endblock %}
+{% block output_area_prompt %}{% endblock %}
+{% block input %}{% if cell.source.strip() %}
+<details class="code"><summary>code</summary>
+{{ cell.source | highlight_code(metadata=cell.metadata) }}
+</details>{% endif %}{% endblock %}
+{% block data_javascript %}{% endblock %}
+{% block data_widget_view %}{% endblock %}
+{% block footer %}{% endblock %}
+"""
+
+_CSS = """
+:root { color-scheme: light; }
+* { box-sizing: border-box; }
+body { margin: 0; background: #fff; color: #222; font: 17px/1.6 system-ui, "Segoe UI", Roboto,
+  "DejaVu Sans", sans-serif; }
+main, header, footer { max-width: 62rem; margin: 0 auto; padding: 0 1.5rem; }
+header { display: flex; flex-wrap: wrap; align-items: baseline; gap: .2rem 1.4rem;
+  padding-top: 1.2rem; padding-bottom: .8rem; font-size: .82rem; color: #5a5a5a;
+  border-bottom: 1px solid #e3e3e3; }
+header b { font-weight: 600; color: #333; }
+header button { margin-left: auto; font: inherit; color: #1f5f99; background: none;
+  border: 1px solid #b9cfe4; border-radius: 4px; padding: .15rem .7rem; cursor: pointer; }
+footer { margin-top: 3rem; padding-top: 1rem; padding-bottom: 2.5rem;
+  border-top: 1px solid #e3e3e3; font-size: .82rem; color: #5a5a5a; }
+h1, h2, h3 { line-height: 1.25; color: #111; }
+h1 { font-size: 2.1rem; margin: 1.6rem 0 .6rem; }
+h2 { font-size: 1.4rem; margin: 2.6rem 0 .5rem; }
+h3 { font-size: 1.1rem; margin: 1.6rem 0 .4rem; }
+p, li { max-width: 46rem; }
+a { color: #1f5f99; }
+a.anchor-link { display: none; }
+blockquote { margin: 1rem 0; padding: .1rem 1.2rem;
+  border-left: 4px solid #0072b2; background: #f4f8fb; }
+code { font: .88em/1.5 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
+p code, li code, td code { background: #f2f2f2; padding: .1em .3em; border-radius: 3px; }
+pre { margin: 0; font: 13.5px/1.5 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace;
+  white-space: pre-wrap; overflow-wrap: anywhere; }
+.output_subarea { overflow-x: auto; margin: .9rem 0; }
+.output_text pre { color: #444; }
+.output_stderr pre { color: #7a4b00; background: #fff8e8; padding: .5rem .8rem;
+  border-radius: 4px; }
+.output_error pre { color: #8a1020; background: #fdf0f1; padding: .8rem; }
+img { max-width: 100%; height: auto; }
+table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; }
+caption { text-align: left; font-weight: 600; padding-bottom: .4rem; }
+th, td { padding: .3rem .8rem .3rem 0; text-align: right; border: 0;
+  border-bottom: 1px solid #ececec; white-space: nowrap; vertical-align: top; }
+thead th { border-bottom: 1.5px solid #999; color: #444; font-weight: 600; }
+tbody th, th:first-child, td:first-child { text-align: left; font-weight: 500; }
+td:last-child, th:last-child { padding-right: 0; }
+td.words, th.words { text-align: left; white-space: normal; min-width: 12rem; }
+details.code { margin: .3rem 0; }
+details.code > summary { cursor: pointer; font-size: .75rem; color: #767676; width: fit-content; }
+details.code .highlight { background: #f7f7f8; border-radius: 6px; padding: .7rem 1rem; }
+@media print { details.code:not([open]), header button { display: none; } body { font-size: 11pt; }
+  .output_png, table { break-inside: avoid; } }
+"""
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{css}</style>
+</head>
+<body>
+<header>{facts}{button}</header>
+<main>
+{body}
+</main>
+<footer>{footer}</footer>
+</body>
+</html>
+"""
+
+_BUTTON = (
+    '<button type="button" onclick="const all=[...document.querySelectorAll(\'details.code\')];'
+    'const open=!all.every(d=>d.open);all.forEach(d=>d.open=open)">show or hide code</button>'
+)
+
+
+def page(
+    title: str,
+    body: str,
+    *,
+    facts: Mapping[str, str] | None = None,
+    footer: str = "",
+    code: bool = False,
+) -> str:
+    """A self-contained page around a body of HTML.
+
+    Parameters
+    ----------
+    title, footer
+        Plain text; escaped here.
+    body
+        HTML, which the caller has escaped.
+    facts
+        What made the page (run, date, version), shown in one line above it; escaped here.
+    code
+        Whether the body holds code cells: adds the button that opens them all.
+    """
+    shown = "".join(
+        f"<span>{html.escape(name)} <b>{html.escape(str(value))}</b></span>"
+        for name, value in (facts or {}).items()
+    )
+    return _PAGE.format(
+        title=html.escape(title),
+        css=_CSS + (_highlighting() if code else ""),
+        facts=shown,
+        button=_BUTTON if code else "",
+        body=body,
+        footer=html.escape(footer),
+    )
+
+
+def notebook_html(
+    notebook: "NotebookNode | str | Path", facts: Mapping[str, str] | None = None, footer: str = ""
+) -> str:
+    """An executed notebook as a self-contained page, its code folded away.
+
+    Pictures are embedded; scripts and widgets are left out; the title is the notebook's first
+    heading.
+    """
+    import nbformat
+    from jinja2 import DictLoader
+    from nbconvert import HTMLExporter
+    from traitlets.config import Config
+
+    if not hasattr(notebook, "cells"):
+        notebook = nbformat.read(notebook, as_version=4)
+    exporter = HTMLExporter(
+        template_name="basic",
+        template_file="facelab.html.j2",
+        extra_loaders=[DictLoader({"facelab.html.j2": _TEMPLATE})],
+        embed_images=True,
+        config=Config({"NbConvertBase": {"display_data_priority": _SHOWN}}),
+    )
+    body, _ = exporter.from_notebook_node(notebook)
+    return page(_title(notebook), body, facts=facts, footer=footer, code=True)
+
+
+def save_report(
+    notebook: "NotebookNode | str | Path",
+    out: str | Path,
+    facts: Mapping[str, str] | None = None,
+    footer: str = "",
+) -> Path:
+    """Write `notebook_html` to a file, whole or not at all."""
+    write_text(out, notebook_html(notebook, facts, footer))
+    return Path(out)
+
+
+def _title(notebook: "NotebookNode") -> str:
+    for cell in notebook.cells:
+        for line in cell.source.splitlines():
+            if cell.cell_type == "markdown" and line.startswith("# "):
+                return line[2:].strip()
+    return "facelab report"
+
+
+def _highlighting() -> str:
+    from pygments.formatters import HtmlFormatter
+
+    return HtmlFormatter(style="friendly").get_style_defs(".highlight")
