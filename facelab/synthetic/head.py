@@ -1,0 +1,137 @@
+"""The baked head as arrays: template, triangles by part, shape targets, lips and light masks.
+
+In: `head.npz`, written by `facelab.synthetic.bake`. Out: `load_head()`, read once a process.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+HEAD_FILE = Path(__file__).with_name("head.npz")
+PARTS = {"skin": 0, "mouth": 1, "eye": 2, "teeth": 3, "lash": 4, "hair": 5}
+
+
+def spherical_harmonics(directions: np.ndarray) -> np.ndarray:
+    """Real spherical harmonics up to degree 3 at unit directions (N, 3): (N, 16)."""
+    x, y, z = directions[:, 0], directions[:, 1], directions[:, 2]
+    return np.stack(
+        [
+            np.full_like(x, 0.282095),
+            0.488603 * y,
+            0.488603 * z,
+            0.488603 * x,
+            1.092548 * x * y,
+            1.092548 * y * z,
+            0.315392 * (3 * z * z - 1),
+            1.092548 * x * z,
+            0.546274 * (x * x - y * y),
+            0.590044 * y * (3 * x * x - y * y),
+            2.890611 * x * y * z,
+            0.457046 * y * (5 * z * z - 1),
+            0.373176 * z * (5 * z * z - 3),
+            0.457046 * x * (5 * z * z - 1),
+            1.445306 * z * (x * x - y * y),
+            0.590044 * x * (x * x - 3 * y * y),
+        ],
+        1,
+    )
+
+
+@dataclass(frozen=True)
+class Head:
+    """The baked mesh. Lengths are decimetres; x to the subject's left, y up, z forward.
+
+    Attributes
+    ----------
+    template : float32 (V, 3)
+        The mesh before any change: also the canonical coordinates that everything is painted in.
+    triangles : int32 (T, 3), part : uint8 (T,)
+        Triangles (counter-clockwise from outside) and what each is, by ``PARTS``.
+    names : list of str
+        Target names: macros, then local changes, then facial actions.
+    starts, indices, offsets
+        Targets as compressed rows; offsets in decimetres.
+    changes : list of (name, negative target, positive target or -1)
+        Local changes; a coefficient below 0 applies the first target, above 0 the second.
+    actions : dict of str to int
+        ARKit facial action names and their target numbers.
+    shadow : float32 (V, 16)
+        Spherical harmonics of the visible sky, in the head's frame.
+    openness, lips : float32 (V,)
+        Ambient light that arrives, 0..1; lip mask, 0..1.
+    eye_left, eye_right : int32 arrays; nose_tip, mouth_left, mouth_right : int
+        Vertices that the five landmarks are taken from.
+    """
+
+    template: np.ndarray
+    triangles: np.ndarray
+    part: np.ndarray
+    names: list[str]
+    starts: np.ndarray
+    indices: np.ndarray
+    offsets: np.ndarray
+    changes: list[tuple[str, int, int]]
+    actions: dict[str, int]
+    shadow: np.ndarray
+    openness: np.ndarray
+    lips: np.ndarray
+    eye_left: np.ndarray
+    eye_right: np.ndarray
+    nose_tip: int
+    mouth_left: int
+    mouth_right: int
+
+    def add(self, vertices: np.ndarray, target: int | str, weight: float) -> None:
+        """Add `weight` times one target to the vertices, in place."""
+        if isinstance(target, str):
+            target = self.names.index(target)
+        rows = slice(self.starts[target], self.starts[target + 1])
+        vertices[self.indices[rows]] += np.float32(weight) * self.offsets[rows]
+
+
+@cache
+def load_head() -> Head:
+    """The baked head that facelab ships."""
+    with np.load(HEAD_FILE) as file:
+        stored = {name: file[name] for name in file.files}
+    template, part = stored["template"], stored["triangle_part"]
+    triangles = stored["triangles"].astype(np.int32)
+    names = [str(name) for name in stored["names"]]
+    macros, local_end = int(stored["macros"]), int(stored["local_end"])
+    changes = []
+    for number in range(macros, local_end):
+        name, end = names[number].split(":")
+        if end == "-":
+            both = names[number + 1] == f"{name}:+"
+            changes.append((name, number, number + 1 if both else -1))
+
+    eyes = np.unique(triangles[part == PARTS["eye"]])
+    skin = np.unique(triangles[part == PARTS["skin"]])
+
+    def nearest(x: float, y: float) -> int:
+        front = skin[template[skin, 2] > 1.0]
+        gap = (template[front, 0] - x) ** 2 + (template[front, 1] - y) ** 2
+        return int(front[np.argmin(gap - 1e-4 * template[front, 2])])
+
+    nose = skin[(np.abs(template[skin, 0]) < 0.02) & (np.abs(template[skin, 1] - 6.95) < 0.15)]
+    return Head(
+        template=template,
+        triangles=triangles,
+        part=part,
+        names=names,
+        starts=stored["starts"],
+        indices=stored["indices"].astype(np.int32),
+        offsets=stored["offsets"].astype(np.float32) * stored["step"],
+        changes=changes,
+        actions={name: number for number, name in enumerate(names) if number >= local_end},
+        shadow=stored["shadow"].astype(np.float32) * np.float32(4 / 127),
+        openness=stored["openness"].astype(np.float32) / np.float32(255),
+        lips=stored["lips"].astype(np.float32) / np.float32(255),
+        eye_left=eyes[template[eyes, 0] > 0],
+        eye_right=eyes[template[eyes, 0] < 0],
+        nose_tip=int(nose[np.argmax(template[nose, 2])]),
+        mouth_left=nearest(0.25, 6.615),
+        mouth_right=nearest(-0.25, 6.615),
+    )
