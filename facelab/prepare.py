@@ -119,6 +119,8 @@ def decode(data: bytes) -> np.ndarray:
     if not data:
         raise Unusable("it is empty (zero bytes)")
     with warnings.catch_warnings(), _whole_images_only():
+        # Pillow tells of odd metadata by the thousand; what cannot be used is said in one sentence.
+        warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             image = Image.open(io.BytesIO(data))

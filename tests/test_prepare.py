@@ -1,0 +1,327 @@
+"""Preparing: every kind of image becomes RGB, every bad one is named, nothing is half-written."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageFile
+
+import facelab as fl
+from facelab.detect import Unusable
+from facelab.prepare import decode
+
+SIZE = 32
+
+
+def pixels(seed, size=SIZE):
+    return np.random.default_rng(seed).integers(0, 256, (size, size, 3), np.uint8)
+
+
+def encoded(image, kind="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Three subjects a, b, c with 3, 2 and 1 images."""
+    for number, name in enumerate(["a/0", "a/1", "a/2", "b/0", "b/1", "c/0"]):
+        path = tmp_path / "photos" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels(number)).save(path)
+    return tmp_path / "photos"
+
+
+def jpeg(seed):
+    return encoded(Image.fromarray(pixels(seed)), "JPEG", quality=90)
+
+
+def test_importing_the_module_does_not_hide_the_function():
+    code = "from facelab.prepare import decode; import facelab as fl; assert callable(fl.prepare)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_crops_are_the_images_in_the_order_of_the_table(photos, tmp_path, jobs):
+    faces = fl.prepare(photos, tmp_path / "out", size=SIZE, jobs=jobs)
+    assert faces.table["image"].tolist() == [
+        "a/0.png",
+        "a/1.png",
+        "a/2.png",
+        "b/0.png",
+        "b/1.png",
+        "c/0.png",
+    ]
+    for number in range(6):
+        np.testing.assert_array_equal(faces.crops[number], pixels(number))
+    assert "path" not in faces.table
+    loaded = fl.load(tmp_path / "out", verify=True)
+    np.testing.assert_array_equal(loaded.crops, faces.crops)
+    assert not (tmp_path / "out" / "rejects.parquet").exists()
+
+
+def test_a_subject_with_one_image_is_kept_and_counted(photos, tmp_path):
+    card = fl.prepare(photos, tmp_path / "out", size=SIZE).card
+    assert card["single_image_subjects"] == 1
+    assert "1 subjects have one image" in card["notes"][-1]
+    assert card["subjects"] == 3
+    assert card["synthetic"] is False
+
+
+BAD = {
+    "zero bytes": (b"", r"it is empty \(zero bytes\)"),
+    "text": (b"dear diary", "it is not an image"),
+    "truncated": (jpeg(50)[:-200], "it is truncated or damaged"),
+    "cut by one byte": (jpeg(50)[:-1], "it is truncated or damaged"),
+    "twice": (
+        encoded(Image.fromarray(pixels(0))),
+        "it has the same bytes as a/0.png, another subject",
+    ),
+    "wrong size": (
+        encoded(Image.fromarray(pixels(9, 40))),
+        r"it is 40x40 px, not 32x32; give a detector .*--detector-model PATH.*aligned=True",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_image_stops_the_work_and_leaves_nothing(photos, tmp_path, kind):
+    data, reason = BAD[kind]
+    (photos / "b" / "9.jpg").write_bytes(data)
+    with pytest.raises(fl.BadInput, match=f"1 of 7 images cannot be used, first b/9.jpg: {reason}"):
+        fl.prepare(photos, tmp_path / "out", size=SIZE)
+    assert os.listdir(tmp_path) == ["photos"]
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_image_is_set_aside_with_its_reason(photos, tmp_path, kind):
+    data, reason = BAD[kind]
+    (photos / "b" / "9.jpg").write_bytes(data)
+    faces = fl.prepare(photos, tmp_path / "out", size=SIZE, set_aside=True)
+    rejects = pd.read_parquet(tmp_path / "out" / "rejects.parquet")
+    assert len(faces) == 6
+    assert rejects["image"].tolist() == ["b/9.jpg"]
+    assert rejects["subject"].tolist() == ["b"]
+    assert rejects["reason"].str.match(reason.split(";")[0]).all()
+    assert "1 of 7 images (14.29%)" in faces.card["notes"][0]
+
+
+def test_failures_to_acquire_are_counted_by_group(photos, tmp_path):
+    (photos / "b" / "9.jpg").write_bytes(b"")
+    (photos / "c" / "9.jpg").write_bytes(b"x")
+    images = sorted(str(p.relative_to(photos)) for p in photos.rglob("*.*"))
+    labels = pd.DataFrame({"file": images})
+    labels["gender"] = [{"a": "female", "b": "male", "c": ""}[name[0]] for name in images]
+    labels.to_csv(tmp_path / "labels.csv", index=False)
+    reader = fl.datasets.folder(photos, labels=tmp_path / "labels.csv")
+    faces = fl.prepare(reader, tmp_path / "out", size=SIZE, set_aside=True)
+    assert faces.card["failure_to_acquire"] == {
+        "images": 8,
+        "rejected": 2,
+        "by_group": {
+            "gender": {
+                "(no label)": {"images": 2, "rejected": 1},
+                "female": {"images": 3, "rejected": 0},
+                "male": {"images": 3, "rejected": 1},
+            }
+        },
+    }
+    assert list(pd.read_parquet(tmp_path / "out" / "rejects.parquet")) == [
+        "subject",
+        "image",
+        "reason",
+        "gender",
+    ]
+
+
+def test_all_bad_images_are_counted_and_none_left_is_an_error(photos, tmp_path):
+    for path in photos.rglob("*.png"):
+        path.write_bytes(b"x")
+    for set_aside in (False, True):
+        with pytest.raises(fl.BadInput, match=r"none of the 6 images can be used, first a/0\.png"):
+            fl.prepare(photos, tmp_path / "out", size=SIZE, set_aside=set_aside)
+    assert os.listdir(tmp_path) == ["photos"]
+
+
+def test_folders_named_like_images_and_links_out_of_the_root_are_rejected(photos, tmp_path):
+    (photos / "a" / "8.jpg").mkdir()
+    secret = tmp_path / "secret.png"
+    Image.fromarray(pixels(77)).save(secret)
+    (photos / "a" / "9.png").symlink_to(secret)
+    (photos / "b" / "7.png").symlink_to(photos / "nowhere.png")
+    fl.prepare(photos, tmp_path / "out", size=SIZE, set_aside=True)
+    rejects = pd.read_parquet(tmp_path / "out" / "rejects.parquet").set_index("image")["reason"]
+    assert rejects.to_dict() == {
+        "a/8.jpg": "it is not a file",
+        "a/9.png": "it is a link that leaves the folder",
+        "b/7.png": "it is not there",
+    }
+
+
+def test_an_empty_folder_and_a_taken_place_are_refused(photos, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(fl.BadInput, match="holds no images"):
+        fl.prepare(tmp_path / "empty", tmp_path / "out")
+    fl.prepare(photos, tmp_path / "out", size=SIZE)
+    with pytest.raises(fl.BadInput, match="exists already"):
+        fl.prepare(photos, tmp_path / "out", size=SIZE)
+    before = (tmp_path / "out" / "card.json").read_text()
+    (photos / "a" / "0.png").write_bytes(b"")
+    with pytest.raises(fl.BadInput, match="cannot be used"):
+        fl.prepare(photos, tmp_path / "out", size=SIZE, replace=True)
+    assert (tmp_path / "out" / "card.json").read_text() == before
+
+
+def test_aligned_crops_of_another_size_are_averaged_by_area(photos, tmp_path):
+    faces = fl.prepare(photos, tmp_path / "out", size=16, aligned=True)
+    expected = pixels(0).reshape(16, 2, 16, 2, 3).mean(axis=(1, 3))
+    assert np.abs(faces.crops[0] - expected).max() <= 1
+    Image.new("RGB", (30, 20)).save(photos / "a" / "0.png")
+    with pytest.raises(fl.BadInput, match="30x20 px, and an aligned crop is square"):
+        fl.prepare(photos, tmp_path / "other", size=16, aligned=True)
+
+
+def test_a_killed_run_leaves_no_result_and_the_next_run_cleans_up(photos, tmp_path):
+    os.mkfifo(photos / "c" / "stuck.png")  # never delivers: the run hangs in the middle
+    code = (
+        "import sys, facelab as fl; from facelab.prepare import _Cutter;"
+        "_Cutter._read = lambda self, path: path.read_bytes();"
+        "fl.prepare(sys.argv[1], sys.argv[2], size=32, jobs=1)"
+    )
+    run = subprocess.Popen([sys.executable, "-c", code, photos, tmp_path / "out"])
+    try:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob(".out.*/crops.npy")):
+            assert run.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+    assert not (tmp_path / "out").exists()
+    (left,) = tmp_path.glob(".out.*.partial")
+    (photos / "c" / "stuck.png").unlink()
+    assert len(fl.prepare(photos, tmp_path / "out", size=SIZE)) == 6
+    assert not left.exists()
+    assert sorted(os.listdir(tmp_path)) == ["out", "photos"]
+
+
+def test_the_card_names_no_path_of_the_machine(photos, tmp_path):
+    fl.prepare(photos, tmp_path / "out", size=SIZE)
+    assert str(tmp_path) not in json.dumps(json.loads((tmp_path / "out/card.json").read_text()))
+
+
+# ---- decoding
+
+RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
+COLOURS = np.stack([RAMP, RAMP[::-1], RAMP.T], axis=-1)
+
+
+def test_sixteen_bit_gray_keeps_its_full_range():
+    for kind in ("PNG", "TIFF"):
+        data = encoded(Image.fromarray(RAMP.astype(np.uint16) * 257), kind)
+        np.testing.assert_array_equal(decode(data), np.repeat(RAMP[..., None], 3, 2))
+
+
+def test_gray_and_one_bit_become_three_equal_channels():
+    np.testing.assert_array_equal(
+        decode(encoded(Image.fromarray(RAMP))), np.repeat(RAMP[..., None], 3, 2)
+    )
+    one_bit = decode(encoded(Image.fromarray(RAMP > 127)))
+    assert set(np.unique(one_bit)) == {0, 255}
+
+
+def test_transparent_pixels_are_laid_on_white():
+    alpha = np.where(RAMP < 128, 0, 255).astype(np.uint8)
+    image = Image.fromarray(np.dstack([COLOURS, alpha]))
+    expected = np.where(RAMP[..., None] < 128, 255, COLOURS)
+    np.testing.assert_array_equal(decode(encoded(image)), expected)
+
+
+def test_palettes_with_and_without_transparency_are_looked_up():
+    image = Image.fromarray(RAMP // 64, mode="P")
+    image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255, 9, 9, 9])
+    assert decode(encoded(image))[0, 0].tolist() == [255, 0, 0]
+    assert decode(encoded(image, transparency=0))[0, 0].tolist() == [255, 255, 255]
+    assert decode(encoded(image, transparency=0))[-1, -1].tolist() == [9, 9, 9]
+
+
+def test_cmyk_jpegs_come_out_in_their_colours():
+    flat = Image.new("RGB", (32, 32), (200, 40, 90)).convert("CMYK")
+    assert np.abs(decode(encoded(flat, "JPEG", quality=95))[0, 0] - [200.0, 40, 90]).max() <= 4
+
+
+def test_exif_orientation_turns_the_picture_upright():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rotate 90 degrees clockwise to see it upright
+    data = encoded(Image.fromarray(COLOURS), "PNG", exif=exif)
+    np.testing.assert_array_equal(decode(data), np.rot90(COLOURS, -1))
+
+
+def test_of_an_animation_the_first_picture_is_taken():
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert decode(data)[0, 0].tolist() == [255, 0, 0]
+
+
+def test_every_truncation_of_a_jpeg_is_noticed(monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as some libraries set it
+    data = jpeg(3)
+    for length in range(len(data)):
+        with pytest.raises(Unusable):
+            decode(data[:length])
+    assert decode(data).shape == (SIZE, SIZE, 3)
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is True
+
+
+def test_decompression_bombs_are_refused_before_they_are_unpacked():
+    import struct
+    import zlib
+
+    def chunk(kind, body):
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    for side in (10_001, 100_000):
+        header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
+        data = (
+            b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+        )
+        with pytest.raises(Unusable, match="more than 100,000,000 pixels"):
+            decode(data)
+
+
+def test_damaged_bytes_never_raise_anything_else():
+    rng = np.random.default_rng(0)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    originals = [
+        encoded(Image.fromarray(COLOURS), kind, **more)
+        for kind, more in [
+            ("JPEG", {"exif": exif}),
+            ("PNG", {"exif": exif}),
+            ("GIF", {}),
+            ("TIFF", {"compression": "tiff_lzw"}),
+            ("WEBP", {"exif": exif}),
+            ("BMP", {}),
+        ]
+    ]
+    refused = 0
+    for _ in range(300):
+        data = bytearray(originals[rng.integers(len(originals))])
+        for place in rng.integers(0, min(len(data), 200), 4):
+            data[place] = rng.integers(256)
+        try:
+            assert decode(bytes(data)).dtype == np.uint8
+        except Unusable:
+            refused += 1
+    assert refused > 50
