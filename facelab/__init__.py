@@ -4,7 +4,9 @@ Everything public is one name away (`import facelab as fl`); a name's module is 
 name is first used: `import facelab` costs nothing and drags in neither torch nor matplotlib.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 
 __version__ = "0.1.0"
 
@@ -47,11 +49,22 @@ def __getattr__(name: str):
         raise AttributeError(f"module 'facelab' has no attribute {name!r}")
     home = _HOMES[name]
     module = import_module(f"facelab.{home or name}")
-    # Kept in the package's namespace: `fl.audit` must stay the function although importing
-    # `facelab.audit` binds the module of the same name here.
     value = globals()[name] = module if home is None else getattr(module, name)
     return value
 
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *_HOMES])
+
+
+class _Package(ModuleType):
+    """The package itself. Importing `facelab.audit` binds the module of that name here, whoever
+    imports it and whenever: `fl.audit` must be the function all the same."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if isinstance(value, ModuleType) and _HOMES.get(name) == name:
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
