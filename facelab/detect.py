@@ -119,7 +119,10 @@ class YuNet:
         # OpenCV 5 warns at every start that its new engine knows no targets; we ask for none.
         level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         try:
-            return cv2.FaceDetectorYN.create(str(self.model), "", (320, 320), self.min_score)
+            network = cv2.FaceDetectorYN.create(str(self.model), "", (64, 64), self.min_score)
+            # Another kind of model opens as well: only a run shows that it is no detector.
+            network.detect(np.zeros((64, 64, 3), np.uint8))
+            return network
         except cv2.error as error:
             raise BadInput(f"{self.model} is not a YuNet model that OpenCV can read") from error
         finally:
