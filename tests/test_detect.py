@@ -1,0 +1,128 @@
+"""Detection and alignment: landmarks land on the template, whatever the photo."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+import facelab as fl
+from facelab.detect import (
+    TEMPLATE,
+    Face,
+    Unusable,
+    YuNet,
+    align,
+    load_detector,
+    main_face,
+    similarity,
+)
+
+
+def umeyama(source, target):
+    """The general solution by singular values (Umeyama 1991, equations 40 to 42)."""
+    x, y = source - source.mean(0), target - target.mean(0)
+    u, d, vt = np.linalg.svd(y.T @ x / len(x))
+    s = np.diag([1, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
+    rotation = u @ s @ vt
+    scale = (d * np.diag(s)).sum() / (x**2).sum(1).mean()
+    shift = target.mean(0) - scale * rotation @ source.mean(0)
+    return np.column_stack([scale * rotation, shift])
+
+
+def turned(points, degrees, scale, shift):
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return points @ (scale * np.array([[c, -s], [s, c]])).T + shift
+
+
+def test_the_similarity_is_umeyamas():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        source = turned(TEMPLATE, rng.uniform(-90, 90), rng.uniform(0.2, 9), rng.uniform(0, 999, 2))
+        source += rng.normal(0, 2, (5, 2))
+        np.testing.assert_allclose(
+            similarity(source, TEMPLATE), umeyama(source, TEMPLATE), rtol=1e-9, atol=1e-9
+        )
+
+
+def photo_with_marks(landmarks, height, width, radius):
+    """Black, with a smooth white dot on every landmark."""
+    y, x = np.mgrid[:height, :width]
+    photo = np.zeros((height, width))
+    for mark_x, mark_y in landmarks:
+        photo += np.exp(-((x - mark_x) ** 2 + (y - mark_y) ** 2) / (2 * radius**2))
+    return np.repeat((255 * np.clip(photo, 0, 1)).round().astype(np.uint8)[..., None], 3, 2)
+
+
+@pytest.mark.parametrize("size", [64, 112])
+@pytest.mark.parametrize(("degrees", "scale"), [(0, 1), (25, 0.8), (-40, 2), (10, 5)])
+def test_landmarks_come_to_lie_on_the_template(size, degrees, scale):
+    landmarks = turned(TEMPLATE - 56, degrees, scale, (330, 310))
+    crop = align(photo_with_marks(landmarks, 640, 660, 2.5 * scale), landmarks, size)
+    assert crop.shape == (size, size, 3)
+    weights = crop[..., 0].astype(float)
+    y, x = np.mgrid[:size, :size]
+    for expected in (TEMPLATE + 0.5) * size / 112 - 0.5:
+        near = weights * (np.hypot(x - expected[0], y - expected[1]) < 8 * size / 112)
+        found = np.array([(near * x).sum(), (near * y).sum()]) / near.sum()
+        assert np.abs(found - expected).max() < 0.25
+
+
+def test_a_photo_of_the_template_itself_is_left_as_it_is():
+    photo = np.random.default_rng(0).integers(0, 256, (112, 112, 3), np.uint8)
+    np.testing.assert_array_equal(align(photo, TEMPLATE), photo)
+
+
+def test_a_large_face_is_averaged_and_not_sampled():
+    # A chessboard of single pixels is gray from afar; sampling every eighth pixel sees stripes.
+    board = (np.indices((896, 896)).sum(0) % 2 * 255).astype(np.uint8)
+    crop = align(np.repeat(board[..., None], 3, 2), (TEMPLATE + 0.5) * 8 - 0.5)
+    assert np.abs(crop[4:-4, 4:-4].astype(int) - 127).max() <= 2
+
+
+def face(left, top, width, height):
+    return Face(np.array([left, top, width, height], float), TEMPLATE, 0.9)
+
+
+def test_the_main_face_is_large_and_in_the_middle():
+    middle, corner = face(100, 100, 50, 50), face(190, 190, 60, 60)
+    assert main_face([corner, middle], 250, 250) is middle
+    large = face(60, 60, 130, 130)
+    assert main_face([middle, large], 250, 250) is large
+    with pytest.raises(Unusable, match="no face"):
+        main_face([], 250, 250)
+
+
+def test_landmarks_on_one_point_are_unusable():
+    with pytest.raises(Unusable, match="landmarks all lie on one point"):
+        similarity(np.ones((5, 2)), TEMPLATE)
+
+
+def test_detectors_that_cannot_be_opened_are_one_sentence(tmp_path):
+    with pytest.raises(fl.BadInput, match="no detector 'haar'; there is: yunet"):
+        load_detector("haar")
+    with pytest.raises(fl.BadInput, match=r"needs its model file.*--detector-model PATH"):
+        load_detector("yunet")
+    with pytest.raises(FileNotFoundError, match="there is no detector model"):
+        load_detector("yunet", tmp_path / "none.onnx")
+    (tmp_path / "text.onnx").write_text("hello")
+    with pytest.raises(fl.BadInput, match="is not a YuNet model"):
+        YuNet(tmp_path / "text.onnx")
+
+
+@pytest.mark.real
+def test_yunet_gives_the_same_landmarks_at_every_size_of_photo(real):
+    from facelab.prepare import decode
+
+    detector = YuNet(real / "models" / "face_detection_yunet.onnx")
+    photo = decode((real / "lfw" / "photos250" / "Angela_Bassett_0001.jpg").read_bytes())
+    (first,) = detector.detect(photo)
+    eyes, mouth = first.landmarks[:2], first.landmarks[3:]
+    assert eyes[0, 0] < eyes[1, 0]
+    assert mouth[0, 0] < mouth[1, 0]
+    assert eyes[:, 1].max() < first.landmarks[2, 1] < mouth[:, 1].min()
+    huge = np.kron(photo, np.ones((6, 6, 1), np.uint8))  # 1500 px
+    again = main_face(pickle.loads(pickle.dumps(detector)).detect(huge), *huge.shape[:2])
+    assert np.abs((again.landmarks + 0.5) / 6 - 0.5 - first.landmarks).max() < 2
+    assert detector.detect(np.zeros((1, 3000, 3), np.uint8)) == []
+    with pytest.raises(fl.BadInput, match="is not a YuNet model"):
+        YuNet(real / "models" / "mobilefacenet.onnx")
