@@ -161,7 +161,7 @@ def visibility(
         screen[:, 0] = local[:, 0] * scale + size / 2
         screen[:, 1] = size / 2 - local[:, 1] * scale
         screen[:, 2] = -local[:, 2]
-        depth, _ = rasterise(screen, blockers, size, solid, screen, no_noise, 0.0)
+        depth, _ = rasterise(screen, blockers, size, 0, solid, screen, no_noise, 0.0)
         column = np.clip(screen[:, 0].astype(int), 0, size - 1)
         row = np.clip(screen[:, 1].astype(int), 0, size - 1)
         slack = 0.04 + 0.04 * (1 - np.clip(normals @ side, 0, 1))

@@ -83,13 +83,6 @@ class Head:
     mouth_left: int
     mouth_right: int
 
-    def add(self, vertices: np.ndarray, target: int | str, weight: float) -> None:
-        """Add `weight` times one target to the vertices, in place."""
-        if isinstance(target, str):
-            target = self.names.index(target)
-        rows = slice(self.starts[target], self.starts[target + 1])
-        vertices[self.indices[rows]] += np.float32(weight) * self.offsets[rows]
-
 
 @cache
 def load_head() -> Head:
@@ -115,7 +108,6 @@ def load_head() -> Head:
         gap = (template[front, 0] - x) ** 2 + (template[front, 1] - y) ** 2
         return int(front[np.argmin(gap - 1e-4 * template[front, 2])])
 
-    nose = skin[(np.abs(template[skin, 0]) < 0.02) & (np.abs(template[skin, 1] - 6.95) < 0.15)]
     return Head(
         template=template,
         triangles=triangles,
@@ -131,7 +123,7 @@ def load_head() -> Head:
         lips=stored["lips"].astype(np.float32) / np.float32(255),
         eye_left=eyes[template[eyes, 0] > 0],
         eye_right=eyes[template[eyes, 0] < 0],
-        nose_tip=int(nose[np.argmax(template[nose, 2])]),
+        nose_tip=nearest(0.0, 6.97),
         mouth_left=nearest(0.25, 6.615),
         mouth_right=nearest(-0.25, 6.615),
     )

@@ -10,27 +10,27 @@ from facelab.synthetic.head import PARTS
 from facelab.synthetic.paint import (
     background_colour,
     eye_colour,
+    inlined,
     jit,
     skin_colour,
     step,
     strands,
 )
-from facelab.synthetic.raster import rasterise, vertex_normals
+from facelab.synthetic.raster import add_targets, rasterise, vertex_normals
 
 SKIN, MOUTH, EYE, TEETH, LASH, HAIR = (
     PARTS[name] for name in ("skin", "mouth", "eye", "teeth", "lash", "hair")
 )
+# Columns of `Mesh.fields`: what varies slowly over the skin is held a vertex.
+FIELDS = ("openness", "lips", "scalp", "beard", "melanin", "blood")
+OPENNESS, LIPS, SCALP, BEARD, MELANIN, BLOOD = range(len(FIELDS))
 
 
 @jit
 def pose(mesh, shot, numbers, weights, starts, indices, offsets):
     """Vertices in the camera's frame: expression, then the head's turn on the neck."""
     vertices = mesh.neutral.copy()
-    for n in range(len(numbers)):
-        for row in range(starts[numbers[n]], starts[numbers[n] + 1]):
-            vertex = indices[row]
-            for axis in range(3):
-                vertices[vertex, axis] += weights[n] * offsets[row, axis]
+    add_targets(vertices, numbers, weights, starts, indices, offsets)
     r = shot.rotation
     pivot_y, pivot_z = -0.9, -1.0
     for v in range(len(vertices)):
@@ -121,11 +121,12 @@ def light_reaching(mesh, shot):
     return reach
 
 
-@jit
+@inlined
 def shade(mesh, look, shot, lattice, vertices, normals, reach, tri, u, v, w, out):
     """Light leaving one point of the surface towards the camera, linear RGB, into `out`."""
     ia, ib, ic = mesh.triangles[tri, 0], mesh.triangles[tri, 1], mesh.triangles[tri, 2]
     part = mesh.part[tri]
+    fields = mesh.fields
     px = u * mesh.place[ia, 0] + v * mesh.place[ib, 0] + w * mesh.place[ic, 0]
     py = u * mesh.place[ia, 1] + v * mesh.place[ib, 1] + w * mesh.place[ic, 1]
     pz = u * mesh.place[ia, 2] + v * mesh.place[ib, 2] + w * mesh.place[ic, 2]
@@ -135,13 +136,15 @@ def shade(mesh, look, shot, lattice, vertices, normals, reach, tri, u, v, w, out
     length = np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9
     nx, ny, nz = nx / length, ny / length, nz / length
     lit = u * reach[ia] + v * reach[ib] + w * reach[ic]
-    openness = u * mesh.openness[ia] + v * mesh.openness[ib] + w * mesh.openness[ic]
+    openness = u * fields[ia, OPENNESS] + v * fields[ib, OPENNESS] + w * fields[ic, OPENNESS]
     gloss, power, wrap = 0.0, 16.0, 0.2
     if part == SKIN:
-        lip = u * mesh.lips[ia] + v * mesh.lips[ib] + w * mesh.lips[ic]
-        paint = u * mesh.paint[ia] + v * mesh.paint[ib] + w * mesh.paint[ic]
-        beard = u * mesh.beard[ia] + v * mesh.beard[ib] + w * mesh.beard[ic]
-        gloss = skin_colour(look, shot, lattice, px, py, pz, lip, paint, beard, out)
+        lip = u * fields[ia, LIPS] + v * fields[ib, LIPS] + w * fields[ic, LIPS]
+        paint = u * fields[ia, SCALP] + v * fields[ib, SCALP] + w * fields[ic, SCALP]
+        beard = u * fields[ia, BEARD] + v * fields[ib, BEARD] + w * fields[ic, BEARD]
+        melanin = u * fields[ia, MELANIN] + v * fields[ib, MELANIN] + w * fields[ic, MELANIN]
+        blood = u * fields[ia, BLOOD] + v * fields[ib, BLOOD] + w * fields[ic, BLOOD]
+        gloss = skin_colour(look, shot, lattice, px, py, pz, lip, paint, beard, melanin, blood, out)
     elif part == EYE:
         dim = eye_colour(look, shot, px, py, pz, out)
         openness, lit = dim * 0.9, lit * dim
@@ -152,7 +155,7 @@ def shade(mesh, look, shot, lattice, vertices, normals, reach, tri, u, v, w, out
         gloss = 0.1
     elif part == LASH:
         for c in range(3):
-            out[c] = 0.5 * look.brow_colour[c] + 0.002
+            out[c] = 0.012
     elif part == HAIR:
         if nz < 0:
             nx, ny, nz = -nx, -ny, -nz
@@ -244,7 +247,7 @@ def photograph(
     fine = screen * np.float32(2)
     fine[:, 2] = screen[:, 2]
     depth, nearest = rasterise(
-        fine, mesh.triangles, 2 * size, mesh.cover, mesh.place, lattice, look.curl
+        fine, mesh.triangles, 2 * size, mesh.closed, mesh.cover, mesh.place, lattice, look.curl
     )
     light = np.zeros((size, size, 3), np.float32)
     colour = np.zeros(3)

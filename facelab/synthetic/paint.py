@@ -15,6 +15,13 @@ jit = numba.njit(
     error_model="numpy",
     fastmath={"nsz", "arcp", "contract", "reassoc"},
 )
+# For functions that take the big tuples: as calls, passing those would cost more than the work.
+inlined = numba.njit(
+    inline="always",
+    nogil=True,
+    error_model="numpy",
+    fastmath={"nsz", "arcp", "contract", "reassoc"},
+)
 
 
 @jit
@@ -58,27 +65,19 @@ def strands(lattice, px, py, pz, curl):
     return (top * (1 - side) + flank * side) * 0.65 + fine * 0.35
 
 
-@jit
-def skin_colour(look, shot, lattice, px, py, pz, lip, paint, beard, colour):
-    """Albedo of skin at a canonical place, into `colour`; returns (gloss, roughness of light)."""
+@inlined
+def skin_colour(look, shot, lattice, px, py, pz, lip, paint, beard, melanin, blood, colour):
+    """Albedo of skin at a canonical place, into `colour`; returns its gloss."""
     ax = abs(px)
     ox, oy, oz = look.noise[0], look.noise[1], look.noise[2]
-    broad = noise3(lattice, px * 3.5 + ox, py * 3.5 + oy, pz * 3.5 + oz) - 0.5
     mid = noise3(lattice, px * 14 + oy, py * 14 + oz, pz * 14 + ox) - 0.5
     fine = noise3(lattice, px * 46 + oz, py * 46 + ox, pz * 46 + oy) - 0.5
-    more_melanin = look.blotches * (broad * 1.2 + mid * 0.7 + fine * 0.6)
-    more_blood = 0.20 * broad + 0.12 * mid
-    # Cheeks, nose and ears carry more blood; the skin under the eyes is thinner and darker.
-    more_blood += 0.30 * bell((ax - 0.42) / 0.2) * bell((py - 6.95) / 0.2) * step(0.9, 1.1, pz)
-    more_blood += 0.25 * bell(px / 0.14) * bell((py - 6.9) / 0.13) * step(1.4, 1.5, pz)
-    more_blood += 0.3 * step(0.78, 0.86, ax) * step(7.5, 7.3, py)
-    under = bell((ax - 0.30) / 0.2) * bell((py - 7.14) / 0.07) * step(1.1, 1.3, pz)
-    more_melanin += (0.02 + 0.05 * look.wrinkles) * under
-    more_blood += 0.15 * under
+    more_melanin = melanin + look.blotches * (mid * 0.7 + fine * 0.6)
+    more_blood = blood + 0.12 * mid
     if look.freckles > 0:
-        spots = noise3(lattice, px * 31 + ox, py * 31 + oz, pz * 31 + oy)
+        spots = noise3(lattice, px * 38 + ox, py * 38 + oz, pz * 38 + oy)
         patch = step(6.4, 6.8, py) * step(8.0, 7.3, py) * step(0.9, 1.2, pz)
-        more_melanin += look.freckles * patch * 0.30 * step(0.66, 0.80, spots)
+        more_melanin += look.freckles * patch * 0.25 * step(0.60, 0.95, spots)
     for n in range(len(look.marks)):
         if look.marks[n, 3] > 0:
             dx, dy = (px - look.marks[n, 0]), (py - look.marks[n, 1])
@@ -87,7 +86,7 @@ def skin_colour(look, shot, lattice, px, py, pz, lip, paint, beard, colour):
                 more_melanin += look.marks[n, 3] * bell(np.sqrt(gap) * 1.2)
     lined = 1.0
     if look.wrinkles > 0.15 and pz > 1.1:
-        brow_lines = np.sin(py * 42 + 9 * broad + 5 * mid + 2 * px) ** 6
+        brow_lines = np.sin(py * 42 + 20 * blood + 5 * mid + 2 * px) ** 6
         lined -= (
             0.2
             * look.wrinkles
@@ -148,7 +147,7 @@ def skin_colour(look, shot, lattice, px, py, pz, lip, paint, beard, colour):
     return gloss
 
 
-@jit
+@inlined
 def eye_colour(look, shot, px, py, pz, colour):
     """Albedo of an eyeball at a canonical place, into `colour`; returns its shade, 0..1."""
     side = 1.0 if px > 0 else -1.0
@@ -167,7 +166,7 @@ def eye_colour(look, shot, px, py, pz, colour):
     return 0.35 + 0.65 * step(0.62, -0.1, dy)
 
 
-@jit
+@inlined
 def background_colour(shot, lattice, x, y, colour):
     """What lies behind, at a place 0..1 of the picture, into `colour`: two tones, out of focus."""
     b = shot.background

@@ -11,6 +11,7 @@ import numpy as np
 
 from facelab.groups import ita, srgb_to_lab
 from facelab.synthetic.head import Head
+from facelab.synthetic.raster import add_targets
 
 PHENOTYPES = ("african", "asian", "caucasian")
 GENDERS = ("female", "male")
@@ -120,8 +121,8 @@ def skin_albedo(melanin: float, hemoglobin: float) -> np.ndarray:
     The exponents were fitted to sRGB colours of very light, intermediate, brown and dark skin:
     blue is absorbed first, red last.
     """
-    melanin_loss = np.array([2.5 * melanin**1.4, 2.95 * melanin**1.1, 3.2 * melanin**0.85])
-    return np.array([0.87, 0.63, 0.49]) * np.exp(-melanin_loss - hemoglobin * BLOOD)
+    melanin_loss = np.array([2.5 * melanin**1.4, 2.95 * melanin**1.1, 3.2 * melanin**0.95])
+    return np.array([0.87, 0.63, 0.53]) * np.exp(-melanin_loss - hemoglobin * BLOOD)
 
 
 BLOOD = np.array([0.15, 0.75, 0.65])
@@ -130,7 +131,7 @@ BLOOD = np.array([0.15, 0.75, 0.65])
 def melanin_slope(melanin: float) -> np.ndarray:
     """How fast each channel darkens with more melanin: the derivative of the loss above."""
     melanin = max(melanin, 0.05)
-    return np.array([3.5 * melanin**0.4, 3.245 * melanin**0.1, 2.72 * melanin**-0.15])
+    return np.array([3.5 * melanin**0.4, 3.245 * melanin**0.1, 3.04 * melanin**-0.05])
 
 
 def to_srgb(linear: np.ndarray) -> np.ndarray:
@@ -179,7 +180,9 @@ def draw_subject(seed: int, number: int, group: str, head: Head) -> Subject:
         if name[:2] == "r-":
             shared = own[left["l-" + name[2:]]]
             value = shared * np.sqrt(1 - OWN_SIDE**2) + value * OWN_SIDE
-        sd = 0.6 * SHAPE_SD if name.startswith(("asym", "head-")) else SHAPE_SD
+        # Whole-head changes, ears and asymmetries reach beyond what looks human at full width.
+        wild = name.startswith(("asym", "head-", "l-ear", "r-ear"))
+        sd = 0.6 * SHAPE_SD if wild else SHAPE_SD
         shape[place] = np.clip(value * sd, 0 if positive < 0 else -1, 1)
 
     age = AGES[0] + (AGES[1] - AGES[0]) * uniform[0] ** 1.35
@@ -274,24 +277,25 @@ def draw_subject(seed: int, number: int, group: str, head: Head) -> Subject:
 
 def neutral_shape(subject: Subject, head: Head) -> np.ndarray:
     """The subject's neutral head, float32 (V, 3), relative to the point between its eyes."""
-    vertices = head.template.copy()
+    weights: dict[int, float] = {}
+
+    def add(name: str, weight: float) -> None:
+        weights[head.names.index(name)] = weight
+
     old = np.clip((subject.age - 25) / 65, 0, 1)
     for age, age_weight in (("young", 1 - old), ("old", old)):
         if age_weight == 0:
             continue
-        head.add(vertices, f"{subject.phenotype}/{subject.gender}/{age}", age_weight)
+        add(f"{subject.phenotype}/{subject.gender}/{age}", age_weight)
         for muscle, muscle_weight in thirds("muscle", subject.muscle):
             for weight, weight_weight in thirds("weight", subject.weight):
-                head.add(
-                    vertices,
-                    f"{subject.gender}/{age}/{muscle}/{weight}",
-                    age_weight * muscle_weight * weight_weight,
-                )
+                name = f"{subject.gender}/{age}/{muscle}/{weight}"
+                add(name, age_weight * muscle_weight * weight_weight)
     for value, (_, negative, positive) in zip(subject.shape, head.changes, strict=True):
-        if value < 0:
-            head.add(vertices, negative, -value)
-        elif value > 0:
-            head.add(vertices, positive if positive >= 0 else negative, value)
+        weights[negative if value < 0 or positive < 0 else positive] = abs(value)
+    vertices = head.template.copy()
+    numbers, amounts = np.array(list(weights)), np.array(list(weights.values()), np.float32)
+    add_targets(vertices, numbers, amounts, head.starts, head.indices, head.offsets)
     middle = (vertices[head.eye_left].mean(0) + vertices[head.eye_right].mean(0)) / 2
     return vertices - middle
 

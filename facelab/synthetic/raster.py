@@ -1,4 +1,4 @@
-"""Draw triangles into a z-buffer, and the vertex normals that shading needs; compiled.
+"""Mesh work: add shape targets, vertex normals, draw triangles into a z-buffer; compiled.
 
 In: screen-space vertices (x right, y down, z away from the camera) and triangles. Out: depth and
 the index of the nearest triangle at each sample.
@@ -7,6 +7,22 @@ the index of the nearest triangle at each sample.
 import numpy as np
 
 from facelab.synthetic.paint import jit, strands
+
+
+@jit
+def add_targets(
+    vertices: np.ndarray,
+    numbers: np.ndarray,
+    weights: np.ndarray,
+    starts: np.ndarray,
+    indices: np.ndarray,
+    offsets: np.ndarray,
+) -> None:
+    """Add weighted shape targets (compressed rows, see `Head`) to the vertices, in place."""
+    for n in range(len(numbers)):
+        for row in range(starts[numbers[n]], starts[numbers[n] + 1]):
+            for axis in range(3):
+                vertices[indices[row], axis] += weights[n] * offsets[row, axis]
 
 
 @jit
@@ -42,6 +58,7 @@ def rasterise(
     screen: np.ndarray,
     triangles: np.ndarray,
     size: int,
+    closed: int,
     cover: np.ndarray,
     place: np.ndarray,
     lattice: np.ndarray,
@@ -49,18 +66,20 @@ def rasterise(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Depth (size, size) float32 and nearest triangle (size, size) int32, -1 where there is none.
 
-    A sample lies at the middle of its cell. Both sides of a triangle are drawn. Where `cover` (V,)
-    falls below 1, strand noise at the canonical `place` (V, 3) decides which samples are gaps.
+    A sample lies at the middle of its cell. The first `closed` triangles belong to closed surfaces:
+    of these only the sides that face the camera are drawn. Of the others, where `cover` (V,) falls
+    below 1, strand noise at the canonical `place` (V, 3) decides which samples are gaps.
     """
     depth = np.full((size, size), np.inf, np.float32)
     nearest = np.full((size, size), -1, np.int32)
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        ax, ay, az = screen[a, 0], screen[a, 1], screen[a, 2]
-        bx, by, bz = screen[b, 0], screen[b, 1], screen[b, 2]
-        cx, cy, cz = screen[c, 0], screen[c, 1], screen[c, 2]
+        ax, ay, az = float(screen[a, 0]), float(screen[a, 1]), float(screen[a, 2])
+        bx, by, bz = float(screen[b, 0]), float(screen[b, 1]), float(screen[b, 2])
+        cx, cy, cz = float(screen[c, 0]), float(screen[c, 1]), float(screen[c, 2])
+        # Rows run down, so what turns counter-clockwise towards the camera has a negative area.
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        if area == 0:
+        if area == 0 or (area > 0 and t < closed):
             continue
         first_column = max(0, int(np.ceil(min(ax, bx, cx) - 0.5)))
         last_column = min(size - 1, int(np.floor(max(ax, bx, cx) - 0.5)))
@@ -69,23 +88,31 @@ def rasterise(
         if first_column > last_column or first_row > last_row:
             continue
         inverse = 1 / area
+        across_u, across_v = (by - cy) * inverse, (cy - ay) * inverse
+        x = first_column + 0.5
         for row in range(first_row, last_row + 1):
             y = row + 0.5
+            start_u = ((bx - x) * (cy - y) - (by - y) * (cx - x)) * inverse
+            start_v = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) * inverse
             for column in range(first_column, last_column + 1):
-                x = column + 0.5
-                u = ((bx - x) * (cy - y) - (by - y) * (cx - x)) * inverse
-                v = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) * inverse
+                u = start_u + across_u * (column - first_column)
+                v = start_v + across_v * (column - first_column)
                 w = 1 - u - v
-                if u >= 0 and v >= 0 and w >= 0:
-                    z = u * az + v * bz + w * cz
-                    if z < depth[row, column]:
-                        dense = u * cover[a] + v * cover[b] + w * cover[c]
-                        if dense < 1:
-                            px = u * place[a, 0] + v * place[b, 0] + w * place[c, 0]
-                            py = u * place[a, 1] + v * place[b, 1] + w * place[c, 1]
-                            pz = u * place[a, 2] + v * place[b, 2] + w * place[c, 2]
-                            if dense < 1.3 * strands(lattice, px, py, pz, curl) - 0.15:
-                                continue
-                        depth[row, column] = z
-                        nearest[row, column] = t
+                if u < 0 or v < 0 or w < 0:
+                    continue
+                z = u * az + v * bz + w * cz
+                if z >= depth[row, column]:
+                    continue
+                if t >= closed:
+                    dense = u * cover[a] + v * cover[b] + w * cover[c]
+                    if dense <= 0:
+                        continue
+                    if dense < 1:
+                        px = u * place[a, 0] + v * place[b, 0] + w * place[c, 0]
+                        py = u * place[a, 1] + v * place[b, 1] + w * place[c, 1]
+                        pz = u * place[a, 2] + v * place[b, 2] + w * place[c, 2]
+                        if dense < 1.3 * strands(lattice, px, py, pz, curl) - 0.15:
+                            continue
+                depth[row, column] = z
+                nearest[row, column] = t
     return depth, nearest

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from scipy.ndimage import map_coordinates
 
 from facelab.synthetic.capture import Capture
 from facelab.synthetic.hair import grow_hair, hair_margin
@@ -28,8 +29,7 @@ TEMPLATE = np.array(
 )
 Mesh = namedtuple(
     "Mesh",
-    "neutral triangles part place cover paint beard lips openness shadow sway setback landmarks "
-    "eyes",
+    "neutral triangles part closed place cover fields shadow sway setback landmarks eyes",
 )
 Look = namedtuple(
     "Look",
@@ -68,9 +68,6 @@ def build_model(subject: Subject, head: Head) -> Model:
     bare, count = len(neutral), len(neutral) + len(extra)
     place = np.concatenate([head.template, extra_place]).astype(np.float32)
 
-    def spread(values: np.ndarray) -> np.ndarray:
-        return np.concatenate([values, values[over]]).astype(np.float32)
-
     cover = np.full(count, 9.0, np.float32)
     lash = np.unique(head.triangles[head.part == PARTS["lash"]])
     cover[lash] = subject.lashes
@@ -86,20 +83,22 @@ def build_model(subject: Subject, head: Head) -> Model:
     # The head turns on the neck; shoulders stay.
     sway = np.clip((place[:, 1] - 5.6) / 0.75, 0, 1)
     sway = (sway * sway * (3 - 2 * sway)).astype(np.float32)
+    melanin, blood = skin_fields(subject, head)
+    fields = np.stack(
+        [head.openness, head.lips, paint, beard_field(subject, head), melanin, blood], 1
+    ).astype(np.float32)
     mesh = Mesh(
         neutral=np.concatenate([neutral, extra]).astype(np.float32),
         triangles=np.concatenate([head.triangles, extra_triangles + bare]).astype(np.int32),
         part=np.concatenate([head.part, np.full(len(extra_triangles), PARTS["hair"], np.uint8)]),
+        closed=int(np.searchsorted(head.part, PARTS["lash"])),
         place=place,
         cover=cover,
-        paint=spread(paint),
-        beard=spread(beard_field(subject, head)),
-        lips=spread(head.lips),
-        openness=spread(head.openness),
+        fields=np.concatenate([fields, fields[over]]),
         shadow=np.concatenate([head.shadow, head.shadow[over]]),
         sway=sway,
-        landmarks=np.array([head.nose_tip, head.mouth_right, head.mouth_left], np.int32),
         setback=setback,
+        landmarks=np.array([head.nose_tip, head.mouth_right, head.mouth_left], np.int32),
         eyes=np.stack([head.eye_right, head.eye_left]).astype(np.int32),
     )
     look = Look(
@@ -124,21 +123,44 @@ def build_model(subject: Subject, head: Head) -> Model:
     return Model(subject, mesh, look)
 
 
+def ramp(value: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 below low, 1 above high, smooth between."""
+    t = np.clip((value - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def skin_fields(subject: Subject, head: Head) -> tuple[np.ndarray, np.ndarray]:
+    """More or less melanin and blood than the subject's mean, at each vertex of the head."""
+    x, y, z = np.abs(head.template[:, 0]), head.template[:, 1], head.template[:, 2]
+
+    def spot(x0: float, y0: float, width: float, height: float) -> np.ndarray:
+        return np.exp(-(((x - x0) / width) ** 2) - ((y - y0) / height) ** 2)
+
+    lattice, _ = tables()
+    broad = map_coordinates(
+        lattice, (head.template * 3.5 + subject.noise).T, order=1, mode="grid-wrap"
+    )
+    under = spot(0.30, 7.14, 0.17, 0.06) * ramp(z, 1.1, 1.3)
+    melanin = 1.2 * subject.blotches * (broad - 0.5) + (0.02 + 0.05 * subject.wrinkles) * under
+    # Cheeks, nose and ears carry more blood; the skin under the eyes is thin.
+    blood = 0.20 * (broad - 0.5) + 0.15 * under
+    blood += 0.30 * spot(0.42, 6.95, 0.17, 0.17) * ramp(z, 0.9, 1.1)
+    blood += 0.25 * spot(0.0, 6.90, 0.12, 0.11) * ramp(z, 1.4, 1.5)
+    blood += 0.30 * ramp(x, 0.78, 0.86) * ramp(y, 6.7, 6.8) * ramp(-y, -7.5, -7.3)
+    return melanin, blood
+
+
 def beard_field(subject: Subject, head: Head) -> np.ndarray:
     """How dense the beard is at each vertex of the head, 0..1."""
     x, y, z = np.abs(head.template[:, 0]), head.template[:, 1], head.template[:, 2]
 
-    def step(value: np.ndarray, low: float, high: float) -> np.ndarray:
-        t = np.clip((value - low) / (high - low), 0, 1)
-        return t * t * (3 - 2 * t)
-
-    ahead = step(z, 0.35, 0.6)
+    ahead = ramp(z, 0.35, 0.6)
     upper = 6.60 + 0.75 * np.clip(x - 0.28, 0, 1) + 0.04 * (subject.beard[4] - 0.5)
-    jaw = step(upper - y, -0.06, 0.10) * step(y, 5.98, 6.18) * ahead
-    sides = jaw * step(x, 0.16, 0.30)
-    chin = jaw * (1 - step(x, 0.2, 0.32)) * step(6.58 - y, 0.0, 0.06)
-    moustache = step(y, 6.64, 6.69) * step(6.86 - y, 0, 0.05) * (1 - step(x, 0.22, 0.34))
-    moustache = moustache * step(z, 1.2, 1.3)
+    jaw = ramp(upper - y, -0.06, 0.10) * ramp(y, 5.98, 6.18) * ahead
+    sides = jaw * ramp(x, 0.16, 0.30)
+    chin = jaw * (1 - ramp(x, 0.2, 0.32)) * ramp(6.58 - y, 0.0, 0.06)
+    moustache = ramp(y, 6.64, 6.69) * ramp(6.86 - y, 0, 0.05) * (1 - ramp(x, 0.22, 0.34))
+    moustache = moustache * ramp(z, 1.2, 1.3)
     cheeks, lip, point, stubble, _ = subject.beard
     area = np.maximum(np.maximum(sides, chin), moustache)
     field = np.maximum(np.maximum(cheeks * sides, point * chin), lip * moustache)
