@@ -32,7 +32,7 @@ from facelab.plot_style import (
 )
 
 if TYPE_CHECKING:
-    from facelab.audit import Audit
+    from facelab.audit import Audit, AuditDifferences
     from facelab.faces import FaceSet
 
 Rates = pd.DataFrame
@@ -300,7 +300,7 @@ def score_distributions(
     ----------
     scores
         Per arm (or alone) a mapping of group to `(edges, mated, non_mated)`: the edges of score
-        bins and the counts in them; `Comparisons.histograms()` gives it.
+        bins and the counts in them, as `Audit.histograms` has it.
     threshold
         One a arm, or one.
     """
@@ -366,13 +366,15 @@ def _ridge(
 
 @drawn
 def cross_group(
-    matrices: pd.DataFrame | Mapping[str, pd.DataFrame], fmr: float | None = None
+    rates: pd.DataFrame | Mapping[str, pd.DataFrame], fmr: float | None = None
 ) -> Picture:
     """Who is mistaken for whom? log10 of the false match rate for every pair of groups.
 
+    `rates` is what `Audit.cross_group` holds (`group_a group_b fmr`, in long form), or one an arm.
     White is the target rate (or the middle of what is shown), red above it, blue below.
     """
-    arms = dict(matrices) if isinstance(matrices, Mapping) else {"": matrices}
+    given = dict(rates) if isinstance(rates, Mapping) else {"": rates}
+    arms = {name: _matrix(frame) for name, frame in given.items()}
     groups = list(next(iter(arms.values())).index)
     values = np.concatenate([m.to_numpy(float).ravel() for m in arms.values()])
     logs = np.log10(values[np.isfinite(values) & (values > 0)])
@@ -388,11 +390,11 @@ def cross_group(
     )
     size = float(np.clip(side / len(groups) * 17, 5.5, 11))
     for axes, (name, matrix) in zip(columns, arms.items(), strict=True):
-        rates = matrix.to_numpy(float)
+        values = matrix.to_numpy(float)
         with np.errstate(divide="ignore"):
-            shown = np.log10(rates)
-        words = np.where(rates == 0, "none", np.char.mod("%.1f", np.where(rates > 0, shown, 0)))
-        words = np.where(np.isnan(rates), "", words)
+            shown = np.log10(values)
+        words = np.where(values == 0, "none", np.char.mod("%.1f", np.where(values > 0, shown, 0)))
+        words = np.where(np.isnan(values), "", words)
         sns.heatmap(
             np.where(np.isfinite(shown), shown, np.nan), ax=axes, cmap="RdBu_r", norm=norm,
             square=True, cbar=False, linewidths=1, linecolor="white", mask=~np.isfinite(shown),
@@ -422,6 +424,14 @@ def cross_group(
     return figure
 
 
+def _matrix(frame: pd.DataFrame) -> pd.DataFrame:
+    """Both halves of the table of group pairs, whichever of them is given."""
+    groups = list(dict.fromkeys([*frame["group_a"], *frame["group_b"]]))
+    wide = frame.pivot(index="group_a", columns="group_b", values="fmr")
+    wide = wide.reindex(index=groups, columns=groups).astype(float)
+    return wide.combine_first(wide.T).loc[groups, groups]
+
+
 # ---- what the disparity is, and what changed
 
 
@@ -447,7 +457,7 @@ def disparity(rows: pd.DataFrame | Mapping[str, pd.DataFrame | Sequence[pd.DataF
             highest = max(highest, _ratio(axes, row, y, look))
     mark(axes, 1, "parity", colour=INK, dash="-")
     axes.set_xlim(0.9, highest * 1.6)
-    _ratio_ticks(axes, highest)
+    _ratio_ticks(axes, 0.9, highest * 1.6)
     axes.set_yticks([0, 1], ["FMR", "FNMR"])
     axes.set_ylim(1.6, -0.6)
     axes.tick_params(axis="y", length=0)
@@ -474,29 +484,58 @@ def _ratio(axes: Axes, row: pd.Series, y: float, look: dict[str, Any]) -> float:
     return reach
 
 
-def _ratio_ticks(axes: Axes, highest: float) -> None:
-    ticks = [t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 1e4, 1e5) if t < highest * 1.6]
-    axes.set_xticks(ticks, [f"{t:,.0f}×" for t in ticks])
+def _ratio_ticks(axes: Axes, low: float, high: float) -> None:
+    every = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 1e4, 1e5]
+    every = sorted([1 / tick for tick in every[1:]] + every)
+    ticks = [tick for tick in every if low <= tick <= high]
+    if len(ticks) > 7:  # whole decades do
+        ticks = [tick for tick in ticks if f"{tick:e}".startswith("1.0")]
+    axes.set_xticks(ticks, [f"{tick:,.0f}×" if tick >= 1 else f"{tick:.2g}×" for tick in ticks])
     axes.minorticks_off()
 
 
 @drawn
-def differences(rows: pd.DataFrame, baseline: str = "", other: str = "") -> Picture:
-    """What changed, and could it be chance? Paired differences with intervals, zero in the middle.
+def changes(differences: "AuditDifferences") -> Picture:
+    """What did the second arm change, and could it be chance? Ratios of rates with intervals.
 
-    `rows` has the columns `quantity difference low high`; one panel a unit is not needed because
-    all are differences of log10 rates or ratios.
+    One row a group; below them the disparity, max/min. Left of 1 is better than the baseline; a
+    hollow dot's interval holds 1: compatible with no change.
     """
-    figure, (axes,) = panels(1, 1.3 + 0.42 * len(rows))
-    for place, row in enumerate(rows.itertuples()):
-        clear = row.low > 0 or row.high < 0
-        colour = INK if clear else FAINT
-        axes.plot([row.low, row.high], [place, place], color=colour, lw=2)
-        axes.plot(row.difference, place, "o", ms=7, color=colour, mfc=colour if clear else "white")
-    axes.axvline(0, color=INK, lw=1)
-    group_rows(axes, list(rows["quantity"]))
-    axes.set_xlabel(f"difference, {other} minus {baseline}" if baseline else "difference")
-    figure.alt = "Paired differences with 95% intervals."
+    first, second = differences.arms
+    table = differences.table.set_index("quantity")
+    groups = [q.partition(":")[2] for q in table.index if q.startswith("fmr:")]
+    names = [*groups, "worst / best group"]
+    figure, columns = panels(2, 1.2 + 0.36 * len(names))
+    palette = colours(groups)
+    for axes, error in zip(columns, ("fmr", "fnmr"), strict=True):
+        rows = [table.loc[f"{error}:{group}"] for group in groups]
+        rows.append(table.loc[f"max_min_ratio:{error}"])
+        shown = np.array([[row[c] for c in ("ratio", "ratio_low", "ratio_high")] for row in rows])
+        seen = shown[np.isfinite(shown) & (shown > 0)]
+        limits = (min(seen.min(initial=1) / 1.4, 0.45), max(seen.max(initial=1) * 1.4, 2.2))
+        axes.set_xscale("log")
+        axes.set_xlim(*limits)
+        for place, (name, (ratio, low, high)) in enumerate(zip(names, shown, strict=True)):
+            if not np.isfinite(ratio) or ratio <= 0:
+                words = {"color": FAINT, "size": 9, "va": "center", "style": "italic"}
+                axes.text(limits[0] * 1.1, place, "no errors to compare", **words)
+                continue
+            colour = palette.get(name, INK)
+            ends = [max(low, limits[0]) if low > 0 else limits[0]]
+            ends.append(min(high, limits[1]) if np.isfinite(high) else limits[1])
+            certain = low > 1 or high < 1
+            axes.plot(ends, [place, place], color=colour, lw=2, solid_capstyle="butt", alpha=0.8)
+            axes.plot(ratio, place, "o", ms=7, color=colour, mfc=colour if certain else "white")
+        axes.axhline(len(groups) - 0.5, color="#BBBBBB", lw=0.8)
+        axes.set_title("False matches" if error == "fmr" else "False non-matches")
+        mark(axes, 1, "no change", colour=INK, dash="-")
+        _ratio_ticks(axes, *limits)
+        group_rows(axes, names, labelled=error == "fmr")
+        axes.set_xlabel(f"{error.upper()}, {second} / {first} (log)")
+    figure.alt = f"Ratio of error rates, {second} over {first}, with 95% intervals: " + "; ".join(
+        f"{name} {row['ratio']:.2g} [{row['ratio_low']:.2g}, {row['ratio_high']:.2g}]"
+        for name, row in table[table.index.str.startswith(("fmr:", "max_min_ratio:"))].iterrows()
+    )
     return figure
 
 

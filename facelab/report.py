@@ -1,13 +1,15 @@
-"""Reports: an executed notebook as one HTML file that decision makers can read.
+"""Reports: results as decision makers read them, in words and tables and one HTML file.
 
-In: a notebook with outputs. Out: a page without a single external address: prose, tables and
-pictures first, each cell's code one click away.
+In: tables of error rates, a notebook with outputs. Out: a page without a single external address:
+prose, tables and pictures first, each cell's code one click away.
 """
 
 import html
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from facelab.files import write_text
 
@@ -102,6 +104,56 @@ _BUTTON = (
     '<button type="button" onclick="const all=[...document.querySelectorAll(\'details.code\')];'
     'const open=!all.every(d=>d.open);all.forEach(d=>d.open=open)">show or hide code</button>'
 )
+
+
+def readable_rates(rates: pd.DataFrame) -> pd.DataFrame:
+    """Error rates as people read them: percent with the interval in brackets, in words.
+
+    Returns
+    -------
+    DataFrame
+        Index `group`; columns subjects, images, mated, non-mated, FMR, FNMR, note; all text.
+    """
+    shown = pd.DataFrame({"group": rates["group"]})
+    for column in ("subjects", "images", "mated", "non_mated"):
+        shown[column.replace("_", "-")] = rates[column].map(lambda n: f"{n:,}")
+    for error in ("fmr", "fnmr"):
+        shown[error.upper()] = [
+            _with_interval(row, error, lambda x: f"{100 * x:.3g}%")
+            for row in rates.to_dict("records")
+        ]
+    shown["note"] = rates["note"].fillna("")
+    return shown.set_index("group")
+
+
+def readable_changes(table: pd.DataFrame) -> pd.DataFrame:
+    """Paired differences as people read them; index `quantity`, all text."""
+    records = table.to_dict("records")
+    shown = pd.DataFrame({"quantity": table["quantity"]})
+    for arm in ("a", "b"):
+        shown[arm] = table[arm].map(_three)
+    shown["b - a"] = [_with_interval(row, "difference", _three, "low", "high") for row in records]
+    shown["b / a"] = [_with_interval(row, "ratio", _three) for row in records]
+    shown["note"] = table["note"].fillna("")
+    return shown.set_index("quantity")
+
+
+def _with_interval(
+    row: dict[str, Any],
+    name: str,
+    words: Callable[[float], str],
+    low: str | None = None,
+    high: str | None = None,
+) -> str:
+    value, ends = row[name], (row[low or f"{name}_low"], row[high or f"{name}_high"])
+    if pd.isna(value):
+        return "unknown"
+    between = ", ".join("?" if pd.isna(end) else words(end) for end in ends)
+    return f"{words(value)} [{between}]"
+
+
+def _three(value: float) -> str:
+    return "unknown" if pd.isna(value) else f"{value:.3g}"
 
 
 def page(

@@ -1,0 +1,400 @@
+"""The `facelab` command: each subcommand a thin skin over the function of its name.
+
+In: arguments. Out: folders and tables. Exit code 0: done; 1: the work failed (what was given cannot
+be used, or the machine refused); 2: the command itself was wrong; 130: interrupted. Errors are one
+sentence on stderr; `--debug`, or FACELAB_DEBUG=1, shows where they came from.
+"""
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import facelab as fl
+from facelab import files
+from facelab.errors import BadInput, FacelabError
+
+if TYPE_CHECKING:
+    from facelab.audit import Audit
+    from facelab.embeddings import Embeddings
+
+app = typer.Typer(
+    name="facelab",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Find out whom a face recogniser fails, retrain it on balanced data, prove what changed.",
+    epilog="Exit code 0: done; 1: the work failed; 2: wrong usage; 130: interrupted.",
+)
+_UsageError = typer.BadParameter.__mro__[1]  # typer ships its own click since 0.29, or uses yours
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write; it must not exist yet.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is at --out.")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Workers side by side; default: all cores.")]
+Shares = Annotated[
+    list[str] | None,
+    typer.Option(metavar="GROUP=SHARE", help="Share of the subjects, such as caucasian/male=.8."),
+]
+EmbedderPath = Annotated[
+    Path | None,
+    typer.Option("--embedder", help="Folder saved by `facelab train`, or an .onnx file."),
+]
+Flip = Annotated[bool, typer.Option("--flip/--no-flip", help="Average with the mirror image.")]
+Channels = Annotated[str | None, typer.Option(help="ONNX: rgb or bgr.")]
+Mean = Annotated[str | None, typer.Option(help="ONNX: pixel mean, one number or three: 127.5")]
+Std = Annotated[str | None, typer.Option(help="ONNX: pixel std, one number or three: 128")]
+By = Annotated[
+    list[str],
+    typer.Option(
+        metavar="COLUMNS",
+        help="Group column; a,b for their intersection; repeat for several audits.",
+    ),
+]
+
+
+class Layout(StrEnum):
+    """How real faces lie on disk."""
+
+    lfw = "lfw"
+    folder = "folder"
+
+
+@app.callback(invoke_without_command=True)
+def _facelab(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"facelab {fl.__version__}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+
+
+@app.command()
+def synthesize(
+    out: Out,
+    subjects: Annotated[int, typer.Option(min=1, help="How many people.")] = 600,
+    images_per_subject: Annotated[int, typer.Option(min=1, help="Photos of each.")] = 10,
+    seed: Annotated[int, typer.Option(help="Same seed, same faces.")] = 0,
+    size: Annotated[int, typer.Option(help="Side of a crop in pixels.")] = 112,
+    shares: Shares = None,
+    jobs: Jobs = None,
+    force: Force = False,
+) -> None:
+    """Render a population of synthetic faces."""
+    _free(out, force)
+    straight_to = None if force else out
+    faces = fl.synthesize(
+        subjects, images_per_subject, seed, size, straight_to, _shares(shares), jobs
+    )
+    if force:
+        faces.save(out, replace=True)
+    _done(f"{len(faces):,} faces of {len(faces.subjects):,} subjects", out)
+
+
+@app.command()
+def prepare(
+    layout: Annotated[Layout, typer.Argument(help="How the photos lie on disk.")],
+    root: Annotated[Path, typer.Argument(help="Folder of the photos.")],
+    out: Out,
+    labels: Annotated[Path | None, typer.Option(help="csv of labels; lfw finds its own.")] = None,
+    partial: Annotated[bool, typer.Option(help="Labels may name images not there.")] = False,
+    detector: Annotated[str | None, typer.Option(help="Find and align faces: yunet.")] = None,
+    detector_model: Annotated[Path | None, typer.Option(help="The detector's model file.")] = None,
+    aligned: Annotated[bool, typer.Option(help="Aligned crops of another size: resize.")] = False,
+    set_aside: Annotated[
+        bool, typer.Option(help="Keep unusable images in a table, go on.")
+    ] = False,
+    size: Annotated[int, typer.Option(help="Side of a crop in pixels.")] = 112,
+    jobs: Jobs = None,
+    force: Force = False,
+) -> None:
+    """Make a FaceSet of real photos."""
+    _free(out, force)
+    from facelab import datasets
+    from facelab.detect import load_detector
+
+    reader = getattr(datasets, layout.value)(root, labels, partial=partial)
+    faces = fl.prepare(
+        reader,
+        out,
+        size=size,
+        detector=load_detector(detector, detector_model) if detector else None,
+        aligned=aligned,
+        set_aside=set_aside,
+        replace=force,
+        jobs=jobs,
+    )
+    for note in faces.card.get("notes", []):
+        typer.echo(f"note: {note}", err=True)
+    _done(f"{len(faces):,} faces of {len(faces.subjects):,} subjects", out)
+
+
+@app.command()
+def train(
+    faces: Annotated[Path, typer.Argument(help="FaceSet folder.")],
+    out: Out,
+    recipe: Annotated[Path | None, typer.Option(help="Recipe yaml; default: built in.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Stands in for the recipe's seed.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    force: Force = False,
+) -> None:
+    """Train an embedder on a FaceSet."""
+    _free(out, force)
+    chosen = fl.Recipe.from_yaml(recipe) if recipe else None
+    embedder = fl.train(fl.load(faces), chosen, seed=seed, device=device)
+    embedder.save(out, replace=force)
+    _done(f"embedder {embedder.name}, {embedder.card['seconds']:.0f} s", out)
+
+
+@app.command()
+def embed(
+    faces: Annotated[Path, typer.Argument(help="FaceSet folder.")],
+    out: Out,
+    embedder: EmbedderPath,
+    flip: Flip = True,
+    channels: Channels = None,
+    mean: Mean = None,
+    std: Std = None,
+    jobs: Jobs = None,
+    force: Force = False,
+) -> None:
+    """Turn faces into embeddings."""
+    _free(out, force)
+    model = fl.load_embedder(embedder, **_preprocessing(channels, mean, std))
+    embeddings = model.embed(fl.load(faces), flip=flip, jobs=jobs)
+    embeddings.save(out, replace=force)
+    _done(f"{len(embeddings):,} embeddings by {model.name}", out)
+
+
+@app.command()
+def audit(
+    source: Annotated[Path, typer.Argument(help="Folder of embeddings, or a FaceSet.")],
+    by: By,
+    fmr: Annotated[float, typer.Option(help="Target FMR of the one threshold.")] = 1e-3,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Other subjects to set the threshold on, like SOURCE.")
+    ] = None,
+    embedder: EmbedderPath = None,
+    flip: Flip = True,
+    channels: Channels = None,
+    mean: Mean = None,
+    std: Std = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Keep the audits here.")] = None,
+    jobs: Jobs = None,
+    force: Force = False,
+) -> None:
+    """Error rates by group at one threshold, with intervals."""
+    if out:
+        _free(out, force)
+    options = _preprocessing(channels, mean, std)
+    model = fl.load_embedder(embedder, **options) if embedder else None
+    keys = [words.split(",") for words in dict.fromkeys(by)]
+    test = _embeddings(source, model, flip, jobs, keys)
+    other = _embeddings(calibration, model, flip, jobs) if calibration else None
+    audits = [fl.audit(test, key, fmr, other) for key in keys]
+    for one in audits:
+        _print_audit(one)
+    if out:
+        with files.write_folder(out, replace=force) as aside:
+            for one in audits:
+                place = aside / re.sub(r"[^\w.-]", "_", "-".join(one.by))
+                one.save(place)
+                one.to_html(place / "audit.html")
+        _done(f"{len(audits)} audits", out)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="Audit folder, the baseline.")],
+    second: Annotated[Path, typer.Argument(help="Audit folder of the same test subjects.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the table as csv.")] = None,
+    force: Force = False,
+) -> None:
+    """What changed between two audits: paired differences with intervals."""
+    if out:
+        _free(out, force)
+    names = [first.name, second.name]
+    if names[0] == names[1]:
+        names = [str(first), str(second)]
+    audits = [fl.Audit.load(folder) for folder in (first, second)]
+    from facelab.report import readable_changes
+
+    changes = fl.compare_audits(dict(zip(names, audits, strict=True)))
+    typer.echo(f"a = {names[0]}, b = {names[1]}; ratio = b / a")
+    typer.echo(readable_changes(changes.table).to_string())
+    if out:
+        files.write_text(out, changes.table.to_csv(index=False))
+        _done("differences", out)
+
+
+@app.command()
+def run(
+    source: Annotated[Path, typer.Argument(help="Notebook or experiment yaml.")],
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", metavar="NAME VALUE", help="Repeatable; value as yaml."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where runs are kept.")] = Path(
+        "experiments/runs"
+    ),
+    name: Annotated[str | None, typer.Option(help="Keep the run under this name.")] = None,
+) -> None:
+    """Run a notebook with parameters and keep its report, numbers and origin."""
+    folder = fl.run(source, _parameters(parameter or []), out, name)
+    _done("run finished", folder / "report.html")
+
+
+@app.command()
+def runs(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where runs are kept.")] = Path(
+        "experiments/runs"
+    ),
+) -> None:
+    """List the runs that were kept."""
+    table = fl.runs(out)
+    if table.empty:
+        typer.echo(f"no runs in {out}")
+        return
+    table["error"] = table["error"].fillna("")
+    columns = ["name", "run_id", "status", "seconds", "error"]
+    typer.echo(table[columns].to_string(index=False))
+
+
+# ---- from words to values
+
+
+def _shares(words: list[str] | None) -> dict[str, float] | None:
+    shares = {}
+    for word in words or []:
+        group, equals, share = word.rpartition("=")
+        try:
+            shares[group] = float(share)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise typer.BadParameter(f"--shares {word!r} must be GROUP=SHARE: caucasian/male=.8")
+    return shares or None
+
+
+def _parameters(words: list[str]) -> dict[str, Any]:
+    import yaml
+
+    found = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"-p {word} needs a value: -p {word} VALUE")
+        try:
+            found[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise typer.BadParameter(f"-p {name}: {value!r} is not valid yaml") from error
+    return found
+
+
+def _preprocessing(channels: str | None, mean: str | None, std: str | None) -> dict[str, Any]:
+    """The options for ONNX embedders that were given."""
+    given: dict[str, Any] = {"channels": channels} if channels else {}
+    for name, words in (("mean", mean), ("std", std)):
+        if words is None:
+            continue
+        try:
+            numbers = [float(word) for word in words.split(",")]
+        except ValueError:
+            raise typer.BadParameter(f"--{name} {words!r} must be one number or three") from None
+        given[name] = numbers[0] if len(numbers) == 1 else numbers
+    return given
+
+
+def _embeddings(
+    folder: Path, model: Any, flip: bool, jobs: int | None, keys: Sequence[list[str]] = ()
+) -> "Embeddings":
+    """Embeddings as stored, or made of a FaceSet; what is made here is not kept."""
+    stored = (folder / "vectors.npy").is_file()
+    items = fl.Embeddings.load(folder) if stored else fl.load(folder)
+    for key in keys:  # a misspelt column should not cost minutes of embedding
+        fl.group_labels(items.table, key)
+    if not stored and model is None:
+        raise BadInput(
+            f"{folder} holds faces, not embeddings: say what embeds them with --embedder PATH"
+        )
+    return items if stored else model.embed(items, flip=flip, jobs=jobs)
+
+
+def _print_audit(one: "Audit") -> None:
+    from facelab.report import readable_rates
+
+    shown = readable_rates(one.rates)
+    notes = shown.pop("note")
+    shown.index = [f"{group} *" if notes[group] else group for group in shown.index]
+    typer.echo(f"\n{one.summary()}\n\n{shown.to_string()}\n")
+    for group in notes.index[notes != ""]:
+        typer.echo(f"* {group}: {notes[group]}")
+    for warning in one.warnings:
+        typer.echo(f"note: {warning}")
+
+
+def _free(out: Path, force: bool) -> None:
+    """Refuse a taken place before the work rather than after it."""
+    if out.exists() and not force and not (out.is_dir() and not any(out.iterdir())):
+        raise BadInput(f"{out} exists already: choose another --out, or replace it with --force")
+
+
+def _done(what: str, where: Path) -> None:
+    typer.echo(f"{what}: {where}")
+
+
+# ---- the way in and the ways out
+
+
+def main() -> None:
+    """The console script: runs the command and exits with its code."""
+    sys.exit(command(sys.argv[1:]))
+
+
+def command(arguments: list[str]) -> int:
+    """Run one command line and return its exit code; every error is one sentence on stderr."""
+    debug = "--debug" in arguments or os.environ.get("FACELAB_DEBUG") == "1"
+    words = _joined([word for word in arguments if word != "--debug"])
+    try:
+        return app(args=words, prog_name="facelab", standalone_mode=False) or 0
+    except _UsageError as error:
+        return _fail(f"{error.format_message()} (see facelab --help)", 2, debug)
+    except (typer.Abort, KeyboardInterrupt):
+        return _fail("interrupted; nothing half-written was kept", 130, debug)
+    except (FacelabError, OSError) as error:
+        return _fail(str(error), 1, debug)
+    except Exception as error:
+        words = f"{type(error).__name__}: {error} (unexpected: --debug shows where)"
+        return _fail(words, 1, debug)
+
+
+def _joined(arguments: list[str]) -> list[str]:
+    """`-p NAME VALUE` as the `-p NAME=VALUE` that typer can read."""
+    words, rest = [], iter(arguments)
+    for word in rest:
+        words.append(word)
+        if word in ("-p", "--parameter"):
+            name = next(rest, "")
+            value = None if "=" in name else next(rest, None)
+            words.append(name if value is None else f"{name}={value}")
+    return words
+
+
+def _fail(sentence: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"facelab: {' '.join(sentence.split())}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()
