@@ -88,11 +88,12 @@ def _blurred(images: Tensor, probability: float, generator: torch.Generator) -> 
     """Replace some images by what is left of them after halving their resolution."""
     chosen = _uniform(images, generator, 0, 1).flatten() < probability
     some = images[chosen]
-    if len(some):
-        side = images.shape[-1]
-        small = F.interpolate(some, size=-(-side // 2), mode="area")
-        images[chosen] = F.interpolate(small, size=side, mode="bilinear", align_corners=False)
-    return images
+    if not len(some):
+        return images
+    side = images.shape[-1]
+    small = F.interpolate(some, size=-(-side // 2), mode="area")
+    large = F.interpolate(small, size=side, mode="bilinear", align_corners=False)
+    return images.index_put((chosen,), large)
 
 
 def _erased(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:

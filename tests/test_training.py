@@ -1,0 +1,392 @@
+"""Recipes, augmentation, the training loop and the arms of an experiment."""
+
+import dataclasses
+import math
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import facelab as fl
+from facelab.errors import BadInput, FacelabError
+from facelab.training import Augmentation, Recipe, loop
+from facelab.training.augment import augment
+
+# Small enough for a second a training.
+TINY = Recipe(
+    backbone="resnet18",
+    backbone_options={"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16]},
+    size=32,
+    dim=32,
+    batch=32,
+    steps=12,
+    scale=16.0,
+    precision="fp32",
+)
+
+
+def patterns(subjects: int = 12, images: int = 6, size: int = 32, seed: int = 0) -> fl.FaceSet:
+    """Subjects that differ in a coarse pattern of colours, images that differ in noise."""
+    rng = np.random.default_rng(seed)
+    pattern = rng.integers(0, 256, (subjects, 4, 4, 3)).repeat(size // 4, 1).repeat(size // 4, 2)
+    crops = pattern.repeat(images, 0) + rng.normal(0, 20, (subjects * images, size, size, 3))
+    subject = np.repeat([f"s{number:03d}" for number in range(subjects)], images)
+    table = pd.DataFrame(
+        {
+            "subject": subject,
+            "image": [f"{name}/{number % images}" for number, name in enumerate(subject)],
+            "gender": np.repeat(["female", "male"] * (subjects // 2), images),
+        }
+    )
+    crops = crops.clip(0, 255).astype(np.uint8)
+    return fl.FaceSet.from_arrays(table, crops, name="patterns", synthetic=True)
+
+
+# ---- recipes
+
+
+def test_a_recipe_comes_back_from_yaml_as_it_was_written(tmp_path):
+    recipe = Recipe(
+        head="arcface", steps=7, stem_stride=None, augment=Augmentation(flip=0.0, rotate=12)
+    )
+    assert Recipe.from_yaml(recipe.to_yaml(tmp_path / "recipe.yaml")) == recipe
+
+
+def test_the_default_recipe_is_the_shipped_small_one():
+    recipes = Path(__file__).parent.parent / "experiments" / "recipes"
+    assert Recipe.from_yaml(recipes / "small.yaml") == Recipe()
+
+
+def test_every_shipped_recipe_is_valid():
+    recipes = Path(__file__).parent.parent / "experiments" / "recipes"
+    for path in recipes.glob("*.yaml"):
+        Recipe.from_yaml(path)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("epochs: 3", "'epochs' is not part of a recipe"),
+        ("augment: {flop: 1}", "'flop' is not part of a augment"),
+        ("augment: 3", "the augment must be names with values"),
+        ("lr: fast", "lr must be of type float, not 'fast'"),
+        ("steps: 1.5", "steps must be of type int, not 1.5"),
+        ("steps: true", "steps must be of type int, not True"),
+        ("batch: 1", "batch must be at least 2"),
+        ("lr: -1", "lr must be above 0, not -1.0"),
+        ("head: softmax", "head must be one of arcface, cosface, not 'softmax'"),
+        ("stem_stride: 3", "stem_stride must be 1, 2, 4 or null, not 3"),
+        ("augment: {blur: 2}", "augment.blur must be between 0 and 1, not 2"),
+        ("[1, 2]", "the recipe must be names with values"),
+        ("a: [", "while parsing"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_in_one_sentence_naming_the_file(tmp_path, text, message):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(BadInput) as error:
+        Recipe.from_yaml(path)
+    assert message in str(error.value)
+    assert "recipe.yaml" in str(error.value)
+
+
+# ---- augmentation
+
+OFF = Augmentation(**{field.name: 0.0 for field in dataclasses.fields(Augmentation)})
+
+
+def some_images(count: int = 64, side: int = 24) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(3)
+    images = 0.2 + 0.6 * torch.rand(count, 3, side, side, generator=generator)
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def test_augmentation_switched_off_changes_nothing():
+    images = some_images()
+    assert torch.equal(augment(images, OFF, torch.Generator().manual_seed(0)), images)
+
+
+@pytest.mark.parametrize("moving", [0.0, 1e-7])
+def test_flip_mirrors_the_asked_share_of_the_images_and_nothing_else(moving):
+    images = some_images(400)
+    recipe = dataclasses.replace(OFF, flip=0.5, rotate=moving)
+    changed = augment(images, recipe, torch.Generator().manual_seed(0))
+    same = (changed - images).abs().amax(dim=(1, 2, 3)) < 1e-4
+    mirrored = (changed - images.flip(3)).abs().amax(dim=(1, 2, 3)) < 1e-4
+    assert (same ^ mirrored).all()
+    assert 0.4 < mirrored.float().mean() < 0.6
+
+
+def test_shift_moves_by_at_most_the_given_share_of_the_side():
+    side = 40
+    images = torch.zeros(200, 3, side, side)
+    images[:, :, 20, 20] = 1
+    recipe = dataclasses.replace(OFF, shift=0.1)
+    changed = augment(images, recipe, torch.Generator().manual_seed(0)).sum(1)
+    place = torch.arange(side).float()
+    across = (changed.sum(1) * place).sum(1) / changed.sum((1, 2))
+    moved = across - 20
+    assert moved.abs().max() <= 0.1 * side + 0.01
+    assert moved.abs().max() > 0.08 * side
+    assert abs(moved.mean()) < 0.6
+
+
+def test_brightness_multiplies_and_contrast_keeps_the_mean():
+    images = some_images()
+    brighter = augment(images, dataclasses.replace(OFF, brightness=0.2), torch.Generator())
+    ratio = brighter / images
+    assert (ratio.amax((1, 2, 3)) - ratio.amin((1, 2, 3))).max() < 1e-4
+    assert 0.8 <= ratio.min() < 0.85 < 1.15 < ratio.max() <= 1.2
+    flatter = augment(images, dataclasses.replace(OFF, contrast=0.2), torch.Generator())
+    torch.testing.assert_close(flatter.mean((1, 2, 3)), images.mean((1, 2, 3)))
+    assert (flatter.std((1, 2, 3)) / images.std((1, 2, 3)) - 1).abs().max() <= 0.2 + 1e-5
+
+
+def test_blur_touches_the_asked_share_and_keeps_the_mean():
+    images = some_images(400)
+    changed = augment(images, dataclasses.replace(OFF, blur=0.3), torch.Generator())
+    touched = (changed - images).abs().amax(dim=(1, 2, 3)) > 0
+    assert 0.2 < touched.float().mean() < 0.4
+    torch.testing.assert_close(changed.mean((1, 2, 3)), images.mean((1, 2, 3)), atol=0.01, rtol=0)
+    assert changed[touched].std() < 0.6 * images[touched].std()
+
+
+def test_erasing_covers_one_grey_rectangle_of_at_most_half_the_side():
+    images = some_images(300)
+    changed = augment(images, dataclasses.replace(OFF, erase=1.0), torch.Generator())
+    covered = (changed != images).all(dim=1)
+    assert covered.any(2).sum(1).max() <= 13
+    assert covered.any(1).sum(1).max() <= 13
+    assert covered.any(dim=(1, 2)).float().mean() > 0.99
+    for image, where in zip(changed[:20], covered[:20], strict=True):
+        assert image[:, where].unique().numel() == 1
+
+
+def test_augmented_images_stay_between_0_and_1_and_repeat_with_the_seed():
+    images = some_images()
+    strong = Augmentation(brightness=0.9, contrast=0.9, noise=0.5, erase=1, blur=1)
+    first = augment(images.clone(), strong, torch.Generator().manual_seed(5))
+    again = augment(images.clone(), strong, torch.Generator().manual_seed(5))
+    other = augment(images.clone(), strong, torch.Generator().manual_seed(6))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert first.min() >= 0 and first.max() <= 1
+
+
+# ---- the loop
+
+
+def test_training_lowers_the_loss_and_separates_the_subjects():
+    faces = patterns()
+    embedder = fl.train(faces, dataclasses.replace(TINY, steps=40))
+    losses = embedder.history["loss"]
+    assert losses.iloc[-5:].mean() < 0.5 * losses.iloc[:5].mean()
+    scores = embedder.embed(faces).vectors
+    scores = scores @ scores.T
+    mated = faces.table["subject"].to_numpy()[:, None] == faces.table["subject"].to_numpy()
+    assert scores[mated].mean() > scores[~mated].mean() + 0.5
+
+
+def test_the_same_seed_gives_the_same_weights_and_leaves_the_callers_randomness_alone():
+    faces = patterns()
+    torch.manual_seed(11)
+    before = torch.get_rng_state()
+    first, again, other = (fl.train(faces, TINY, seed=seed) for seed in (4, 4, 5))
+    assert torch.equal(torch.get_rng_state(), before)
+    vectors = [embedder.embed(faces).vectors for embedder in (first, again, other)]
+    assert np.array_equal(vectors[0], vectors[1])
+    assert not np.allclose(vectors[0], vectors[2], atol=0.05)
+    assert first.recipe["seed"] == 4
+
+
+def test_history_and_card_tell_what_happened():
+    faces = patterns()
+    embedder = fl.train(faces, TINY)
+    history = embedder.history
+    assert list(history.columns) == ["step", "epoch", "loss", "lr", "seconds"]
+    assert history["step"].iloc[-1] == TINY.steps
+    assert history["epoch"].iloc[-1] == pytest.approx(TINY.steps * TINY.batch / len(faces))
+    assert history["seconds"].is_monotonic_increasing
+    assert embedder.card["subjects"] == 12 and embedder.card["images"] == 72
+    assert embedder.card["composition"] == {"gender": {"female": 6, "male": 6}}
+    assert embedder.card["faces"]["name"] == "patterns"
+
+
+def test_a_resized_set_trains_as_one_that_was_resized_before():
+    large = patterns(size=64)
+    from facelab.embedders.backbone import resized
+
+    small = fl.FaceSet(large.table, resized(large.crops, 32), large.card)
+    a, b = (fl.train(faces, TINY).history["loss"] for faces in (large, small))
+    assert np.array_equal(a, b)
+
+
+def test_the_learning_rate_warms_up_and_falls_to_nothing_along_a_cosine():
+    recipe = dataclasses.replace(TINY, steps=100, warm_up=0.1, lr=1.0)
+    rates = np.array([loop.learning_rate(step, recipe) for step in range(100)])
+    assert (np.diff(rates[:10]) > 0).all() and rates[0] == pytest.approx(1 / 11)
+    assert rates[10] == pytest.approx(1.0)
+    assert rates[55] == pytest.approx(0.5)
+    assert 0 < rates[99] < 1e-3
+
+
+def test_a_pass_of_batches_shows_every_image_once_before_any_twice():
+    recipe = dataclasses.replace(TINY, batch=7)
+    batches = loop._batches(20, recipe)
+    rows = np.concatenate([next(batches) for _ in range(20)])
+    for start in range(0, 140, 20):
+        assert sorted(rows[start : start + 20]) == list(range(20))
+    assert not np.array_equal(rows[:20], rows[20:40])
+
+
+def test_biases_and_norms_do_not_decay():
+    faces = patterns()
+    network = loop.network_of(TINY.to_dict())
+    optimiser = loop._optimiser(list(network.parameters()), TINY)
+    decayed = {id(p) for p in optimiser.param_groups[0]["params"]}
+    assert optimiser.param_groups[0]["weight_decay"] == TINY.weight_decay
+    assert optimiser.param_groups[1]["weight_decay"] == 0
+    for name, parameter in network.named_parameters():
+        is_matrix = not name.endswith("bias") and "bn" not in name and "downsample.1" not in name
+        assert (id(parameter) in decayed) == is_matrix, name
+    assert len(faces)
+
+
+def test_training_on_one_subject_is_refused():
+    with pytest.raises(BadInput, match="at least 2 subjects; 'patterns' has 1"):
+        fl.train(patterns()[:6], TINY)
+
+
+def test_training_on_faces_without_a_subject_is_refused_naming_one():
+    faces = patterns()
+    faces.table.loc[[8, 9], "subject"] = None
+    with pytest.raises(BadInput, match=r"2 faces have no subject .* 's001/2'"):
+        fl.train(faces, TINY)
+
+
+def test_a_diverging_loss_stops_with_step_subjects_and_advice(monkeypatch):
+    real = loop.network_of
+    calls = []
+
+    def broken(recipe):
+        network = real(recipe)
+
+        def third_is_nan(module, inputs, output):
+            calls.append(1)
+            return output * math.nan if len(calls) == 3 else output
+
+        network.register_forward_hook(third_is_nan)
+        return network
+
+    monkeypatch.setattr(loop, "network_of", broken)
+    with pytest.raises(FacelabError, match=r"not a number at step 3: lower lr .* subjects: .*s0"):
+        fl.train(patterns(), TINY)
+
+
+def test_an_unknown_backbone_is_refused_with_names_near_it():
+    with pytest.raises(BadInput, match="timm has no model 'resnet19x'"):
+        fl.train(patterns(), dataclasses.replace(TINY, backbone="resnet19x"))
+    with pytest.raises(BadInput, match="timm cannot build resnet18 with"):
+        fl.train(patterns(), dataclasses.replace(TINY, backbone_options={"depth": 3}))
+
+
+@pytest.mark.parametrize(
+    "backbone, stem_stride, neck",
+    [
+        ("resnet18", 1, "pool"),
+        ("resnet18", 4, "flatten"),
+        ("mobilenetv4_conv_small_050", 1, "flatten"),
+        ("mobilenetv4_conv_small_050", None, "pool"),
+    ],
+)
+def test_timm_models_train_by_name(backbone, stem_stride, neck):
+    recipe = dataclasses.replace(
+        TINY,
+        backbone=backbone,
+        backbone_options={},
+        stem_stride=stem_stride,
+        neck=neck,
+        steps=1,
+        size=64,
+    )
+    embedder = fl.train(patterns(), recipe)
+    assert embedder.embed(patterns()).vectors.shape == (72, 32)
+
+
+def test_the_stem_stride_sets_how_far_the_stem_shrinks():
+    for stride in (1, 2, 4):
+        recipe = dataclasses.replace(TINY, stem_stride=stride).to_dict()
+        backbone = loop.network_of(recipe).backbone
+        side = backbone.forward_features(torch.zeros(1, 3, 64, 64)).shape[-1]
+        assert side == 64 // stride // 8
+    with pytest.raises(BadInput, match="shrinks by 2, not by 4"):
+        loop.network_of(
+            TINY.to_dict()
+            | {"backbone": "mobilenetv4_conv_small_050", "backbone_options": {}}
+            | {"stem_stride": 4}
+        )
+
+
+def test_bf16_trains_too():
+    faces = patterns()
+    embedder = fl.train(faces, dataclasses.replace(TINY, precision="bf16", steps=30))
+    assert embedder.card["precision"] == "bf16"
+    assert embedder.history["loss"].iloc[-1] < embedder.history["loss"].iloc[0]
+    assert all(p.dtype == torch.float32 for p in embedder.network.parameters())
+
+
+@pytest.mark.gpu
+def test_training_on_a_gpu_gives_an_embedder_that_works_on_a_cpu(tmp_path):
+    faces = patterns()
+    embedder = fl.train(faces, dataclasses.replace(TINY, steps=40), device="cuda")
+    assert embedder.card["device"] == "cuda"
+    loaded = fl.load_embedder(embedder.save(tmp_path / "embedder"))
+    close = (loaded.embed(faces).vectors * embedder.embed(faces).vectors).sum(1)
+    assert close.min() > 0.999
+
+
+# ---- arms
+
+
+def test_arms_equal_training_one_by_one_and_come_back_in_order():
+    arms = {"a": patterns(seed=0), "b": patterns(seed=1)}
+    recipe = dataclasses.replace(TINY, steps=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        embedders = fl.train_arms(arms, recipe, seeds=(0, 7), jobs=2)
+    assert list(embedders) == [("a", 0), ("a", 7), ("b", 0), ("b", 7)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    alone = fl.train(arms["b"], recipe, seed=7, device="cpu")
+    torch.set_num_threads(threads)
+    beside = embedders["b", 7]
+    assert np.array_equal(beside.embed(arms["b"]).vectors, alone.embed(arms["b"]).vectors)
+    assert beside.name == "b-7"
+    assert beside.card["arm"] == "b"
+    assert beside.card["seconds"] > 0
+    assert beside.recipe["seed"] == 7
+    assert beside.history["step"].tolist() == [1, 2, 3, 4]
+
+
+def test_arms_of_unequal_size_are_warned_about():
+    arms = {"large": patterns(12), "small": patterns(10)}
+    with pytest.warns(UserWarning, match="large: 12 subjects, 72 images, small: 10 subjects, 60"):
+        fl.train_arms(arms, dataclasses.replace(TINY, steps=1), seeds=[0], jobs=1)
+
+
+def test_a_failing_arm_names_itself_and_its_seed():
+    arms = {"fine": patterns(), "lonely": patterns()[:6]}
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(FacelabError, match=r"arm 'lonely' with seed 3 failed: .*at least 2 subj"),
+    ):
+        fl.train_arms(arms, dataclasses.replace(TINY, steps=1), seeds=[3], jobs=1)
+
+
+def test_arms_need_an_arm_and_seeds_that_differ():
+    for arms, seeds in (({}, [0]), ({"a": patterns()}, []), ({"a": patterns()}, [1, 1])):
+        with pytest.raises(BadInput, match="at least one arm and at least one seed"):
+            fl.train_arms(arms, TINY, seeds=seeds)
