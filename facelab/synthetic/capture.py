@@ -55,6 +55,9 @@ class Capture:
         Key light log-normal around 0.85; ambient light uniform 0.25..0.8.
     light_warmth, ambient_warmth : float
         Colour of each: normal, sd 0.12 and 0.08; above 0 is warmer.
+    metering : float
+        How far the camera's meter makes up for a darker or lighter face, 0 not at all, 1 wholly;
+        uniform 0.3..0.6.
     exposure : float
         Stops off what the meter chose; normal, sd 0.3.
     expression : str
@@ -87,6 +90,7 @@ class Capture:
     light_warmth: float
     ambient: float
     ambient_warmth: float
+    metering: float
     exposure: float
     expression: str
     actions: dict[str, float]
@@ -142,6 +146,7 @@ def draw_capture(random: np.random.Generator, action_names: list[str]) -> Captur
         light_warmth=float(0.12 * normal[6]),
         ambient=float(0.25 + 0.55 * uniform[24]),
         ambient_warmth=float(0.08 * normal[7]),
+        metering=float(0.3 + 0.3 * uniform[28]),
         exposure=float(0.3 * normal[8]),
         expression=expression,
         actions=actions,

@@ -188,7 +188,7 @@ def draw_subject(seed: int, number: int, group: str, head: Head) -> Subject:
     age = AGES[0] + (AGES[1] - AGES[0]) * uniform[0] ** 1.35
     old = np.clip((age - 25) / 60, 0, 1)
     melanin = np.clip(MELANIN[phenotype][0] + MELANIN[phenotype][1] * normal[0], 0.01, 1.0)
-    hemoglobin = 0.05 + 0.22 * normal[1]
+    hemoglobin = 0.05 + 0.16 * normal[1]
 
     natural = HAIR_COLOURS[np.searchsorted(np.cumsum(HAIR_SHARES[phenotype])[:-1], uniform[1])]
     natural = natural * np.exp(0.25 * normal[2])
@@ -231,11 +231,11 @@ def draw_subject(seed: int, number: int, group: str, head: Head) -> Subject:
         ]
     )
     iris = IRIS_COLOURS[np.searchsorted(np.cumsum(IRIS_SHARES[phenotype])[:-1], uniform[16])]
-    mark_count = int(uniform[17] * 11)
+    mark_count = int(11 * uniform[17] ** 1.6)
     marks = np.zeros((10, 5), np.float32)
     marks[:, 0] = (mark_places[:, 0] - 0.5) * 1.3
     marks[:, 1] = 6.3 + 1.6 * mark_places[:, 1]
-    marks[:, 2] = 0.010 + 0.022 * mark_places[:, 2] ** 2
+    marks[:, 2] = 0.009 + 0.018 * mark_places[:, 2] ** 2
     marks[:, 3] = 0.25 + 0.5 * mark_places[:, 3]
     marks[mark_count:, 3] = 0
     return Subject(

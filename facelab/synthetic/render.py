@@ -191,9 +191,8 @@ def take_shot(model: Model, capture: Capture) -> Shot:
     key = capture.light_strength * tint(capture.light_warmth)
     sky = capture.ambient * tint(capture.ambient_warmth)
     ground = 0.55 * sky * (0.6 + 0.6 * capture.shirt)
-    # The meter gives dark scenes more light, but only part of the way, as cameras do.
     brightness = float(model.look.skin @ [0.2126, 0.7152, 0.0722])
-    metered = (0.35 / brightness) ** 0.45
+    metered = (0.35 / brightness) ** capture.metering
     habit = model.subject.lipstick
     return Shot(
         rotation=lean @ nod @ turn,
