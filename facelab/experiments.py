@@ -24,12 +24,12 @@ import yaml
 
 from facelab import files
 from facelab.errors import BadInput, FacelabError
-from facelab.records import Record, code_version, environment, mirror, mirror_wanted, rows
+from facelab.records import Record, code_version, environment, mirror, mirror_wanted
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-__all__ = ["Experiment", "Record", "RunFailed", "read_experiment", "rows", "run", "runs"]
+__all__ = ["Experiment", "Record", "RunFailed", "read_experiment", "run", "runs"]
 
 _UNKNOWN = object()  # a default that is not a literal: any value may take its place
 
@@ -311,10 +311,10 @@ def _announcing(cell_start: Callable[..., None]) -> Callable[..., None]:
     start = time.perf_counter()
 
     def announce(cell: Any, index: int | None = None, **options: Any) -> None:
-        if cell.cell_type == "markdown" and cell.source.startswith("#"):
-            heading = cell.source.splitlines()[0].strip("# ")
+        headings = re.findall(r"^#+ +(.+)", cell.source, re.MULTILINE)
+        if cell.cell_type == "markdown" and headings:
             minutes, seconds = divmod(int(time.perf_counter() - start), 60)
-            print(f"[{minutes:02}:{seconds:02}] {heading}", file=sys.stderr, flush=True)
+            print(f"[{minutes:02}:{seconds:02}] {headings[-1]}", file=sys.stderr, flush=True)
         cell_start(cell, index, **options)
 
     return announce
@@ -339,12 +339,19 @@ def _this_python() -> type:
                     "{connection_file}",
                     *quiet,
                 ],
-                env={"FACELAB_PROGRESS": "0"},  # bars would be garbage in a rendered notebook
+                env={"FACELAB_PROGRESS": _terminal() or "0"},
                 display_name="facelab",
                 language="python",
             )
 
     return ThisPython
+
+
+def _terminal() -> str | None:
+    """The terminal that somebody watches: bars go there, and never into the kept notebook."""
+    if sys.stderr is not None and sys.stderr.isatty() and hasattr(os, "ttyname"):
+        return os.ttyname(sys.stderr.fileno())
+    return None
 
 
 def _why(error: BaseException, notebook: Path) -> str:

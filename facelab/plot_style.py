@@ -141,15 +141,29 @@ def panels(count: int, height: float, layout: str = "constrained") -> tuple[Pict
 
 
 def group_rows(
-    axes: Axes, groups: list[str], names: list[str] | None = None, labelled: bool = True
+    axes: Axes,
+    groups: list[str],
+    names: list[str] | None = None,
+    labelled: bool = True,
+    divide: bool = True,
 ) -> None:
     """Groups down the left side, the first on top; `all` is set apart by a line."""
     axes.set_yticks(range(len(groups)), wrapped(names or groups) if labelled else [])
     axes.set_ylim(len(groups) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
-    if "all" in groups and len(groups) > 1 and groups[0] == "all":
+    if divide and groups[0] == "all" and len(groups) > 1:
         axes.axhline(0.5, color="#BBBBBB", lw=0.8)
     sns.despine(ax=axes, left=True)
+
+
+def percent_ticks(axes: Axes) -> None:
+    """A log axis of shares, in percent; a short one is marked between the decades too."""
+    low, high = np.log10(axes.get_xlim())
+    steps = (1, 2, 5) if high - low < 1.5 else (1,)
+    ticks = [s * 10.0**d for d in range(int(low) - 1, int(high) + 2) for s in steps]
+    ticks = [tick for tick in ticks if 10 ** (low - 1e-9) <= tick <= 10 ** (high + 1e-9)]
+    axes.set_xticks(ticks, [f"{100 * tick:.6g}%" for tick in ticks])
+    axes.minorticks_off()
 
 
 def wrapped(labels: Sequence[str], width: int = 24) -> list[str]:

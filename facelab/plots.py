@@ -28,6 +28,7 @@ from facelab.plot_style import (
     group_rows,
     mark,
     panels,
+    percent_ticks,
     wrapped,
 )
 
@@ -183,6 +184,7 @@ def error_rates(
         limits = _log_limits([t for tables in arms.values() for t in tables], error, fmr)
         axes.set_xscale("log")
         axes.set_xlim(*limits)
+        percent_ticks(axes)
         for lane, (look, table) in enumerate(
             (arm_look(place, len(arms)), table)
             for place, tables in enumerate(arms.values())
@@ -197,10 +199,10 @@ def error_rates(
         group_rows(axes, groups, names, labelled=error == "fmr")
         axes.grid(axis="x", which="major", color="#E6E6E6", lw=0.8)
         axes.set_axisbelow(True)
-    columns[0].set(title="False matches", xlabel="FMR, share of non-mated comparisons (log)")
-    columns[1].set(title="False non-matches", xlabel="FNMR, share of mated comparisons (log)")
+    columns[0].set(title="False matches", xlabel="FMR, % of non-mated comparisons (log)")
+    columns[1].set(title="False non-matches", xlabel="FNMR, % of mated comparisons (log)")
     if fmr:
-        mark(columns[0], fmr, f"target {fmr:g}")
+        mark(columns[0], fmr, f"target {100 * fmr:g}%")
         columns[1].set_title("False non-matches", pad=16)
     every = [table for tables in arms.values() for table in tables]
     unseen = any((table[["fmr", "fnmr"]] == 0).any(axis=None) for table in every)
@@ -321,7 +323,7 @@ def score_distributions(
         mark(axes, at, f"threshold {at:.2f}")
         axes.set_xlim(*limits)
         axes.set_xlabel("score (cosine similarity)")
-        group_rows(axes, groups, labelled=axes is columns[0])
+        group_rows(axes, groups, labelled=axes is columns[0], divide=False)
         axes.set_ylim(len(groups) - 0.5, -0.95)
     handles = [
         mpl.patches.Patch(fc="#C4C4C4", ec="#7A7A7A", label="non-mated comparisons"),

@@ -1,12 +1,19 @@
 """One progress bar for notebooks and terminals.
 
-Silent where nobody watches: in CI, and where FACELAB_PROGRESS=0 is set (rendered notebooks).
+Silent where nobody watches: in CI, and where FACELAB_PROGRESS=0 is set (rendered notebooks). Where
+FACELAB_PROGRESS is the path of a terminal, bars are drawn there: a kernel has none of its own.
 """
 
 import os
+import warnings
 from collections.abc import Iterable
 
-from tqdm.auto import tqdm
+from tqdm import TqdmWarning, std
+
+with warnings.catch_warnings():
+    # Without ipywidgets tqdm draws plain bars, which is fine, and says so in every notebook.
+    warnings.simplefilter("ignore", TqdmWarning)
+    from tqdm.auto import tqdm
 
 
 def bar(
@@ -17,5 +24,9 @@ def bar(
     show: bool = True,
 ) -> tqdm:
     """A tqdm bar with rate and remaining time; use as an iterable or call `.update(n)`."""
-    silent = not show or os.environ.get("FACELAB_PROGRESS") == "0" or bool(os.environ.get("CI"))
-    return tqdm(iterable, total=total, desc=desc, unit=unit, disable=silent, smoothing=0.1)
+    where = os.environ.get("FACELAB_PROGRESS", "1")
+    silent = not show or where == "0" or bool(os.environ.get("CI"))
+    options = {"total": total, "desc": desc, "unit": unit, "disable": silent, "smoothing": 0.1}
+    if os.path.isabs(where) and not silent:
+        return std.tqdm(iterable, file=open(where, "w"), leave=False, **options)  # noqa: SIM115
+    return tqdm(iterable, **options)

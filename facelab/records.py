@@ -24,6 +24,7 @@ from facelab import files
 from facelab.errors import FacelabError, need
 
 if TYPE_CHECKING:
+    from facelab.audit import Audit
     from facelab.plot_style import Picture
 
 
@@ -51,8 +52,9 @@ class Record:
         """Time a piece of work, and say when it is done."""
         start = time.perf_counter()
         yield
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 3)
-        print(f"{name}: {self.seconds[name]:.1f} s", flush=True)
+        took = time.perf_counter() - start
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + took, 3)
+        print(f"{name}: {took:.1f} s", flush=True)
 
     def table(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
         """Keep a table as `tables/<name>.csv` and hand it back to be shown."""
@@ -80,16 +82,36 @@ class Record:
         return result
 
 
-def rows(frame: pd.DataFrame, key: str = "group") -> dict[str, dict[str, Any]]:
-    """A table as nested plain values, by the column `key`: the way metrics.json holds it."""
+def audit_metrics(audit: "Audit") -> dict[str, Any]:
+    """An audit as metrics.json holds it.
+
+    Returns
+    -------
+    dict
+        `threshold`, `calibration`, `overall` and `groups` (rates with intervals and counts),
+        `max_min_ratio` (by error) and `garbe` (value, low, high, worst, best, note), `warnings`.
+    """
+    groups = rows(audit.rates)
+    indices = audit.disparity.set_index(["metric", "error"])
     return {
-        str(row.pop(key)): {name: _plain(value) for name, value in row.items()}
-        for row in frame.to_dict("records")
+        "threshold": audit.threshold,
+        "calibration": audit.calibration,
+        "overall": groups.pop("all"),
+        "groups": groups,
+        "max_min_ratio": {
+            error: indices.loc[("max_min_ratio", error)].to_dict() for error in ("fmr", "fnmr")
+        },
+        "garbe": indices.loc[("garbe", "both")].to_dict(),
+        "warnings": audit.warnings,
     }
 
 
-def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value
+def rows(frame: pd.DataFrame, key: str = "group") -> dict[str, dict[str, Any]]:
+    """A table as nested plain values, by the column `key`: the way metrics.json holds it."""
+    return {
+        str(row[key]): {name: value for name, value in row.items() if name != key}
+        for row in frame.to_dict("records")
+    }
 
 
 def _finite(value: Any) -> Any:
@@ -97,8 +119,9 @@ def _finite(value: Any) -> Any:
         return {str(name): _finite(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
-    value = _plain(value)
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    value = value.item() if hasattr(value, "item") else value
+    absent = value is pd.NA or (isinstance(value, float) and not math.isfinite(value))
+    return None if absent else value
 
 
 # ---- what it ran on

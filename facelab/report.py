@@ -5,7 +5,8 @@ prose, tables and pictures first, each cell's code one click away.
 """
 
 import html
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,11 @@ import pandas as pd
 from facelab.files import write_text
 
 if TYPE_CHECKING:
+    from IPython.display import HTML
     from nbformat import NotebookNode
+
+    from facelab.audit import Audit
+    from facelab.differences import AuditDifferences
 
 # What a cell shows, best first. Scripts and live widgets are not among them: they need a network
 # or a kernel, and each has a plain picture or text beside it.
@@ -74,7 +79,8 @@ th, td { padding: .3rem .8rem .3rem 0; text-align: right; border: 0;
 thead th { border-bottom: 1.5px solid #999; color: #444; font-weight: 600; }
 tbody th, th:first-child, td:first-child { text-align: left; font-weight: 500; }
 td:last-child, th:last-child { padding-right: 0; }
-td.words, th.words { text-align: left; white-space: normal; min-width: 12rem; }
+.noted td:last-child, .noted th:last-child { text-align: left; white-space: normal; width: 22rem;
+  min-width: 14rem; padding-left: .6rem; font-size: .92em; line-height: 1.4; }
 details.code { margin: .3rem 0; }
 details.code > summary { cursor: pointer; font-size: .75rem; color: #767676; width: fit-content; }
 details.code .highlight { background: #f7f7f8; border-radius: 6px; padding: .7rem 1rem; }
@@ -136,6 +142,99 @@ def readable_changes(table: pd.DataFrame) -> pd.DataFrame:
     shown["b / a"] = [_with_interval(row, "ratio", _three) for row in records]
     shown["note"] = table["note"].fillna("")
     return shown.set_index("quantity")
+
+
+def table(frame: pd.DataFrame, caption: str = "") -> "HTML":
+    """A table to show in a notebook: whole texts, no row numbers, a caption for screen readers."""
+    from IPython.display import HTML
+
+    named = frame.index.name is not None
+    if "note" in frame and not frame["note"].any():
+        frame = frame.drop(columns="note")
+    kind = "noted" if "note" in frame else None
+    with pd.option_context("display.max_colwidth", None):
+        shown = frame.reset_index() if named else frame
+        text = shown.to_html(index=False, border=0, classes=kind)
+    head, tag, rest = text.partition("<thead>")
+    return HTML(f"{head}<caption>{html.escape(caption)}</caption>{tag}{rest}" if caption else text)
+
+
+def finding(audits: Mapping[str, Sequence["Audit"]], differences: "AuditDifferences") -> str:
+    """What two arms of an experiment show, in words with numbers, whichever way they fall.
+
+    Parameters
+    ----------
+    audits
+        Audits by arm, one a training seed, the baseline first.
+    differences
+        `fl.compare_audits(audits)`.
+
+    Returns
+    -------
+    str
+        Markdown: the disparity in false matches, then in false non-matches, then what it cost.
+    """
+    first, second = differences.arms
+    seeds = len(audits[first])
+    reference = audits[first][0]
+    over = f", mean over {seeds} training seeds" if seeds > 1 else ", one training seed"
+    said = [
+        f"At one threshold for everybody, set for FMR {reference.fmr:g} on "
+        f"{reference.calibration}{over}:",
+        "",
+    ]
+    for error, name in (("fmr", "false match"), ("fnmr", "false non-match")):
+        row = differences.row(f"max_min_ratio:{error}")
+        ends = [_worst_and_best(differences, error, arm) for arm in ("a", "b")]
+        said.append(
+            f"- **Disparity in {name} rates {_direction(row)}.** "
+            + _disparity(row, ends, (first, second))
+        )
+    cost = differences.row("fnmr:all")
+    a, b, change, low, high = (100 * cost[n] for n in ("a", "b", "difference", "low", "high"))
+    said.append(
+        f"- **Overall FNMR** was {a:.3g}% with {first} and {b:.3g}% with {second} training: "
+        f"a difference of {change:+.3g} points [{low:+.3g}, {high:+.3g}]{_chance(low, high, 0)}."
+    )
+    return "\n".join(said)
+
+
+def _disparity(row: pd.Series, ends: list[tuple[str, str]], arms: tuple[str, str]) -> str:
+    if not math.isfinite(row["a"]) or not math.isfinite(row["b"]):
+        return f"The ratio of worst to best group is undefined ({row['note']})."
+    text = " ".join(
+        f"With {arm} training the worst group ({worst}) erred {row[side]:.3g} times as often as "
+        f"the best ({best})."
+        for arm, side, (worst, best) in zip(arms, ("a", "b"), ends, strict=True)
+    )
+    if math.isfinite(row["ratio"]):
+        text += (
+            f" The ratio was {row['ratio']:.2g} times what it was "
+            f"[{row['ratio_low']:.2g}, {row['ratio_high']:.2g}]"
+            f"{_chance(row['ratio_low'], row['ratio_high'], 1)}."
+        )
+    return text + (f" Note: {row['note']}." if row["note"] else "")
+
+
+def _direction(row: pd.Series) -> str:
+    low, high = row["ratio_low"], row["ratio_high"]
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "cannot be compared"
+    if low <= 1 <= high:
+        return "shows no clear change"
+    return "fell" if high < 1 else "rose"
+
+
+def _chance(low: float, high: float, parity: float) -> str:
+    return ", compatible with no change" if low <= parity <= high else ""
+
+
+def _worst_and_best(differences: "AuditDifferences", error: str, side: str) -> tuple[str, str]:
+    """The groups with the highest and the lowest rate, averaged over seeds."""
+    names = differences.table["quantity"]
+    rows = differences.table[names.str.startswith(f"{error}:") & (names != f"{error}:all")]
+    values = rows.set_index("quantity")[side].dropna()
+    return tuple(name.partition(":")[2] for name in (values.idxmax(), values.idxmin()))
 
 
 def _with_interval(
