@@ -26,8 +26,9 @@ from facelab.faces import FaceSet, load, new_card, write_labels
 from facelab.progress import bar
 
 MAX_PIXELS = 100_000_000
-_BATCH = 64
+_BATCH = 32
 _IMAGES_PER_WORKER = 500  # fewer are done before another process has started
+_PHOTOS_PER_WORKER = 50  # the same where faces must be detected
 
 
 def prepare(
@@ -235,7 +236,8 @@ def _stream(
     """Write every usable crop to a .npy file as it comes; row numbers kept, and the problems."""
     paths = reader.table["path"].tolist()
     if jobs is None:
-        jobs = min(joblib.cpu_count(), -(-len(paths) // _IMAGES_PER_WORKER))
+        enough = _PHOTOS_PER_WORKER if cutter.detector else _IMAGES_PER_WORKER
+        jobs = min(joblib.cpu_count(), -(-len(paths) // enough))
     batches = [paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)]
     kept: list[int] = []
     problems: dict[int, Unusable] = {}
