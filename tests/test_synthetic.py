@@ -9,11 +9,12 @@ from scipy.stats import ks_2samp
 import facelab as fl
 from facelab.errors import BadInput
 from facelab.groups import skin_tone
-from facelab.synthetic import kernel, population
+from facelab.synthetic import population
 from facelab.synthetic.capture import EXPRESSIONS, draw_capture
 from facelab.synthetic.head import HEAD_FILE, load_head
+from facelab.synthetic.kernel import rasterise
+from facelab.synthetic.mesh import add_targets, pose, project, vertex_normals
 from facelab.synthetic.population import GROUPS, draw_subject, subject_stream
-from facelab.synthetic.raster import rasterise, vertex_normals
 from facelab.synthetic.render import TEMPLATE, build_model, render, tables, take_shot
 
 PER_SUBJECT = ["subject", "phenotype", "gender", "age", "age_group", "ita", "skin_tone", "image"]
@@ -248,16 +249,12 @@ def posed(head, number, actions=None):
     capture = capture_of(head, 2, number, 0)
     shot = take_shot(model, capture)._replace(shift=np.zeros(2), zoom=1.0, tilt=0.0)
     actions = capture.actions if actions is None else actions
-    vertices = kernel.pose(
-        model.mesh,
-        shot,
-        np.array([head.actions[name] for name in actions], np.int64),
-        np.array(list(actions.values()), np.float32),
-        head.starts,
-        head.indices,
-        head.offsets,
-    )
-    return model, shot, vertices, kernel.project(model.mesh, shot, vertices, TEMPLATE)
+    vertices = model.mesh.neutral.copy()
+    numbers = np.array([head.actions[name] for name in actions], np.int64)
+    weights = np.array(list(actions.values()), np.float32)
+    add_targets(vertices, numbers, weights, head.starts, head.indices, head.offsets)
+    pose(vertices, model.mesh.sway, shot.rotation)
+    return model, shot, vertices, project(model.mesh, shot, vertices, TEMPLATE)
 
 
 def test_rasteriser_equals_a_slow_reference(head):
@@ -326,9 +323,7 @@ def test_landmarks_land_on_the_template(head, number):
 
 def test_alignment_jitter_moves_the_picture_by_its_amount(head):
     model, shot, vertices, screen = posed(head, 2)
-    moved = kernel.project(
-        model.mesh, shot._replace(shift=np.array([2.0, -1.0])), vertices, TEMPLATE
-    )
+    moved = project(model.mesh, shot._replace(shift=np.array([2.0, -1.0])), vertices, TEMPLATE)
     assert np.allclose(moved[:, :2] - screen[:, :2], [2, -1], atol=1e-3)
 
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from facelab.errors import need
 from facelab.synthetic.head import HEAD_FILE, PARTS, spherical_harmonics
-from facelab.synthetic.raster import rasterise, vertex_normals
+from facelab.synthetic.kernel import rasterise
+from facelab.synthetic.mesh import vertex_normals
 
 PHENOTYPES = ("african", "asian", "caucasian")
 GENDERS = ("female", "male")

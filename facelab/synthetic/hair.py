@@ -10,8 +10,8 @@ from functools import cache
 import numpy as np
 
 from facelab.synthetic.head import PARTS, Head, load_head
+from facelab.synthetic.mesh import vertex_normals
 from facelab.synthetic.population import Subject
-from facelab.synthetic.raster import vertex_normals
 
 CURTAIN_ROWS, CURTAIN_COLUMNS = 9, 33
 # Where hair begins, as height over depth on the template: forehead, temple, sideburn, nape.

@@ -1,22 +1,17 @@
-"""The renderer: deform, project, rasterise, shade, develop; compiled, one call a photo.
+"""What is seen and how it looks, compiled: visibility, painting, shading.
 
-In: the arrays that `facelab.synthetic.render` prepares. Out: uint8 (size, size, 3).
+In: posed vertices on the screen. Out: linear light (size, size, 3). What is painted (brows, lips,
+marks, strands) is a function of canonical place, a point of the template mesh: it follows the face
+through every change of shape, and needs no texture file.
+
+One file, because numba's cache notices a change only in the file of the function that it cached.
 """
 # ruff: noqa: ANN001, ANN201 - the compiler infers the types of these inner functions
 
 import numpy as np
 
 from facelab.synthetic.head import PARTS
-from facelab.synthetic.paint import (
-    background_colour,
-    eye_colour,
-    inlined,
-    jit,
-    skin_colour,
-    step,
-    strands,
-)
-from facelab.synthetic.raster import add_targets, rasterise, vertex_normals
+from facelab.synthetic.mesh import inlined, jit
 
 SKIN, MOUTH, EYE, TEETH, LASH, HAIR = (
     PARTS[name] for name in ("skin", "mouth", "eye", "teeth", "lash", "hair")
@@ -27,98 +22,223 @@ OPENNESS, LIPS, SCALP, BEARD, MELANIN, BLOOD = range(len(FIELDS))
 
 
 @jit
-def pose(mesh, shot, numbers, weights, starts, indices, offsets):
-    """Vertices in the camera's frame: expression, then the head's turn on the neck."""
-    vertices = mesh.neutral.copy()
-    add_targets(vertices, numbers, weights, starts, indices, offsets)
-    r = shot.rotation
-    pivot_y, pivot_z = -0.9, -1.0
-    for v in range(len(vertices)):
-        x, y, z = vertices[v, 0], vertices[v, 1] - pivot_y, vertices[v, 2] - pivot_z
-        s = mesh.sway[v]
-        vertices[v, 0] = x + s * (r[0, 0] * x + r[0, 1] * y + r[0, 2] * z - x)
-        vertices[v, 1] = y + s * (r[1, 0] * x + r[1, 1] * y + r[1, 2] * z - y) + pivot_y
-        vertices[v, 2] = z + s * (r[2, 0] * x + r[2, 1] * y + r[2, 2] * z - z) + pivot_z
-    return vertices
+def noise3(lattice, x, y, z):
+    """Value noise, 0..1: smooth interpolation between random lattice values (period 32)."""
+    fx, fy, fz = np.floor(x), np.floor(y), np.floor(z)
+    i, j, k = int(fx) & 31, int(fy) & 31, int(fz) & 31
+    u, v, w = x - fx, y - fy, z - fz
+    u, v, w = u * u * (3 - 2 * u), v * v * (3 - 2 * v), w * w * (3 - 2 * w)
+    i1, j1, k1 = (i + 1) & 31, (j + 1) & 31, (k + 1) & 31
+    a = lattice[i, j, k] * (1 - w) + lattice[i, j, k1] * w
+    b = lattice[i, j1, k] * (1 - w) + lattice[i, j1, k1] * w
+    c = lattice[i1, j, k] * (1 - w) + lattice[i1, j, k1] * w
+    d = lattice[i1, j1, k] * (1 - w) + lattice[i1, j1, k1] * w
+    return (a * (1 - v) + b * v) * (1 - u) + (c * (1 - v) + d * v) * u
 
 
 @jit
-def project(mesh, shot, vertices, template):
-    """Screen vertices in crop pixels: perspective, then the five landmarks onto the template."""
-    count = len(vertices)
-    screen = np.empty((count, 3), np.float32)
-    for v in range(count):
-        near = shot.distance / max(0.5, shot.distance - vertices[v, 2])
-        screen[v, 0] = vertices[v, 0] * near
-        screen[v, 1] = -vertices[v, 1] * near
-        screen[v, 2] = -vertices[v, 2]
-    found = np.zeros((5, 2))
-    for side in range(2):
-        for n in range(mesh.eyes.shape[1]):
-            found[side, 0] += screen[mesh.eyes[side, n], 0] / mesh.eyes.shape[1]
-            found[side, 1] += screen[mesh.eyes[side, n], 1] / mesh.eyes.shape[1]
-    for n in range(3):
-        found[2 + n, 0] = screen[mesh.landmarks[n], 0]
-        found[2 + n, 1] = screen[mesh.landmarks[n], 1]
-    # Least-squares similarity (Umeyama 1991, in the plane).
-    fx, fy = found[:, 0].mean(), found[:, 1].mean()
-    tx, ty = template[:, 0].mean(), template[:, 1].mean()
-    a = b = square = 0.0
-    for n in range(5):
-        px, py = found[n, 0] - fx, found[n, 1] - fy
-        qx, qy = template[n, 0] - tx, template[n, 1] - ty
-        a += px * qx + py * qy
-        b += px * qy - py * qx
-        square += px * px + py * py
-    a, b = a / square, b / square
-    scale = (tx * 2) / 112.0
-    c, s = np.cos(shot.tilt) * shot.zoom, np.sin(shot.tilt) * shot.zoom
-    a, b = a * c - b * s, a * s + b * c
-    tx, ty = tx + shot.shift[0] * scale, ty + shot.shift[1] * scale
-    for v in range(count):
-        px, py = screen[v, 0] - fx, screen[v, 1] - fy
-        screen[v, 0] = a * px - b * py + tx
-        screen[v, 1] = b * px + a * py + ty
-    # Teeth do not follow every change of the lips: set back, they cannot come through them.
-    for v in range(count):
-        screen[v, 2] += mesh.setback[v]
-    return screen
+def step(low, high, value):
+    """0 below low, 1 above high, smooth between."""
+    t = (value - low) / (high - low)
+    t = min(1.0, max(0.0, t))
+    return t * t * (3 - 2 * t)
 
 
 @jit
-def light_reaching(mesh, shot):
-    """Share of the key light that each vertex sees past the rest of the head."""
-    r, light = shot.rotation, shot.light
-    x = r[0, 0] * light[0] + r[1, 0] * light[1] + r[2, 0] * light[2]
-    y = r[0, 1] * light[0] + r[1, 1] * light[1] + r[2, 1] * light[2]
-    z = r[0, 2] * light[0] + r[1, 2] * light[1] + r[2, 2] * light[2]
-    basis = np.array(
-        [
-            0.282095,
-            0.488603 * y,
-            0.488603 * z,
-            0.488603 * x,
-            1.092548 * x * y,
-            1.092548 * y * z,
-            0.315392 * (3 * z * z - 1),
-            1.092548 * x * z,
-            0.546274 * (x * x - y * y),
-            0.590044 * y * (3 * x * x - y * y),
-            2.890611 * x * y * z,
-            0.457046 * y * (5 * z * z - 1),
-            0.373176 * z * (5 * z * z - 3),
-            0.457046 * x * (5 * z * z - 1),
-            1.445306 * z * (x * x - y * y),
-            0.590044 * x * (x * x - 3 * y * y),
-        ]
-    )
-    reach = np.empty(len(mesh.shadow), np.float32)
-    for v in range(len(reach)):
-        total = 0.0
-        for k in range(16):
-            total += basis[k] * mesh.shadow[v, k]
-        reach[v] = step(0.15, 0.75, total)
-    return reach
+def bell(value):
+    """exp(-value^2), cheaper, and 0 from 2 on."""
+    t = max(0.0, 1 - 0.25 * value * value)
+    return t * t * t * t
+
+
+@jit
+def strands(lattice, px, py, pz, curl):
+    """Hair strand pattern, 0..1: fine across the fall of the hair, coarse along it."""
+    side = min(1.0, px * px * 2.2)
+    along = 2.5 + 22 * curl
+    top = noise3(lattice, px * 30, py * along, pz * along * 0.8)
+    flank = noise3(lattice, px * 12 + 7, py * along, pz * 30)
+    fine = noise3(lattice, px * 55 + 3, py * along * 1.7, pz * 55)
+    return (top * (1 - side) + flank * side) * 0.65 + fine * 0.35
+
+
+@jit
+def rasterise(
+    screen: np.ndarray,
+    triangles: np.ndarray,
+    size: int,
+    closed: int,
+    cover: np.ndarray,
+    place: np.ndarray,
+    lattice: np.ndarray,
+    curl: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Depth (size, size) float32 and nearest triangle (size, size) int32, -1 where there is none.
+
+    A sample lies at the middle of its cell. The first `closed` triangles belong to closed surfaces:
+    of these only the sides that face the camera are drawn. Of the others, where `cover` (V,) falls
+    below 1, strand noise at the canonical `place` (V, 3) decides which samples are gaps.
+    """
+    depth = np.full((size, size), np.inf, np.float32)
+    nearest = np.full((size, size), -1, np.int32)
+    for t in range(triangles.shape[0]):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        ax, ay, az = float(screen[a, 0]), float(screen[a, 1]), float(screen[a, 2])
+        bx, by, bz = float(screen[b, 0]), float(screen[b, 1]), float(screen[b, 2])
+        cx, cy, cz = float(screen[c, 0]), float(screen[c, 1]), float(screen[c, 2])
+        # Rows run down, so what turns counter-clockwise towards the camera has a negative area.
+        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        if area == 0 or (area > 0 and t < closed):
+            continue
+        first_column = max(0, int(np.ceil(min(ax, bx, cx) - 0.5)))
+        last_column = min(size - 1, int(np.floor(max(ax, bx, cx) - 0.5)))
+        first_row = max(0, int(np.ceil(min(ay, by, cy) - 0.5)))
+        last_row = min(size - 1, int(np.floor(max(ay, by, cy) - 0.5)))
+        if first_column > last_column or first_row > last_row:
+            continue
+        inverse = 1 / area
+        across_u, across_v = (by - cy) * inverse, (cy - ay) * inverse
+        x = first_column + 0.5
+        for row in range(first_row, last_row + 1):
+            y = row + 0.5
+            start_u = ((bx - x) * (cy - y) - (by - y) * (cx - x)) * inverse
+            start_v = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) * inverse
+            for column in range(first_column, last_column + 1):
+                u = start_u + across_u * (column - first_column)
+                v = start_v + across_v * (column - first_column)
+                w = 1 - u - v
+                if u < 0 or v < 0 or w < 0:
+                    continue
+                z = u * az + v * bz + w * cz
+                if z >= depth[row, column]:
+                    continue
+                if t >= closed:
+                    dense = u * cover[a] + v * cover[b] + w * cover[c]
+                    if dense <= 0:
+                        continue
+                    if dense < 1:
+                        px = u * place[a, 0] + v * place[b, 0] + w * place[c, 0]
+                        py = u * place[a, 1] + v * place[b, 1] + w * place[c, 1]
+                        pz = u * place[a, 2] + v * place[b, 2] + w * place[c, 2]
+                        if dense < 1.3 * strands(lattice, px, py, pz, curl) - 0.15:
+                            continue
+                depth[row, column] = z
+                nearest[row, column] = t
+    return depth, nearest
+
+
+@inlined
+def skin_colour(look, shot, lattice, px, py, pz, lip, paint, beard, melanin, blood, colour):
+    """Albedo of skin at a canonical place, into `colour`; returns its gloss."""
+    ax = abs(px)
+    ox, oy, oz = look.noise[0], look.noise[1], look.noise[2]
+    mid = noise3(lattice, px * 14 + oy, py * 14 + oz, pz * 14 + ox) - 0.5
+    fine = noise3(lattice, px * 46 + oz, py * 46 + ox, pz * 46 + oy) - 0.5
+    more_melanin = melanin + look.blotches * (mid * 0.7 + fine * 0.6)
+    more_blood = blood + 0.12 * mid
+    if look.freckles > 0:
+        spots = noise3(lattice, px * 38 + ox, py * 38 + oz, pz * 38 + oy)
+        patch = step(6.4, 6.8, py) * step(8.0, 7.3, py) * step(0.9, 1.2, pz)
+        more_melanin += look.freckles * patch * 0.25 * step(0.60, 0.95, spots)
+    for n in range(len(look.marks)):
+        if look.marks[n, 3] > 0:
+            dx, dy = (px - look.marks[n, 0]), (py - look.marks[n, 1])
+            gap = (dx * dx + dy * dy) / (look.marks[n, 2] * look.marks[n, 2])
+            if gap < 4 and pz > 0.6:
+                more_melanin += look.marks[n, 3] * bell(np.sqrt(gap) * 1.2)
+    lined = 1.0
+    if look.wrinkles > 0.15 and pz > 1.1:
+        brow_lines = np.sin(py * 42 + 20 * blood + 5 * mid + 2 * px) ** 6
+        lined -= (
+            0.2
+            * look.wrinkles
+            * (0.5 + mid)
+            * brow_lines
+            * step(7.56, 7.66, py)
+            * step(8.0, 7.9, py)
+        )
+        crow = np.sin((py - 7.26) / (0.05 + abs(ax - 0.42)) * 9) ** 6
+        lined -= 0.3 * look.wrinkles * crow * bell((ax - 0.58) / 0.06) * bell((py - 7.26) / 0.1)
+    mouth = step(0.22, 0.42, lip) * step(1.1, 1.25, pz)
+    more_blood += mouth * look.lip_red
+    more_melanin += mouth * look.lip_dark
+    for c in range(3):
+        colour[c] = (
+            look.skin[c]
+            * lined
+            * np.exp(-look.melanin[c] * more_melanin - look.blood[c] * more_blood)
+        )
+    gloss = look.gloss * (1 + 0.8 * mouth + 0.5 * bell(px / 0.2))
+    if mouth > 0 and shot.lipstick_amount > 0:
+        for c in range(3):
+            colour[c] += (shot.lipstick[c] - colour[c]) * mouth * shot.lipstick_amount
+        gloss += 0.1 * mouth
+    # Brows: a tapering arch between an inner and an outer end, broken into hairs.
+    inner, outer = look.brow[3], look.brow[4]
+    if pz > 1.0 and 7.2 < py < 7.75 and inner - 0.08 < ax < outer + 0.08:
+        t = (ax - inner) / (outer - inner)
+        middle = look.brow[1] + look.brow[2] * (1 - (t - 0.62) ** 2 / 0.38) + look.brow[6] * t
+        half = look.brow[0] * (1 - 0.55 * step(0.45, 1.05, t))
+        hairs = noise3(lattice, ax * 60 + py * 25 + ox, py * 22 - ax * 12, 3.0 + oy)
+        amount = (1 - step(0.55, 1.15, abs(py - middle) / half)) * step(-0.10, 0.12, t)
+        amount *= (1 - step(0.92, 1.08, t)) * look.brow[5] * (0.45 + 0.75 * hairs)
+        amount = min(0.92, amount)
+        for c in range(3):
+            colour[c] += (look.brow_colour[c] - colour[c]) * amount
+        gloss *= 1 - amount
+    if beard > 0.01:
+        hairs = noise3(lattice, px * 50 + ox, py * 24 + oy, pz * 50 + oz)
+        amount = min(0.94, beard * (0.55 + 0.9 * hairs))
+        for c in range(3):
+            colour[c] += (look.brow_colour[c] * 1.1 - colour[c]) * amount
+        gloss *= 1 - 0.8 * amount
+    if paint > 0.01:
+        hairs = strands(lattice, px, py, pz, look.curl)
+        amount = min(0.95, paint * (0.6 + 0.8 * hairs))
+        for c in range(3):
+            colour[c] += (look.hair[c] - colour[c]) * amount
+        gloss *= 1 - amount
+    # A shirt, with a collar that dips in front.
+    collar = 5.45 + 0.28 * ax - 0.25 * step(0.3, 0.9, pz)
+    cloth = step(collar + 0.02, collar - 0.02, py)
+    if cloth > 0:
+        weave = 0.85 + 0.3 * noise3(lattice, px * 20, py * 20, pz * 20)
+        for c in range(3):
+            colour[c] += (shot.shirt[c] * weave - colour[c]) * cloth
+        gloss *= 1 - cloth
+    return gloss
+
+
+@inlined
+def eye_colour(look, shot, px, py, pz, colour):
+    """Albedo of an eyeball at a canonical place, into `colour`; returns its shade, 0..1."""
+    side = 1.0 if px > 0 else -1.0
+    dx, dy = (px - side * 0.3078) / 0.145, (py - 7.284) / 0.145
+    # Gaze is given in the picture's frame; the face looks at the camera with x to its left.
+    ex, ey = dx - shot.gaze[0], dy - shot.gaze[1]
+    radius = np.sqrt(ex * ex + ey * ey)
+    iris = 1 - step(0.43, 0.49, radius)
+    pupil = 1 - step(0.16, 0.20, radius)
+    ring = 0.45 + 0.55 * (1 - step(0.30, 0.46, radius))
+    corner = step(0.5, 1.0, abs(dx))
+    white = (0.62, 0.585 - 0.10 * corner, 0.56 - 0.12 * corner)
+    for c in range(3):
+        tone = white[c] + (look.iris[c] * (0.6 + 0.8 * ring) * ring - white[c]) * iris
+        colour[c] = tone * (1 - 0.96 * pupil)
+    return 0.35 + 0.65 * step(0.62, -0.1, dy)
+
+
+@inlined
+def background_colour(shot, lattice, x, y, colour):
+    """What lies behind, at a place 0..1 of the picture, into `colour`: two tones, out of focus."""
+    b = shot.background
+    f = 1.0 + 3.0 * b[9]
+    n = noise3(lattice, x * f + b[6], y * f + b[7], b[8])
+    bars = noise3(lattice, (x + 0.3 * n * b[11]) * (2 + 6 * b[10]) + b[8], y * 0.7, b[6])
+    t = step(0.3, 0.7, 0.55 * n + 0.45 * bars)
+    glow = 0.75 + 0.5 * noise3(lattice, x * 1.3 + b[7], y * 1.3, b[6] + 9)
+    for c in range(3):
+        colour[c] = (b[c] + (b[3 + c] - b[c]) * t) * glow
 
 
 @inlined
@@ -187,67 +307,32 @@ def shade(mesh, look, shot, lattice, vertices, normals, reach, tri, u, v, w, out
 
 
 @jit
-def develop(light, shot, curve, grain):
-    """Lens blur, sensor noise, tone curve and 8 bits."""
-    size = light.shape[0]
-    sd = shot.blur * size / 112
-    if sd > 0.15:
-        radius = int(np.ceil(2.5 * sd))
-        kernel = np.empty(2 * radius + 1, np.float32)
-        for n in range(-radius, radius + 1):
-            kernel[n + radius] = np.exp(-0.5 * (n / sd) ** 2)
-        kernel /= kernel.sum()
-        for axis in range(2):
-            source = light.copy()
-            for row in range(size):
-                for column in range(size):
-                    r = g = b = np.float32(0)
-                    for n in range(-radius, radius + 1):
-                        if axis == 0:
-                            i, j = min(size - 1, max(0, row + n)), column
-                        else:
-                            i, j = row, min(size - 1, max(0, column + n))
-                        k = kernel[n + radius]
-                        r += k * source[i, j, 0]
-                        g += k * source[i, j, 1]
-                        b += k * source[i, j, 2]
-                    light[row, column, 0] = r
-                    light[row, column, 1] = g
-                    light[row, column, 2] = b
-    picture = np.empty((size, size, 3), np.uint8)
-    for row in range(size):
-        for column in range(size):
-            for c in range(3):
-                x = light[row, column, c] * shot.gain
-                # Shot noise grows with the root of the signal, read noise does not.
-                x += grain[row, column, c] * shot.noise * (0.25 + np.sqrt(max(0.0, x)))
-                x = max(0.0, x)
-                x = x * (1 + x / 5.0) / (1 + 0.8 * x)
-                place = min(1.0, x) * 4096
-                low = min(4095, int(place))
-                value = curve[low] + (curve[low + 1] - curve[low]) * (place - low)
-                picture[row, column, c] = np.uint8(value + 0.5)
-    return picture
+def noise_at(lattice, places):
+    """Value noise at places (N, 3)."""
+    values = np.empty(len(places), np.float32)
+    for n in range(len(places)):
+        values[n] = noise3(lattice, places[n, 0], places[n, 1], places[n, 2])
+    return values
 
 
 @jit
-def photograph(
-    mesh, look, shot, numbers, weights, starts, indices, offsets, template, lattice, curve, grain
-):
-    """The whole picture: uint8 (size, size, 3).
+def photograph(mesh, look, shot, vertices, normals, screen, reach, lattice, size):
+    """Light that reaches the sensor, linear RGB (size, size, 3) float32.
 
     Visibility is tested at 2 x 2 samples a pixel; samples of a pixel that show the same surface are
     shaded once, at their middle.
     """
-    size = grain.shape[0]
-    vertices = pose(mesh, shot, numbers, weights, starts, indices, offsets)
-    screen = project(mesh, shot, vertices, template)
-    normals = vertex_normals(vertices, mesh.triangles)
-    reach = light_reaching(mesh, shot)
     fine = screen * np.float32(2)
     fine[:, 2] = screen[:, 2]
     depth, nearest = rasterise(
-        fine, mesh.triangles, 2 * size, mesh.closed, mesh.cover, mesh.place, lattice, look.curl
+        fine,
+        mesh.triangles,
+        2 * size,
+        mesh.closed,
+        mesh.cover,
+        mesh.place,
+        lattice,
+        look.curl,
     )
     light = np.zeros((size, size, 3), np.float32)
     colour = np.zeros(3)
@@ -297,4 +382,4 @@ def photograph(
                     )  # fmt: skip
                 for c in range(3):
                     light[row, column, c] += colour[c] * count / 4
-    return develop(light, shot, curve, grain)
+    return light

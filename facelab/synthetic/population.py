@@ -11,7 +11,7 @@ import numpy as np
 
 from facelab.groups import ita, srgb_to_lab
 from facelab.synthetic.head import Head
-from facelab.synthetic.raster import add_targets
+from facelab.synthetic.mesh import add_targets
 
 PHENOTYPES = ("african", "asian", "caucasian")
 GENDERS = ("female", "male")

@@ -9,12 +9,19 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy.ndimage import map_coordinates
 
+from facelab.synthetic.camera import develop
 from facelab.synthetic.capture import Capture
 from facelab.synthetic.hair import grow_hair, hair_margin
 from facelab.synthetic.head import PARTS, Head
-from facelab.synthetic.kernel import photograph
+from facelab.synthetic.kernel import noise_at, photograph
+from facelab.synthetic.mesh import (
+    add_targets,
+    light_reaching,
+    pose,
+    project,
+    vertex_normals,
+)
 from facelab.synthetic.population import BLOOD, Subject, melanin_slope, neutral_shape
 
 # Left eye, right eye, nose tip and mouth corners as seen, in a 112 px crop (ArcFace).
@@ -137,9 +144,7 @@ def skin_fields(subject: Subject, head: Head) -> tuple[np.ndarray, np.ndarray]:
         return np.exp(-(((x - x0) / width) ** 2) - ((y - y0) / height) ** 2)
 
     lattice, _ = tables()
-    broad = map_coordinates(
-        lattice, (head.template * 3.5 + subject.noise).T, order=1, mode="grid-wrap"
-    )
+    broad = noise_at(lattice, head.template * 3.5 + subject.noise)
     under = spot(0.30, 7.14, 0.17, 0.06) * ramp(z, 1.1, 1.3)
     melanin = 1.2 * subject.blotches * (broad - 0.5) + (0.02 + 0.05 * subject.wrinkles) * under
     # Cheeks, nose and ears carry more blood; the skin under the eyes is thin.
@@ -222,18 +227,20 @@ def render(
     numbers = [head.actions[name] for name, weight in capture.actions.items() if weight > 0]
     weights = [weight for weight in capture.actions.values() if weight > 0]
     lattice, curve = tables()
-    grain = random.standard_normal((size, size, 3), np.float32)
-    return photograph(
-        model.mesh,
-        model.look,
-        take_shot(model, capture),
+    mesh, shot = model.mesh, take_shot(model, capture)
+    vertices = mesh.neutral.copy()
+    add_targets(
+        vertices,
         np.array(numbers, np.int64),
         np.array(weights, np.float32),
         head.starts,
         head.indices,
         head.offsets,
-        TEMPLATE * (size / 112),
-        lattice,
-        curve,
-        grain,
     )
+    pose(vertices, mesh.sway, shot.rotation)
+    screen = project(mesh, shot, vertices, TEMPLATE * (size / 112))
+    normals = vertex_normals(vertices, mesh.triangles)
+    reach = light_reaching(mesh.shadow, shot.rotation, shot.light)
+    light = photograph(mesh, model.look, shot, vertices, normals, screen, reach, lattice, size)
+    grain = random.standard_normal((size, size, 3), np.float32)
+    return develop(light, shot.blur, shot.gain, shot.noise, curve, grain)

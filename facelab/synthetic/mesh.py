@@ -1,0 +1,158 @@
+"""Mesh work, compiled: shape targets, pose, normals, projection, and light past the head.
+
+In: the arrays of `Head` and `Mesh`. Out: vertices, normals and screen positions, a vertex each.
+"""
+# ruff: noqa: ANN001, ANN201 - the compiler infers the types of these inner functions
+
+import numba
+import numpy as np
+
+# Sums may be regrouped (the same way on the same machine kind), but NaN and inf keep their rules.
+jit = numba.njit(
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+    fastmath={"nsz", "arcp", "contract", "reassoc"},
+)
+# For functions that take the big tuples: as calls, passing those would cost more than the work.
+inlined = numba.njit(
+    inline="always",
+    nogil=True,
+    error_model="numpy",
+    fastmath={"nsz", "arcp", "contract", "reassoc"},
+)
+
+
+@jit
+def add_targets(
+    vertices: np.ndarray,
+    numbers: np.ndarray,
+    weights: np.ndarray,
+    starts: np.ndarray,
+    indices: np.ndarray,
+    offsets: np.ndarray,
+) -> None:
+    """Add weighted shape targets (compressed rows, see `Head`) to the vertices, in place."""
+    for n in range(len(numbers)):
+        for row in range(starts[numbers[n]], starts[numbers[n] + 1]):
+            for axis in range(3):
+                vertices[indices[row], axis] += weights[n] * offsets[row, axis]
+
+
+@jit
+def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Unit normals (V, 3) float32, triangles weighted by area."""
+    normals = np.zeros((vertices.shape[0], 3), np.float32)
+    for t in range(triangles.shape[0]):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        ux = vertices[b, 0] - vertices[a, 0]
+        uy = vertices[b, 1] - vertices[a, 1]
+        uz = vertices[b, 2] - vertices[a, 2]
+        vx = vertices[c, 0] - vertices[a, 0]
+        vy = vertices[c, 1] - vertices[a, 1]
+        vz = vertices[c, 2] - vertices[a, 2]
+        nx = uy * vz - uz * vy
+        ny = uz * vx - ux * vz
+        nz = ux * vy - uy * vx
+        for k in (a, b, c):
+            normals[k, 0] += nx
+            normals[k, 1] += ny
+            normals[k, 2] += nz
+    for v in range(normals.shape[0]):
+        length = np.sqrt(normals[v, 0] ** 2 + normals[v, 1] ** 2 + normals[v, 2] ** 2)
+        if length > 0:
+            normals[v, 0] /= length
+            normals[v, 1] /= length
+            normals[v, 2] /= length
+    return normals
+
+
+@jit
+def pose(vertices, sway, r):
+    """Turn the head on the neck by the rotation `r`, in place, each vertex by its `sway`."""
+    pivot_y, pivot_z = -0.9, -1.0
+    for v in range(len(vertices)):
+        x, y, z = vertices[v, 0], vertices[v, 1] - pivot_y, vertices[v, 2] - pivot_z
+        s = sway[v]
+        vertices[v, 0] = x + s * (r[0, 0] * x + r[0, 1] * y + r[0, 2] * z - x)
+        vertices[v, 1] = y + s * (r[1, 0] * x + r[1, 1] * y + r[1, 2] * z - y) + pivot_y
+        vertices[v, 2] = z + s * (r[2, 0] * x + r[2, 1] * y + r[2, 2] * z - z) + pivot_z
+
+
+@jit
+def project(mesh, shot, vertices, template):
+    """Screen vertices in crop pixels: perspective, then the five landmarks onto the template."""
+    count = len(vertices)
+    screen = np.empty((count, 3), np.float32)
+    for v in range(count):
+        near = shot.distance / max(0.5, shot.distance - vertices[v, 2])
+        screen[v, 0] = vertices[v, 0] * near
+        screen[v, 1] = -vertices[v, 1] * near
+        screen[v, 2] = -vertices[v, 2]
+    found = np.zeros((5, 2))
+    for side in range(2):
+        for n in range(mesh.eyes.shape[1]):
+            found[side, 0] += screen[mesh.eyes[side, n], 0] / mesh.eyes.shape[1]
+            found[side, 1] += screen[mesh.eyes[side, n], 1] / mesh.eyes.shape[1]
+    for n in range(3):
+        found[2 + n, 0] = screen[mesh.landmarks[n], 0]
+        found[2 + n, 1] = screen[mesh.landmarks[n], 1]
+    # Least-squares similarity (Umeyama 1991, in the plane).
+    fx, fy = found[:, 0].mean(), found[:, 1].mean()
+    tx, ty = template[:, 0].mean(), template[:, 1].mean()
+    a = b = square = 0.0
+    for n in range(5):
+        px, py = found[n, 0] - fx, found[n, 1] - fy
+        qx, qy = template[n, 0] - tx, template[n, 1] - ty
+        a += px * qx + py * qy
+        b += px * qy - py * qx
+        square += px * px + py * py
+    a, b = a / square, b / square
+    scale = (tx * 2) / 112.0
+    c, s = np.cos(shot.tilt) * shot.zoom, np.sin(shot.tilt) * shot.zoom
+    a, b = a * c - b * s, a * s + b * c
+    tx, ty = tx + shot.shift[0] * scale, ty + shot.shift[1] * scale
+    for v in range(count):
+        px, py = screen[v, 0] - fx, screen[v, 1] - fy
+        screen[v, 0] = a * px - b * py + tx
+        screen[v, 1] = b * px + a * py + ty
+    # Teeth do not follow every change of the lips: set back, they cannot come through them.
+    for v in range(count):
+        screen[v, 2] += mesh.setback[v]
+    return screen
+
+
+@jit
+def light_reaching(shadow, r, light):
+    """Share of the key light that each vertex sees past the rest of the head."""
+    x = r[0, 0] * light[0] + r[1, 0] * light[1] + r[2, 0] * light[2]
+    y = r[0, 1] * light[0] + r[1, 1] * light[1] + r[2, 1] * light[2]
+    z = r[0, 2] * light[0] + r[1, 2] * light[1] + r[2, 2] * light[2]
+    basis = np.array(
+        [
+            0.282095,
+            0.488603 * y,
+            0.488603 * z,
+            0.488603 * x,
+            1.092548 * x * y,
+            1.092548 * y * z,
+            0.315392 * (3 * z * z - 1),
+            1.092548 * x * z,
+            0.546274 * (x * x - y * y),
+            0.590044 * y * (3 * x * x - y * y),
+            2.890611 * x * y * z,
+            0.457046 * y * (5 * z * z - 1),
+            0.373176 * z * (5 * z * z - 3),
+            0.457046 * x * (5 * z * z - 1),
+            1.445306 * z * (x * x - y * y),
+            0.590044 * x * (x * x - 3 * y * y),
+        ]
+    )
+    reach = np.empty(len(shadow), np.float32)
+    for v in range(len(reach)):
+        total = 0.0
+        for k in range(16):
+            total += basis[k] * shadow[v, k]
+        shade = min(1.0, max(0.0, (total - 0.15) / 0.6))
+        reach[v] = shade * shade * (3 - 2 * shade)
+    return reach
