@@ -216,11 +216,30 @@ def align(photo: np.ndarray, landmarks: np.ndarray, size: int = 112) -> np.ndarr
     target = (TEMPLATE + 0.5) * (size / 112) - 0.5
     matrix = similarity(landmarks, target)
     shrink = float(np.hypot(*matrix[:, 0]))
+    photo, corner = _around(photo, matrix, shrink, size)
+    landmarks = landmarks - corner
     if shrink < 0.5:
         # Bilinear sampling sees four pixels: below half size it would skip some, so area first.
         height, width = photo.shape[:2]
         small = (max(1, round(width * 2 * shrink)), max(1, round(height * 2 * shrink)))
         photo = cv2.resize(photo, small, interpolation=cv2.INTER_AREA)
-        grow = np.array([small[0] / width, small[1] / height])
-        matrix = similarity((landmarks + 0.5) * grow - 0.5, target)
+        landmarks = (landmarks + 0.5) * [small[0] / width, small[1] / height] - 0.5
+    matrix = similarity(landmarks, target)
     return cv2.warpAffine(photo, matrix, (size, size), flags=cv2.INTER_LINEAR)
+
+
+def _around(
+    photo: np.ndarray, matrix: np.ndarray, shrink: float, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The part of a photo that a crop can touch, and its upper left corner.
+
+    OpenCV warps no photo with a side over 32,767, and only this part needs to be shrunk.
+    """
+    centre = np.linalg.solve(matrix[:, :2], (size - 1) / 2 - matrix[:, 2])
+    radius = size / shrink * np.sqrt(0.5) + 2 / min(shrink, 1)
+    limits = np.array(photo.shape[1::-1])
+    low, high = (np.clip(np.round(centre + side * radius), 0, limits) for side in (-1, 1))
+    (left, top), (right, bottom) = low.astype(int), high.astype(int)
+    if left >= right or top >= bottom:
+        raise Unusable("its face lies outside it")
+    return photo[top:bottom, left:right], np.array([left, top])

@@ -79,6 +79,27 @@ def test_a_large_face_is_averaged_and_not_sampled():
     assert np.abs(crop[4:-4, 4:-4].astype(int) - 127).max() <= 2
 
 
+def test_a_photo_too_wide_for_opencv_is_cut_out_all_the_same():
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    panorama = np.zeros((300, 40_000, 3), np.uint8)
+    panorama[:, 39_000:39_400] = noise
+    landmarks = turned(TEMPLATE - 56, 12, 1.3, (200, 150))
+    np.testing.assert_allclose(
+        align(panorama, landmarks + np.array([39_000, 0])).astype(int),
+        align(noise, landmarks),
+        atol=1,
+    )
+
+
+def test_what_lies_outside_the_photo_is_black():
+    white = np.full((100, 100, 3), 255, np.uint8)
+    crop = align(white, TEMPLATE - [56, 0])  # half of the face beyond the left border
+    assert (crop[:99, :55] == 0).all()
+    assert (crop[:99, 57:] == 255).all()
+    with pytest.raises(Unusable, match="its face lies outside it"):
+        align(white, TEMPLATE + 1000)
+
+
 def face(left, top, width, height):
     return Face(np.array([left, top, width, height], float), TEMPLATE, 0.9)
 
