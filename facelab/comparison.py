@@ -96,6 +96,10 @@ class Comparisons:
         caution = self.resolution(fmr, group)
         if caution:
             warnings.warn(caution, stacklevel=2)
+        return self._threshold(fmr, group)
+
+    def _threshold(self, fmr: float, group: str | None = None) -> float:
+        """`threshold` for callers that have asked `resolution` and pass its words on."""
         key = (fmr, group)
         if key not in self._thresholds:
             place = self._place(group)
@@ -177,21 +181,21 @@ class Comparisons:
         _, false_matches, false_non_matches = self._scores.smallest(place, enough)
         return (false_matches / non_mated + false_non_matches / mated) / 2
 
-    def histogram(self, bins: int = 100) -> pd.DataFrame:
-        """Score distributions: `group mated low high count`, scores in [low, high), `all` first."""
+    def histograms(self, bins: int = 200) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Score distributions: group -> (edges, mated counts, non-mated counts), `all` first.
+
+        A bin holds the scores in [edge, next edge).
+        """
         edges = self._histogram.edges
         filled = np.flatnonzero(self._histogram.scope(-1).sum(axis=0))
         step = max(1, -(-(filled[-1] + 1 - filled[0]) // bins))
         starts = np.arange(filled[0], filled[-1] + 1, step)
-        ends = np.minimum(starts + step, len(edges) - 1)
-        frames = []
+        ends = np.append(edges[starts], edges[min(starts[-1] + step, len(edges) - 1)])
+        result = {}
         for place in range(-1, len(self.groups)):
             counts = np.add.reduceat(self._histogram.scope(place), starts, axis=1)
-            for mated in (False, True):
-                columns = {"low": edges[starts], "high": edges[ends], "count": counts[int(mated)]}
-                name = "all" if place < 0 else self.groups[place]
-                frames.append(pd.DataFrame({"group": name, "mated": mated, **columns}))
-        return pd.concat(frames, ignore_index=True)
+            result["all" if place < 0 else self.groups[place]] = (ends, counts[1], counts[0])
+        return result
 
 
 def compare_all(
@@ -254,7 +258,7 @@ def compare_pairs(
         frame[f"image_{side}"] = rows
         frame[f"group_{side}"] = group[rows]
     truth = subject[a] == subject[b]
-    mated = _boolean(pairs["mated"]) if "mated" in pairs.columns else truth
+    mated = truth_of(pairs["mated"]) if "mated" in pairs.columns else truth
     if (mated != truth).any():
         row = int(np.flatnonzero(mated != truth)[0])
         raise BadInput(f"pair {row} says mated = {mated[row]}, but its subjects say otherwise")
@@ -381,7 +385,7 @@ def _checked_scores(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...],
             f"score {value} in row {bad[0]} is not a finite number ({len(bad)} such rows): "
             "leave failed comparisons out and report them as failures to acquire"
         )
-    checked = pd.DataFrame({"score": scores, "mated": _boolean(frame["mated"])})
+    checked = pd.DataFrame({"score": scores, "mated": truth_of(frame["mated"])})
     for side in ("subject_a", "subject_b"):
         missing = np.flatnonzero(frame[side].isna())
         if len(missing):
@@ -411,8 +415,8 @@ def _checked_scores(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...],
     return checked, tuple(sorted(groups)), cautions
 
 
-def _boolean(column: pd.Series) -> np.ndarray:
-    """True and false from booleans, 1/0, or the words true/false."""
+def truth_of(column: pd.Series) -> np.ndarray:
+    """The column `mated` as booleans, from booleans, 1/0, or the words true/false."""
     words = column.astype(str).str.strip().str.lower()
     truth = words.map(
         {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}

@@ -1,0 +1,389 @@
+"""Audit: one call from embeddings to a statement about error rates by group.
+
+In: embeddings, what to group by, a target FMR. Out: an `Audit` that shows itself, is stored and
+loaded, and can be compared with another audit of the same test subjects.
+"""
+
+import base64
+import io
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from facelab import files
+from facelab.comparison import Comparisons, compare_all
+from facelab.differences import AuditDifferences, compare_audits
+from facelab.disparity import disparity
+from facelab.embeddings import Embeddings
+from facelab.error_rates import FEW_ERRORS, ErrorCounts, double_or_nothing
+from facelab.errors import BadInput
+from facelab.groups import SEPARATOR, group_keys
+
+__all__ = ["Audit", "AuditDifferences", "audit", "compare_audits"]
+
+_TEXT = ["group", "group_a", "group_b", "note", "metric", "error", "worst", "best"]
+_NAMED = 3  # items named in a warning before "and others"
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """Error rates by group at one global threshold.
+
+    Attributes
+    ----------
+    by
+        The group columns; several stand for their intersection.
+    fmr
+        The target FMR that the threshold was set for.
+    threshold
+        A match is a score >= this, for everybody.
+    rates
+        FMR and FNMR by group with intervals, `all` first: see `ErrorCounts.rates`.
+    cross_group
+        FMR for every pair of groups, in long form.
+    disparity
+        Indices of how far apart the groups lie, with bootstrap intervals: see `fl.disparity`.
+    warnings
+        What limits the audit, one sentence each.
+    calibration
+        What the threshold was set on, and whether the test shares its subjects.
+    confidence
+        Of all intervals.
+    card
+        What was audited: the embeddings' card and the counts.
+    counts
+        Errors for every pair of subjects, from which everything above follows.
+    det
+        `group threshold fmr fnmr`.
+    histograms
+        Score distributions: group -> (edges, mated counts, non-mated counts).
+    """
+
+    by: list[str]
+    fmr: float
+    threshold: float
+    rates: pd.DataFrame
+    cross_group: pd.DataFrame
+    disparity: pd.DataFrame
+    warnings: list[str]
+    calibration: str
+    confidence: float
+    card: dict[str, Any]
+    counts: ErrorCounts = field(repr=False)
+    det: pd.DataFrame = field(repr=False)
+    histograms: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = field(repr=False)
+
+    def summary(self) -> str:
+        """The finding in a few sentences, with its numbers and no more than they bear."""
+        whole = self.rates.iloc[0]
+        text = [
+            f"At threshold {self.threshold:.4f}, set for FMR {self.fmr:g} on {self.calibration}, "
+            f"overall FMR was {_rate(whole, 'fmr')} and FNMR {_rate(whole, 'fnmr')}."
+        ]
+        groups = self.rates.iloc[1:]
+        for error in ("fmr", "fnmr"):
+            known = groups.dropna(subset=error)
+            if len(known) < 2 or not known[error].any():
+                continue
+            worst, best = known.loc[known[error].idxmax()], known.loc[known[error].idxmin()]
+            text.append(
+                f"{error.upper()} by {SEPARATOR.join(self.by)} ran from {_rate(best, error)} for "
+                f"{best['group']} to {_rate(worst, error)} for {worst['group']}"
+                f"{self._times(error)}."
+            )
+        return " ".join(text)
+
+    def _times(self, error: str) -> str:
+        row = self.disparity.query("metric == 'max_min_ratio' and error == @error").iloc[0]
+        if not np.isfinite(row["value"]):
+            return ""
+        if not np.isfinite(row["high"]):
+            return f", a ratio of at least {row['value']:.3g} ({row['note']})"
+        return f", a ratio of {row['value']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
+
+    def plot(self) -> Any:
+        """Error rates by group with their intervals, as a matplotlib figure."""
+        from facelab import plots
+
+        return plots.audit_figure(self)
+
+    def _repr_html_(self) -> str:
+        return self._body(tables=("rates", "disparity"))
+
+    def _body(self, tables: tuple[str, ...]) -> str:
+        parts = [f"<p>{escape(self.summary())}</p>"]
+        if self.warnings:
+            items = "".join(f"<li>{escape(text)}</li>" for text in self.warnings)
+            parts.append(f"<p>What limits this audit:</p><ul>{items}</ul>")
+        for name in tables:
+            frame = getattr(self, name)
+            table = frame.to_html(index=False, border=0, escape=True, float_format=_short)
+            parts.append(f"<h4>{_TITLES[name]}</h4>{table}")
+        return "".join(parts)
+
+    def to_html(self, file: str | Path) -> Path:
+        """Write one self-contained page: finding, limits, figure, tables; no photo."""
+        picture = io.BytesIO()
+        figure = self.plot()
+        figure.savefig(picture, format="png")
+        title = f"Audit by {escape(SEPARATOR.join(self.by))}"
+        image = (
+            f'<img alt="{escape(getattr(figure, "alt", "Error rates by group"))}" '
+            f'src="data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}">'
+        )
+        card = escape(json.dumps(files._plain(self.card), indent=2, ensure_ascii=False))
+        page = (
+            f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+            f"<style>{_STYLE}</style></head><body><h1>{title}</h1>{image}"
+            f"{self._body(('rates', 'disparity', 'cross_group'))}"
+            f"<h4>What was audited</h4><pre>{card}</pre></body></html>\n"
+        )
+        files.write_text(file, page)
+        return Path(file)
+
+    def save(self, folder: str | Path, replace: bool = False) -> Path:
+        """Store as a folder: tables as csv, the rest as json and parquet; written aside first."""
+        with files.write_folder(folder, replace) as aside:
+            for name in ("rates", "cross_group", "disparity", "det"):
+                getattr(self, name).to_csv(aside / f"{name}.csv", index=False)
+            self.counts.units.to_parquet(aside / "units.parquet")
+            self.counts.pairs.to_parquet(aside / "pairs.parquet")
+            _histogram_frame(self.histograms).to_parquet(aside / "histograms.parquet")
+            told = {name: getattr(self, name) for name in _TOLD}
+            told |= {"groups": list(self.counts.groups), "complete": self.counts.complete}
+            files.write_json(aside / "audit.json", told)
+        return Path(folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Audit":
+        """Open an audit stored by `save`."""
+        folder = Path(folder)
+        if not (folder / "audit.json").is_file():
+            raise FileNotFoundError(f"{folder} holds no audit: audit.json is missing")
+        told = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
+        tables = {name: _read(folder / f"{name}.csv") for name in ("rates", "cross_group", "det")}
+        tables["disparity"] = _read(folder / "disparity.csv")
+        tables["rates"]["images"] = tables["rates"]["images"].astype("Int64")
+        counts = ErrorCounts(
+            told["threshold"],
+            tuple(told.pop("groups")),
+            pd.read_parquet(folder / "units.parquet"),
+            pd.read_parquet(folder / "pairs.parquet"),
+            told.pop("complete"),
+        )
+        histograms = _histogram_arrays(pd.read_parquet(folder / "histograms.parquet"))
+        return cls(**told, **tables, counts=counts, histograms=histograms)
+
+
+def audit(
+    embeddings: Embeddings,
+    by: str | list[str],
+    fmr: float = 1e-3,
+    calibration: Embeddings | None = None,
+    confidence: float = 0.95,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> Audit:
+    """Compare every face with every other and read the error rates of groups at one threshold.
+
+    Parameters
+    ----------
+    embeddings
+        The test: unit rows and their table.
+    by
+        A group column, or several for their intersection.
+    fmr
+        Target FMR over all non-mated comparisons; sets the one global threshold.
+    calibration
+        Embeddings of other subjects, by the same embedder, to set the threshold on. Without it the
+        threshold is set on the test itself, which the audit then says.
+    confidence
+        Of all intervals.
+    replicates
+        Of the subject bootstrap (double or nothing) behind the disparity's intervals; it takes the
+        threshold as given.
+    seed
+        Of the bootstrap.
+
+    Raises
+    ------
+    BadInput
+        No mated or no non-mated comparisons, an unknown column, a bad vector, an image twice.
+    """
+    by = group_keys(by)
+    comparisons = compare_all(embeddings, by)
+    if not embeddings.table["subject"].duplicated().any():
+        raise BadInput(
+            "no subject has two images, so that there are no mated comparisons: FNMR needs them"
+        )
+    source, said, warnings = _calibrate(comparisons, embeddings, calibration, fmr)
+    threshold = source._threshold(fmr)
+    counts = comparisons.counts(threshold)
+    rates = counts.rates(confidence)
+    weights = double_or_nothing(len(counts.subjects), replicates, np.random.default_rng(seed))
+    card = {
+        "embeddings": embeddings.card,
+        "images": len(embeddings),
+        "subjects": len(counts.subjects),
+        "mated": int(rates.loc[0, "mated"]),
+        "non_mated": int(rates.loc[0, "non_mated"]),
+        "replicates": replicates,
+        "seed": seed,
+    }
+    if calibration is not None:
+        card["calibration"] = {
+            "embeddings": calibration.card,
+            "images": len(calibration),
+            "subjects": int(calibration.table["subject"].nunique()),
+        }
+    return Audit(
+        by=by,
+        fmr=fmr,
+        threshold=threshold,
+        rates=rates,
+        cross_group=counts.cross_group(confidence),
+        disparity=disparity(rates, replicates=counts.resample(weights), confidence=confidence),
+        warnings=comparisons.warnings + warnings + _cautions(embeddings, rates, fmr),
+        calibration=said,
+        confidence=confidence,
+        card=card,
+        counts=counts,
+        det=comparisons.det(),
+        histograms=comparisons.histograms(),
+    )
+
+
+def _calibrate(
+    comparisons: Comparisons, test: Embeddings, calibration: Embeddings | None, fmr: float
+) -> tuple[Comparisons, str, list[str]]:
+    """What sets the threshold, how to call it, and what to say about it."""
+    if calibration is None:
+        caution = comparisons.resolution(fmr)
+        return (
+            comparisons,
+            "the test itself (threshold and test share all subjects)",
+            ([caution] if caution else []),
+        )
+    if calibration.vectors.shape[1] != test.vectors.shape[1]:
+        raise BadInput(
+            f"calibration vectors have {calibration.vectors.shape[1]} numbers and test vectors "
+            f"{test.vectors.shape[1]}: embed both with the same embedder"
+        )
+    source = compare_all(calibration)
+    subjects = set(calibration.table["subject"].astype(str))
+    shared = sorted(subjects & set(test.table["subject"].astype(str)))
+    caution = source.resolution(fmr)
+    warnings = [f"calibration: {caution}"] if caution else []
+    if not shared:
+        return source, f"{len(subjects)} calibration subjects disjoint from the test", warnings
+    warnings.append(
+        f"{len(shared)} of {len(subjects)} calibration subjects are in the test too "
+        f"({_some(shared)}): rates at this threshold flatter the recogniser"
+    )
+    said = f"{len(subjects)} calibration subjects, of which {len(shared)} are in the test too"
+    return source, said, warnings
+
+
+def _cautions(embeddings: Embeddings, rates: pd.DataFrame, fmr: float) -> list[str]:
+    """What limits the rates: thin subjects, small groups, equal vectors."""
+    table, cautions = embeddings.table, []
+    single = int((table["subject"].value_counts() == 1).sum())
+    if single:
+        cautions.append(f"{single:,} subjects have one image and give no mated comparisons")
+    groups = rates.iloc[1:]
+    small = groups[groups["non_mated"] * fmr < FEW_ERRORS]
+    if len(small):
+        expected = [f"{row.group} ({row.non_mated * fmr:.2g})" for row in small.itertuples()]
+        cautions.append(
+            f"groups with fewer than {FEW_ERRORS} expected false matches at FMR {fmr:g}: "
+            f"{', '.join(expected)}; read their intervals, not their rates"
+        )
+    seen = Counter(row.tobytes() for row in embeddings.vectors)
+    equal = [key for key, count in seen.items() if count > 1]
+    if equal:
+        keys = set(equal[:_NAMED])
+        names = [
+            str(image)
+            for row, image in zip(embeddings.vectors, table["image"], strict=True)
+            if row.tobytes() in keys
+        ]
+        cautions.append(
+            f"{sum(seen[key] for key in equal)} images share their vector with another image "
+            f"({_some(names)}): the same photo under two names?"
+        )
+    return cautions
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+
+
+def _rate(row: pd.Series, error: str) -> str:
+    return f"{row[error]:.3g} [{row[f'{error}_low']:.2g}, {row[f'{error}_high']:.2g}]"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _histogram_frame(
+    histograms: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
+) -> pd.DataFrame:
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "group": group,
+                    "low": edges[:-1],
+                    "high": edges[1:],
+                    "mated": mated,
+                    "non_mated": non_mated,
+                }
+            )
+            for group, (edges, mated, non_mated) in histograms.items()
+        ],
+        ignore_index=True,
+    )
+
+
+def _histogram_arrays(
+    frame: pd.DataFrame,
+) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    result = {}
+    for group, rows in frame.groupby("group", sort=False):
+        edges = np.append(rows["low"].to_numpy(), rows["high"].iloc[-1])
+        result[group] = (edges, rows["mated"].to_numpy(), rows["non_mated"].to_numpy())
+    return result
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """A stored table; a group may be named "NA", so that only empty numbers are missing."""
+    columns = pd.read_csv(path, nrows=0).columns
+    text = [name for name in columns if name in _TEXT]
+    missing = {name: [""] for name in columns if name not in _TEXT}
+    return pd.read_csv(
+        path,
+        dtype=dict.fromkeys(text, "str"),
+        keep_default_na=False,
+        na_values=missing,
+        float_precision="round_trip",
+    )
+
+
+_TOLD = ["by", "fmr", "threshold", "warnings", "calibration", "confidence", "card"]
+_TITLES = {
+    "rates": "Error rates by group",
+    "disparity": "Disparity",
+    "cross_group": "False match rate for every pair of groups",
+}
+_STYLE = (
+    "body{font:15px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em}"
+    "table{border-collapse:collapse;font-size:13px}td,th{padding:.2em .6em;text-align:left;"
+    "border-bottom:1px solid #ddd}img{max-width:100%}pre{white-space:pre-wrap}"
+)
