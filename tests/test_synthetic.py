@@ -78,9 +78,9 @@ def test_shape_coefficients_have_one_distribution_over_groups(head):
 
 
 def test_the_group_changes_neither_capture_nor_pose():
-    few = {"subjects": 6, "images_per_subject": 2, "seed": 4, "size": 32, "jobs": 1}
-    first = fl.synthesize(**few, shares={"african/female": 1.0} | dict.fromkeys(GROUPS[1:], 0.0))
-    second = fl.synthesize(**few, shares={"caucasian/male": 1.0} | dict.fromkeys(GROUPS[:-1], 0.0))
+    few = {"subjects": 4, "images_per_subject": 2, "seed": 4, "size": 32, "jobs": 1}
+    first = fl.synthesize(**few, shares={"african/female": 1.0})
+    second = fl.synthesize(**few, shares={"caucasian/male": 1.0})
     capture = first.table.columns.difference(PER_SUBJECT)
     assert len(capture) >= 12
     assert first.table[capture].equals(second.table[capture])

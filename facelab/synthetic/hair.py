@@ -14,6 +14,7 @@ from facelab.synthetic.mesh import vertex_normals
 from facelab.synthetic.population import Subject
 
 CURTAIN_ROWS, CURTAIN_COLUMNS = 9, 33
+CURTAIN_ANGLE = 1.85  # radians from straight back to the front edge
 # Where hair begins, as height over depth on the template: forehead, temple, sideburn, nape.
 LINE_DEPTH = np.array([-0.5, 0.05, 0.2, 0.30, 0.62, 0.70, 0.82, 1.0, 1.2, 1.4])
 LINE_HEIGHT = np.array([6.40, 6.45, 6.75, 7.40, 7.40, 7.02, 7.42, 7.72, 7.93, 7.99])
@@ -85,14 +86,14 @@ def grow_hair(
         fall = front * np.clip(1 - np.abs(margin) / 0.45, 0, 1)
         margin = margin + subject.fringe * front * (1 - 0.4 * np.abs(place[:, 0] / 0.7))
         shell = shell + fall[:, None] * np.array([0, 0.0, 0.05])
-    cover = 0.5 + margin / 0.12
+    cover = 0.5 + margin / 0.16
     if subject.hair_volume == 0:
         cover = np.full_like(cover, -9)
     if subject.hair_length == 0:
         return shell.astype(np.float32), place, ground.triangles, cover, ground.body
 
     # Long hair: rings that follow the shell's outline downwards from the height of the brow.
-    angle = np.linspace(-1.72, 1.72, CURTAIN_COLUMNS)  # 0 is straight back
+    angle = np.linspace(-CURTAIN_ANGLE, CURTAIN_ANGLE, CURTAIN_COLUMNS)  # 0 is straight back
     side, back = np.sin(angle), -np.cos(angle)
     centre = np.array([0.0, -0.85])
     band = shell[(place[:, 1] > 7.3) & (place[:, 1] < 7.9)][:, [0, 2]] - centre
@@ -122,7 +123,7 @@ def grow_hair(
         [corner, corner + CURTAIN_COLUMNS, corner + CURTAIN_COLUMNS + 1, corner + 1], 1
     )
     faces = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]) + len(shell)
-    edge = np.minimum(1, (1.72 - np.abs(angle)) / 0.25)[None]
+    edge = np.minimum(1, (CURTAIN_ANGLE - np.abs(angle)) / 0.25)[None]
     end = np.minimum(1, (1 - down) / 0.15)[:, None]
     curtain_cover = 0.1 + 1.2 * np.minimum(edge, end).ravel()
     # Canonical places: strands run down, so noise must be fine around and coarse along.

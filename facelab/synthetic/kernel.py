@@ -120,7 +120,9 @@ def rasterise(
                         px = u * place[a, 0] + v * place[b, 0] + w * place[c, 0]
                         py = u * place[a, 1] + v * place[b, 1] + w * place[c, 1]
                         pz = u * place[a, 2] + v * place[b, 2] + w * place[c, 2]
-                        if dense < 1.3 * strands(lattice, px, py, pz, curl) - 0.15:
+                        # Finer than the shading's strands, so that a hairline frays softly.
+                        gap = noise3(lattice, px * 70, py * (18 + 52 * curl), pz * 70)
+                        if dense < 1.3 * gap - 0.15:
                             continue
                 depth[row, column] = z
                 nearest[row, column] = t

@@ -194,8 +194,8 @@ def draw_subject(seed: int, number: int, group: str, head: Head) -> Subject:
     natural = natural * np.exp(0.25 * normal[2])
     grey = np.clip((age - 38 - 9 * normal[3]) / 30, 0, 1)
     dyed = uniform[2] < (0.06 if male else 0.3)
-    brows = natural + (GREY_HAIR - natural) * grey * 0.7
     tint = HAIR_COLOURS[int(uniform[3] * 6)]
+    brows = natural + (GREY_HAIR - natural) * grey * (0.2 if dyed else 0.7)
     colour = tint if dyed else natural + (GREY_HAIR - natural) * grey
 
     curl = np.clip(HAIR_CURL[phenotype][0] + HAIR_CURL[phenotype][1] * normal[4], 0, 1)

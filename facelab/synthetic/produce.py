@@ -94,7 +94,9 @@ def synthesize(
     """
     jobs = _check(subjects, images_per_subject, seed, size, jobs)
     counts = group_counts(list(GROUPS), shares, subjects)
-    wanted = [group for group in GROUPS if (shares or {}).get(group) != 0]
+    named = shares or {}
+    rest = 1 - sum(named.values())
+    wanted = [group for group in GROUPS if named.get(group, rest) > 1e-9]
     if subjects < len(wanted):
         raise BadInput(
             f"{subjects} subjects cannot be spread over {len(wanted)} groups: ask for at least one "
