@@ -264,9 +264,9 @@ def _checked(rates: pd.DataFrame, a: float) -> pd.DataFrame:
 
 
 def _lifted(x: np.ndarray, floor: np.ndarray) -> np.ndarray:
-    """Zeros replaced by their floor, which may not pass the highest rate."""
+    """Zeros replaced by their floor, which may not pass the highest rate; 0 where none is known."""
     highest = np.nanmax(x, axis=-1, keepdims=True)
-    return np.where(x == 0, np.minimum(floor, highest), x)
+    return np.where(x == 0, np.nan_to_num(np.minimum(floor, highest)), x)
 
 
 def _over_zero(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
