@@ -10,40 +10,56 @@ from facelab.synthetic.mesh import jit
 
 
 @jit
+def blurred(light, sd):
+    """The picture behind a lens with a Gaussian spot of `sd` pixels; edges are repeated."""
+    size = light.shape[0]
+    radius = int(np.ceil(2.5 * sd))
+    spot = np.empty(2 * radius + 1, np.float32)
+    for n in range(-radius, radius + 1):
+        spot[n + radius] = np.exp(-0.5 * (n / sd) ** 2)
+    spot /= spot.sum()
+    width = 3 * size
+    rows = light.reshape(size, width)
+    across = np.zeros((size, width), np.float32)
+    padded = np.empty(width + 6 * radius, np.float32)
+    for row in range(size):
+        padded[3 * radius : 3 * radius + width] = rows[row]
+        for n in range(radius):
+            padded[3 * n : 3 * n + 3] = rows[row, :3]
+            padded[3 * (radius + n) + width : 3 * (radius + n) + width + 3] = rows[row, -3:]
+        for n in range(2 * radius + 1):
+            for place in range(width):
+                across[row, place] += spot[n] * padded[3 * n + place]
+    both = np.zeros((size, width), np.float32)
+    for row in range(size):
+        for n in range(-radius, radius + 1):
+            source = min(size - 1, max(0, row + n))
+            for place in range(width):
+                both[row, place] += spot[n + radius] * across[source, place]
+    return both.reshape(size, size, 3)
+
+
+@jit
 def develop(light, blur, gain, noise, curve, grain):
-    """Lens blur, sensor noise, tone curve and 8 bits."""
+    """Lens blur, sensor noise, tone curve and 8 bits.
+
+    `grain` holds random 32-bit words: the sum of a word's four bytes, scaled to sd 1, is close
+    enough to normal for sensor noise and five times faster to draw.
+    """
     size = light.shape[0]
     sd = blur * size / 112
     if sd > 0.15:
-        radius = int(np.ceil(2.5 * sd))
-        kernel = np.empty(2 * radius + 1, np.float32)
-        for n in range(-radius, radius + 1):
-            kernel[n + radius] = np.exp(-0.5 * (n / sd) ** 2)
-        kernel /= kernel.sum()
-        for axis in range(2):
-            source = light.copy()
-            for row in range(size):
-                for column in range(size):
-                    r = g = b = np.float32(0)
-                    for n in range(-radius, radius + 1):
-                        if axis == 0:
-                            i, j = min(size - 1, max(0, row + n)), column
-                        else:
-                            i, j = row, min(size - 1, max(0, column + n))
-                        k = kernel[n + radius]
-                        r += k * source[i, j, 0]
-                        g += k * source[i, j, 1]
-                        b += k * source[i, j, 2]
-                    light[row, column, 0] = r
-                    light[row, column, 1] = g
-                    light[row, column, 2] = b
+        light = blurred(light, sd)
     picture = np.empty((size, size, 3), np.uint8)
     for row in range(size):
         for column in range(size):
             for c in range(3):
+                word = grain[row, column, c]
+                total = (word & 255) + (word >> 8 & 255) + (word >> 16 & 255) + (word >> 24)
+                normal = (np.int64(total) - 510) / 147.8
                 x = light[row, column, c] * gain
                 # Shot noise grows with the root of the signal, read noise does not.
-                x += grain[row, column, c] * noise * (0.25 + np.sqrt(max(0.0, x)))
+                x += normal * noise * (0.25 + np.sqrt(max(0.0, x)))
                 x = max(0.0, x)
                 x = x * (1 + x / 5.0) / (1 + 0.8 * x)
                 place = min(1.0, x) * 4096

@@ -52,6 +52,13 @@ def bell(value):
 
 
 @jit
+def fading(value):
+    """exp(-value) near 0, cheaper; never negative."""
+    t = 1 - 0.25 * value
+    return max(0.0, t) ** 4 if value > 0 else 1 - value * (1 - 0.5 * value)
+
+
+@jit
 def strands(lattice, px, py, pz, curl):
     """Hair strand pattern, 0..1: fine across the fall of the hair, coarse along it."""
     side = min(1.0, px * px * 2.2)
@@ -168,7 +175,7 @@ def skin_colour(look, shot, lattice, px, py, pz, lip, paint, beard, melanin, blo
         colour[c] = (
             look.skin[c]
             * lined
-            * np.exp(-look.melanin[c] * more_melanin - look.blood[c] * more_blood)
+            * fading(look.melanin[c] * more_melanin + look.blood[c] * more_blood)
         )
     gloss = look.gloss * (1 + 0.8 * mouth + 0.5 * bell(px / 0.2))
     if mouth > 0 and shot.lipstick_amount > 0:
@@ -259,7 +266,7 @@ def shade(mesh, look, shot, lattice, vertices, normals, reach, tri, u, v, w, out
     nx, ny, nz = nx / length, ny / length, nz / length
     lit = u * reach[ia] + v * reach[ib] + w * reach[ic]
     openness = u * fields[ia, OPENNESS] + v * fields[ib, OPENNESS] + w * fields[ic, OPENNESS]
-    gloss, power, wrap = 0.0, 16.0, 0.2
+    gloss, doublings, wrap = 0.0, 4, 0.2
     if part == SKIN:
         lip = u * fields[ia, LIPS] + v * fields[ib, LIPS] + w * fields[ic, LIPS]
         paint = u * fields[ia, SCALP] + v * fields[ib, SCALP] + w * fields[ic, SCALP]
@@ -270,7 +277,7 @@ def shade(mesh, look, shot, lattice, vertices, normals, reach, tri, u, v, w, out
     elif part == EYE:
         dim = eye_colour(look, shot, px, py, pz, out)
         openness, lit = dim * 0.9, lit * dim
-        gloss, power = 0.5, 120.0
+        gloss, doublings = 0.5, 7
     elif part == TEETH:
         out[0], out[1], out[2] = 0.60, 0.54, 0.45
         openness = max(openness, 0.35)
@@ -286,7 +293,7 @@ def shade(mesh, look, shot, lattice, vertices, normals, reach, tri, u, v, w, out
             out[c] = look.hair[c] * (0.35 + 1.3 * pattern)
         openness = 0.35 + 0.65 * openness
         lit = 0.3 + 0.7 * lit
-        gloss, power, wrap = 0.10 * pattern * (1 - 0.6 * look.curl), 10.0, 0.35
+        gloss, doublings, wrap = 0.12 * pattern * (1 - 0.6 * look.curl), 3, 0.35
     else:
         out[0], out[1], out[2] = 0.20, 0.045, 0.04
         openness *= 0.6
@@ -294,8 +301,13 @@ def shade(mesh, look, shot, lattice, vertices, normals, reach, tri, u, v, w, out
     facing = nx * shot.light[0] + ny * shot.light[1] + nz * shot.light[2]
     hx, hy, hz = shot.light[0], shot.light[1], shot.light[2] + 1
     half = (nx * hx + ny * hy + nz * hz) / np.sqrt(hx * hx + hy * hy + hz * hz)
-    sheen = gloss * max(0.0, half) ** power * lit if facing > 0 else 0.0
-    rim = 0.25 * gloss * (1 - max(0.0, nz)) ** 4 * openness
+    sheen = 0.0
+    if facing > 0 and half > 0:
+        for _ in range(doublings):  # half to the power of 2^doublings
+            half *= half
+        sheen = gloss * half * lit
+    edge = (1 - max(0.0, nz)) * (1 - max(0.0, nz))
+    rim = 0.25 * gloss * edge * edge * openness
     up = 0.5 + 0.5 * ny
     for c in range(3):
         # Light scatters under skin, red furthest: the edge of shade is warm.

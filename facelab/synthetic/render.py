@@ -242,5 +242,5 @@ def render(
     normals = vertex_normals(vertices, mesh.triangles)
     reach = light_reaching(mesh.shadow, shot.rotation, shot.light)
     light = photograph(mesh, model.look, shot, vertices, normals, screen, reach, lattice, size)
-    grain = random.standard_normal((size, size, 3), np.float32)
+    grain = random.integers(0, 2**32, (size, size, 3), np.uint32)
     return develop(light, shot.blur, shot.gain, shot.noise, curve, grain)
