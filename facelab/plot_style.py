@@ -177,8 +177,9 @@ def wrapped(labels: Sequence[str], width: int = 24) -> list[str]:
 def mark(axes: Axes, x: float, words: str, colour: str = ALERT, dash: str = "--") -> None:
     """A vertical line that says above the panel what it is."""
     axes.axvline(x, color=colour, ls=dash, lw=1.2, zorder=1)
+    far_right = axes.transAxes.inverted().transform(axes.transData.transform((x, 0)))[0] > 0.7
     axes.annotate(
-        words, (x, 1), (3, 2), xycoords=("data", "axes fraction"), textcoords="offset points",
-        color=colour, size=9.5,
+        words, (x, 1), (-3 if far_right else 3, 2), xycoords=("data", "axes fraction"),
+        textcoords="offset points", ha="right" if far_right else "left", color=colour, size=9.5,
     )  # fmt: skip
     axes.set_title(axes.get_title(loc="left"), pad=16)

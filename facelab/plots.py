@@ -319,9 +319,9 @@ def score_distributions(
             colour = palette[group]
             _ridge(axes, edges, non_mated, row, fill="#C4C4C4", line="#7A7A7A", limits=limits)
             _ridge(axes, edges, mated, row, fill=colour, line=colour, limits=limits)
+        axes.set_xlim(*limits)
         axes.set_title(name)
         mark(axes, at, f"threshold {at:.2f}")
-        axes.set_xlim(*limits)
         axes.set_xlabel("score (cosine similarity)")
         group_rows(axes, groups, labelled=axes is columns[0], divide=False)
         axes.set_ylim(len(groups) - 0.5, -0.95)
@@ -384,7 +384,7 @@ def cross_group(
     middle = np.log10(fmr) if fmr else float(np.median(logs))
     reach = max(np.abs(logs - middle).max(), 1.0)
     norm = TwoSlopeNorm(middle, middle - reach, middle + reach)
-    side = min((WIDTH - 2.8) / len(arms), 5.0)
+    side = min((WIDTH - 2.8) / len(arms), 1.6 + 0.7 * len(groups), 5.6)
     longest = max(len(line) for label in wrapped(groups) for line in label.split("\n"))
     upright = len(groups) > 3
     figure, columns = panels(

@@ -28,5 +28,5 @@ def bar(
     silent = not show or where == "0" or bool(os.environ.get("CI"))
     options = {"total": total, "desc": desc, "unit": unit, "disable": silent, "smoothing": 0.1}
     if os.path.isabs(where) and not silent:
-        return std.tqdm(iterable, file=open(where, "w"), leave=False, **options)  # noqa: SIM115
+        return std.tqdm(iterable, file=open(where, "w"), leave=False, **options)
     return tqdm(iterable, **options)

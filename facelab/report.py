@@ -77,10 +77,10 @@ caption { text-align: left; font-weight: 600; padding-bottom: .4rem; }
 th, td { padding: .3rem .8rem .3rem 0; text-align: right; border: 0;
   border-bottom: 1px solid #ececec; white-space: nowrap; vertical-align: top; }
 thead th { border-bottom: 1.5px solid #999; color: #444; font-weight: 600; }
-tbody th, th:first-child, td:first-child { text-align: left; font-weight: 500; }
+main table th:first-child, td:first-child { text-align: left; font-weight: 500; }
 td:last-child, th:last-child { padding-right: 0; }
-.noted td:last-child, .noted th:last-child { text-align: left; white-space: normal; width: 22rem;
-  min-width: 14rem; padding-left: .6rem; font-size: .92em; line-height: 1.4; }
+.noted td:last-child, .noted th:last-child { text-align: left; white-space: normal;
+  min-width: 13rem; padding-left: .6rem; font-size: .92em; line-height: 1.4; }
 details.code { margin: .3rem 0; }
 details.code > summary { cursor: pointer; font-size: .75rem; color: #767676; width: fit-content; }
 details.code .highlight { background: #f7f7f8; border-radius: 6px; padding: .7rem 1rem; }
@@ -118,14 +118,14 @@ def readable_rates(rates: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Index `group`; columns subjects, images, mated, non-mated, FMR, FNMR, note; all text.
+        Index `group`; columns subjects, images, mated, non-mated, FMR %, FNMR %, note; all text.
     """
     shown = pd.DataFrame({"group": rates["group"]})
     for column in ("subjects", "images", "mated", "non_mated"):
         shown[column.replace("_", "-")] = rates[column].map(lambda n: f"{n:,}")
     for error in ("fmr", "fnmr"):
-        shown[error.upper()] = [
-            _with_interval(row, error, lambda x: f"{100 * x:.3g}%")
+        shown[f"{error.upper()} %"] = [
+            _with_interval(row, error, lambda rate: f"{100 * rate:.3g}")
             for row in rates.to_dict("records")
         ]
     shown["note"] = rates["note"].fillna("")
@@ -179,7 +179,7 @@ def finding(audits: Mapping[str, Sequence["Audit"]], differences: "AuditDifferen
     reference = audits[first][0]
     over = f", mean over {seeds} training seeds" if seeds > 1 else ", one training seed"
     said = [
-        f"At one threshold for everybody, set for FMR {reference.fmr:g} on "
+        f"At one threshold for everybody, set for FMR {100 * reference.fmr:g}% on "
         f"{reference.calibration}{over}:",
         "",
     ]
@@ -247,6 +247,8 @@ def _with_interval(
     value, ends = row[name], (row[low or f"{name}_low"], row[high or f"{name}_high"])
     if pd.isna(value):
         return "unknown"
+    if pd.isna(ends[0]) and pd.isna(ends[1]):
+        return f"{words(value)} [no interval]"
     between = ", ".join("?" if pd.isna(end) else words(end) for end in ends)
     return f"{words(value)} [{between}]"
 
