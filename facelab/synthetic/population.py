@@ -239,7 +239,7 @@ def draw_subject(seed: int, number: int, group: str, head: Head) -> Subject:
     marks[:, 3] = 0.25 + 0.5 * mark_places[:, 3]
     marks[mark_count:, 3] = 0
     return Subject(
-        name=f"s{number + 1:05d}",
+        name=f"s{seed}-{number + 1:05d}",
         phenotype=phenotype,
         gender=gender,
         age=float(age),
