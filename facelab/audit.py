@@ -28,6 +28,7 @@ from facelab.groups import SEPARATOR, group_keys
 __all__ = ["Audit", "AuditDifferences", "audit", "compare_audits"]
 
 _TEXT = ["group", "group_a", "group_b", "note", "metric", "error", "worst", "best"]
+_COUNTS = ["subjects", "mated", "non_mated", "false_matches", "false_non_matches"]
 _NAMED = 3  # items named in a warning before "and others"
 
 
@@ -169,7 +170,6 @@ class Audit:
         told = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
         tables = {name: _read(folder / f"{name}.csv") for name in ("rates", "cross_group", "det")}
         tables["disparity"] = _read(folder / "disparity.csv")
-        tables["rates"]["images"] = tables["rates"]["images"].astype("Int64")
         counts = ErrorCounts(
             told["threshold"],
             tuple(told.pop("groups")),
@@ -363,17 +363,13 @@ def _histogram_arrays(
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """A stored table; a group may be named "NA", so that only empty numbers are missing."""
-    columns = pd.read_csv(path, nrows=0).columns
-    text = [name for name in columns if name in _TEXT]
-    missing = {name: [""] for name in columns if name not in _TEXT}
-    return pd.read_csv(
-        path,
-        dtype=dict.fromkeys(text, "str"),
-        keep_default_na=False,
-        na_values=missing,
-        float_precision="round_trip",
-    )
+    """A stored table, its numbers to the last bit; a group may be named "NA"."""
+    table = pd.read_csv(path, dtype="str", keep_default_na=False)
+    for name in table.columns.difference(_TEXT):
+        kind = "Int64" if name == "images" else "int64" if name in _COUNTS else "float64"
+        numbers = [None if text == "" else float(text) for text in table[name]]
+        table[name] = pd.Series(numbers, dtype="float64").astype(kind)
+    return table
 
 
 _TOLD = ["by", "fmr", "threshold", "warnings", "calibration", "confidence", "card"]

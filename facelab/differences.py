@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from facelab.disparity import basic_interval, indices, is_ratio, zero_floor
+from facelab.disparity import indices, is_ratio, normal_interval, zero_floor
 from facelab.error_rates import Rates, double_or_nothing
 from facelab.errors import BadInput
 
@@ -92,8 +92,8 @@ def compare_audits(
 
     Notes
     -----
-    Rates take percentile intervals; indices, which noise biases, take basic ones, for ratios on the
-    log scale (`disparity`).
+    Rates take percentile intervals; indices, which noise biases, take the estimate -+ z bootstrap
+    standard errors, for ratios on the log scale (`disparity`).
     Thresholds are taken as given. With few seeds their part of the interval is crude: n seeds drawn
     with replacement vary by (n - 1) / n of what they should, and one seed not at all; look at
     `per_seed`. Nothing is corrected for looking at many quantities.
@@ -218,13 +218,11 @@ def _compare(
                 notes.append("no errors in " + ("both arms" if a == b else "ab"[int(a > 0)]))
                 ratio = ratio_low = ratio_high = np.nan
         else:
-            if log:
-                # Turned about the estimates on the log scale, where a lost group stays bounded.
-                low, high = _percentiles(b**2 / b_draws - a**2 / a_draws, confidence)
-                low, high = min(low, difference), max(high, difference)
-            else:
-                low, high = basic_interval(difference, b_draws - a_draws, confidence, log=False)
-            ratio_low, ratio_high = basic_interval(ratio, b_draws / a_draws, confidence, log=True)
+            # A ratio's difference is linearised on the log scale, where a lost group stays bounded.
+            spread = b * np.log(b_draws) - a * np.log(a_draws) if log else b_draws - a_draws
+            low, high = normal_interval(0.0, spread, confidence, log=False)
+            low, high = difference + low, difference + high
+            ratio_low, ratio_high = normal_interval(ratio, b_draws / a_draws, confidence, log=True)
     if not np.isfinite(difference):
         notes.append("undefined in an audit: see its disparity or rates")
     undefined = float(np.mean(~np.isfinite(b_draws - a_draws)))

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 import facelab as fl
-from facelab.disparity import basic_interval, indices, is_ratio
-from facelab.error_rates import Rates
+from facelab.disparity import indices, is_ratio, normal_interval
+from facelab.error_rates import ErrorCounts, Rates, double_or_nothing
 
 
 def rates(fmr, fnmr=None, n=None):
@@ -159,12 +160,31 @@ def test_a_lower_bound_has_no_upper_end():
     assert np.isnan(row["high"])
 
 
-def test_basic_interval_turns_the_bias_round():
+def test_the_interval_of_an_index_stands_about_its_estimate():
     draws = 3 + np.random.default_rng(0).normal(size=10_000)
-    low, high = basic_interval(2, draws, 0.95, log=False)
-    assert low == pytest.approx(1 - 1.96, abs=0.06)
-    assert high == pytest.approx(1 + 1.96, abs=0.06)
-    assert np.isnan(basic_interval(2, np.array([np.nan]), 0.95, log=False)).all()
+    low, high = normal_interval(2, draws, 0.95, log=False)
+    assert [low, high] == pytest.approx([2 - 1.96, 2 + 1.96], abs=0.06)
+    low, high = normal_interval(2, np.exp(draws), 0.95, log=True)
+    assert [low, high] == pytest.approx([2 * np.exp(-1.96), 2 * np.exp(1.96)], rel=0.03)
+    assert np.isnan(normal_interval(2, np.array([np.nan]), 0.95, log=False)).all()
+
+
+def test_equal_groups_are_seldom_called_unequal():
+    # Six groups with one rate; look-alike pairs bring several false matches at once.
+    rng, subjects, groups, hits = np.random.default_rng(3), 30, 6, 0
+    units = pd.DataFrame({"subject": [f"s{k:03d}" for k in range(subjects * groups)]})
+    units["group"], units["images"] = np.repeat(np.arange(groups), subjects), 10
+    a, b = np.triu_indices(len(units), 1)
+    within = a // subjects == b // subjects
+    a, b = a[within], b[within]
+    for _ in range(40):
+        p = norm.cdf(-4.2 + np.sqrt(0.9) * rng.normal(size=len(a)))
+        pairs = pd.DataFrame({"unit_a": a, "unit_b": b, "errors": rng.binomial(100, p)})
+        counts = ErrorCounts(0.5, tuple("abcdef"), units, pairs.query("errors > 0"), True)
+        weights = double_or_nothing(len(units), 200, rng)
+        found = fl.disparity(counts.rates(), replicates=counts.resample(weights))
+        hits += value(found, "max_min_ratio")["low"] == 1
+    assert hits >= 34
 
 
 @pytest.mark.real
