@@ -144,8 +144,8 @@ def test_skin_tones_of_phenotypes_overlap_and_follow_the_bins(small):
 
 def test_table_has_every_label_and_capture_value(small):
     table = small.table
-    assert list(table["subject"].unique()) == [f"s{n:05d}" for n in range(1, 25)]
-    assert table["image"].iloc[4] == "s00002/001"
+    assert list(table["subject"].unique()) == [f"s1-{n:05d}" for n in range(1, 25)]
+    assert table["image"].iloc[4] == "s1-00002/001"
     for column in ("phenotype", "gender", "age_group", "skin_tone", "expression"):
         assert table[column].dtype == "category"
         assert table[column].notna().all()
