@@ -34,6 +34,8 @@ app = typer.Typer(
 )
 _UsageError = typer.BadParameter.__mro__[1]  # typer ships its own click since 0.29, or uses yours
 
+_INTERRUPTED = "interrupted; nothing half-written was kept"
+
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write; it must not exist yet.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is at --out.")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Workers side by side; default: all cores.")]
@@ -264,7 +266,7 @@ def runs(
     if table.empty:
         typer.echo(f"no runs in {out}")
         return
-    table["error"] = table["error"].fillna("")
+    table["error"] = table["error"].astype(object).where(table["error"].notna(), "")
     columns = ["name", "run_id", "status", "seconds", "error"]
     typer.echo(table[columns].to_string(index=False))
 
@@ -365,11 +367,13 @@ def command(arguments: list[str]) -> int:
     debug = "--debug" in arguments or os.environ.get("FACELAB_DEBUG") == "1"
     words = _joined([word for word in arguments if word != "--debug"])
     try:
-        return app(args=words, prog_name="facelab", standalone_mode=False) or 0
+        code = app(args=words, prog_name="facelab", standalone_mode=False) or 0
+        # typer may turn an interrupt into this code itself, without a word
+        return _fail(_INTERRUPTED, 130, debug) if code == 130 else code
     except _UsageError as error:
         return _fail(f"{error.format_message()} (see facelab --help)", 2, debug)
     except (typer.Abort, KeyboardInterrupt):
-        return _fail("interrupted; nothing half-written was kept", 130, debug)
+        return _fail(_INTERRUPTED, 130, debug)
     except (FacelabError, OSError) as error:
         return _fail(str(error), 1, debug)
     except Exception as error:

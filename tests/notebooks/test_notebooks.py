@@ -1,0 +1,189 @@
+"""The notebooks: clean as stored, whole when run small, and true to their tables."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+
+import facelab as fl
+from facelab.experiments import RunFailed
+
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+ROOMS = {path.stem: path for path in NOTEBOOKS}
+
+QUICK = {
+    "subjects": 24,
+    "images_per_subject": 4,
+    "test_subjects": 30,
+    "test_images": 3,
+    "calibration_subjects": 18,
+    "calibration_images": 3,
+    "seeds": [0, 1],
+    "recipe": {"steps": 6, "batch": 32, "size": 32, "precision": "fp32"},
+    "fmr": 1e-2,
+    "jobs": 1,
+}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_stored_without_outputs(path):
+    book = nbformat.read(path, as_version=4)
+    nbformat.validate(book)
+    assert book.metadata.kernelspec.name == "python3"
+    for cell in book.cells:
+        assert set(cell.metadata) <= {"tags"}
+        if cell.cell_type == "code":
+            assert cell.outputs == []
+            assert cell.execution_count is None
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_an_essay(path):
+    """A title, parameters first, short cells, prose between them."""
+    cells = nbformat.read(path, as_version=4).cells
+    assert cells[0].cell_type == "markdown"
+    assert re.match(r"# .+\?\n", cells[0].source), "the title is a question"
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    assert code[0].metadata.get("tags") == ["parameters"]
+    assert "run_folder = None" in code[0].source
+    for cell in code[1:]:
+        assert len(cell.source.splitlines()) <= 16, cell.source
+    kinds = "".join(cell.cell_type[0] for cell in cells)
+    assert "ccccc" not in kinds, "a sentence at least every few cells"
+
+
+@pytest.fixture(scope="module")
+def retrained(tmp_path_factory) -> Path:
+    """The main experiment, very small."""
+    out = tmp_path_factory.mktemp("runs")
+    return fl.run(ROOMS["01_balanced_retraining"], QUICK, out=out)
+
+
+@pytest.fixture(scope="module")
+def numbers(retrained):
+    return json.loads((retrained / "metrics.json").read_text())
+
+
+def test_the_main_experiment_leaves_its_numbers_by_arm_and_seed(numbers):
+    assert set(numbers["arms"]) == {"skewed", "balanced"}
+    for arm in numbers["arms"].values():
+        assert set(arm) == {"0", "1"}
+        for one in arm.values():
+            assert -1 <= one["threshold"] <= 1.01
+            assert len(one["groups"]) == 6
+            for row in [one["overall"], *one["groups"].values()]:
+                for error in ("fmr", "fnmr"):
+                    assert 0 <= row[f"{error}_low"] <= row[error] <= row[f"{error}_high"] <= 1
+            assert set(one["max_min_ratio"]) == {"fmr", "fnmr"}
+            assert {"value", "low", "high", "worst", "best"} <= set(one["max_min_ratio"]["fmr"])
+            assert {"value", "low", "high"} <= set(one["garbe"])
+    assert set(numbers["seconds"]) == {"synthesise", "train", "embed", "audit"}
+
+
+def test_the_paired_differences_are_there_with_their_intervals(numbers):
+    for quantity in ("fmr:all", "fnmr:african/female", "max_min_ratio:fmr", "garbe:both"):
+        row = numbers["differences"][quantity]
+        assert {"a", "b", "difference", "low", "high", "ratio", "ratio_low"} <= set(row)
+    overall = numbers["differences"]["fnmr:all"]
+    for side, arm in (("a", "skewed"), ("b", "balanced")):
+        mean = np.mean([one["overall"]["fnmr"] for one in numbers["arms"][arm].values()])
+        assert overall[side] == pytest.approx(mean)
+
+
+def test_the_counts_are_those_asked_for(numbers):
+    assert numbers["counts"]["skewed"] == numbers["counts"]["balanced"]
+    assert numbers["counts"]["skewed"] == {"subjects": 24, "images": 96}
+    assert numbers["counts"]["test"] == {"subjects": 30, "images": 90}
+    assert numbers["comparisons"] == {"mated": 90, "non_mated": 90 * 89 // 2 - 90}
+
+
+def test_the_skewed_arm_is_as_skewed_as_said(retrained):
+    sets = pd.read_csv(retrained / "tables" / "training-sets.csv").set_index("group")
+    assert sets.loc["caucasian/male", "skewed subjects"] == 19  # of 24, 80%
+    assert set(sets["balanced subjects"]) == {4}
+
+
+def test_the_main_report_shows_and_says_everything(retrained):
+    page = (retrained / "report.html").read_text()
+    assert not re.search(r"""(src|href)\s*=\s*["']?\s*(https?:)?//""", page)
+    assert len(page) < 10_000_000
+    figures = sorted(path.stem for path in (retrained / "figures").iterdir())
+    assert figures == [
+        "changes",
+        "cross-group",
+        "disparity",
+        "error-rates",
+        "faces",
+        "score-distributions",
+        "training-curves",
+        "training-sets",
+    ]
+    assert page.count('src="data:image/png') == len(figures)
+    assert "Disparity in false match rates" in page
+    assert "Overall FNMR" in page
+    assert "output_stderr output_text" not in page, "no warning and no progress bar in what people read"
+    assert "calibration subjects disjoint from the test" in page
+
+
+@pytest.fixture(scope="module")
+def anybody(tmp_path_factory):
+    """A FaceSet with some labels missing, and an embedder trained for a moment."""
+    place = tmp_path_factory.mktemp("anybody")
+    faces = fl.synthesize(24, 4, seed=5, size=64, jobs=1)
+    table = faces.table.rename(columns={"phenotype": "race"})[
+        ["subject", "image", "race", "gender"]
+    ]
+    table.loc[:7, "race"] = np.nan
+    fl.FaceSet.from_arrays(table, faces.crops, name="anybody").save(place / "faces")
+    recipe = fl.Recipe(steps=3, batch=32, size=32, precision="fp32")
+    fl.train(faces, recipe, device="cpu", progress=False).save(place / "embedder")
+    return place
+
+
+def test_any_faces_and_embedder_are_audited(anybody, tmp_path, monkeypatch):
+    monkeypatch.delenv("FACELAB_REAL", raising=False)
+    given = {"faces": str(anybody / "faces"), "embedder": str(anybody / "embedder"), "fmr": 1e-2}
+    folder = fl.run(ROOMS["02_audit_real_faces"], {**given, "jobs": 1}, out=tmp_path)
+    numbers = json.loads((folder / "metrics.json").read_text())
+    assert set(numbers["audits"]) == {"race", "gender", "race,gender"}
+    assert set(numbers["audits"]["gender"]["groups"]) == {"female", "male"}
+    assert numbers["protocol"] is None
+    page = (folder / "report.html").read_text()
+    assert "8 of 96 images have no race label" in page
+    shown = {path.stem for path in (folder / "figures").iterdir()}
+    assert "faces" not in shown, "no photo of a person"
+    assert {"composition", "error-rates-race-gender", "cross-group-gender"} <= shown
+
+
+def test_without_faces_one_sentence_says_what_to_give(tmp_path, monkeypatch):
+    monkeypatch.delenv("FACELAB_REAL", raising=False)
+    with pytest.raises(RunFailed, match=r"'faces' is None; give the path of a FaceSet"):
+        fl.run(ROOMS["02_audit_real_faces"], out=tmp_path)
+
+
+@pytest.mark.real
+def test_real_faces_are_audited_from_their_own_folder(real, tmp_path, monkeypatch):
+    """Forty people of LFW, from photos to report, by way of FACELAB_REAL's own layout."""
+    photos = real / "lfw" / "aligned112"
+    names = sorted(path for path in photos.iterdir() if len(list(path.iterdir())) > 3)[:40]
+    for path in names:
+        shutil.copytree(path, tmp_path / "lfw" / path.name)
+    shutil.copy(real / "lfw" / "labels.csv", tmp_path / "lfw")
+    given = {
+        "faces": str(tmp_path / "lfw"),
+        "embedder": str(real / "models" / "mobilefacenet.onnx"),
+        "embedder_options": {"channels": "rgb", "mean": 127.5, "std": 128},
+        "partial": True,
+        "by": ["gender"],
+        "fmr": 1e-2,
+        "jobs": 1,
+    }
+    folder = fl.run(ROOMS["02_audit_real_faces"], given, out=tmp_path / "runs")
+    numbers = json.loads((folder / "metrics.json").read_text())
+    assert numbers["counts"]["subjects"] == 40
+    assert numbers["audits"]["gender"]["overall"]["fnmr"] < 0.05
