@@ -7,7 +7,6 @@ loaded, and can be compared with another audit of the same test subjects.
 import base64
 import io
 import json
-from collections import Counter
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -17,13 +16,14 @@ import numpy as np
 import pandas as pd
 
 from facelab import files
-from facelab.comparison import Comparisons, compare_all
+from facelab.comparison import Comparisons, compare_all, image_names
 from facelab.differences import AuditDifferences, compare_audits
 from facelab.disparity import disparity
 from facelab.embeddings import Embeddings
 from facelab.error_rates import FEW_ERRORS, ErrorCounts, double_or_nothing
 from facelab.errors import BadInput
 from facelab.groups import SEPARATOR, group_keys
+from facelab.report import page, readable_rates, table
 
 __all__ = ["Audit", "AuditDifferences", "audit", "compare_audits"]
 
@@ -115,17 +115,12 @@ class Audit:
         return plots.audit_figure(self)
 
     def _repr_html_(self) -> str:
-        return self._body(tables=("rates", "disparity"))
-
-    def _body(self, tables: tuple[str, ...]) -> str:
         parts = [f"<p>{escape(self.summary())}</p>"]
         if self.warnings:
             items = "".join(f"<li>{escape(text)}</li>" for text in self.warnings)
             parts.append(f"<p>What limits this audit:</p><ul>{items}</ul>")
-        for name in tables:
-            frame = getattr(self, name)
-            table = frame.to_html(index=False, border=0, escape=True, float_format=_short)
-            parts.append(f"<h4>{_TITLES[name]}</h4>{table}")
+        parts.append(table(readable_rates(self.rates), "Error rates by group").data)
+        parts.append(table(_rounded(self.disparity), "Disparity between groups").data)
         return "".join(parts)
 
     def to_html(self, file: str | Path) -> Path:
@@ -133,19 +128,16 @@ class Audit:
         picture = io.BytesIO()
         figure = self.plot()
         figure.savefig(picture, format="png")
-        title = f"Audit by {escape(SEPARATOR.join(self.by))}"
-        image = (
-            f'<img alt="{escape(getattr(figure, "alt", "Error rates by group"))}" '
-            f'src="data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}">'
+        image = base64.b64encode(picture.getvalue()).decode()
+        title = f"Audit by {SEPARATOR.join(self.by)}"
+        matrix = table(_rounded(self.cross_group), "False match rate for every pair of groups")
+        card = escape(json.dumps(self.card, indent=2, ensure_ascii=False, default=str))
+        body = (
+            f"<h1>{escape(title)}</h1>"
+            f'<img alt="{escape(figure.alt)}" src="data:image/png;base64,{image}">'
+            f"{self._repr_html_()}{matrix.data}<h3>What was audited</h3><pre>{card}</pre>"
         )
-        card = escape(json.dumps(files._plain(self.card), indent=2, ensure_ascii=False))
-        page = (
-            f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-            f"<style>{_STYLE}</style></head><body><h1>{title}</h1>{image}"
-            f"{self._body(('rates', 'disparity', 'cross_group'))}"
-            f"<h4>What was audited</h4><pre>{card}</pre></body></html>\n"
-        )
-        files.write_text(file, page)
+        files.write_text(file, page(title, body))
         return Path(file)
 
     def save(self, folder: str | Path, replace: bool = False) -> Path:
@@ -292,8 +284,8 @@ def _calibrate(
 
 def _cautions(embeddings: Embeddings, rates: pd.DataFrame, fmr: float) -> list[str]:
     """What limits the rates: thin subjects, small groups, equal vectors."""
-    table, cautions = embeddings.table, []
-    single = int((table["subject"].value_counts() == 1).sum())
+    cautions = []
+    single = int((embeddings.table["subject"].value_counts() == 1).sum())
     if single:
         cautions.append(f"{single:,} subjects have one image and give no mated comparisons")
     groups = rates.iloc[1:]
@@ -304,18 +296,14 @@ def _cautions(embeddings: Embeddings, rates: pd.DataFrame, fmr: float) -> list[s
             f"groups with fewer than {FEW_ERRORS} expected false matches at FMR {fmr:g}: "
             f"{', '.join(expected)}; read their intervals, not their rates"
         )
-    seen = Counter(row.tobytes() for row in embeddings.vectors)
-    equal = [key for key, count in seen.items() if count > 1]
-    if equal:
-        keys = set(equal[:_NAMED])
-        names = [
-            str(image)
-            for row, image in zip(embeddings.vectors, table["image"], strict=True)
-            if row.tobytes() in keys
-        ]
+    # Hashes, not the bytes: a dictionary of those would be a second copy of the vectors.
+    keys = np.array([hash(row.tobytes()) for row in embeddings.vectors])
+    equal = pd.Series(keys).duplicated(keep=False).to_numpy()
+    if equal.any():
+        names = image_names(embeddings.table)[equal].tolist()
         cautions.append(
-            f"{sum(seen[key] for key in equal)} images share their vector with another image "
-            f"({_some(names)}): the same photo under two names?"
+            f"{len(names)} images share their vector with another image ({_some(names)}): the same "
+            "photo under two names?"
         )
     return cautions
 
@@ -328,8 +316,12 @@ def _rate(row: pd.Series, error: str) -> str:
     return f"{row[error]:.3g} [{row[f'{error}_low']:.2g}, {row[f'{error}_high']:.2g}]"
 
 
-def _short(value: float) -> str:
-    return f"{value:.3g}"
+def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
+    """Numbers to three digits, as text; what is missing as a dash."""
+    shown = frame.copy()
+    for name in shown.select_dtypes("float").columns:
+        shown[name] = [f"{value:.3g}" if np.isfinite(value) else "–" for value in shown[name]]
+    return shown
 
 
 def _histogram_frame(
@@ -364,22 +356,12 @@ def _histogram_arrays(
 
 def _read(path: Path) -> pd.DataFrame:
     """A stored table, its numbers to the last bit; a group may be named "NA"."""
-    table = pd.read_csv(path, dtype="str", keep_default_na=False)
-    for name in table.columns.difference(_TEXT):
+    frame = pd.read_csv(path, dtype="str", keep_default_na=False)
+    for name in frame.columns.difference(_TEXT):
         kind = "Int64" if name == "images" else "int64" if name in _COUNTS else "float64"
-        numbers = [None if text == "" else float(text) for text in table[name]]
-        table[name] = pd.Series(numbers, dtype="float64").astype(kind)
-    return table
+        numbers = [None if text == "" else float(text) for text in frame[name]]
+        frame[name] = pd.Series(numbers, dtype="float64").astype(kind)
+    return frame
 
 
 _TOLD = ["by", "fmr", "threshold", "warnings", "calibration", "confidence", "card"]
-_TITLES = {
-    "rates": "Error rates by group",
-    "disparity": "Disparity",
-    "cross_group": "False match rate for every pair of groups",
-}
-_STYLE = (
-    "body{font:15px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em}"
-    "table{border-collapse:collapse;font-size:13px}td,th{padding:.2em .6em;text-align:left;"
-    "border-bottom:1px solid #ddd}img{max-width:100%}pre{white-space:pre-wrap}"
-)

@@ -283,10 +283,10 @@ def check_embeddings(embeddings: Embeddings) -> None:
     if table["subject"].isna().any():
         row = int(np.flatnonzero(table["subject"].isna())[0])
         raise BadInput(f"row {row} has no subject: name who it is or leave the row out")
-    images = table["image"] if "image" in table.columns else pd.Series(range(len(table)))
+    images = image_names(table)
     twice = images.duplicated()
     if twice.any():
-        name = images[twice.to_numpy()].iloc[0]
+        name = images[twice].iloc[0]
         raise BadInput(f"image {name!r} is there twice: keep one row an image")
     for start in range(0, len(vectors), 16384):
         lengths = np.linalg.norm(vectors[start : start + 16384].astype(np.float64), axis=1)
@@ -301,6 +301,12 @@ def check_embeddings(embeddings: Embeddings) -> None:
             )
 
 
+def image_names(table: pd.DataFrame) -> pd.Series:
+    """The images' names by row; row numbers where the table does not name them."""
+    names = table["image"] if "image" in table.columns else pd.Series(range(len(table)))
+    return names.astype(str).reset_index(drop=True)
+
+
 def pair_rows(table: pd.DataFrame, pairs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """The two row numbers of each listed pair, given by `row_a, row_b` or `image_a, image_b`."""
     if {"row_a", "row_b"} <= set(pairs.columns):
@@ -310,7 +316,7 @@ def pair_rows(table: pd.DataFrame, pairs: pd.DataFrame) -> tuple[np.ndarray, np.
             row = int(np.flatnonzero(outside)[0])
             raise BadInput(f"pair {row} names a row outside 0..{len(table) - 1}")
     elif {"image_a", "image_b"} <= set(pairs.columns):
-        index = pd.Index(table["image"].astype(str))
+        index = pd.Index(image_names(table))
         a, b = (index.get_indexer(pairs[side].astype(str)) for side in ("image_a", "image_b"))
         unknown = (a < 0) | (b < 0)
         if unknown.any():

@@ -5,11 +5,11 @@ worst and best group and what limits the number. No index is a verdict: read it 
 """
 
 from collections.abc import Callable
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from facelab.error_rates import RULE_OF_THREE, Rates
 from facelab.errors import BadInput
@@ -237,7 +237,9 @@ def normal_interval(
     draws = draws[np.isfinite(draws)]
     if not len(draws) or (log and (value <= 0 or (draws <= 0).any())):
         return np.nan, np.nan
-    reach = norm.ppf((1 + confidence) / 2) * float(np.std(np.log(draws) if log else draws))
+    reach = NormalDist().inv_cdf((1 + confidence) / 2) * float(
+        np.std(np.log(draws) if log else draws)
+    )
     if log:
         return value * np.exp(-reach), value * np.exp(reach)
     return value - reach, value + reach

@@ -6,12 +6,12 @@ weighted rates of a subject bootstrap, from which disparity and paired differenc
 
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from scipy.stats import norm
 
 FEW_ERRORS = 30  # Doddington's rule of 30: below, the rate is known to no better than +-30%
 FEW_SUBJECTS = 10
@@ -301,7 +301,7 @@ def wilson(
     p = errors / n
     usable = (p > 0) & (p < 1) & (variance > 0)
     n_eff = np.where(usable, p * (1 - p) / np.where(usable, variance, 1), n)
-    z = norm.ppf((1 + confidence) / 2)
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
     centre = p + z**2 / (2 * n_eff)
     half = z * np.sqrt((p * (1 - p) + z**2 / (4 * n_eff)) / n_eff)
     scale = 1 + z**2 / n_eff
