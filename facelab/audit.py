@@ -105,7 +105,7 @@ class Audit:
         if not np.isfinite(row["value"]):
             return ""
         if not np.isfinite(row["high"]):
-            return f", a ratio of at least {row['value']:.3g} ({row['note']})"
+            return f", a ratio of {row['value']:.3g} or more [{row['low']:.3g}, no upper end]"
         return f", a ratio of {row['value']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
 
     def plot(self) -> Any:

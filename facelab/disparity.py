@@ -316,5 +316,6 @@ def _limits(groups: pd.DataFrame, error: str, ratio: bool) -> list[str]:
         )
     if ratio and count in known.columns:
         scarce = known[known[count].between(1, 2)]
-        notes += [f"rough: {row['group']} has {row[count]} {name}" for _, row in scarce.iterrows()]
+        if len(scarce):
+            notes.append(f"rough: only one or two {name} in {', '.join(scarce['group'])}")
     return notes

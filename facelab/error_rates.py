@@ -441,5 +441,5 @@ def _note_of(comparisons: float, errors: float, kind: str, name: str) -> list[st
             f"no {name}: upper bound takes comparisons as independent (rule of three {bound:.2g})"
         ]
     if errors < FEW_ERRORS:
-        return [f"few errors: {int(errors)} {name}"]
+        return [f"few errors: {int(errors)} {name if errors > 1 else name.removesuffix('es')}"]
     return []

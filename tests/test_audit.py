@@ -246,3 +246,10 @@ def test_a_group_without_errors_has_a_difference_but_no_ratio():
     assert row["high"] < 0
     assert np.isnan([row["ratio"], row["ratio_low"], row["ratio_high"]]).all()
     assert row["note"].startswith("no errors in b")
+
+
+def test_a_ratio_without_an_upper_end_is_told_so():
+    found = fl.audit(people(), by="race", fmr=0.001, replicates=50)
+    assert found.rates.set_index("group").loc["a", "false_matches"] == 0
+    told = r"FMR by race ran from 0 \[0, .* a ratio of [\d.]+ or more \[[\d.]+, no upper end\]"
+    assert re.search(told, found.summary())

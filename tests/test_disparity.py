@@ -86,6 +86,11 @@ def test_a_group_without_errors_gives_a_lower_bound_not_infinity():
     assert value(fl.disparity(frame), "max_min_ratio")["value"] == 2
 
 
+def test_a_ratio_that_hangs_on_one_error_says_so():
+    row = value(fl.disparity(rates([0.001, 0.01, 0.05], n=1000)), "max_min_ratio")
+    assert row["note"].startswith("rough: only one or two false matches in g0")
+
+
 def test_zero_without_counts_is_undefined_and_says_so():
     row = value(fl.disparity(rates([0.0, 0.01])), "max_min_ratio")
     assert np.isnan(row["value"])
