@@ -130,8 +130,8 @@ def resized(crops: np.ndarray, size: int) -> np.ndarray:
 
 def as_images(crops: np.ndarray, device: torch.device) -> Tensor:
     """Crops as the network takes them: float (B, 3, S, S) from 0 to 1, channels last."""
-    images = torch.from_numpy(np.ascontiguousarray(crops))
-    images = images.to(device, non_blocking=True).permute(0, 3, 1, 2)
+    # Copied: torch refuses to look at memory that it may not write, as a memory map's.
+    images = torch.tensor(crops).to(device, non_blocking=True).permute(0, 3, 1, 2)
     return images.to(torch.float32).div_(255)
 
 

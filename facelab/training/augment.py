@@ -36,7 +36,7 @@ def augment(images: Tensor, recipe: Augmentation, generator: torch.Generator) ->
         images = _blurred(images, recipe.blur, generator)
     if recipe.noise:
         amount = _uniform(images, generator, 0, recipe.noise)
-        noise = torch.empty_like(images).normal_(generator=generator)
+        noise = torch.randn(images.shape, generator=generator, device=images.device)
         images = torch.addcmul(images, noise, amount)
     if recipe.erase:
         images = _erased(images, recipe.erase, generator)

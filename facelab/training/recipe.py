@@ -37,15 +37,15 @@ class Augmentation:
     """
 
     flip: float = 0.5
-    shift: float = 0.04
-    scale: float = 0.05
-    rotate: float = 4.0
+    shift: float = 0.03
+    scale: float = 0.03
+    rotate: float = 3.0
     brightness: float = 0.2
     contrast: float = 0.2
     colour: float = 0.05
-    blur: float = 0.1
-    noise: float = 0.02
-    erase: float = 0.1
+    blur: float = 0.0
+    noise: float = 0.01
+    erase: float = 0.0
 
     def __post_init__(self) -> None:
         _check_types(self, "augment.")
@@ -94,7 +94,8 @@ class Recipe:
     seed
         Of weights, order and augmentation.
     precision
-        "fp32", "bf16" (autocast), or "auto": bf16 where the machine computes in it natively.
+        "fp32", "bf16" (autocast), or "auto": bf16 where the machine computes in it natively. It
+        speeds dense convolutions 1.7-fold on such a CPU and slows depthwise ones 2-fold.
     channels_last
         Memory layout; faster for convolutions.
     """
@@ -105,18 +106,18 @@ class Recipe:
     )
     stem_stride: int | None = 2
     neck: Literal["flatten", "pool"] = "flatten"
-    size: int = 64
+    size: int = 48
     dim: int = 256
     head: Literal["arcface", "cosface"] = "cosface"
-    scale: float = 32.0
-    margin: float = 0.3
+    scale: float = 24.0
+    margin: float = 0.2
     margin_warm_up: float = 0.2
     optimiser: Literal["sgd", "adamw"] = "adamw"
     lr: float = 2e-3
     momentum: float = 0.9
     weight_decay: float = 0.05
-    batch: int = 128
-    steps: int = 600
+    batch: int = 32
+    steps: int = 2200
     warm_up: float = 0.1
     clip: float = 5.0
     label_smoothing: float = 0.0
