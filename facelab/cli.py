@@ -7,6 +7,7 @@ sentence on stderr; `--debug`, or FACELAB_DEBUG=1, shows where they came from.
 
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ app = typer.Typer(
 )
 _UsageError = typer.BadParameter.__mro__[1]  # typer ships its own click since 0.29, or uses yours
 
-_INTERRUPTED = "interrupted; nothing half-written was kept"
+_INTERRUPTED = "interrupted: no half-written result is left"
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write; it must not exist yet.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is at --out.")]
@@ -359,6 +360,8 @@ def _done(what: str, where: Path) -> None:
 
 def main() -> None:
     """The console script: runs the command and exits with its code."""
+    # A scheduler's polite end is handled as Ctrl-C is: workers end too, nothing half-written stays.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(command(sys.argv[1:]))
 
 

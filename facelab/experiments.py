@@ -5,12 +5,14 @@ there, with the executed notebook, its report, its numbers and what made them.
 """
 
 import ast
+import contextlib
 import datetime
 import difflib
 import json
 import os
 import re
 import secrets
+import signal
 import socket
 import sys
 import time
@@ -288,9 +290,17 @@ def _execute(notebook: Path, out: Path, parameters: dict[str, Any]) -> None:
         @classmethod
         def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
             nb_man.cell_start = _announcing(nb_man.cell_start)
-            return super().execute_managed_notebook(
-                nb_man, kernel_name, kernel_manager_class=_this_python(), **options
-            )
+            started: list[Any] = []
+            options["kernel_manager_class"] = _this_python(started)
+            try:
+                return super().execute_managed_notebook(nb_man, kernel_name, **options)
+            except KeyboardInterrupt:
+                # What the kernel says of its own interruption is nobody's news any more.
+                logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+                raise
+            finally:
+                for kernel in started:
+                    _end_workers(kernel)
 
     papermill_engines.register("facelab", Engine)
     logging.getLogger("papermill").setLevel(logging.ERROR)
@@ -320,14 +330,21 @@ def _announcing(cell_start: Callable[..., None]) -> Callable[..., None]:
     return announce
 
 
-def _this_python() -> type:
-    """A kernel manager that starts this interpreter, whatever kernels the machine has installed."""
+def _this_python(started: list[Any]) -> type:
+    """A kernel manager that starts this interpreter, whatever kernels the machine has installed.
+
+    It puts itself into `started`.
+    """
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
     quiet = ["--log-level=ERROR"]  # or it warns about TCP, which here never leaves the machine
 
     class ThisPython(AsyncKernelManager):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            started.append(self)
+
         @property
         def kernel_spec(self) -> KernelSpec:
             return KernelSpec(
@@ -345,6 +362,14 @@ def _this_python() -> type:
             )
 
     return ThisPython
+
+
+def _end_workers(kernel: Any) -> None:
+    """End the kernel's worker processes, which outlive it when it is interrupted."""
+    group = getattr(kernel.provisioner, "pgid", None)
+    if group and group != os.getpgrp():
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
 
 
 def _terminal() -> str | None:

@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -193,6 +195,40 @@ def test_an_interrupted_run_is_kept_as_failed_and_stays_an_interrupt(place, tmp_
     (folder,) = (tmp_path / "small-sum").iterdir()
     assert folder.name.endswith(".failed")
     assert "interrupted" in json.loads((folder / "run.json").read_text())["error"]
+
+
+def test_a_polite_end_ends_the_workers_too(tmp_path):
+    cell = """import joblib, os, pathlib, time
+
+def work(number):
+    pathlib.Path(f"pid{number}").write_text(str(os.getpid()))
+    time.sleep(300)
+
+joblib.Parallel(n_jobs=2)(joblib.delayed(work)(number) for number in range(2))"""
+    write_notebook(tmp_path / "slow.ipynb", cells=[cell])
+    command = [sys.executable, "-m", "facelab.cli", "run", "slow.ipynb", "--out", "runs"]
+    done = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    notes = [tmp_path / "pid0", tmp_path / "pid1"]
+    deadline = time.monotonic() + 90
+    while not all(note.exists() and note.read_text() for note in notes):
+        assert time.monotonic() < deadline and done.poll() is None
+        time.sleep(0.2)
+    done.send_signal(signal.SIGTERM)
+    _, err = done.communicate(timeout=60)
+    assert done.returncode == 130
+    assert "Traceback" not in err and err.count("facelab: ") == 1
+    for note in notes:
+        assert not _runs(int(note.read_text()))
+    (kept,) = (tmp_path / "runs" / "slow").iterdir()
+    assert kept.name.endswith(".failed")
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is there and is not merely waiting to be buried."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 # ---- parameters, checked before anything starts
