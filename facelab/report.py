@@ -44,7 +44,7 @@ _CSS = """
 * { box-sizing: border-box; }
 body { margin: 0; background: #fff; color: #222; font: 17px/1.6 system-ui, "Segoe UI", Roboto,
   "DejaVu Sans", sans-serif; }
-main, header, footer { max-width: 62rem; margin: 0 auto; padding: 0 1.5rem; }
+main, header, footer { max-width: 66rem; margin: 0 auto; padding: 0 1.5rem; }
 header { display: flex; flex-wrap: wrap; align-items: baseline; gap: .2rem 1.4rem;
   padding-top: 1.2rem; padding-bottom: .8rem; font-size: .82rem; color: #5a5a5a;
   border-bottom: 1px solid #e3e3e3; }
@@ -80,7 +80,9 @@ thead th { border-bottom: 1.5px solid #999; color: #444; font-weight: 600; }
 main table th:first-child, td:first-child { text-align: left; font-weight: 500; }
 td:last-child, th:last-child { padding-right: 0; }
 .noted td:last-child, .noted th:last-child { text-align: left; white-space: normal;
-  min-width: 13rem; padding-left: .6rem; font-size: .92em; line-height: 1.4; }
+  min-width: 9rem; padding-left: .3rem; font-size: .92em; line-height: 1.4; }
+table.noted { font-size: .8rem; }
+.noted th, .noted td { padding-right: .6rem; }
 details.code { margin: .3rem 0; }
 details.code > summary { cursor: pointer; font-size: .75rem; color: #767676; width: fit-content; }
 details.code .highlight { background: #f7f7f8; border-radius: 6px; padding: .7rem 1rem; }
