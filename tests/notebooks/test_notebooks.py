@@ -126,7 +126,9 @@ def test_the_main_report_shows_and_says_everything(retrained):
     assert page.count('src="data:image/png') == len(figures)
     assert "Disparity in false match rates" in page
     assert "Overall FNMR" in page
-    assert "output_stderr output_text" not in page, "no warning and no progress bar in what people read"
+    assert "output_stderr output_text" not in page, (
+        "no warning and no progress bar in what people read"
+    )
     assert "calibration subjects disjoint from the test" in page
 
 
