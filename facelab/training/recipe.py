@@ -117,7 +117,7 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 0.05
     batch: int = 32
-    steps: int = 2200
+    steps: int = 2000
     warm_up: float = 0.1
     clip: float = 5.0
     label_smoothing: float = 0.0
