@@ -76,7 +76,8 @@ table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabu
 caption { text-align: left; font-weight: 600; padding-bottom: .4rem; }
 th, td { padding: .3rem .8rem .3rem 0; text-align: right; border: 0;
   border-bottom: 1px solid #ececec; white-space: nowrap; vertical-align: top; }
-thead th { border-bottom: 1.5px solid #999; color: #444; font-weight: 600; }
+thead th { border-bottom: 1.5px solid #999; color: #444; font-weight: 600;
+  vertical-align: bottom; }
 main table th:first-child, td:first-child { text-align: left; font-weight: 500; }
 td:last-child, th:last-child { padding-right: 0; }
 .noted td:last-child, .noted th:last-child { text-align: left; white-space: normal;

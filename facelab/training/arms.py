@@ -79,7 +79,12 @@ def train_arms(
         watcher.start()
         try:
             # One thread each, for OpenMP, MKL and numba alike.
-            with joblib.parallel_config("loky", n_jobs=jobs or -1, inner_max_num_threads=1):
+            with (
+                joblib.parallel_config("loky", n_jobs=jobs or -1, inner_max_num_threads=1),
+                warnings.catch_warnings(),
+            ):
+                # A worker that has grown in one training gives way to a fresh one for the next.
+                warnings.filterwarnings("ignore", "A worker stopped while some jobs")
                 joblib.Parallel(batch_size=1, pre_dispatch="all")(calls)
         finally:
             finished.set()
@@ -92,7 +97,7 @@ def train_arms(
 
 
 def _warn_of_unequal(arms: dict[str, FaceSet]) -> None:
-    sizes = {name: (f["subject"].nunique(), len(f)) for name, f in _tables(arms).items()}
+    sizes = {name: (f.table["subject"].nunique(), len(f)) for name, f in arms.items()}
     if len(set(sizes.values())) > 1:
         told = ", ".join(f"{name}: {s} subjects, {i} images" for name, (s, i) in sizes.items())
         warnings.warn(
@@ -100,10 +105,6 @@ def _warn_of_unequal(arms: dict[str, FaceSet]) -> None:
             "amount of data and not from who is in it: compose them with equal numbers",
             stacklevel=3,
         )
-
-
-def _tables(arms: dict[str, FaceSet]) -> dict[str, pd.DataFrame]:
-    return {name: faces.table for name, faces in arms.items()}
 
 
 def _hand_over(faces: FaceSet, size: int, folder: Path) -> None:
