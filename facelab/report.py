@@ -175,7 +175,8 @@ def finding(audits: Mapping[str, Sequence["Audit"]], differences: "AuditDifferen
     Returns
     -------
     str
-        Markdown: the disparity in false matches, then in false non-matches, then what it cost.
+        Markdown: for false matches and for false non-matches the disparity and whose rate moved
+        which way; then what it cost.
     """
     first, second = differences.arms
     seeds = len(audits[first])
@@ -193,6 +194,7 @@ def finding(audits: Mapping[str, Sequence["Audit"]], differences: "AuditDifferen
             f"- **Disparity in {name} rates {_direction(row)}.** "
             + _disparity(row, ends, (first, second))
         )
+        said.append(f"- **Who gained, who lost:** {_movers(differences, error, name)}")
     cost = differences.row("fnmr:all")
     a, b, change, low, high = (100 * cost[n] for n in ("a", "b", "difference", "low", "high"))
     said.append(
@@ -212,11 +214,27 @@ def _disparity(row: pd.Series, ends: list[tuple[str, str]], arms: tuple[str, str
     )
     if math.isfinite(row["ratio"]):
         text += (
-            f" The ratio was {row['ratio']:.2g} times what it was "
+            f" From {arms[0]} to {arms[1]} the ratio changed by a factor of {row['ratio']:.2g} "
             f"[{row['ratio_low']:.2g}, {row['ratio_high']:.2g}]"
             f"{_chance(row['ratio_low'], row['ratio_high'], 1)}."
         )
     return text + (f" Note: {row['note']}." if row["note"] else "")
+
+
+def _movers(differences: "AuditDifferences", error: str, name: str) -> str:
+    """For whom an error rate fell, for whom it rose, and for whom nothing can be said.
+
+    A disparity also shrinks when those who were served best come to be served worse, and a reader
+    must be able to tell.
+    """
+    moved: dict[str, list[str]] = {"fell for": [], "rose for": [], "shows no clear change for": []}
+    for row in _groups(differences, error).to_dict("records"):
+        low, high = row["ratio_low"], row["ratio_high"]
+        way = "fell for" if high < 1 else "rose for" if low > 1 else "shows no clear change for"
+        times = f" ({row['ratio']:.2g} times [{low:.2g}, {high:.2g}])" if low == low else ""
+        moved[way].append(row["quantity"].partition(":")[2] + times)
+    told = [f"{way} {', '.join(groups)}" for way, groups in moved.items() if groups]
+    return f"the {name} rate {'; '.join(told)}."
 
 
 def _direction(row: pd.Series) -> str:
@@ -234,10 +252,14 @@ def _chance(low: float, high: float, parity: float) -> str:
 
 def _worst_and_best(differences: "AuditDifferences", error: str, side: str) -> tuple[str, str]:
     """The groups with the highest and the lowest rate, averaged over seeds."""
-    names = differences.table["quantity"]
-    rows = differences.table[names.str.startswith(f"{error}:") & (names != f"{error}:all")]
-    values = rows.set_index("quantity")[side].dropna()
+    values = _groups(differences, error).set_index("quantity")[side].dropna()
     return tuple(name.partition(":")[2] for name in (values.idxmax(), values.idxmin()))
+
+
+def _groups(differences: "AuditDifferences", error: str) -> pd.DataFrame:
+    """The rows of the groups' own rates."""
+    names = differences.table["quantity"]
+    return differences.table[names.str.startswith(f"{error}:") & (names != f"{error}:all")]
 
 
 def _with_interval(

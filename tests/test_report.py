@@ -48,8 +48,23 @@ def test_the_finding_reads_the_other_way_round_when_the_arms_are_swapped(arms):
 def test_the_finding_claims_nothing_when_nothing_changed(arms):
     same = {"skewed": arms["skewed"], "balanced": arms["skewed"]}
     text = finding(same, fl.compare_audits(same))
-    assert text.count("shows no clear change") == 2
+    assert text.count("shows no clear change.**") == 2
     assert "+0 points [+0, +0], compatible with no change" in text
+
+
+def test_the_finding_says_whose_rate_fell_and_whose_rose(arms):
+    differences = fl.compare_audits(arms)
+    told = next(line for line in finding(arms, differences).splitlines() if "Who gained" in line)
+    ways = {"fell for": [], "rose for": [], "shows no clear change for": []}
+    for group in ("african", "asian", "caucasian"):
+        row = differences.row(f"fmr:{group}")
+        way = "fell for" if row["ratio_high"] < 1 else "rose for" if row["ratio_low"] > 1 else None
+        ways[way or "shows no clear change for"].append(group)
+    assert ways["fell for"] or ways["rose for"]
+    for part in told.partition("rate ")[2].split("; "):
+        way = next(way for way in ways if part.startswith(way))
+        named = [group for group in ("african", "asian", "caucasian") if f" {group}" in part]
+        assert named == ways[way]
 
 
 def test_rates_are_read_in_percent_with_their_interval(arms):
