@@ -5,11 +5,13 @@ be used, or the machine refused); 2: the command itself was wrong; 130: interrup
 sentence on stderr; `--debug`, or FACELAB_DEBUG=1, shows where they came from.
 """
 
+import errno
 import os
 import re
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -369,6 +371,8 @@ def command(arguments: list[str]) -> int:
     """Run one command line and return its exit code; every error is one sentence on stderr."""
     debug = "--debug" in arguments or os.environ.get("FACELAB_DEBUG") == "1"
     words = _joined([word for word in arguments if word != "--debug"])
+    # joblib counts what its workers had in hand when the work failed; the sentence says enough.
+    warnings.filterwarnings("ignore", r"\d+ tasks (have been|which were)", UserWarning)
     try:
         code = app(args=words, prog_name="facelab", standalone_mode=False) or 0
         # typer may turn an interrupt into this code itself, without a word
@@ -378,10 +382,16 @@ def command(arguments: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return _fail(_INTERRUPTED, 130, debug)
     except (FacelabError, OSError) as error:
-        return _fail(str(error), 1, debug)
+        return _fail(_words(error), 1, debug)
     except Exception as error:
         words = f"{type(error).__name__}: {error} (unexpected: --debug shows where)"
         return _fail(words, 1, debug)
+
+
+def _words(error: Exception) -> str:
+    if getattr(error, "errno", None) != errno.ENOSPC:
+        return str(error)
+    return f"{error}; nothing half-written was kept: free some space and run again"
 
 
 def _joined(arguments: list[str]) -> list[str]:

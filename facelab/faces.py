@@ -228,7 +228,7 @@ class FaceSet:
         """Store as `faces.parquet`, `crops.npy` and `card.json`; written aside, then renamed."""
         with files.write_folder(folder, replace) as aside:
             shape = (len(self), self.size, self.size, 3)
-            crops = np.lib.format.open_memmap(aside / "crops.npy", "w+", np.uint8, shape)
+            crops = files.reserve_array(aside / "crops.npy", shape)
             for start in range(0, len(self), _CHUNK):
                 crops[start : start + _CHUNK] = self.gather(slice(start, start + _CHUNK))
             crops.flush()

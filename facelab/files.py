@@ -12,9 +12,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facelab.errors import BadInput
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _ASIDE = ".partial"
 
@@ -72,6 +75,29 @@ def _remove_dead(out: Path) -> None:
             except PermissionError:
                 continue
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def reserve_array(path: str | Path, shape: tuple[int, ...], dtype: Any = "uint8") -> "np.memmap":
+    """A new .npy file as a writable memory map, its disk space taken at once.
+
+    Writing into a map whose file has no space on the disk would kill the process.
+
+    Raises
+    ------
+    OSError
+        There is not enough space; the message says how much is needed.
+    """
+    import numpy as np
+
+    array = np.lib.format.open_memmap(path, "w+", dtype, shape)
+    if hasattr(os, "posix_fallocate"):  # macOS and Windows have none
+        try:
+            with open(path, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
+        except OSError as error:
+            needed = f"{os.strerror(error.errno)}: {array.nbytes / 1e6:,.0f} MB are needed"
+            raise OSError(error.errno, needed, str(path)) from error
+    return array
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -1,10 +1,12 @@
 """One progress bar for notebooks and terminals.
 
-Silent where nobody watches: in CI, and where FACELAB_PROGRESS=0 is set (rendered notebooks). Where
-FACELAB_PROGRESS is the path of a terminal, bars are drawn there: a kernel has none of its own.
+Silent where nobody watches: in CI, in a log file, and where FACELAB_PROGRESS=0 is set (rendered
+notebooks). Where FACELAB_PROGRESS is the path of a terminal, bars are drawn there: a kernel has
+none of its own.
 """
 
 import os
+import sys
 import warnings
 from collections.abc import Iterable
 
@@ -25,7 +27,8 @@ def bar(
 ) -> tqdm:
     """A tqdm bar with rate and remaining time; use as an iterable or call `.update(n)`."""
     where = os.environ.get("FACELAB_PROGRESS", "1")
-    silent = not show or where == "0" or bool(os.environ.get("CI"))
+    watched = sys.stderr.isatty() or "ipykernel" in sys.modules or os.path.isabs(where)
+    silent = not show or not watched or where == "0" or bool(os.environ.get("CI"))
     options = {"total": total, "desc": desc, "unit": unit, "disable": silent, "smoothing": 0.1}
     if os.path.isabs(where) and not silent:
         return std.tqdm(iterable, file=open(where, "w"), leave=False, **options)

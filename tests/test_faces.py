@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 
@@ -157,6 +158,24 @@ def test_a_set_is_never_half_written_nor_overwritten_unasked(faces, tmp_path):
         (aside / "crops.npy").write_bytes(b"half")
         raise OSError("disk full")
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(faces, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left on device: 1 MB are needed"):
+        faces.save(tmp_path / "set")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_array_on_disk_has_its_space_from_the_start(tmp_path):
+    array = files.reserve_array(tmp_path / "a.npy", (1000, 1000))
+    assert (tmp_path / "a.npy").stat().st_blocks * 512 >= 1_000_000
+    array[-1] = 7
+    array.flush()
+    assert np.load(tmp_path / "a.npy")[-1].tolist() == [7] * 1000
 
 
 def test_what_a_killed_writer_left_aside_is_removed(tmp_path):

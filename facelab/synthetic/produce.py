@@ -153,7 +153,7 @@ def _render_all(
     """Render every subject into `folder`/crops.npy; the table in the order of the crops."""
     path = folder / "crops.npy"
     shape = (len(groups) * images, size, size, 3)
-    np.lib.format.open_memmap(path, "w+", np.uint8, shape).flush()
+    files.reserve_array(path, shape).flush()
     order = Order(seed, groups, images, size, path)
     starts = range(0, len(groups), _BLOCK)
     blocks: dict[int, list[dict]] = {}

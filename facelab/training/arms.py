@@ -16,6 +16,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
+from facelab import files
 from facelab.errors import BadInput, FacelabError
 from facelab.faces import FaceSet
 from facelab.progress import bar
@@ -66,7 +67,7 @@ def train_arms(
         for number, faces in enumerate(arms.values()):
             _hand_over(faces, recipe.size, work / f"arm{number}")
         # One counter a training, in a file that all processes map.
-        done = np.lib.format.open_memmap(work / "steps.npy", "w+", np.int64, (len(tasks),))
+        done = files.reserve_array(work / "steps.npy", (len(tasks),), np.int64)
         places = {arm: number for number, arm in enumerate(arms)}
         calls = [
             joblib.delayed(_train_one)(work, arm, places[arm], number, recipe, seed)
@@ -113,7 +114,7 @@ def _hand_over(faces: FaceSet, size: int, folder: Path) -> None:
 
     folder.mkdir()
     shape = (len(faces), size, size, 3)
-    crops = np.lib.format.open_memmap(folder / "crops.npy", "w+", np.uint8, shape)
+    crops = files.reserve_array(folder / "crops.npy", shape)
     for start in range(0, len(faces), 1024):
         crops[start : start + 1024] = resized(faces.gather(slice(start, start + 1024)), size)
     crops.flush()
