@@ -13,17 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from facelab.errors import BadInput, need
-
-# Where ArcFace (Deng et al. 2019) puts the five landmarks in a crop of 112 x 112, as (x, y).
-TEMPLATE = np.array(
-    [
-        [38.2946, 51.6963],
-        [73.5318, 51.5014],
-        [56.0252, 71.7366],
-        [41.5493, 92.3655],
-        [70.7299, 92.2041],
-    ]
-)
+from facelab.faces import TEMPLATE
 
 
 class Unusable(Exception):

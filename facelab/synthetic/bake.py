@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from facelab.errors import MissingExtra
-from facelab.synthetic.head import HEAD_FILE, PARTS, spherical_harmonics
+from facelab.synthetic.head import HEAD_FILE, PARTS
 from facelab.synthetic.kernel import rasterise
-from facelab.synthetic.mesh import vertex_normals
+from facelab.synthetic.mesh import spherical_harmonics, vertex_normals
 
 PHENOTYPES = ("african", "asian", "caucasian")
 GENDERS = ("female", "male")
@@ -169,7 +169,7 @@ def visibility(
         row = np.clip(screen[:, 1].astype(int), 0, size - 1)
         slack = 0.04 + 0.04 * (1 - np.clip(normals @ side, 0, 1))
         seen[number] = screen[:, 2] <= depth[row, column] + slack
-    basis = spherical_harmonics(sky)
+    basis = np.stack([spherical_harmonics(*direction) for direction in sky])
     coefficients = seen.T @ basis * (4 * np.pi / directions)
     # Degrees are damped (a Hanning window) so that the cut-off series does not ring.
     window = np.repeat([0.5 * (1 + np.cos(np.pi * band / 5)) for band in range(4)], [1, 3, 5, 7])

@@ -13,32 +13,6 @@ HEAD_FILE = Path(__file__).with_name("head.npz")
 PARTS = {"skin": 0, "mouth": 1, "eye": 2, "teeth": 3, "lash": 4, "hair": 5}
 
 
-def spherical_harmonics(directions: np.ndarray) -> np.ndarray:
-    """Real spherical harmonics up to degree 3 at unit directions (N, 3): (N, 16)."""
-    x, y, z = directions[:, 0], directions[:, 1], directions[:, 2]
-    return np.stack(
-        [
-            np.full_like(x, 0.282095),
-            0.488603 * y,
-            0.488603 * z,
-            0.488603 * x,
-            1.092548 * x * y,
-            1.092548 * y * z,
-            0.315392 * (3 * z * z - 1),
-            1.092548 * x * z,
-            0.546274 * (x * x - y * y),
-            0.590044 * y * (3 * x * x - y * y),
-            2.890611 * x * y * z,
-            0.457046 * y * (5 * z * z - 1),
-            0.373176 * z * (5 * z * z - 3),
-            0.457046 * x * (5 * z * z - 1),
-            1.445306 * z * (x * x - y * y),
-            0.590044 * x * (x * x - 3 * y * y),
-        ],
-        1,
-    )
-
-
 @dataclass(frozen=True)
 class Head:
     """The baked mesh. Lengths are decimetres; x to the subject's left, y up, z forward.

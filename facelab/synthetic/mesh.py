@@ -123,12 +123,9 @@ def project(mesh, shot, vertices, template):
 
 
 @jit
-def light_reaching(shadow, r, light):
-    """Share of the key light that each vertex sees past the rest of the head."""
-    x = r[0, 0] * light[0] + r[1, 0] * light[1] + r[2, 0] * light[2]
-    y = r[0, 1] * light[0] + r[1, 1] * light[1] + r[2, 1] * light[2]
-    z = r[0, 2] * light[0] + r[1, 2] * light[1] + r[2, 2] * light[2]
-    basis = np.array(
+def spherical_harmonics(x, y, z):
+    """Real spherical harmonics up to degree 3 at a unit direction: (16,)."""
+    return np.array(
         [
             0.282095,
             0.488603 * y,
@@ -148,6 +145,15 @@ def light_reaching(shadow, r, light):
             0.590044 * x * (x * x - 3 * y * y),
         ]
     )
+
+
+@jit
+def light_reaching(shadow, r, light):
+    """Share of the key light that each vertex sees past the rest of the head."""
+    x = r[0, 0] * light[0] + r[1, 0] * light[1] + r[2, 0] * light[2]
+    y = r[0, 1] * light[0] + r[1, 1] * light[1] + r[2, 1] * light[2]
+    z = r[0, 2] * light[0] + r[1, 2] * light[1] + r[2, 2] * light[2]
+    basis = spherical_harmonics(x, y, z)
     reach = np.empty(len(shadow), np.float32)
     for v in range(len(reach)):
         total = 0.0

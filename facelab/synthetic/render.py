@@ -10,6 +10,7 @@ from functools import cache
 
 import numpy as np
 
+from facelab.faces import TEMPLATE
 from facelab.synthetic.camera import develop
 from facelab.synthetic.capture import Capture
 from facelab.synthetic.hair import grow_hair, hair_margin
@@ -24,16 +25,6 @@ from facelab.synthetic.mesh import (
 )
 from facelab.synthetic.population import BLOOD, Subject, melanin_slope, neutral_shape
 
-# Left eye, right eye, nose tip and mouth corners as seen, in a 112 px crop (ArcFace).
-TEMPLATE = np.array(
-    [
-        [38.2946, 51.6963],
-        [73.5318, 51.5014],
-        [56.0252, 71.7366],
-        [41.5493, 92.3655],
-        [70.7299, 92.2041],
-    ]
-)
 Mesh = namedtuple(
     "Mesh",
     "neutral triangles part closed place cover fields shadow sway setback landmarks eyes",
