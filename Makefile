@@ -32,8 +32,8 @@ test: $(READY)  ## the tests, with those on real faces where FACELAB_REAL is set
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
 
-lab: $(READY)  ## JupyterLab on the notebooks
-	$(BIN)/jupyter lab notebooks
+lab: $(READY)  ## JupyterLab on the notebooks; LAB="--no-browser" and the like are passed on
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks $(LAB)
 
 bench: $(READY)  ## speed, side by side with the peers
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m facelab.bench

@@ -6,13 +6,14 @@ win; at test time the head is thrown away.
 """
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class MarginHead(nn.Module):
+class MarginHead(nn.Module, ABC):
     """Scaled cosines between embeddings and one learnt centre a subject.
 
     Parameters
@@ -41,9 +42,9 @@ class MarginHead(nn.Module):
             target = self.lowered(cosines[rows, labels])
             return self.scale * cosines.index_put((rows, labels), target)
 
+    @abstractmethod
     def lowered(self, cosine: Tensor) -> Tensor:
         """The true subject's cosine, less the margin."""
-        raise NotImplementedError
 
 
 class CosFace(MarginHead):
