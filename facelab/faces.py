@@ -99,7 +99,8 @@ class FaceSet:
         if count != len(table):
             raise BadInput(f"{count} crops do not fit a table of {len(table)} rows")
         self.table = as_face_table(table)
-        self.card = dict(card)
+        counts = {"subjects": int(self.table["subject"].nunique()), "images": len(self.table)}
+        self.card = dict(card) | counts
         self._store = crops
         self._rows = rows  # rows of the store, None for all of them in order
 
@@ -170,7 +171,7 @@ class FaceSet:
 
     def _take(self, numbers: np.ndarray, **derived: Any) -> "FaceSet":
         rows = numbers if self._rows is None else self._rows[numbers]
-        card = {k: v for k, v in self.card.items() if k not in ("sha256", "subjects", "images")}
+        card = {name: value for name, value in self.card.items() if name != "sha256"}
         if derived:
             card["derived"] = [*card.get("derived", []), derived]
         return FaceSet(self.table.iloc[numbers], self._store, card, rows)

@@ -34,6 +34,7 @@ def test_selections_agree_in_table_and_crops(faces):
     np.testing.assert_array_equal(women.gather([3, 1]), faces.crops[expected][[3, 1]])
     np.testing.assert_array_equal(faces[10:20].gather(slice(2, 4)), faces.crops[12:14])
     assert list(women.table.index) == list(range(len(women)))
+    assert women.card["images"] == len(women) and women.card["subjects"] == len(women.subjects)
 
 
 @pytest.mark.parametrize("seed", range(5))
