@@ -204,7 +204,7 @@ def zero_floor(
 ) -> np.ndarray:
     """What stands for a rate of zero in a denominator, by group; NaN where nothing is known.
 
-    A group without observed errors: the rule-of-three bound 3/n. A group that lost its errors in a
+    A group without observed errors: the rule-of-three bound 3/n, at most 1. A group that lost its errors in a
     bootstrap replicate: half an error.
     """
     if kind not in groups.columns:
@@ -212,7 +212,7 @@ def zero_floor(
     n = groups[kind].to_numpy(dtype=np.float64)
     n = np.where(n > 0, n, np.nan)
     if not in_replicates:
-        return RULE_OF_THREE / n
+        return np.minimum(RULE_OF_THREE / n, 1.0)
     return np.where(groups[error] == 0, RULE_OF_THREE, HALF_AN_ERROR) / n
 
 

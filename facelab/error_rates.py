@@ -436,7 +436,7 @@ def _note_of(comparisons: float, errors: float, kind: str, name: str) -> list[st
     if comparisons == 0:
         return [f"no {kind}"]
     if errors == 0:
-        bound = RULE_OF_THREE / comparisons
+        bound = min(RULE_OF_THREE / comparisons, 1.0)
         return [
             f"no {name}: upper bound takes comparisons as independent (rule of three {bound:.2g})"
         ]

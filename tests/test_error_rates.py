@@ -237,3 +237,11 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say(error):
         row = ErrorCounts(0.5, ("a",), units, pairs, complete=True).rates().loc[1]
         hits += row[f"{error}_low"] <= truth <= row[f"{error}_high"]
     assert 0.89 <= hits / trials <= 0.99
+
+
+def test_a_bound_on_a_rate_is_never_above_one():
+    table = pd.DataFrame({"subject": ["a", "a", "b"], "group": ["x", "x", "x"]})
+    vectors = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    rates = fl.compare_all(fl.Embeddings.from_arrays(vectors, table), "group").error_rates(0.5)
+    note = rates.set_index("group").loc["x", "note"]
+    assert "no false non-matches" in note and "(rule of three 1)" in note
