@@ -204,8 +204,8 @@ def zero_floor(
 ) -> np.ndarray:
     """What stands for a rate of zero in a denominator, by group; NaN where nothing is known.
 
-    A group without observed errors: the rule-of-three bound 3/n, at most 1. A group that lost its errors in a
-    bootstrap replicate: half an error.
+    A group without observed errors: the rule-of-three bound 3/n, at most 1. A group that lost its
+    errors in a bootstrap replicate: half an error.
     """
     if kind not in groups.columns:
         return np.full(len(groups), np.nan)
