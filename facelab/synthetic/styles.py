@@ -1,0 +1,145 @@
+"""Hair meshes, brow pictures and skin pigment maps as arrays, and the map they are painted on.
+
+In: `styles.npz`, written by `facelab.synthetic.bake_styles`. Out: `load_styles()`, read once a
+process, and `map_coordinates`, which says where on the skin map a canonical place lies.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+STYLES_FILE = Path(__file__).with_name("styles.npz")
+HAIR = (
+    *("short01", "short02", "short03", "short04", "afro01"),
+    *("bob01", "bob02", "long01", "ponytail01", "braid01"),
+)
+# The skin map: a cylinder around the axis x = 0, z = MAP_AXIS; radians to either side.
+MAP_ROWS, MAP_COLUMNS = 256, 320
+MAP_TOP, MAP_BOTTOM, MAP_REACH, MAP_AXIS = 8.6, 5.2, 2.1, 0.3
+# The brow pictures reach this far above and below the brow's middle line on the template, in dm.
+BROW_REACH = 0.1
+OFFSET_STEP = 5e-4  # decimetres
+RADIUS_STEP = 1e-4  # decimetres
+
+
+@dataclass(frozen=True)
+class HairStyle:
+    """One hair mesh, bound to the head: a vertex lies at sum(weights * head[refs]) + offsets.
+
+    Attributes
+    ----------
+    refs : int32 (V, 3), weights : float32 (V, 3)
+        Vertices of the head (`load_head().template` rows) that carry each vertex, and their shares.
+    offsets : float32 (V, 3)
+        From there to the vertex, decimetres, sized for the mean head.
+    uv : float32 (V, 2)
+        Texture coordinates 0..1: column, then row counted from the top. Vertices are split at
+        seams, so that each has one pair.
+    triangles : int32 (T, 3)
+        Meant to be seen from both sides.
+    texture : uint8 (S, S, 2)
+        Brightness detail (128 is the hair's mean; linear light) and opacity.
+    openness : float32 (V,)
+        Ambient light that arrives past the head and the other hair, 0..1.
+    head_openness : float32 (H,)
+        By how much this hair dims the ambient light at each vertex of the head, 0..1 (1: not).
+    """
+
+    refs: np.ndarray
+    weights: np.ndarray
+    offsets: np.ndarray
+    uv: np.ndarray
+    triangles: np.ndarray
+    texture: np.ndarray
+    openness: np.ndarray
+    head_openness: np.ndarray
+
+    def on(self, vertices: np.ndarray) -> np.ndarray:
+        """The hair's vertices on a head of any shape (H, 3): float32 (V, 3)."""
+        carried = (vertices[self.refs] * self.weights[..., None]).sum(1)
+        return (carried + self.offsets).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Styles:
+    """What the package paints and dresses heads with.
+
+    Attributes
+    ----------
+    hair : dict of str to HairStyle
+        By the names in `HAIR`.
+    brows : uint8 (12, 48, 128)
+        Opacity of left brows, straightened: columns run from the inner to the outer end along the
+        brow's middle line, rows from `BROW_REACH` above it to as far below.
+    map_place : float32 (256, 320, 3)
+        The outermost point of the template's skin at each texel of the skin map.
+    pigment_mean, pigment_age : float32 (256, 320, 2)
+        More or less melanin and blood than the face's median: of young skin on average, and what
+        old age adds. 0 under the hair, on the lips and in the eyes, which are painted otherwise.
+    pigment_modes : float32 (8, 256, 320, 2)
+        Directions in which skins differ; a person's weights are standard normal.
+    """
+
+    hair: dict[str, HairStyle]
+    brows: np.ndarray
+    map_place: np.ndarray
+    pigment_mean: np.ndarray
+    pigment_age: np.ndarray
+    pigment_modes: np.ndarray
+
+
+def map_coordinates(place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where canonical places (N, 3) lie on the skin map: (across, down), 0..1, clipped."""
+    angle = np.arctan2(place[..., 0], place[..., 2] - MAP_AXIS)
+    across = (angle / MAP_REACH + 1) / 2
+    down = (MAP_TOP - place[..., 1]) / (MAP_TOP - MAP_BOTTOM)
+    return np.clip(across, 0, 1), np.clip(down, 0, 1)
+
+
+def map_rays() -> tuple[np.ndarray, np.ndarray]:
+    """Height of each row of the skin map and angle of each column, at the middle of texels."""
+    down = (np.arange(MAP_ROWS) + 0.5) / MAP_ROWS
+    across = (np.arange(MAP_COLUMNS) + 0.5) / MAP_COLUMNS
+    return MAP_TOP - down * (MAP_TOP - MAP_BOTTOM), (across * 2 - 1) * MAP_REACH
+
+
+def map_points(radius: np.ndarray) -> np.ndarray:
+    """The places (256, 320, 3) that lie `radius` (256, 320) from the axis of the skin map."""
+    height, angle = map_rays()
+    return np.stack(
+        [
+            radius * np.sin(angle),
+            np.broadcast_to(height[:, None], radius.shape),
+            radius * np.cos(angle) + MAP_AXIS,
+        ],
+        -1,
+    ).astype(np.float32)
+
+
+@cache
+def load_styles() -> Styles:
+    """The hair, brows and skin that facelab ships."""
+    with np.load(STYLES_FILE) as file:
+        stored = {name: file[name] for name in file.files}
+    hair = {}
+    for name in HAIR:
+        part = {key: stored[f"{name}/{key}"] for key in ("refs", "weights", "offsets", "uv")}
+        weights = part["weights"].astype(np.float32) * np.float32(1 / 16384)
+        hair[name] = HairStyle(
+            refs=part["refs"].astype(np.int32),
+            weights=np.concatenate([weights, 1 - weights.sum(1, keepdims=True)], 1),
+            offsets=part["offsets"].astype(np.float32) * np.float32(OFFSET_STEP),
+            uv=part["uv"].astype(np.float32) / np.float32(65535),
+            triangles=stored[f"{name}/triangles"].astype(np.int32),
+            texture=stored[f"{name}/texture"],
+            openness=stored[f"{name}/openness"].astype(np.float32) / np.float32(255),
+            head_openness=stored[f"{name}/head_openness"].astype(np.float32) / np.float32(255),
+        )
+    radius = stored["map_radius"].astype(np.float32) * np.float32(RADIUS_STEP)
+    pigment = {
+        name: stored[name].astype(np.float32) * stored[f"{name}_step"]
+        for name in ("pigment_mean", "pigment_age", "pigment_modes")
+    }
+    return Styles(hair=hair, brows=stored["brows"], map_place=map_points(radius), **pigment)
