@@ -4,6 +4,8 @@ In: a table with group columns. Out: one label a row, intersections joined by "/
 skin tone (ITA) from colours. A row with a missing key belongs to no group and is never guessed.
 """
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 
@@ -14,6 +16,13 @@ SEPARATOR = "/"
 # Chardon 1991 / Del Bino & Bernerd 2013: individual typology angle in degrees, lower bounds.
 SKIN_TONES = ["very light", "light", "intermediate", "tan", "brown", "dark"]
 _ITA_BOUNDS = [55.0, 41.0, 28.0, 10.0, -30.0]
+
+# Monk 2019, the ten swatches of the Monk Skin Tone scale, sRGB.
+_MONK = (
+    *("f6ede4", "f3e7db", "f7ead0", "eadaba", "d7bd96"),
+    *("a07e56", "825c43", "604134", "3a312a", "292420"),
+)
+FITZPATRICK_TYPES = ["I", "II", "III", "IV", "V", "VI"]
 
 AGE_GROUPS = ["0-17", "18-29", "30-44", "45-59", "60+"]
 _AGE_BOUNDS = [18, 30, 45, 60]
@@ -131,3 +140,32 @@ def age_group(age: np.ndarray) -> pd.Categorical:
     age = np.asarray(age, dtype=np.float64)
     codes = np.where(np.isnan(age), -1, np.searchsorted(_AGE_BOUNDS, age, side="right"))
     return pd.Categorical.from_codes(codes, categories=AGE_GROUPS, ordered=True)
+
+
+def monk(lab: np.ndarray) -> pd.Categorical:
+    """The nearest swatch of the Monk Skin Tone scale, 1 (lightest) to 10, to CIELAB colours (N, 3).
+
+    Nearest by CIE76 distance; missing where a colour is not a number. Of an albedo it is a property
+    of the skin; of a photo's pixels it also depends on the light: call it apparent.
+    """
+    lab = np.asarray(lab, dtype=np.float64).reshape(-1, 3)
+    codes = ((lab[:, None] - _monk_swatches()) ** 2).sum(-1).argmin(1)
+    codes = np.where(np.isnan(lab).any(1), -1, codes)
+    return pd.Categorical.from_codes(codes, categories=list(range(1, 11)), ordered=True)
+
+
+@cache
+def _monk_swatches() -> np.ndarray:
+    """CIELAB (10, 3) of the Monk scale."""
+    rgb = [[int(word[place : place + 2], 16) for place in (0, 2, 4)] for word in _MONK]
+    return srgb_to_lab(np.array(rgb) / 255)
+
+
+def fitzpatrick(angle: np.ndarray) -> pd.Categorical:
+    """Fitzpatrick-like types I to VI of ITA degrees, missing where the angle is not a number.
+
+    Fitzpatrick's types are about how skin burns and tans, and a colour cannot tell that: these are
+    the six ITA classes in their order, as in Del Bino & Bernerd 2013. Say "Fitzpatrick-like".
+    """
+    codes = skin_tone(angle).codes
+    return pd.Categorical.from_codes(codes, categories=FITZPATRICK_TYPES, ordered=True)

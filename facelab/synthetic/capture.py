@@ -1,26 +1,64 @@
-"""How a photo is taken: pose, expression, light, camera; each a named number with a distribution.
+"""How a photo is taken: pose, expression, light, camera, accessories, background.
 
-In: a random stream. Out: a `Capture`. Nothing here knows the subject or the group.
+In: a random stream and the population's distributions. Out: a `Capture`. Nothing here knows the
+subject; the group matters only where the population says so. `build_capture` makes the capture of
+its values without any randomness: a twin is taken with the same values but one.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from scipy.special import ndtri
 
-# Expressions as facial actions (ARKit names); both sides act unless a side is named.
-EXPRESSIONS: dict[str, dict[str, float]] = {
+from facelab.synthetic.head import Head
+from facelab.synthetic.parameters import CAPTURE
+from facelab.synthetic.population import Population, capture_plan, default_population
+from facelab.synthetic.subjects import quantiles
+
+# Expressions as facial actions (ARKit names) at strength 1; both sides act unless one is named.
+# The seven basic ones (Ekman) as their usual action units; "random" is made of a few actions.
+ACTIONS: dict[str, dict[str, float]] = {
     "neutral": {},
-    "smile": {"mouthSmile": 0.65, "cheekSquint": 0.3},
-    "laugh": {"mouthSmile": 0.8, "jawOpen": 0.3, "cheekSquint": 0.6, "eyeSquint": 0.35},
-    "surprise": {"jawOpen": 0.35, "browInnerUp": 0.8, "browOuterUp": 0.7, "eyeWide": 0.6},
-    "anger": {"browDown": 0.8, "noseSneer": 0.35, "mouthPress": 0.5, "eyeSquint": 0.3},
+    "happiness": {"mouthSmile": 0.75, "cheekSquint": 0.45, "eyeSquint": 0.2},
     "sadness": {"browInnerUp": 0.7, "mouthFrown": 0.6, "mouthShrugLower": 0.3},
+    "anger": {"browDown": 0.8, "noseSneer": 0.35, "mouthPress": 0.5, "eyeSquint": 0.3},
     "fear": {"browInnerUp": 0.8, "eyeWide": 0.7, "mouthStretch": 0.5, "jawOpen": 0.15},
     "disgust": {"noseSneer": 0.8, "mouthUpperUp": 0.5, "browDown": 0.4, "eyeSquint": 0.3},
-    "talking": {"jawOpen": 0.22, "mouthFunnel": 0.35, "mouthLowerDown": 0.2},
+    "surprise": {"jawOpen": 0.35, "browInnerUp": 0.8, "browOuterUp": 0.7, "eyeWide": 0.6},
+    "contempt": {"mouthSmileLeft": 0.5, "mouthDimpleLeft": 0.7, "mouthPressLeft": 0.3},
 }
-EXPRESSION_SHARES = (0.34, 0.2, 0.1, 0.06, 0.06, 0.06, 0.04, 0.04, 0.1)
-# Small movements that every photo has, whatever the expression: sd of |normal|.
+# What a random expression may be made of, and how far each goes.
+LOOSE_ACTIONS: dict[str, float] = {
+    "jawOpen": 0.4,
+    "jawForward": 0.5,
+    "jawLeft": 0.4,
+    "jawRight": 0.4,
+    "mouthSmileLeft": 0.7,
+    "mouthSmileRight": 0.7,
+    "mouthFrown": 0.6,
+    "mouthFunnel": 0.5,
+    "mouthPucker": 0.7,
+    "mouthLeft": 0.5,
+    "mouthRight": 0.5,
+    "mouthPress": 0.6,
+    "mouthRollLower": 0.5,
+    "mouthRollUpper": 0.5,
+    "mouthStretch": 0.5,
+    "mouthUpperUp": 0.5,
+    "mouthLowerDown": 0.5,
+    "mouthDimple": 0.6,
+    "cheekPuff": 0.5,
+    "cheekSquint": 0.6,
+    "noseSneer": 0.5,
+    "eyeSquint": 0.5,
+    "eyeWide": 0.5,
+    "browInnerUp": 0.7,
+    "browOuterUpLeft": 0.7,
+    "browOuterUpRight": 0.7,
+    "browDown": 0.7,
+}
+# Small movements that every photo has, whatever the expression: sd of |normal| at restless 1.
 RESTLESS = {
     "jawOpen": 0.04,
     "jawLeft": 0.06,
@@ -33,51 +71,34 @@ RESTLESS = {
     "browDownLeft": 0.08,
     "browDownRight": 0.08,
     "mouthPucker": 0.05,
-    "eyeSquintLeft": 0.12,
-    "eyeSquintRight": 0.12,
+    "eyeSquintLeft": 0.06,
+    "eyeSquintRight": 0.06,
 }
+_MOST_ACTIONS = 6
+_CLOSED = 0.95  # eyeBlink in a blink
 
 
 @dataclass(frozen=True)
 class Capture:
     """One photo's conditions.
 
+    Numbers mean what `population.yaml` says of the parameters they come from. Attributes that are
+    made of several:
+
     Attributes
     ----------
-    yaw, pitch, roll : float
-        Degrees; normal with sd 17, 8, 6, clipped at 42, 20, 15. Positive yaw looks to the
-        picture's right, positive pitch up.
-    distance : float
-        Camera to face in dm, log-uniform 5..25 (near cameras enlarge the nose).
-    light_azimuth, light_elevation : float
-        Degrees, 0 = from the camera; normal with sd 40 (clipped at 85) and mean 28, sd 20.
-    light_strength, ambient : float
-        Key light log-normal around 0.85; ambient light uniform 0.25..0.8.
-    light_warmth, ambient_warmth : float
-        Colour of each: normal, sd 0.12 and 0.08; above 0 is warmer.
-    metering : float
-        How far the camera's meter makes up for a darker or lighter face, 0 not at all, 1 wholly;
-        uniform 0.3..0.6.
-    exposure : float
-        Stops off what the meter chose; normal, sd 0.3.
-    expression : str
-        A name of `EXPRESSIONS`; strength uniform 0.5..1.1.
     actions : dict of str to float
         Every facial action with its strength, restless ones and lids included.
     gaze : (float, float)
-        Where the eyes look, right and up, as a share of the eyeball's radius; sd 0.12 and 0.07.
-    blur : float
-        Gaussian sd in pixels of a 112 px crop; |normal| of sd 0.45, at most 1.3.
-    noise : float
-        Sensor noise at mid grey, sd as a share of full scale, uniform 0.003..0.03.
-    jpeg_quality : int
-        Uniform 40..95.
-    shift, zoom, tilt
-        Alignment jitter: sd 0.9 px of 112 (each way), 2 %, 1.5 degrees.
-    background, shirt : numpy.ndarray
-        Colours (linear RGB) and a random place in the noise that patterns the background.
-    makeup : float
-        Uniform; who wears lipstick wears it when this is below their own habit.
+        Where the eyes look, right and up, as a share of the eyeball's radius.
+    shift : (float, float)
+        Alignment jitter in pixels of a 112 px crop, right and down.
+    shirt, glasses_colour, headwear_colour : float64 (3,)
+        Linear RGB.
+    background_colours : float64 (2, 3)
+        Linear RGB of the background's two tones.
+    background_place : float64 (6,)
+        0..1: where in its pattern the background is taken from.
     """
 
     yaw: float
@@ -88,76 +109,121 @@ class Capture:
     light_elevation: float
     light_strength: float
     light_warmth: float
+    light_size: float
+    fill_azimuth: float
+    fill_strength: float
+    fill_warmth: float
     ambient: float
     ambient_warmth: float
     metering: float
     exposure: float
     expression: str
+    expression_strength: float
     actions: dict[str, float]
     gaze: tuple[float, float]
-    blur: float
+    makeup: float
+    glasses: str
+    glasses_colour: np.ndarray
+    headwear: str
+    headwear_colour: np.ndarray
+    shirt: np.ndarray
+    background: str
+    background_colours: np.ndarray
+    background_place: np.ndarray
+    focus_blur: float
+    motion_blur: float
+    motion_angle: float
     noise: float
     jpeg_quality: int
     shift: tuple[float, float]
     zoom: float
     tilt: float
-    background: np.ndarray
-    shirt: np.ndarray
-    makeup: float
 
 
-def draw_capture(random: np.random.Generator, action_names: list[str]) -> Capture:
-    """Draw one photo's conditions; see `Capture` for the distributions."""
-    normal = np.clip(random.normal(0, 1, 32), -3, 3)
-    uniform = random.uniform(0, 1, 40)
-    place = int(np.searchsorted(np.cumsum(EXPRESSION_SHARES)[:-1], uniform[0]))
-    expression = list(EXPRESSIONS)[place]
-    strength = 0.5 + 0.6 * uniform[1]
-    actions: dict[str, float] = {}
-    for name, amount in EXPRESSIONS[expression].items():
-        sides = [name] if name in action_names else [name + "Left", name + "Right"]
-        for side in sides:
-            actions[side] = amount * strength
-    for (name, sd), draw in zip(RESTLESS.items(), normal[18:], strict=False):
-        actions[name] = min(1.0, actions.get(name, 0.0) + sd * abs(draw))
-    lids = 0.10 + 0.25 * uniform[2] ** 2 - 0.5 * actions.get("eyeWideLeft", 0.0)
-    for side in ("Left", "Right"):
-        actions["eyeBlink" + side] = max(0.0, lids)
-    gaze = (0.12 * normal[11], 0.07 * normal[12])
-    down = max(0.0, -gaze[1])
-    for side in ("Left", "Right"):
-        actions["eyeLookDown" + side] = 2 * down
+# Parameters that are an attribute of their own.
+_PLAIN = [
+    name for name in CAPTURE if name in Capture.__dataclass_fields__ and name != "jpeg_quality"
+]
 
-    hue = uniform[3:6] ** 1.5
-    grey = uniform[6]
-    colour = 0.02 + 0.8 * (hue * (1 - grey) + hue.mean() * grey) * (0.2 + 0.8 * uniform[7])
-    other_hue = uniform[8:11] ** 1.5
-    other = 0.02 + 0.8 * (other_hue * (1 - grey) + other_hue.mean() * grey) * uniform[11]
-    background = np.concatenate([colour, other, 100 * uniform[12:15], uniform[15:18]])
-    shirt = 0.02 + 0.7 * (uniform[18:21] * 0.6 + uniform[21] * 0.4) * uniform[22]
+
+def draw_capture(
+    random: np.random.Generator, group: str, head: Head, population: Population | None = None
+) -> Capture:
+    """One photo's conditions, as the population has them for the group.
+
+    The stream, `subject_stream(seed, number, 1, image)`, goes on to be the sensor's grain.
+    """
+    return build_capture(capture_values(random, group, population), head)
+
+
+def capture_values(
+    random: np.random.Generator, group: str, population: Population | None = None
+) -> dict[str, Any]:
+    """The value of every parameter of `parameters.CAPTURE` for one photo, and the small draws."""
+    population = population or default_population()
+    count = len(CAPTURE)
+    u = quantiles(random, count + len(RESTLESS) + 2 * _MOST_ACTIONS + 6)
+    values = dict(zip(CAPTURE, capture_plan(population, group).values(u[:count]), strict=True))
+    values["jpeg_quality"] = int(values["jpeg_quality"])
+    values["random_actions"] = int(values["random_actions"])
+    own = np.split(u[count:], np.cumsum([len(RESTLESS), _MOST_ACTIONS, _MOST_ACTIONS]))
+    values["restless_quantiles"], values["action_choices"] = own[:2]
+    values["action_amounts"], values["background_place"] = own[2:]
+    return values
+
+
+def build_capture(values: dict[str, Any], head: Head) -> Capture:
+    """The capture with these values."""
+    v = values
     return Capture(
-        yaw=float(np.clip(17 * normal[0], -42, 42)),
-        pitch=float(np.clip(8 * normal[1], -20, 20)),
-        roll=float(np.clip(6 * normal[2], -15, 15)),
-        distance=float(5 * 5 ** uniform[23]),
-        light_azimuth=float(np.clip(40 * normal[3], -85, 85)),
-        light_elevation=float(np.clip(28 + 20 * normal[4], -20, 80)),
-        light_strength=float(0.85 * np.exp(0.3 * normal[5])),
-        light_warmth=float(0.12 * normal[6]),
-        ambient=float(0.25 + 0.55 * uniform[24]),
-        ambient_warmth=float(0.08 * normal[7]),
-        metering=float(0.3 + 0.3 * uniform[28]),
-        exposure=float(0.3 * normal[8]),
-        expression=expression,
-        actions=actions,
-        gaze=gaze,
-        blur=float(min(1.3, 0.45 * abs(normal[9]))),
-        noise=float(0.003 + 0.027 * uniform[25]),
-        jpeg_quality=int(40 + 56 * uniform[26]),
-        shift=(0.9 * normal[13], 0.9 * normal[14]),
-        zoom=float(1 + 0.02 * normal[15]),
-        tilt=float(1.5 * normal[16]),
-        background=background,
-        shirt=shirt,
-        makeup=float(uniform[27]),
+        **{name: v[name] for name in _PLAIN},
+        actions=facial_actions(v, head),
+        gaze=(v["gaze_right"], v["gaze_up"]),
+        glasses_colour=_colour(v, "glasses"),
+        headwear_colour=_colour(v, "headwear"),
+        shirt=_colour(v, "shirt"),
+        background_colours=np.stack([_colour(v, "background"), _colour(v, "background", "_2")]),
+        background_place=v["background_place"],
+        jpeg_quality=int(v["jpeg_quality"]),
+        shift=(v["shift_x"], v["shift_y"]),
     )
+
+
+def facial_actions(values: dict[str, Any], head: Head) -> dict[str, float]:
+    """Every facial action with its strength: expression, small movements, lids and gaze."""
+    v = values
+    actions: dict[str, float] = {}
+
+    def act(name: str, amount: float) -> None:
+        for side in [name] if name in head.actions else [name + "Left", name + "Right"]:
+            actions[side] = min(1.0, actions.get(side, 0.0) + amount)
+
+    if v["expression"] == "random":
+        loose = list(LOOSE_ACTIONS)
+        for n in range(int(v["random_actions"])):
+            # without replacement: each choice is taken from those that are left
+            name = loose.pop(int(v["action_choices"][n] * len(loose)))
+            amount = LOOSE_ACTIONS[name] * v["action_amounts"][n]
+            act(name, v["expression_strength"] * amount)
+    else:
+        for name, amount in ACTIONS[v["expression"]].items():
+            act(name, v["expression_strength"] * amount)
+    act("jawOpen", v["mouth_open"])
+    draws = np.minimum(np.abs(ndtri(v["restless_quantiles"])), 3).tolist()
+    for (name, sd), draw in zip(RESTLESS.items(), draws, strict=True):
+        act(name, v["restless"] * sd * draw)
+    lids = _CLOSED if v["blink"] else v["lids"] - 0.5 * actions.get("eyeWideLeft", 0.0)
+    act("eyeBlink", max(0.0, lids))
+    # Lids go down with the eyes.
+    act("eyeLookDown", 2 * max(0.0, -v["gaze_up"]))
+    return actions
+
+
+def _colour(values: dict[str, Any], what: str, end: str = "") -> np.ndarray:
+    """Linear RGB of a hue (0 and 1 red, 1/3 green), a saturation and a brightness, each 0..1."""
+    hue, saturation, brightness = (
+        values[f"{what}_{part}{end}"] for part in ("hue", "saturation", "brightness")
+    )
+    red, green, blue = abs(6 * hue - 3) - 1, 2 - abs(6 * hue - 2), 2 - abs(6 * hue - 4)
+    pure = np.clip([red, green, blue], 0, 1)
+    return brightness * (1 - saturation + saturation * pure)

@@ -1,307 +1,270 @@
-"""Who the subjects are: group, age, head shape, skin, hair, brows, beard, eyes, marks.
+"""What the subjects and their photos are like, on average: a declaration that users can change.
 
-In: a seed, a subject number and its group. Out: a `Subject`. What makes a subject tellable apart
-is drawn from the same stream and distribution for every group; only the phenotype's base shape
-and the palettes of skin, hair and iris (the tables below) depend on the group.
+In: yaml, merged over `population.yaml`. Out: a `Population`: how many, and for every group the
+distribution of every parameter.
 """
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import yaml
 
-from facelab.groups import ita, srgb_to_lab
-from facelab.synthetic.head import Head
-from facelab.synthetic.mesh import add_targets
+from facelab.errors import BadInput
+from facelab.faces import group_counts
+from facelab.synthetic.distributions import Distribution, Plan, read_distribution
+from facelab.synthetic.parameters import CAPTURE, GENDERS, GROUPS, PARAMETERS, PHENOTYPES, SUBJECT
 
-PHENOTYPES = ("african", "asian", "caucasian")
-GENDERS = ("female", "male")
-GROUPS = tuple(f"{phenotype}/{gender}" for phenotype in PHENOTYPES for gender in GENDERS)
-
-SHAPE_SD = 0.36  # of each local change, clipped at 1
-OWN_SIDE = 0.3  # how much of a left or right change is that side's own
-AGES = (20.0, 78.0)
-
-# Melanin: mean, sd of a normal clipped to 0.01..1; the tails overlap. Not anthropometry: rendering
-# parameters chosen so that the ITA ranges of published skin measurements are covered.
-MELANIN = {"african": (0.66, 0.17), "asian": (0.23, 0.075), "caucasian": (0.115, 0.065)}
-# Natural hair: shares of black, dark brown, brown, dark blond, blond, red.
-HAIR_SHARES = {
-    "african": (0.80, 0.16, 0.03, 0.005, 0.003, 0.002),
-    "asian": (0.72, 0.21, 0.05, 0.01, 0.005, 0.005),
-    "caucasian": (0.12, 0.27, 0.27, 0.17, 0.11, 0.06),
+DEFAULT_FILE = Path(__file__).with_name("population.yaml")
+_KEYS = (*PHENOTYPES, *GENDERS, *GROUPS)
+# What holds for a group as a whole: (lowest, highest, whole numbers only).
+_SETTINGS = {
+    "images_per_subject": (1, 100_000, True),
+    "look_alikes": (0, 1, False),
+    "family_size": (1, 1_000_000, True),
+    "own_side": (0, 1, False),
 }
-HAIR_COLOURS = np.array(
-    [
-        [0.010, 0.008, 0.007],
-        [0.035, 0.020, 0.012],
-        [0.095, 0.050, 0.026],
-        [0.22, 0.135, 0.070],
-        [0.42, 0.29, 0.15],
-        [0.24, 0.070, 0.022],
-    ]
-)
-GREY_HAIR = np.array([0.33, 0.32, 0.31])
-# Hair texture, 0 straight .. 1 coily: mean, sd.
-HAIR_CURL = {"african": (0.85, 0.2), "asian": (0.12, 0.15), "caucasian": (0.3, 0.22)}
-# Iris: shares of dark brown, brown, hazel, green, blue, grey.
-IRIS_SHARES = {
-    "african": (0.80, 0.17, 0.02, 0.004, 0.003, 0.003),
-    "asian": (0.72, 0.24, 0.03, 0.004, 0.003, 0.003),
-    "caucasian": (0.12, 0.25, 0.16, 0.12, 0.25, 0.10),
-}
-IRIS_COLOURS = np.array(
-    [
-        [0.025, 0.012, 0.007],
-        [0.085, 0.040, 0.018],
-        [0.14, 0.090, 0.035],
-        [0.11, 0.14, 0.065],
-        [0.085, 0.16, 0.27],
-        [0.19, 0.22, 0.24],
-    ]
-)
+_TOP = ("subjects", "shares")
 
 
-@dataclass(frozen=True)
-class Subject:
-    """One synthetic person: every number that stays the same from photo to photo."""
+class Population:
+    """How many subjects there are, who they are and how they are photographed.
 
-    name: str
-    phenotype: str
-    gender: str
-    age: float
-    muscle: float
-    weight: float
-    shape: np.ndarray
-    melanin: float
-    hemoglobin: float
-    hair_colour: np.ndarray
-    hair_curl: float
-    hair_volume: float
-    hair_sides: float
-    hair_length: float
-    hair_part: float
-    hairline: float
-    temples: float
-    crown: float
-    fringe: float
-    brow: np.ndarray
-    brow_colour: np.ndarray
-    beard: np.ndarray
-    iris: np.ndarray
-    lip_red: float
-    lip_dark: float
-    lashes: float
-    freckles: float
-    wrinkles: float
-    gloss: float
-    blotches: float
-    marks: np.ndarray
-    lipstick: np.ndarray
-    noise: np.ndarray
+    Parameters
+    ----------
+    given
+        What differs from the default population: `subjects`, `images_per_subject`, `shares`,
+        `look_alikes`, `family_size`, and the distribution of any parameter, at the top for every
+        group, or under the name of a group, phenotype or gender. `population.yaml` beside this
+        file shows the form and documents every parameter.
 
-    @property
-    def group(self) -> str:
-        """phenotype/gender."""
-        return f"{self.phenotype}/{self.gender}"
+    Attributes
+    ----------
+    subjects : int
+    shares : dict of str to float
+        Share of the subjects for named groups; the rest goes evenly to the others.
 
-    @property
-    def skin(self) -> np.ndarray:
-        """Linear RGB albedo of plain skin."""
-        return skin_albedo(self.melanin, self.hemoglobin)
+    Raises
+    ------
+    BadInput
+        A parameter or group that there is not, a distribution that makes no sense, shares that do
+        not add up, or a range beyond what can be rendered.
 
-    @property
-    def ita(self) -> float:
-        """Individual typology angle of the albedo, in degrees."""
-        return float(ita(srgb_to_lab(to_srgb(self.skin))))
-
-
-def skin_albedo(melanin: float, hemoglobin: float) -> np.ndarray:
-    """Linear RGB albedo: Beer-Lambert absorption by melanin (0 none .. 1 most) and blood (0 mean).
-
-    The exponents were fitted to sRGB colours of very light, intermediate, brown and dark skin:
-    blue is absorbed first, red last.
+    Examples
+    --------
+    >>> fl.Population({"female": {"images_per_subject": 3, "exposure": {"normal": [-1, 0.5]}}})
     """
-    melanin_loss = np.array([2.5 * melanin**1.4, 2.95 * melanin**1.1, 3.2 * melanin**0.95])
-    return np.array([0.87, 0.63, 0.53]) * np.exp(-melanin_loss - hemoglobin * BLOOD)
+
+    def __init__(self, given: Mapping[str, Any] | None = None) -> None:
+        levels = [_read_level(given or {}), _default_level()]
+        self.subjects = int(_first(levels, "subjects"))
+        self.shares = dict(_first(levels, "shares"))
+        self._settings = {name: _by_group(levels, name) for name in _SETTINGS}
+        self._parameters = {name: _by_group(levels, name) for name in PARAMETERS}
+        self._key = json.dumps(self.to_dict(), sort_keys=True)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Population":
+        """The population that a yaml file describes."""
+        path = Path(path)
+        try:
+            given = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise FileNotFoundError(f"there is no population file {path}") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            words = " ".join(str(error).split())
+            raise BadInput(f"{path} is not valid yaml: {words}") from error
+        if given is not None and not isinstance(given, Mapping):
+            raise BadInput(f"{path} must hold parameters with their distributions, not {given!r}")
+        try:
+            return cls(given)
+        except BadInput as error:
+            raise BadInput(f"{path}: {error}") from None
+
+    def changed(self, **top: Any) -> "Population":
+        """The same population but for `subjects`, `images_per_subject` or `shares`."""
+        levels = self.to_dict()
+        for name, value in top.items():
+            levels[name] = value
+            for group in GROUPS:
+                levels.get(group, {}).pop(name, None)
+        return Population(levels)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole population as yaml would write it; `Population` of it is the same again.
+
+        What is the same for all groups stands at the top, everything else under each group.
+        """
+        words: dict[str, Any] = {"subjects": self.subjects, "shares": self.shares}
+        groups: dict[str, dict] = {group: {} for group in GROUPS}
+        every = self._settings | {
+            name: {group: found.to_yaml() for group, found in by_group.items()}
+            for name, by_group in self._parameters.items()
+        }
+        for name, by_group in every.items():
+            if self.differs(name):
+                for group in GROUPS:
+                    groups[group][name] = by_group[group]
+            else:
+                words[name] = by_group[GROUPS[0]]
+        return words | {group: own for group, own in groups.items() if own}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Population) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __repr__(self) -> str:
+        default = default_population()
+        own = [n for n in (*_SETTINGS, *PARAMETERS) if self._found(n) != default._found(n)]
+        return f"Population: {self.subjects:,} subjects; own: {', '.join(own) or 'nothing'}"
+
+    # ---- what holds for whom
+
+    def _found(self, name: str) -> dict[str, Any]:
+        return (self._settings if name in _SETTINGS else self._parameters)[name]
+
+    def setting(self, name: str, group: str) -> Any:
+        """`images_per_subject`, `look_alikes`, `family_size` or `own_side` of a group."""
+        return self._settings[name][group]
+
+    def distribution(self, name: str, group: str) -> Distribution:
+        """How a parameter is distributed in a group."""
+        if name not in PARAMETERS:
+            raise BadInput(f"there is no parameter {name!r}{_nearest(name, PARAMETERS)}")
+        return self._parameters[name][group]
+
+    def differs(self, name: str) -> bool:
+        """Whether a setting or a parameter's distribution depends on the group."""
+        return len(set(self._found(name).values())) > 1
+
+    def counts(self) -> dict[str, int]:
+        """Subjects by group.
+
+        Raises
+        ------
+        BadInput
+            There are fewer subjects than groups that want some.
+        """
+        counts = group_counts(list(GROUPS), self.shares, self.subjects)
+        rest = 1 - sum(self.shares.values())
+        wanted = [group for group in GROUPS if self.shares.get(group, rest) > 1e-9]
+        if self.subjects < len(wanted):
+            raise BadInput(
+                f"{self.subjects} subjects cannot be spread over {len(wanted)} groups: ask for at "
+                "least one subject a group, or give a group a share of 0"
+            )
+        return counts
 
 
-BLOOD = np.array([0.15, 0.75, 0.65])
+@cache
+def default_population() -> Population:
+    """The population of `population.yaml`."""
+    return Population()
 
 
-def melanin_slope(melanin: float) -> np.ndarray:
-    """How fast each channel darkens with more melanin: the derivative of the loss above."""
-    melanin = max(melanin, 0.05)
-    return np.array([3.5 * melanin**0.4, 3.245 * melanin**0.1, 3.04 * melanin**-0.05])
+@lru_cache(maxsize=256)
+def capture_plan(population: Population, group: str) -> Plan:
+    """The quantiles of `CAPTURE` to values."""
+    return Plan([population.distribution(name, group) for name in CAPTURE])
 
 
-def to_srgb(linear: np.ndarray) -> np.ndarray:
-    """sRGB in 0..1 of linear light (IEC 61966-2-1)."""
-    linear = np.clip(linear, 0, 1)
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-
-
-def subject_stream(seed: int, number: int, *more: int) -> np.random.Generator:
-    """The random stream of one subject (or of one of its images): independent of all others."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, number, *more])))
-
-
-def interleave(counts: dict[str, int]) -> list[str]:
-    """A group label a subject: each group as often as `counts` says, evenly mixed."""
-    turns = [
-        ((turn + 0.5) / count, place)
-        for place, count in enumerate(counts.values())
-        for turn in range(count)
+@lru_cache(maxsize=256)
+def subject_plan(population: Population, group: str, regions: tuple[str, ...]) -> Plan:
+    """The quantiles of a subject to values: first one a local change, each in its region."""
+    shape = [population.distribution(region, group) for region in regions]
+    rest = [
+        population.distribution(name, group)
+        for name, parameter in SUBJECT.items()
+        for _ in range(parameter.count)
     ]
-    names = list(counts)
-    return [names[place] for _, place in sorted(turns)]
+    return Plan(shape + rest)
 
 
-def draw_subject(seed: int, number: int, group: str, head: Head) -> Subject:
-    """Subject `number` of the population `seed`, as a member of `group`.
-
-    The draws are the same whatever the group: the same number in another group is the same
-    person with another phenotype base and palette (a twin).
-    """
-    random = subject_stream(seed, number, 0)
-    phenotype, gender = group.split("/")
-    male = gender == "male"
-
-    # All draws first and in one order, so that no branch on the group can shift the stream.
-    own = np.clip(random.normal(0, 1, len(head.changes)), -2.5, 2.5)
-    uniform = random.uniform(0, 1, 40)
-    normal = np.clip(random.normal(0, 1, 20), -2.5, 2.5)
-    mark_places = random.uniform(0, 1, (10, 4))
-    noise = random.uniform(0, 32, 3)
-
-    shape = np.empty(len(head.changes))
-    left = {name: place for place, (name, _, _) in enumerate(head.changes) if name[:2] == "l-"}
-    for place, (name, _, positive) in enumerate(head.changes):
-        value = own[place]
-        if name[:2] == "r-":
-            shared = own[left["l-" + name[2:]]]
-            value = shared * np.sqrt(1 - OWN_SIDE**2) + value * OWN_SIDE
-        # Whole-head changes, ears and asymmetries reach beyond what looks human at full width.
-        wild = name.startswith(("asym", "head-", "l-ear", "r-ear"))
-        sd = 0.6 * SHAPE_SD if wild else SHAPE_SD
-        shape[place] = np.clip(value * sd, 0 if positive < 0 else -1, 1)
-
-    age = AGES[0] + (AGES[1] - AGES[0]) * uniform[0] ** 1.35
-    old = np.clip((age - 25) / 60, 0, 1)
-    melanin = np.clip(MELANIN[phenotype][0] + MELANIN[phenotype][1] * normal[0], 0.01, 1.0)
-    hemoglobin = 0.05 + 0.16 * normal[1]
-
-    natural = HAIR_COLOURS[np.searchsorted(np.cumsum(HAIR_SHARES[phenotype])[:-1], uniform[1])]
-    natural = natural * np.exp(0.25 * normal[2])
-    grey = np.clip((age - 38 - 9 * normal[3]) / 30, 0, 1)
-    dyed = uniform[2] < (0.06 if male else 0.3)
-    tint = HAIR_COLOURS[int(uniform[3] * 6)]
-    brows = natural + (GREY_HAIR - natural) * grey * (0.2 if dyed else 0.7)
-    colour = tint if dyed else natural + (GREY_HAIR - natural) * grey
-
-    curl = np.clip(HAIR_CURL[phenotype][0] + HAIR_CURL[phenotype][1] * normal[4], 0, 1)
-    balding = np.clip((age - 25) / 45 + 0.35 * normal[5], 0, 1) if male else 0.0
-    shaved = uniform[4] < (0.12 if male else 0.015)
-    volume = 0.03 + 0.22 * uniform[5] ** 2 + (0.12 * curl * uniform[6] ** 2)
-    volume *= 1 - 0.5 * balding
-    sides = volume * (0.25 + 0.75 * uniform[7])
-    # Length below the eyes in dm; 0 ends at the nape. Curtains of long hair from 0.3 up.
-    lengths = uniform[8] if not male else max(0.0, uniform[8] - 0.88) * 5
-    long = lengths > 0.3
-    beard_kind = uniform[9] if male else 0.0
-    beard = np.array(
-        [
-            # cheeks and jaw, moustache, chin: density 0..1
-            np.clip((beard_kind - 0.55) * 4, 0, 1) * (uniform[10] > 0.35),
-            np.clip((beard_kind - 0.45) * 4, 0, 1) * (uniform[11] > 0.25),
-            np.clip((beard_kind - 0.42) * 4, 0, 1) * (uniform[12] > 0.2),
-            # stubble
-            (0.1 + 0.45 * uniform[13]) * male * (uniform[14] > 0.25),
-            uniform[15],
-        ]
-    )
-    brow = np.array(
-        [
-            0.045 * np.exp(0.3 * normal[6]) * (1.2 if male else 0.85),  # half height
-            7.455 + 0.02 * normal[7],  # height
-            0.05 + 0.025 * normal[8],  # arch
-            0.13 + 0.025 * normal[9],  # inner end
-            0.52 + 0.03 * normal[10],  # outer end
-            np.clip(0.75 + 0.2 * normal[11], 0.25, 1),  # density
-            0.02 * normal[12],  # slope
-        ]
-    )
-    iris = IRIS_COLOURS[np.searchsorted(np.cumsum(IRIS_SHARES[phenotype])[:-1], uniform[16])]
-    mark_count = int(11 * uniform[17] ** 1.6)
-    marks = np.zeros((10, 5), np.float32)
-    marks[:, 0] = (mark_places[:, 0] - 0.5) * 1.3
-    marks[:, 1] = 6.3 + 1.6 * mark_places[:, 1]
-    marks[:, 2] = 0.009 + 0.018 * mark_places[:, 2] ** 2
-    marks[:, 3] = 0.25 + 0.5 * mark_places[:, 3]
-    marks[mark_count:, 3] = 0
-    return Subject(
-        name=f"s{seed}-{number + 1:05d}",
-        phenotype=phenotype,
-        gender=gender,
-        age=float(age),
-        muscle=float(uniform[18]),
-        weight=float(np.clip(0.5 + 0.24 * normal[13], 0, 1)),
-        shape=shape,
-        melanin=float(melanin),
-        hemoglobin=float(hemoglobin),
-        hair_colour=colour,
-        hair_curl=float(curl),
-        hair_volume=0.0 if shaved else float(volume),
-        hair_sides=0.0 if shaved else float(sides),
-        hair_length=float(lengths) if long and not shaved else 0.0,
-        hair_part=float((uniform[19] - 0.5) * 0.9),
-        hairline=float(0.05 * normal[14] + 0.05 * balding),
-        temples=float(0.02 + 0.05 * uniform[20] + 0.28 * balding * uniform[21]),
-        crown=float(balding * uniform[22] * 1.1),
-        fringe=float(uniform[23] < (0.1 if male else 0.28)) * float(0.12 + 0.3 * uniform[24]),
-        brow=brow,
-        brow_colour=brows,
-        beard=beard,
-        iris=iris * np.exp(0.25 * normal[15]),
-        lip_red=float(0.35 + 0.2 * normal[16]),
-        lip_dark=float(0.03 + 0.05 * uniform[25]),
-        lashes=float((0.35 if male else 0.6) + 0.3 * uniform[26]),
-        freckles=float(max(0.0, uniform[27] - 0.7) * 3.3 * np.exp(-3 * melanin)),
-        wrinkles=float(old),
-        gloss=float(0.02 + 0.08 * uniform[28]),
-        blotches=float(0.02 + 0.05 * uniform[29]),
-        marks=marks,
-        lipstick=np.array([uniform[30], uniform[31], 0.0 if male else uniform[32]]),
-        noise=noise,
-    )
+# ---- from yaml to what holds for each group
 
 
-def neutral_shape(subject: Subject, head: Head) -> np.ndarray:
-    """The subject's neutral head, float32 (V, 3), relative to the point between its eyes."""
-    weights: dict[int, float] = {}
-
-    def add(name: str, weight: float) -> None:
-        weights[head.names.index(name)] = weight
-
-    old = np.clip((subject.age - 25) / 65, 0, 1)
-    for age, age_weight in (("young", 1 - old), ("old", old)):
-        if age_weight == 0:
-            continue
-        add(f"{subject.phenotype}/{subject.gender}/{age}", age_weight)
-        for muscle, muscle_weight in thirds("muscle", subject.muscle):
-            for weight, weight_weight in thirds("weight", subject.weight):
-                name = f"{subject.gender}/{age}/{muscle}/{weight}"
-                add(name, age_weight * muscle_weight * weight_weight)
-    for value, (_, negative, positive) in zip(subject.shape, head.changes, strict=True):
-        weights[negative if value < 0 or positive < 0 else positive] = abs(value)
-    vertices = head.template.copy()
-    numbers, amounts = np.array(list(weights)), np.array(list(weights.values()), np.float32)
-    add_targets(vertices, numbers, amounts, head.starts, head.indices, head.offsets)
-    middle = (vertices[head.eye_left].mean(0) + vertices[head.eye_right].mean(0)) / 2
-    return vertices - middle
+def _default_level() -> dict[str, dict[str, Any]]:
+    return _read_level(yaml.safe_load(DEFAULT_FILE.read_text(encoding="utf-8")))
 
 
-def thirds(label: str, value: float) -> list[tuple[str, float]]:
-    """MakeHuman's interpolation between min, average and max, as names with weights above 0."""
-    low, high = max(0.0, 1 - 2 * value), max(0.0, 2 * value - 1)
-    weights = {f"min{label}": low, f"average{label}": 1 - low - high, f"max{label}": high}
-    return [(name, weight) for name, weight in weights.items() if weight > 0]
+def _read_level(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Everything that one yaml says, checked: {"": top, "african": ..., "african/female": ...}."""
+    if not isinstance(given, Mapping):
+        raise BadInput(f"a population is a mapping of parameters, not {given!r}")
+    level: dict[str, dict[str, Any]] = {"": {}}
+    for name, value in given.items():
+        if name in _KEYS:
+            if not isinstance(value, Mapping):
+                raise BadInput(f"{name} must hold parameters of its own, not {value!r}")
+            level[name] = {key: _read(key, item, name) for key, item in value.items()}
+        else:
+            level[""][name] = _read(name, value, "")
+    for phenotype in PHENOTYPES:
+        for gender in GENDERS:
+            both = set(level.get(phenotype, ())) & set(level.get(gender, ()))
+            both -= set(level.get(f"{phenotype}/{gender}", ()))
+            if both:
+                raise BadInput(
+                    f"{phenotype} and {gender} both say {min(both)}: say which it is for "
+                    f"{phenotype}/{gender} too"
+                )
+    return level
+
+
+def _read(name: str, value: Any, key: str) -> Any:
+    """One entry, under a group's key or at the top (key "")."""
+    where = f"{name} of {key}" if key else str(name)
+    if name in PARAMETERS:
+        wanted = PARAMETERS[name]
+        return read_distribution(
+            where, value, wanted.low, wanted.high, wanted.labels, wanted.chance
+        )
+    if name in _SETTINGS:
+        return _number(where, value, *_SETTINGS[name])
+    if name in _TOP and key:
+        raise BadInput(f"{name} can only stand at the top, not under {key}")
+    if name == "subjects":
+        return _number(where, value, 1, 10_000_000, True)
+    if name == "shares":
+        if not isinstance(value or {}, Mapping):
+            raise BadInput(f"shares must name groups with their share, not {value!r}")
+        group_counts(list(GROUPS), value, 0)
+        return dict(value or {})
+    known = (*PARAMETERS, *_SETTINGS, *(() if key else (*_TOP, *_KEYS)))
+    kind = "group" if "/" in str(name) else "parameter"
+    raise BadInput(f"there is no {kind} {where!r}{_nearest(str(name), known)}")
+
+
+def _nearest(name: str, known: Any) -> str:
+    close = get_close_matches(name, [str(word) for word in known], 1, 0.5)
+    return f": did you mean {close[0]}?" if close else ": population.yaml lists what there is"
+
+
+def _number(name: str, value: Any, low: float, high: float, whole: bool) -> float:
+    fits = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not fits or not low <= value <= high or (whole and int(value) != value):
+        kind = "a whole number" if whole else "a number"
+        bound = f"of at least {low}" if high >= 100_000 else f"from {low} to {high}"
+        raise BadInput(f"`{name}` must be {kind} {bound}, not {value!r}")
+    return int(value) if whole else float(value)
+
+
+def _first(levels: list[dict], name: str) -> Any:
+    return next(level[""][name] for level in levels if name in level[""])
+
+
+def _by_group(levels: list[dict], name: str) -> dict[str, Any]:
+    """What holds for each group: the first level that says anything, its narrowest word."""
+    found = {}
+    for group in GROUPS:
+        keys = (group, *group.split("/"), "")
+        found[group] = next(
+            level[key][name] for level in levels for key in keys if name in level.get(key, ())
+        )
+    return found

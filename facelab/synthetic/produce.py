@@ -21,20 +21,13 @@ from facelab.errors import BadInput
 from facelab.faces import FaceSet, group_counts, load, new_card, write_labels
 from facelab.groups import age_group, skin_tone
 from facelab.progress import bar
-from facelab.synthetic.capture import EXPRESSIONS, Capture, draw_capture
+from facelab.synthetic.capture import Capture, draw_capture
 from facelab.synthetic.head import load_head
-from facelab.synthetic.population import (
-    GENDERS,
-    GROUPS,
-    PHENOTYPES,
-    Subject,
-    draw_subject,
-    interleave,
-    subject_stream,
-)
+from facelab.synthetic.parameters import EXPRESSIONS, GENDERS, GROUPS, PHENOTYPES
 from facelab.synthetic.render import build_model, render
+from facelab.synthetic.subjects import Subject, draw_subject, interleave, subject_stream
 
-VERSION = 1  # of the population: raised whenever the same seed gives other pixels
+VERSION = 2  # of the population: raised whenever the same seed gives other pixels
 SIZES = (32, 512)
 _BLOCK = 8  # subjects rendered by a worker at a time
 _SHOWN = [field.name for field in fields(Capture) if field.type in (float, int, str)]
@@ -180,7 +173,7 @@ def warm_up() -> None:
     head = load_head()
     model = build_model(draw_subject(0, 0, GROUPS[0], head), head)
     stream = subject_stream(0, 0, 1, 0)
-    render(model, draw_capture(stream, list(head.actions)), head, SIZES[0], stream)
+    render(model, draw_capture(stream, GROUPS[0], head), head, SIZES[0], stream)
 
 
 def render_block(order: Order, start: int) -> tuple[int, list[dict]]:
@@ -194,7 +187,7 @@ def render_block(order: Order, start: int) -> tuple[int, list[dict]]:
         labels = _subject_labels(subject)
         for image in range(order.images):
             stream = subject_stream(order.seed, number, 1, image)
-            capture = draw_capture(stream, list(head.actions))
+            capture = draw_capture(stream, subject.group, head)
             picture = render(model, capture, head, order.size, stream)
             crops[number * order.images + image] = through_jpeg(picture, capture.jpeg_quality)
             photo = {name: getattr(capture, name) for name in _SHOWN}

@@ -1,0 +1,373 @@
+"""Who the subjects are: head shape, skin, marks, hair, brows, beard, eyes, age.
+
+In: a seed, a subject number, its group and the population. Out: a `Subject`. Every subject has one
+quantile a parameter, drawn alike for all groups; the population's distribution for the group turns
+it into a value. `build_subject` makes the subject of the values without any randomness: a twin is
+built of the same values but one.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from facelab.groups import fitzpatrick, ita, monk, srgb_to_lab
+from facelab.synthetic.head import Head
+from facelab.synthetic.mesh import add_targets
+from facelab.synthetic.parameters import (
+    BROW_STYLES,
+    GROUPS,
+    HAIR_TONES,
+    IRIS_TONES,
+    SHAPE_REGIONS,
+    SUBJECT,
+)
+from facelab.synthetic.population import Population, default_population, subject_plan
+
+HAIR_COLOURS = np.array(  # in the order of HAIR_TONES
+    [
+        [0.010, 0.008, 0.007],
+        [0.035, 0.020, 0.012],
+        [0.095, 0.050, 0.026],
+        [0.22, 0.135, 0.070],
+        [0.42, 0.29, 0.15],
+        [0.24, 0.070, 0.022],
+    ]
+)
+GREY_HAIR = np.array([0.33, 0.32, 0.31])
+IRIS_COLOURS = np.array(  # in the order of IRIS_TONES
+    [
+        [0.025, 0.012, 0.007],
+        [0.085, 0.040, 0.018],
+        [0.14, 0.090, 0.035],
+        [0.11, 0.14, 0.065],
+        [0.085, 0.16, 0.27],
+        [0.19, 0.22, 0.24],
+    ]
+)
+BLOOD = np.array([0.15, 0.75, 0.65])
+SHORT_HAIR = ("bald", "cropped")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One synthetic person: every number that stays the same from photo to photo.
+
+    Numbers mean what `population.yaml` says of the parameters they come from. Attributes that are
+    made of several:
+
+    Attributes
+    ----------
+    shape : float64 (n_changes,)
+        Coefficients of the head's local changes, -1..1.
+    marks : float32 (10, 5)
+        Moles and blemishes: x and y on the template, radius, strength (0: none), redness.
+    hair_colour, brow_colour : float64 (3,)
+        Linear RGB, grey and dye included.
+    hair_volume : float
+        Scale of the hair style; of cropped hair, its thickness in dm.
+    hairline, temples, crown : float
+        How much higher the hairline stands in dm, and how bald temples and crown are.
+    brow : float64 (7,)
+        Half height, height, arch, inner end, outer end (dm), density, slope.
+    beard : float64 (5,)
+        Density of cheeks, moustache, chin and stubble; tone.
+    wrinkles : float
+        0..1, of age and habit.
+    lipstick : float64 (3,)
+        Hue, depth, habit.
+    noise : float64 (3,)
+        Where in the noise the skin's grain is taken from.
+    """
+
+    name: str
+    phenotype: str
+    gender: str
+    age: float
+    muscle: float
+    weight: float
+    shape: np.ndarray
+    melanin: float
+    hemoglobin: float
+    skin_modes: np.ndarray
+    blotches: float
+    freckles: float
+    marks: np.ndarray
+    gloss: float
+    wrinkles: float
+    noise: np.ndarray
+    hair_style: str
+    hair_flip: bool
+    hair_colour: np.ndarray
+    hair_curl: float
+    hair_volume: float
+    hairline: float
+    temples: float
+    crown: float
+    brow_style: int
+    brow: np.ndarray
+    brow_colour: np.ndarray
+    beard: np.ndarray
+    iris: np.ndarray
+    lip_red: float
+    lip_dark: float
+    lashes: float
+    lipstick: np.ndarray
+
+    @property
+    def group(self) -> str:
+        """phenotype/gender."""
+        return f"{self.phenotype}/{self.gender}"
+
+    @property
+    def skin(self) -> np.ndarray:
+        """Linear RGB albedo of plain skin."""
+        return skin_albedo(self.melanin, self.hemoglobin)
+
+    @property
+    def ita(self) -> float:
+        """Individual typology angle of the albedo, in degrees."""
+        return float(ita(srgb_to_lab(to_srgb(self.skin))))
+
+    @property
+    def monk(self) -> int:
+        """The nearest of the ten Monk skin tones to the albedo."""
+        return int(monk(srgb_to_lab(to_srgb(self.skin))[None])[0])
+
+    @property
+    def fitzpatrick(self) -> str:
+        """Fitzpatrick-like type, I..VI, by ITA."""
+        return str(fitzpatrick(np.array([self.ita]))[0])
+
+
+def skin_albedo(melanin: float, hemoglobin: float) -> np.ndarray:
+    """Linear RGB albedo: Beer-Lambert absorption by melanin (0 none .. 1 most) and blood (0 mean).
+
+    The exponents were fitted to sRGB colours of very light, intermediate, brown and dark skin:
+    blue is absorbed first, red last.
+    """
+    melanin_loss = np.array([2.5 * melanin**1.4, 2.95 * melanin**1.1, 3.2 * melanin**0.95])
+    return np.array([0.87, 0.63, 0.53]) * np.exp(-melanin_loss - hemoglobin * BLOOD)
+
+
+def melanin_slope(melanin: float) -> np.ndarray:
+    """How fast each channel darkens with more melanin: the derivative of the loss above."""
+    melanin = max(melanin, 0.05)
+    return np.array([3.5 * melanin**0.4, 3.245 * melanin**0.1, 3.04 * melanin**-0.05])
+
+
+def to_srgb(linear: np.ndarray) -> np.ndarray:
+    """sRGB in 0..1 of linear light (IEC 61966-2-1)."""
+    linear = np.clip(linear, 0, 1)
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+# ---- drawing
+
+
+def subject_stream(seed: int, number: int, *more: int) -> np.random.Generator:
+    """The random stream of one subject (or of one of its images): independent of all others."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, number, *more])))
+
+
+def quantiles(random: np.random.Generator, count: int) -> np.ndarray:
+    """Uniform draws above 0 and below 1."""
+    return np.maximum(random.random(count), 2.0**-54)
+
+
+def interleave(counts: dict[str, int]) -> list[str]:
+    """A group label a subject: each group as often as `counts` says, evenly mixed."""
+    turns = [
+        ((turn + 0.5) / count, place)
+        for place, count in enumerate(counts.values())
+        for turn in range(count)
+    ]
+    names = list(counts)
+    return [names[place] for _, place in sorted(turns)]
+
+
+def draw_subject(
+    seed: int,
+    number: int,
+    group: str,
+    head: Head,
+    population: Population | None = None,
+    family: int = 0,
+) -> Subject:
+    """Subject `number` of the population `seed`, as a member of `group`.
+
+    The quantiles are the same whatever the group: the same number in another group is the same
+    person with another phenotype base and palette. `family` counts the group's families of
+    look-alikes, and matters only where the population has some.
+    """
+    values = subject_values(seed, number, group, head, population, family)
+    return build_subject(subject_name(seed, number), *group.split("/"), values)
+
+
+def subject_name(seed: int, number: int) -> str:
+    """What a subject is called."""
+    return f"s{seed}-{number + 1:05d}"
+
+
+def subject_values(
+    seed: int,
+    number: int,
+    group: str,
+    head: Head,
+    population: Population | None = None,
+    family: int = 0,
+) -> dict[str, Any]:
+    """The value of every parameter of `parameters.SUBJECT`, and `shape`, for one subject."""
+    population = population or default_population()
+    regions, left, right = shape_layout(head)
+    count = len(regions) + sum(parameter.count for parameter in SUBJECT.values())
+    u = quantiles(subject_stream(seed, number, 0), count)
+    alike = population.setting("look_alikes", group)
+    if alike > 0:
+        shared = quantiles(subject_stream(seed, GROUPS.index(group), 2, family), count)
+        u = ndtr(np.sqrt(alike) * ndtri(shared) + np.sqrt(1 - alike) * ndtri(u))
+    own_side = population.setting("own_side", group)
+    both = np.sqrt(1 - own_side**2) * ndtri(u[left]) + own_side * ndtri(u[right])
+    u[right] = ndtr(both)
+    u = np.clip(u, 2.0**-54, 1 - 2.0**-53)
+
+    drawn = subject_plan(population, group, regions).values(u)
+    values: dict[str, Any] = {"shape": np.array(drawn[: len(regions)])}
+    place = len(regions)
+    for name, parameter in SUBJECT.items():
+        if parameter.count == 1:
+            values[name] = drawn[place]
+        elif parameter.count:
+            values[name] = np.array(drawn[place : place + parameter.count])
+        place += parameter.count
+    # What depends on another value is settled here, so that a twin changes one thing alone.
+    values["age"] = round(values["age"], 1)
+    values["balding"] = float(np.clip(values["balding"] + (values["age"] - 25) / 45, 0, 1))
+    if values["afro"] and values["hair_style"] not in SHORT_HAIR:
+        values["hair_style"] = "afro01"
+    return values
+
+
+@lru_cache(maxsize=4)
+def _layout(names: tuple[str, ...]) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    plain = [name.removeprefix("l-").removeprefix("r-") for name in names]
+    starts = {start: region for region, all_of in SHAPE_REGIONS.items() for start in all_of}
+    regions = tuple(
+        starts[max((start for start in starts if name.startswith(start)), key=len)]
+        for name in plain
+    )
+    right = np.array([place for place, name in enumerate(names) if name.startswith("r-")])
+    left = np.array([names.index("l-" + plain[place]) for place in right])
+    return regions, left, right
+
+
+def shape_layout(head: Head) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """The region of each local change, and which changes are left and right of one another."""
+    return _layout(tuple(name for name, _, _ in head.changes))
+
+
+# ---- from values to a subject
+
+
+def build_subject(name: str, phenotype: str, gender: str, values: dict[str, Any]) -> Subject:
+    """The subject with these values. The phenotype and gender given decide the base shape alone."""
+    v = values
+    natural = HAIR_COLOURS[HAIR_TONES.index(v["hair_tone"])] * v["hair_shade"]
+    grey = np.clip((v["age"] - v["grey_onset"]) / 30, 0, 1)
+    dye = HAIR_COLOURS[HAIR_TONES.index(v["dye_tone"])]
+    marks = np.zeros((10, 5), np.float32)
+    columns = ("mark_x", "mark_y", "mark_size", "mark_strength", "mark_redness")
+    for column, part in enumerate(columns):
+        marks[:, column] = v[part]
+    marks[int(v["mark_count"]) :, 3] = 0
+    cropped = v["hair_style"] == "cropped"
+    beard = v["beard"]
+    return Subject(
+        name=name,
+        phenotype=phenotype,
+        gender=gender,
+        age=v["age"],
+        muscle=v["muscle"],
+        weight=v["weight"],
+        shape=v["shape"],
+        melanin=v["melanin"],
+        hemoglobin=v["hemoglobin"],
+        skin_modes=v["skin_modes"],
+        blotches=v["blotches"],
+        freckles=v["freckles"],
+        marks=marks,
+        gloss=v["gloss"],
+        wrinkles=float(np.clip(v["wrinkle_habit"] * (v["age"] - 25) / 60, 0, 1)),
+        noise=v["skin_place"],
+        hair_style=v["hair_style"],
+        hair_flip=v["hair_flip"],
+        hair_colour=dye if v["dyed"] else natural + (GREY_HAIR - natural) * grey,
+        hair_curl=v["hair_curl"],
+        hair_volume=v["cropped_thickness"] if cropped else v["hair_volume"],
+        hairline=v["hairline"] + 0.05 * v["balding"],
+        temples=0.045 + 0.28 * v["balding"] * v["balding_temples"],
+        crown=1.1 * v["balding"] * v["balding_crown"],
+        brow_style=BROW_STYLES.index(v["brow_style"]),
+        brow=np.array(
+            [
+                v["brow_thickness"],
+                v["brow_height"],
+                v["brow_arch"],
+                v["brow_inner"],
+                v["brow_outer"],
+                v["brow_density"],
+                v["brow_slope"],
+            ]
+        ),
+        # Brows grey later than hair; who dyes the hair often does the brows.
+        brow_colour=natural + (GREY_HAIR - natural) * grey * (0.2 if v["dyed"] else 0.7),
+        beard=np.array(
+            [
+                min(1.0, max(0.0, 4 * (beard - 0.55))) * v["beard_cheeks"],
+                min(1.0, max(0.0, 4 * (beard - 0.45))) * v["beard_moustache"],
+                min(1.0, max(0.0, 4 * (beard - 0.42))) * v["beard_chin"],
+                v["stubble"],
+                v["beard_tone"],
+            ]
+        ),
+        iris=IRIS_COLOURS[IRIS_TONES.index(v["iris_tone"])] * v["iris_shade"],
+        lip_red=v["lip_red"],
+        lip_dark=v["lip_dark"],
+        lashes=v["lashes"],
+        lipstick=np.array([v["lipstick_hue"], v["lipstick_depth"], v["lipstick_habit"]]),
+    )
+
+
+def neutral_shape(subject: Subject, head: Head) -> np.ndarray:
+    """The subject's neutral head, float32 (V, 3), relative to the point between its eyes."""
+    weights: dict[int, float] = {}
+
+    def add(name: str, weight: float) -> None:
+        weights[head.names.index(name)] = weight
+
+    old = np.clip((subject.age - 25) / 65, 0, 1)
+    for age, age_weight in (("young", 1 - old), ("old", old)):
+        if age_weight == 0:
+            continue
+        add(f"{subject.phenotype}/{subject.gender}/{age}", age_weight)
+        for muscle, muscle_weight in thirds("muscle", subject.muscle):
+            for weight, weight_weight in thirds("weight", subject.weight):
+                name = f"{subject.gender}/{age}/{muscle}/{weight}"
+                add(name, age_weight * muscle_weight * weight_weight)
+    for value, (_, negative, positive) in zip(subject.shape, head.changes, strict=True):
+        if positive >= 0 or value > 0:  # some changes go one way only
+            weights[negative if value < 0 or positive < 0 else positive] = abs(value)
+    vertices = head.template.copy()
+    numbers, amounts = np.array(list(weights)), np.array(list(weights.values()), np.float32)
+    add_targets(vertices, numbers, amounts, head.starts, head.indices, head.offsets)
+    middle = (vertices[head.eye_left].mean(0) + vertices[head.eye_right].mean(0)) / 2
+    return vertices - middle
+
+
+def thirds(label: str, value: float) -> list[tuple[str, float]]:
+    """MakeHuman's interpolation between min, average and max, as names with weights above 0."""
+    low, high = max(0.0, 1 - 2 * value), max(0.0, 2 * value - 1)
+    weights = {f"min{label}": low, f"average{label}": 1 - low - high, f"max{label}": high}
+    return [(name, weight) for name, weight in weights.items() if weight > 0]
