@@ -10,7 +10,16 @@ from pathlib import Path
 import numpy as np
 
 HEAD_FILE = Path(__file__).with_name("head.npz")
-PARTS = {"skin": 0, "mouth": 1, "eye": 2, "teeth": 3, "lash": 4, "hair": 5}
+PARTS = {
+    "skin": 0,
+    "mouth": 1,
+    "eye": 2,
+    "teeth": 3,
+    "lash": 4,
+    "hair": 5,
+    "frame": 6,
+    "cloth": 7,
+}
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,9 @@
-"""What is seen and how it looks, compiled: visibility, painting, shading.
+"""What is seen and how it looks, compiled: visibility and shading.
 
-In: posed vertices on the screen. Out: linear light (size, size, 3). What is painted (brows, lips,
-marks, strands) is a function of canonical place, a point of the template mesh: it follows the face
-through every change of shape, and needs no texture file.
+In: posed vertices on the screen and a subject's painted skin. Out: linear light (size, size, 3).
 
-One file, because numba's cache notices a change only in the file of the function that it cached.
+Numba's cache notices a change only in the file of the function that it cached: after an edit of
+`mesh.py`, touch this file and `paint.py`.
 """
 # ruff: noqa: ANN001, ANN201 - the compiler infers the types of these inner functions
 
@@ -13,12 +12,14 @@ import numpy as np
 from facelab.synthetic.head import PARTS
 from facelab.synthetic.mesh import inlined, jit
 
-SKIN, MOUTH, EYE, TEETH, LASH, HAIR = (
-    PARTS[name] for name in ("skin", "mouth", "eye", "teeth", "lash", "hair")
+SKIN, MOUTH, EYE, TEETH, LASH, HAIR, FRAME, CLOTH = (
+    PARTS[name] for name in ("skin", "mouth", "eye", "teeth", "lash", "hair", "frame", "cloth")
 )
-# Columns of `Mesh.fields`: what varies slowly over the skin is held a vertex.
-FIELDS = ("openness", "lips", "scalp", "beard", "melanin", "blood")
-OPENNESS, LIPS, SCALP, BEARD, MELANIN, BLOOD = range(len(FIELDS))
+
+
+# Columns of the vertex table that shading reads: together, so that a vertex is one place in memory.
+NORMAL, REACH, PLACE, OPENNESS, UV = 0, 3, 4, 7, 8
+COLUMNS = 10
 
 
 @jit
@@ -52,13 +53,6 @@ def bell(value):
 
 
 @jit
-def fading(value):
-    """exp(-value) near 0, cheaper; never negative."""
-    t = 1 - 0.25 * value
-    return max(0.0, t) ** 4 if value > 0 else 1 - value * (1 - 0.5 * value)
-
-
-@jit
 def strands(lattice, px, py, pz, curl):
     """Hair strand pattern, 0..1: fine across the fall of the hair, coarse along it."""
     side = min(1.0, px * px * 2.2)
@@ -69,6 +63,18 @@ def strands(lattice, px, py, pz, curl):
     return (top * (1 - side) + flank * side) * 0.65 + fine * 0.35
 
 
+@inlined
+def starts(weight, slope, root):
+    """Where along a row a weight becomes positive; `root` is -1 / slope."""
+    return weight * root if slope > 0 else -1.0
+
+
+@inlined
+def ends(weight, slope, root):
+    """Where along a row a weight stops being positive."""
+    return weight * root if slope < 0 else (1e9 if slope > 0 or weight >= 0 else -1e9)
+
+
 @jit
 def rasterise(
     screen: np.ndarray,
@@ -77,17 +83,23 @@ def rasterise(
     closed: int,
     cover: np.ndarray,
     place: np.ndarray,
+    card: np.ndarray,
+    texture: np.ndarray,
     lattice: np.ndarray,
     curl: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Depth (size, size) float32 and nearest triangle (size, size) int32, -1 where there is none.
 
     A sample lies at the middle of its cell. The first `closed` triangles belong to closed surfaces:
-    of these only the sides that face the camera are drawn. Of the others, where `cover` (V,) falls
-    below 1, strand noise at the canonical `place` (V, 3) decides which samples are gaps.
+    of these only the sides that face the camera are drawn. The others may have gaps: where `cover`
+    (V,) falls below 1, strand noise at the canonical `place` (V, 3) decides; where a vertex has a
+    place on a hair card (`card` (V, 2), 0..1, below 0 for none), the alpha of `texture` (S, S, 2)
+    is held against a threshold that differs among the four samples of a pixel.
     """
     depth = np.full((size, size), np.inf, np.float32)
     nearest = np.full((size, size), -1, np.int32)
+    last = size - 1
+    side = texture.shape[0]
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         ax, ay, az = float(screen[a, 0]), float(screen[a, 1]), float(screen[a, 2])
@@ -97,39 +109,61 @@ def rasterise(
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         if area == 0 or (area > 0 and t < closed):
             continue
-        first_column = max(0, int(np.ceil(min(ax, bx, cx) - 0.5)))
-        last_column = min(size - 1, int(np.floor(max(ax, bx, cx) - 0.5)))
         first_row = max(0, int(np.ceil(min(ay, by, cy) - 0.5)))
-        last_row = min(size - 1, int(np.floor(max(ay, by, cy) - 0.5)))
-        if first_column > last_column or first_row > last_row:
+        last_row = min(last, int(np.floor(max(ay, by, cy) - 0.5)))
+        if first_row > last_row or max(ax, bx, cx) < 0.5 or min(ax, bx, cx) > size - 0.5:
             continue
         inverse = 1 / area
-        across_u, across_v = (by - cy) * inverse, (cy - ay) * inverse
-        x = first_column + 0.5
+        # Barycentric weights as planes over the screen: u = u0 + ux x + uy y.
+        ux, uy = (by - cy) * inverse, (cx - bx) * inverse
+        vx, vy = (cy - ay) * inverse, (ax - cx) * inverse
+        u0 = (bx * cy - by * cx) * inverse
+        v0 = (cx * ay - cy * ax) * inverse
+        wx = -ux - vx
+        ru = -1 / ux if ux != 0 else 0.0
+        rv = -1 / vx if vx != 0 else 0.0
+        rw = -1 / wx if wx != 0 else 0.0
+        zx = ux * az + vx * bz + wx * cz
+        plain = t < closed
         for row in range(first_row, last_row + 1):
             y = row + 0.5
-            start_u = ((bx - x) * (cy - y) - (by - y) * (cx - x)) * inverse
-            start_v = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) * inverse
-            for column in range(first_column, last_column + 1):
-                u = start_u + across_u * (column - first_column)
-                v = start_v + across_v * (column - first_column)
-                w = 1 - u - v
-                if u < 0 or v < 0 or w < 0:
-                    continue
-                z = u * az + v * bz + w * cz
+            u, v = u0 + uy * y, v0 + vy * y
+            w = 1 - u - v
+            # The row's span inside all three edges.
+            low = max(0.5, max(starts(u, ux, ru), max(starts(v, vx, rv), starts(w, wx, rw))))
+            high = min(ends(u, ux, ru), min(ends(v, vx, rv), ends(w, wx, rw)))
+            high = min(size - 0.5, high)
+            first = int(np.ceil(low - 0.5))
+            final = int(np.floor(high - 0.5))
+            z0 = u * az + v * bz + w * cz
+            for column in range(first, final + 1):
+                x = column + 0.5
+                z = z0 + zx * x
                 if z >= depth[row, column]:
                     continue
-                if t >= closed:
-                    dense = u * cover[a] + v * cover[b] + w * cover[c]
+                if not plain:
+                    pu, pv = u + ux * x, v + vx * x
+                    pw = 1 - pu - pv
+                    dense = pu * cover[a] + pv * cover[b] + pw * cover[c]
                     if dense <= 0:
                         continue
                     if dense < 1:
-                        px = u * place[a, 0] + v * place[b, 0] + w * place[c, 0]
-                        py = u * place[a, 1] + v * place[b, 1] + w * place[c, 1]
-                        pz = u * place[a, 2] + v * place[b, 2] + w * place[c, 2]
+                        px = pu * place[a, 0] + pv * place[b, 0] + pw * place[c, 0]
+                        py = pu * place[a, 1] + pv * place[b, 1] + pw * place[c, 1]
+                        pz = pu * place[a, 2] + pv * place[b, 2] + pw * place[c, 2]
                         # Finer than the shading's strands, so that a hairline frays softly.
                         gap = noise3(lattice, px * 70, py * (18 + 52 * curl), pz * 70)
                         if dense < 1.3 * gap - 0.15:
+                            continue
+                    if card[a, 0] >= 0:
+                        s = pu * card[a, 0] + pv * card[b, 0] + pw * card[c, 0]
+                        q = pu * card[a, 1] + pv * card[b, 1] + pw * card[c, 1]
+                        alpha = texture[
+                            min(side - 1, max(0, int(q * side))),
+                            min(side - 1, max(0, int(s * side))),
+                            1,
+                        ]
+                        if alpha < 40 + 110 * ((row ^ column) & 1) + 55 * (row & 1):
                             continue
                 depth[row, column] = z
                 nearest[row, column] = t
@@ -137,250 +171,215 @@ def rasterise(
 
 
 @inlined
-def skin_colour(look, shot, lattice, px, py, pz, lip, paint, beard, melanin, blood, colour):
-    """Albedo of skin at a canonical place, into `colour`; returns its gloss."""
-    ax = abs(px)
-    ox, oy, oz = look.noise[0], look.noise[1], look.noise[2]
-    mid = noise3(lattice, px * 14 + oy, py * 14 + oz, pz * 14 + ox) - 0.5
-    fine = noise3(lattice, px * 46 + oz, py * 46 + ox, pz * 46 + oy) - 0.5
-    more_melanin = melanin + look.blotches * (mid * 0.7 + fine * 0.6)
-    more_blood = blood + 0.12 * mid
-    if look.freckles > 0:
-        spots = noise3(lattice, px * 38 + ox, py * 38 + oz, pz * 38 + oy)
-        patch = step(6.4, 6.8, py) * step(8.0, 7.3, py) * step(0.9, 1.2, pz)
-        more_melanin += look.freckles * patch * 0.25 * step(0.60, 0.95, spots)
-    for n in range(len(look.marks)):
-        if look.marks[n, 3] > 0:
-            dx, dy = (px - look.marks[n, 0]), (py - look.marks[n, 1])
-            gap = (dx * dx + dy * dy) / (look.marks[n, 2] * look.marks[n, 2])
-            if gap < 4 and pz > 0.6:
-                more_melanin += look.marks[n, 3] * bell(np.sqrt(gap) * 1.2)
-    lined = 1.0
-    if look.wrinkles > 0.15 and pz > 1.1:
-        brow_lines = np.sin(py * 42 + 20 * blood + 5 * mid + 2 * px) ** 6
-        lined -= (
-            0.2
-            * look.wrinkles
-            * (0.5 + mid)
-            * brow_lines
-            * step(7.56, 7.66, py)
-            * step(8.0, 7.9, py)
-        )
-        crow = np.sin((py - 7.26) / (0.05 + abs(ax - 0.42)) * 9) ** 6
-        lined -= 0.3 * look.wrinkles * crow * bell((ax - 0.58) / 0.06) * bell((py - 7.26) / 0.1)
-    mouth = step(0.22, 0.42, lip) * step(1.1, 1.25, pz)
-    more_blood += mouth * look.lip_red
-    more_melanin += mouth * look.lip_dark
-    for c in range(3):
-        colour[c] = (
-            look.skin[c]
-            * lined
-            * fading(look.melanin[c] * more_melanin + look.blood[c] * more_blood)
-        )
-    gloss = look.gloss * (1 + 0.8 * mouth + 0.5 * bell(px / 0.2))
-    if mouth > 0 and shot.lipstick_amount > 0:
-        for c in range(3):
-            colour[c] += (shot.lipstick[c] - colour[c]) * mouth * shot.lipstick_amount
-        gloss += 0.1 * mouth
-    # Brows: a tapering arch between an inner and an outer end, broken into hairs.
-    inner, outer = look.brow[3], look.brow[4]
-    if pz > 1.0 and 7.2 < py < 7.75 and inner - 0.08 < ax < outer + 0.08:
-        t = (ax - inner) / (outer - inner)
-        middle = look.brow[1] + look.brow[2] * (1 - (t - 0.62) ** 2 / 0.38) + look.brow[6] * t
-        half = look.brow[0] * (1 - 0.55 * step(0.45, 1.05, t))
-        hairs = noise3(lattice, ax * 60 + py * 25 + ox, py * 22 - ax * 12, 3.0 + oy)
-        amount = (1 - step(0.55, 1.15, abs(py - middle) / half)) * step(-0.10, 0.12, t)
-        amount *= (1 - step(0.92, 1.08, t)) * look.brow[5] * (0.45 + 0.75 * hairs)
-        amount = min(0.92, amount)
-        for c in range(3):
-            colour[c] += (look.brow_colour[c] - colour[c]) * amount
-        gloss *= 1 - amount
-    if beard > 0.01:
-        hairs = noise3(lattice, px * 50 + ox, py * 24 + oy, pz * 50 + oz)
-        amount = min(0.94, beard * (0.55 + 0.9 * hairs))
-        for c in range(3):
-            colour[c] += (look.brow_colour[c] * 1.1 - colour[c]) * amount
-        gloss *= 1 - 0.8 * amount
-    if paint > 0.01:
-        hairs = strands(lattice, px, py, pz, look.curl)
-        amount = min(0.95, paint * (0.6 + 0.8 * hairs))
-        for c in range(3):
-            colour[c] += (look.hair[c] - colour[c]) * amount
-        gloss *= 1 - amount
-    # A shirt, with a collar that dips in front.
-    collar = 5.45 + 0.28 * ax - 0.25 * step(0.3, 0.9, pz)
-    cloth = step(collar + 0.02, collar - 0.02, py)
-    if cloth > 0:
-        weave = 0.85 + 0.3 * noise3(lattice, px * 20, py * 20, pz * 20)
-        for c in range(3):
-            colour[c] += (shot.shirt[c] * weave - colour[c]) * cloth
-        gloss *= 1 - cloth
-    return gloss
-
-
-@inlined
-def eye_colour(look, shot, px, py, pz, colour):
+def eye_colour(look, shot, px, py, colour):
     """Albedo of an eyeball at a canonical place, into `colour`; returns its shade, 0..1."""
     side = 1.0 if px > 0 else -1.0
     dx, dy = (px - side * 0.3078) / 0.145, (py - 7.284) / 0.145
     # Gaze is given in the picture's frame; the face looks at the camera with x to its left.
     ex, ey = dx - shot.gaze[0], dy - shot.gaze[1]
     radius = np.sqrt(ex * ex + ey * ey)
-    iris = 1 - step(0.43, 0.49, radius)
-    pupil = 1 - step(0.16, 0.20, radius)
-    ring = 0.45 + 0.55 * (1 - step(0.30, 0.46, radius))
-    corner = step(0.5, 1.0, abs(dx))
-    white = (0.62, 0.585 - 0.10 * corner, 0.56 - 0.12 * corner)
+    iris = 1 - step(0.43, 0.51, radius)
+    pupil = 1 - step(0.15, 0.21, radius)
+    # A dark ring outside, fibres and a lighter collarette inside.
+    angle = np.arctan2(ey, ex)
+    fibres = 0.85 + 0.3 * np.sin(9 * angle + look.noise[0]) * np.sin(23 * angle + look.noise[1])
+    ring = (0.35 + 0.75 * (1 - step(0.30, 0.47, radius))) * fibres
+    corner = step(0.45, 1.0, abs(dx))
+    white = (0.60 - 0.06 * corner, 0.56 - 0.14 * corner, 0.53 - 0.16 * corner)
     for c in range(3):
-        tone = white[c] + (look.iris[c] * (0.6 + 0.8 * ring) * ring - white[c]) * iris
-        colour[c] = tone * (1 - 0.96 * pupil)
-    return 0.35 + 0.65 * step(0.62, -0.1, dy)
+        tone = white[c] + (look.iris[c] * ring - white[c]) * iris
+        colour[c] = tone * (1 - 0.97 * pupil)
+    # The upper lid and its lashes shade what is under them.
+    return 0.30 + 0.70 * step(0.75, 0.05, dy)
 
 
 @inlined
-def background_colour(shot, lattice, x, y, colour):
-    """What lies behind, at a place 0..1 of the picture, into `colour`: two tones, out of focus."""
-    b = shot.background
-    f = 1.0 + 3.0 * b[9]
-    n = noise3(lattice, x * f + b[6], y * f + b[7], b[8])
-    bars = noise3(lattice, (x + 0.3 * n * b[11]) * (2 + 6 * b[10]) + b[8], y * 0.7, b[6])
-    t = step(0.3, 0.7, 0.55 * n + 0.45 * bars)
-    glow = 0.75 + 0.5 * noise3(lattice, x * 1.3 + b[7], y * 1.3, b[6] + 9)
-    for c in range(3):
-        colour[c] = (b[c] + (b[3 + c] - b[c]) * t) * glow
+def skin_colour(skin, shot, s, q, colour):
+    """Albedo of skin at a place (s, q), 0..1, of its map, into `colour`; returns its gloss."""
+    height, width = skin.shape[0], skin.shape[1]
+    x = min(width - 1.001, max(0.0, s * width - 0.5))
+    y = min(height - 1.001, max(0.0, q * height - 0.5))
+    i, j = int(y), int(x)
+    fy, fx = y - i, x - j
+    a, b, c, d = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
+    i1, j1 = i + 1, j + 1
+    for k in range(3):
+        root = (
+            a * skin[i, j, k] + b * skin[i, j1, k] + c * skin[i1, j, k] + d * skin[i1, j1, k]
+        ) / 255
+        colour[k] = root * root
+    gloss = (a * skin[i, j, 3] + b * skin[i, j1, 3] + c * skin[i1, j, 3] + d * skin[i1, j1, 3]) * (
+        0.5 / 255
+    )
+    if shot.lipstick_amount > 0:
+        lips = (
+            a * skin[i, j, 4] + b * skin[i, j1, 4] + c * skin[i1, j, 4] + d * skin[i1, j1, 4]
+        ) * (shot.lipstick_amount / 255)
+        for k in range(3):
+            colour[k] += (shot.lipstick[k] - colour[k]) * lips
+        gloss += 0.1 * lips
+    return gloss
 
 
 @inlined
-def shade(mesh, look, shot, lattice, vertices, normals, reach, tri, u, v, w, out):
+def shade(mesh, skin, texture, look, shot, lattice, vertices, tri, u, v, w, out):
     """Light leaving one point of the surface towards the camera, linear RGB, into `out`."""
     ia, ib, ic = mesh.triangles[tri, 0], mesh.triangles[tri, 1], mesh.triangles[tri, 2]
     part = mesh.part[tri]
-    fields = mesh.fields
-    px = u * mesh.place[ia, 0] + v * mesh.place[ib, 0] + w * mesh.place[ic, 0]
-    py = u * mesh.place[ia, 1] + v * mesh.place[ib, 1] + w * mesh.place[ic, 1]
-    pz = u * mesh.place[ia, 2] + v * mesh.place[ib, 2] + w * mesh.place[ic, 2]
-    nx = u * normals[ia, 0] + v * normals[ib, 0] + w * normals[ic, 0]
-    ny = u * normals[ia, 1] + v * normals[ib, 1] + w * normals[ic, 1]
-    nz = u * normals[ia, 2] + v * normals[ib, 2] + w * normals[ic, 2]
-    length = np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9
-    nx, ny, nz = nx / length, ny / length, nz / length
-    lit = u * reach[ia] + v * reach[ib] + w * reach[ic]
-    openness = u * fields[ia, OPENNESS] + v * fields[ib, OPENNESS] + w * fields[ic, OPENNESS]
+    nx = u * vertices[ia, 0] + v * vertices[ib, 0] + w * vertices[ic, 0]
+    ny = u * vertices[ia, 1] + v * vertices[ib, 1] + w * vertices[ic, 1]
+    nz = u * vertices[ia, 2] + v * vertices[ib, 2] + w * vertices[ic, 2]
+    length = 1 / (np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9)
+    nx, ny, nz = nx * length, ny * length, nz * length
+    lit = u * vertices[ia, REACH] + v * vertices[ib, REACH] + w * vertices[ic, REACH]
+    px = u * vertices[ia, PLACE] + v * vertices[ib, PLACE] + w * vertices[ic, PLACE]
+    py = u * vertices[ia, PLACE + 1] + v * vertices[ib, PLACE + 1] + w * vertices[ic, PLACE + 1]
+    pz = u * vertices[ia, PLACE + 2] + v * vertices[ib, PLACE + 2] + w * vertices[ic, PLACE + 2]
+    openness = u * vertices[ia, OPENNESS] + v * vertices[ib, OPENNESS] + w * vertices[ic, OPENNESS]
+    across = u * vertices[ia, UV] + v * vertices[ib, UV] + w * vertices[ic, UV]
+    down = u * vertices[ia, UV + 1] + v * vertices[ib, UV + 1] + w * vertices[ic, UV + 1]
     gloss, doublings, wrap = 0.0, 4, 0.2
     if part == SKIN:
-        lip = u * fields[ia, LIPS] + v * fields[ib, LIPS] + w * fields[ic, LIPS]
-        paint = u * fields[ia, SCALP] + v * fields[ib, SCALP] + w * fields[ic, SCALP]
-        beard = u * fields[ia, BEARD] + v * fields[ib, BEARD] + w * fields[ic, BEARD]
-        melanin = u * fields[ia, MELANIN] + v * fields[ib, MELANIN] + w * fields[ic, MELANIN]
-        blood = u * fields[ia, BLOOD] + v * fields[ib, BLOOD] + w * fields[ic, BLOOD]
-        gloss = skin_colour(look, shot, lattice, px, py, pz, lip, paint, beard, melanin, blood, out)
+        gloss = skin_colour(skin, shot, across, down, out)
+        if py < 5.9:
+            # A shirt, with a collar that dips in front.
+            collar = 5.45 + 0.28 * abs(px) - 0.25 * step(0.3, 0.9, pz)
+            cloth = step(collar + 0.02, collar - 0.02, py)
+            weave = 0.85 + 0.3 * noise3(lattice, px * 20, py * 20, pz * 20)
+            for c in range(3):
+                out[c] += (shot.shirt[c] * weave - out[c]) * cloth
+            gloss *= 1 - cloth
+        elif py > shot.brim:
+            # Under a cap's visor or a scarf's edge.
+            shade_of = 1 - 0.45 * step(shot.brim, shot.brim + 0.25, py)
+            openness *= shade_of
+            lit *= shade_of
     elif part == EYE:
-        dim = eye_colour(look, shot, px, py, pz, out)
+        dim = eye_colour(look, shot, px, py, out)
         openness, lit = dim * 0.9, lit * dim
-        gloss, doublings = 0.5, 7
+        gloss, doublings = 0.6, 7
+    elif part == HAIR:
+        if nz < 0:
+            nx, ny, nz = -nx, -ny, -nz
+        if across >= 0:
+            side = texture.shape[0]
+            i, j = min(side - 1, max(0, int(down * side))), min(side - 1, int(across * side))
+            pattern = texture[i, j, 0] / 256
+        else:
+            pattern = strands(lattice, px, py, pz, look.curl)
+        for c in range(3):
+            out[c] = look.hair[c] * (0.30 + 1.4 * pattern)
+        openness = 0.30 + 0.70 * openness
+        lit = 0.3 + 0.7 * lit
+        gloss, doublings, wrap = 0.14 * pattern * (1 - 0.6 * look.curl), 3, 0.35
     elif part == TEETH:
-        out[0], out[1], out[2] = 0.60, 0.54, 0.45
-        openness = max(openness, 0.35)
+        out[0], out[1], out[2] = 0.66, 0.60, 0.51
+        openness = max(openness, 0.4)
         gloss = 0.1
     elif part == LASH:
         for c in range(3):
             out[c] = 0.012
-    elif part == HAIR:
+    elif part == FRAME:
         if nz < 0:
             nx, ny, nz = -nx, -ny, -nz
-        pattern = strands(lattice, px, py, pz, look.curl)
         for c in range(3):
-            out[c] = look.hair[c] * (0.35 + 1.3 * pattern)
-        openness = 0.35 + 0.65 * openness
+            out[c] = shot.glasses_colour[c]
+        gloss, doublings = 0.35, 5
+    elif part == CLOTH:
+        if nz < 0:
+            nx, ny, nz = -nx, -ny, -nz
+        knit = 0.8 + 0.4 * noise3(lattice, px * 40, py * 14, pz * 40)
+        for c in range(3):
+            out[c] = shot.headwear_colour[c] * knit
+        openness = 0.4 + 0.6 * openness
         lit = 0.3 + 0.7 * lit
-        gloss, doublings, wrap = 0.12 * pattern * (1 - 0.6 * look.curl), 3, 0.35
+        wrap = 0.3
     else:
         out[0], out[1], out[2] = 0.20, 0.045, 0.04
         openness *= 0.6
         gloss = 0.05
     facing = nx * shot.light[0] + ny * shot.light[1] + nz * shot.light[2]
-    hx, hy, hz = shot.light[0], shot.light[1], shot.light[2] + 1
-    half = (nx * hx + ny * hy + nz * hz) / np.sqrt(hx * hx + hy * hy + hz * hz)
+    hx, hy, hz = shot.half[0], shot.half[1], shot.half[2]
+    half = nx * hx + ny * hy + nz * hz
     sheen = 0.0
     if facing > 0 and half > 0:
+        if part == HAIR:
+            # Strands fall: their highlight is a band across them (Kajiya & Kay 1989).
+            ty = ny * hy
+            along = hy - ty * ny
+            half = max(0.0, 1 - along * along)
         for _ in range(doublings):  # half to the power of 2^doublings
             half *= half
         sheen = gloss * half * lit
     edge = (1 - max(0.0, nz)) * (1 - max(0.0, nz))
     rim = 0.25 * gloss * edge * edge * openness
     up = 0.5 + 0.5 * ny
+    side_lit = max(0.0, (nx * shot.fill_from[0] + ny * shot.fill_from[1] + nz * shot.fill_from[2]))
+    side_lit = (0.35 + 0.65 * side_lit) * side_lit * openness
+    spread = wrap + shot.light_size * 0.25
     for c in range(3):
         # Light scatters under skin, red furthest: the edge of shade is warm.
-        soft = wrap * (1.3 - 0.4 * c) if part == SKIN else wrap
+        soft = spread * (1.3 - 0.4 * c) if part == SKIN else spread
         direct = max(0.0, (facing + soft) / (1 + soft)) * lit
         around = (shot.ground[c] + (shot.sky[c] - shot.ground[c]) * up) * openness
         front = 0.35 * shot.sky[c] * max(0.0, nz) * openness
-        out[c] = out[c] * (shot.key[c] * direct + around + front) + (
+        out[c] = out[c] * (shot.key[c] * direct + shot.fill[c] * side_lit + around + front) + (
             shot.key[c] * sheen + shot.sky[c] * rim
         )
 
 
-@jit
-def noise_at(lattice, places):
-    """Value noise at places (N, 3)."""
-    values = np.empty(len(places), np.float32)
-    for n in range(len(places)):
-        values[n] = noise3(lattice, places[n, 0], places[n, 1], places[n, 2])
-    return values
+@inlined
+def behind(backdrop, x, y, colour):
+    """The background at a place 0..1 of the picture, into `colour`."""
+    side = backdrop.shape[0]
+    x, y = min(side - 1.001, max(0.0, x * side - 0.5)), min(side - 1.001, max(0.0, y * side - 0.5))
+    i, j = int(y), int(x)
+    fy, fx = y - i, x - j
+    for c in range(3):
+        top = backdrop[i, j, c] * (1 - fx) + backdrop[i, j + 1, c] * fx
+        low = backdrop[i + 1, j, c] * (1 - fx) + backdrop[i + 1, j + 1, c] * fx
+        colour[c] = top * (1 - fy) + low * fy
 
 
 @jit
-def photograph(mesh, look, shot, vertices, normals, screen, reach, lattice, size):
+def photograph(
+    mesh, skin, texture, look, shot, vertices, fine, depth, nearest, backdrop, lattice
+):  # fmt: skip
     """Light that reaches the sensor, linear RGB (size, size, 3) float32.
 
-    Visibility is tested at 2 x 2 samples a pixel; samples of a pixel that show the same surface are
-    shaded once, at their middle.
+    `depth` and `nearest` hold 2 x 2 samples a pixel, `fine` the vertices on that grid, `vertices`
+    what shading reads of them. Samples of a pixel that show the same surface are shaded once, at
+    their middle.
     """
-    fine = screen * np.float32(2)
-    fine[:, 2] = screen[:, 2]
-    depth, nearest = rasterise(
-        fine,
-        mesh.triangles,
-        2 * size,
-        mesh.closed,
-        mesh.cover,
-        mesh.place,
-        lattice,
-        look.curl,
-    )
+    size = depth.shape[0] // 2
     light = np.zeros((size, size, 3), np.float32)
     colour = np.zeros(3)
-    tris, parts, depths, taken = (
-        np.empty(4, np.int64),
-        np.empty(4, np.int64),
-        np.empty(4),
-        np.empty(4, np.bool_),
-    )
+    parts = np.empty(4, np.int64)
+    left = np.empty(4, np.bool_)
     for row in range(size):
         for column in range(size):
             for s in range(4):
-                i, j = 2 * row + s // 2, 2 * column + s % 2
-                tris[s] = nearest[i, j]
-                parts[s] = mesh.part[tris[s]] if tris[s] >= 0 else -1
-                depths[s] = depth[i, j]
-                taken[s] = False
+                t = nearest[2 * row + s // 2, 2 * column + s % 2]
+                parts[s] = mesh.part[t] if t >= 0 else -1
+                left[s] = True
             for s in range(4):
-                if taken[s]:
+                if not left[s]:
                     continue
+                mine = depth[2 * row + s // 2, 2 * column + s % 2]
                 x = y = 0.0
                 count = 0
                 for q in range(s, 4):
-                    near = parts[s] < 0 or abs(depths[q] - depths[s]) < 0.06
-                    if not taken[q] and parts[q] == parts[s] and near:
-                        taken[q] = True
+                    gap = depth[2 * row + q // 2, 2 * column + q % 2] - mine
+                    if left[q] and parts[q] == parts[s] and (parts[s] < 0 or abs(gap) < 0.06):
+                        left[q] = False
                         x += 2 * column + q % 2 + 0.5
                         y += 2 * row + q // 2 + 0.5
                         count += 1
                 x, y = x / count, y / count
-                if tris[s] < 0:
-                    background_colour(shot, lattice, x / (2 * size), y / (2 * size), colour)
+                if parts[s] < 0:
+                    behind(backdrop, x / (2 * size), y / (2 * size), colour)
                 else:
-                    t = tris[s]
+                    t = nearest[2 * row + s // 2, 2 * column + s % 2]
                     ia, ib, ic = mesh.triangles[t, 0], mesh.triangles[t, 1], mesh.triangles[t, 2]
                     ax, ay = fine[ia, 0], fine[ia, 1]
                     bx, by = fine[ib, 0], fine[ib, 1]
@@ -391,9 +390,40 @@ def photograph(mesh, look, shot, vertices, normals, screen, reach, lattice, size
                     # The middle of the samples may lie just outside the first one's triangle.
                     u, v = min(1.2, max(-0.2, u)), min(1.2, max(-0.2, v))
                     shade(
-                        mesh, look, shot, lattice, vertices, normals, reach,
+                        mesh, skin, texture, look, shot, lattice, vertices,
                         t, u, v, 1 - u - v, colour,
                     )  # fmt: skip
                 for c in range(3):
                     light[row, column, c] += colour[c] * count / 4
     return light
+
+
+@jit
+def through_lenses(light, fine, lenses, depth, tint, mirror):
+    """Lay spectacle lenses over the picture, in place: what passes (RGB) and what they reflect."""
+    size = light.shape[0]
+    for t in range(len(lenses)):
+        a, b, c = lenses[t, 0], lenses[t, 1], lenses[t, 2]
+        ax, ay, bx, by = fine[a, 0], fine[a, 1], fine[b, 0], fine[b, 1]
+        cx, cy = fine[c, 0], fine[c, 1]
+        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        if area == 0:
+            continue
+        for row in range(max(0, int(min(ay, by, cy) / 2)), min(size, int(max(ay, by, cy) / 2) + 1)):
+            for column in range(
+                max(0, int(min(ax, bx, cx) / 2)), min(size, int(max(ax, bx, cx) / 2) + 1)
+            ):
+                inside = 0
+                for s in range(4):
+                    i, j = 2 * row + s // 2, 2 * column + s % 2
+                    x, y = j + 0.5, i + 0.5
+                    u = ((bx - x) * (cy - y) - (by - y) * (cx - x)) / area
+                    v = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) / area
+                    w = 1 - u - v
+                    if u >= 0 and v >= 0 and w > 0:
+                        z = u * fine[a, 2] + v * fine[b, 2] + w * fine[c, 2]
+                        inside += z < depth[i, j]
+                share = inside / 4
+                for k in range(3):
+                    passed = light[row, column, k] * tint[k] + mirror[k]
+                    light[row, column, k] += (passed - light[row, column, k]) * share

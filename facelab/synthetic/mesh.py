@@ -40,9 +40,9 @@ def add_targets(
 
 
 @jit
-def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Unit normals (V, 3) float32, triangles weighted by area."""
-    normals = np.zeros((vertices.shape[0], 3), np.float32)
+def write_normals(vertices: np.ndarray, triangles: np.ndarray, out: np.ndarray) -> None:
+    """Unit normals, triangles weighted by area, into the first three columns of `out` (V, 3+)."""
+    out[:, :3] = 0
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         ux = vertices[b, 0] - vertices[a, 0]
@@ -55,15 +55,21 @@ def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
         ny = uz * vx - ux * vz
         nz = ux * vy - uy * vx
         for k in (a, b, c):
-            normals[k, 0] += nx
-            normals[k, 1] += ny
-            normals[k, 2] += nz
-    for v in range(normals.shape[0]):
-        length = np.sqrt(normals[v, 0] ** 2 + normals[v, 1] ** 2 + normals[v, 2] ** 2)
+            out[k, 0] += nx
+            out[k, 1] += ny
+            out[k, 2] += nz
+    for v in range(out.shape[0]):
+        length = np.sqrt(out[v, 0] ** 2 + out[v, 1] ** 2 + out[v, 2] ** 2)
         if length > 0:
-            normals[v, 0] /= length
-            normals[v, 1] /= length
-            normals[v, 2] /= length
+            out[v, 0] /= length
+            out[v, 1] /= length
+            out[v, 2] /= length
+
+
+def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Unit normals (V, 3) float32."""
+    normals = np.empty((len(vertices), 3), np.float32)
+    write_normals(np.asarray(vertices, np.float32), triangles, normals)
     return normals
 
 
@@ -80,46 +86,59 @@ def pose(vertices, sway, r):
 
 
 @jit
-def project(mesh, shot, vertices, template):
-    """Screen vertices in crop pixels: perspective, then the five landmarks onto the template."""
-    count = len(vertices)
-    screen = np.empty((count, 3), np.float32)
-    for v in range(count):
-        near = shot.distance / max(0.5, shot.distance - vertices[v, 2])
+def project(vertices, distance):
+    """Perspective: (V, 3) float32, x to the right and y down in dm at the eyes, z away."""
+    screen = np.empty((len(vertices), 3), np.float32)
+    for v in range(len(vertices)):
+        near = distance / max(0.5, distance - vertices[v, 2])
         screen[v, 0] = vertices[v, 0] * near
         screen[v, 1] = -vertices[v, 1] * near
         screen[v, 2] = -vertices[v, 2]
+    return screen
+
+
+@jit
+def landmarks(screen, eyes, points):
+    """The five landmarks (5, 2): the middles of both eyes' vertices, then single vertices."""
     found = np.zeros((5, 2))
     for side in range(2):
-        for n in range(mesh.eyes.shape[1]):
-            found[side, 0] += screen[mesh.eyes[side, n], 0] / mesh.eyes.shape[1]
-            found[side, 1] += screen[mesh.eyes[side, n], 1] / mesh.eyes.shape[1]
+        for n in range(eyes.shape[1]):
+            found[side, 0] += screen[eyes[side, n], 0] / eyes.shape[1]
+            found[side, 1] += screen[eyes[side, n], 1] / eyes.shape[1]
     for n in range(3):
-        found[2 + n, 0] = screen[mesh.landmarks[n], 0]
-        found[2 + n, 1] = screen[mesh.landmarks[n], 1]
-    # Least-squares similarity (Umeyama 1991, in the plane).
+        found[2 + n, 0] = screen[points[n], 0]
+        found[2 + n, 1] = screen[points[n], 1]
+    return found
+
+
+@jit
+def fit(found, target):
+    """The least-squares similarity from `found` to `target` (N, 2), as a, b, x, y.
+
+    A point (p, q) goes to (a p - b q + x, b p + a q + y). Source: Umeyama 1991, in the plane.
+    """
     fx, fy = found[:, 0].mean(), found[:, 1].mean()
-    tx, ty = template[:, 0].mean(), template[:, 1].mean()
+    tx, ty = target[:, 0].mean(), target[:, 1].mean()
     a = b = square = 0.0
-    for n in range(5):
+    for n in range(len(found)):
         px, py = found[n, 0] - fx, found[n, 1] - fy
-        qx, qy = template[n, 0] - tx, template[n, 1] - ty
+        qx, qy = target[n, 0] - tx, target[n, 1] - ty
         a += px * qx + py * qy
         b += px * qy - py * qx
         square += px * px + py * py
     a, b = a / square, b / square
-    scale = (tx * 2) / 112.0
-    c, s = np.cos(shot.tilt) * shot.zoom, np.sin(shot.tilt) * shot.zoom
-    a, b = a * c - b * s, a * s + b * c
-    tx, ty = tx + shot.shift[0] * scale, ty + shot.shift[1] * scale
-    for v in range(count):
-        px, py = screen[v, 0] - fx, screen[v, 1] - fy
-        screen[v, 0] = a * px - b * py + tx
-        screen[v, 1] = b * px + a * py + ty
-    # Teeth do not follow every change of the lips: set back, they cannot come through them.
-    for v in range(count):
-        screen[v, 2] += mesh.setback[v]
-    return screen
+    return a, b, tx - a * fx + b * fy, ty - b * fx - a * fy
+
+
+@jit
+def place_on_screen(screen, a, b, x, y, setback):
+    """Apply a similarity to x and y, in place; `setback` moves some vertices away in depth."""
+    for v in range(len(screen)):
+        px, py = screen[v, 0], screen[v, 1]
+        screen[v, 0] = a * px - b * py + x
+        screen[v, 1] = b * px + a * py + y
+        # Teeth do not follow every change of the lips: set back, they cannot come through them.
+        screen[v, 2] += setback[v]
 
 
 @jit
@@ -148,17 +167,20 @@ def spherical_harmonics(x, y, z):
 
 
 @jit
-def light_reaching(shadow, r, light):
-    """Share of the key light that each vertex sees past the rest of the head."""
+def light_reaching(shadow, r, light, size, out):
+    """Share of the key light that each vertex sees past the rest of the head, into `out` (V,).
+
+    The larger the light (`size`, 0 a point .. 1 a whole wall), the wider the edge of its shadows.
+    """
+    width = 0.35 + 0.65 * size
+    low = 0.45 - width / 2
     x = r[0, 0] * light[0] + r[1, 0] * light[1] + r[2, 0] * light[2]
     y = r[0, 1] * light[0] + r[1, 1] * light[1] + r[2, 1] * light[2]
     z = r[0, 2] * light[0] + r[1, 2] * light[1] + r[2, 2] * light[2]
     basis = spherical_harmonics(x, y, z)
-    reach = np.empty(len(shadow), np.float32)
-    for v in range(len(reach)):
+    for v in range(len(shadow)):
         total = 0.0
         for k in range(16):
             total += basis[k] * shadow[v, k]
-        shade = min(1.0, max(0.0, (total - 0.15) / 0.6))
-        reach[v] = shade * shade * (3 - 2 * shade)
-    return reach
+        shade = min(1.0, max(0.0, (total - low) / width))
+        out[v] = shade * shade * (3 - 2 * shade)

@@ -1,237 +1,373 @@
-"""Photograph a subject: its mesh and colours, made once, and one photo's light and lens.
+"""Photograph a subject: its mesh and skin, made once, and one photo's pose, light and lens.
 
-In: a `Subject` and a `Capture`. Out: uint8 RGB, aligned to the ArcFace template by the five
-projected landmarks, before JPEG.
+In: a `Subject` and a `Capture`. Out: uint8 RGB before JPEG, aligned to the ArcFace template by the
+five projected landmarks, or a whole frame with the head in its middle half.
 """
 
 from collections import namedtuple
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
 
 from facelab.faces import TEMPLATE
+from facelab.synthetic.accessories import Piece, make_glasses, make_headwear, under
+from facelab.synthetic.backdrop import draw_backdrop
 from facelab.synthetic.camera import develop
 from facelab.synthetic.capture import Capture
-from facelab.synthetic.hair import grow_hair, hair_margin
+from facelab.synthetic.hair import Hair, grow_hair
 from facelab.synthetic.head import PARTS, Head
-from facelab.synthetic.kernel import noise_at, photograph
+from facelab.synthetic.kernel import (
+    COLUMNS,
+    OPENNESS,
+    PLACE,
+    REACH,
+    UV,
+    photograph,
+    rasterise,
+    through_lenses,
+)
 from facelab.synthetic.mesh import (
     add_targets,
+    fit,
+    landmarks,
     light_reaching,
+    place_on_screen,
     pose,
     project,
     vertex_normals,
+    write_normals,
 )
-from facelab.synthetic.population import BLOOD, Subject, melanin_slope, neutral_shape
+from facelab.synthetic.paint import beard_field, lattice, paint_skin
+from facelab.synthetic.parameters import BACKGROUNDS
+from facelab.synthetic.styles import load_styles, map_coordinates
+from facelab.synthetic.subjects import Subject, neutral_shape
 
-Mesh = namedtuple(
-    "Mesh",
-    "neutral triangles part closed place cover fields shadow sway setback landmarks eyes",
-)
-Look = namedtuple(
-    "Look",
-    "skin melanin blood hair brow_colour iris brow marks noise curl lip_red lip_dark freckles "
-    "wrinkles gloss blotches beard_tone",
-)
+FRAMES = ("aligned", "full")
+Mesh = namedtuple("Mesh", "triangles part")
+Look = namedtuple("Look", "hair iris noise curl")
 Shot = namedtuple(
     "Shot",
-    "rotation distance light key sky ground gain gaze lipstick lipstick_amount shirt background "
-    "shift zoom tilt blur noise",
+    "light half light_size key fill_from fill sky ground gaze lipstick lipstick_amount shirt "
+    "glasses_colour headwear_colour brim",
 )
 
 
 @cache
-def tables() -> tuple[np.ndarray, np.ndarray]:
-    """The noise lattice (32, 32, 32), 0..1, and the sRGB curve at 4,096 steps; the same for all."""
-    lattice = np.random.Generator(np.random.Philox(20240229)).random((32, 32, 32), np.float32)
+def tone_curve() -> np.ndarray:
+    """sRGB, 0..255, at 4,096 steps of linear light."""
     linear = np.linspace(0, 1, 4097)
     srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return lattice, (255 * srgb).astype(np.float32)
+    return (255 * srgb).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Dressed:
+    """A subject's mesh with what it wears.
+
+    Attributes
+    ----------
+    mesh : Mesh
+        Triangles and what part each belongs to.
+    closed : int
+        How many of the triangles, the first ones, belong to closed surfaces.
+    neutral : float32 (V, 3)
+        Vertices before expression and pose; those of the head come first.
+    table : float32 (V, COLUMNS)
+        What shading reads of a vertex; normals and the light that reaches it change by photo.
+    place : float32 (V, 3), card : float32 (V, 2), cover : float32 (V,)
+        Where hair and lashes have gaps, as `rasterise` takes it.
+    shadow : float32 (V, 16), sway : float32 (V,), setback : float32 (V,)
+        As `light_reaching`, `pose` and `place_on_screen` take them.
+    lenses : int32 (L, 3)
+        Spectacle lenses.
+    brim : float
+        Canonical height above which skin is in a hat's shade, dm.
+    """
+
+    mesh: Mesh
+    closed: int
+    neutral: np.ndarray
+    table: np.ndarray
+    place: np.ndarray
+    card: np.ndarray
+    cover: np.ndarray
+    shadow: np.ndarray
+    sway: np.ndarray
+    setback: np.ndarray
+    lenses: np.ndarray
+    brim: float
 
 
 @dataclass(frozen=True)
 class Model:
-    """A subject ready to be photographed."""
+    """A subject ready to be photographed: what is the same in all of its photos.
+
+    `skins` and `wardrobe` fill as sizes, glasses and hats are asked for.
+    """
 
     subject: Subject
-    mesh: Mesh
-    look: Look
+    head: Head
+    neutral: np.ndarray
+    hair: Hair
+    skins: dict[int, np.ndarray] = field(default_factory=dict)
+    wardrobe: dict[tuple[str, str], Dressed] = field(default_factory=dict)
+
+    def skin(self, size: int) -> np.ndarray:
+        """The skin map for crops of `size` px."""
+        if size not in self.skins:
+            self.skins[size] = paint_skin(self.subject, self.head, size)
+        return self.skins[size]
+
+    def dressed(self, glasses: str, headwear: str) -> Dressed:
+        """The mesh with these glasses and this headwear."""
+        worn = glasses, headwear
+        if worn not in self.wardrobe:
+            self.wardrobe[worn] = dress(self, glasses, headwear)
+        return self.wardrobe[worn]
 
 
 def build_model(subject: Subject, head: Head) -> Model:
     """Everything that is the same in all photos of a subject."""
     neutral = neutral_shape(subject, head)
-    extra, extra_place, extra_triangles, extra_cover, over = grow_hair(subject, neutral, head)
-    bare, count = len(neutral), len(neutral) + len(extra)
-    place = np.concatenate([head.template, extra_place]).astype(np.float32)
+    beard = np.clip(beard_field(subject, head) - 0.45, 0, None)
+    if beard.any():  # a full beard has volume
+        neutral = neutral + 0.12 * beard[:, None] * vertex_normals(neutral, head.triangles)
+    neutral = neutral.astype(np.float32)
+    return Model(subject, head, neutral, grow_hair(subject, neutral, head))
 
-    cover = np.full(count, 9.0, np.float32)
-    lash = np.unique(head.triangles[head.part == PARTS["lash"]])
-    cover[lash] = subject.lashes
-    cover[bare:] = extra_cover
-    setback = np.zeros(count, np.float32)
+
+def dress(model: Model, glasses: str, headwear: str) -> Dressed:
+    """Put the head's, the hair's and the worn pieces' vertices and triangles into one mesh."""
+    head, hair = model.head, model.hair
+    worn: list[Piece] = []
+    if glasses != "none":
+        worn.append(make_glasses(glasses, model.neutral, head))
+    hair_vertices = hair.vertices
+    if headwear != "none":
+        worn.append(make_headwear(headwear, model.neutral, head))
+        pressed = under(headwear, hair.place)
+        hair_vertices = np.where(pressed[:, None], hair.ground, hair_vertices)
+    style = load_styles().hair.get(model.subject.hair_style)
+    bare = len(model.neutral)
+    cover = np.full(bare, 9, np.float32)
+    cover[np.unique(head.triangles[head.part == PARTS["lash"]])] = model.subject.lashes
+    setback = np.zeros(bare, np.float32)
     for part, amount in (("teeth", 0.07), ("mouth", 0.03), ("eye", 0.004)):
         setback[np.unique(head.triangles[head.part == PARTS[part]])] += np.float32(amount)
-    margin = hair_margin(subject, head.template)
-    x, y, z = np.abs(head.template[:, 0]), head.template[:, 1], head.template[:, 2]
-    ear = (x > 0.72) & (y < 7.4) & (z > 0.2)
-    density = 0.85 if subject.hair_volume > 0 else 0.45
-    paint = np.where(ear, 0, density * np.clip(0.45 + margin / 0.16, 0, 1))
+
+    sizes = [len(piece.vertices) for piece in worn]
+    starts = np.cumsum([bare + len(hair.vertices), *sizes])
+    extra = sum(sizes)
+    place = np.concatenate([head.template, hair.place, *(piece.place for piece in worn)])
+    # What is worn is lit as the tip of the nose is, which nothing shades.
+    over = np.concatenate([np.arange(bare), hair.over, np.full(extra, head.nose_tip)])
     # The head turns on the neck; shoulders stay.
     sway = np.clip((place[:, 1] - 5.6) / 0.75, 0, 1)
-    sway = (sway * sway * (3 - 2 * sway)).astype(np.float32)
-    melanin, blood = skin_fields(subject, head)
-    fields = np.stack(
-        [head.openness, head.lips, paint, beard_field(subject, head), melanin, blood], 1
-    ).astype(np.float32)
+    sway = sway * sway * (3 - 2 * sway)
+    sway[starts[0] :] = 1
     mesh = Mesh(
-        neutral=np.concatenate([neutral, extra]).astype(np.float32),
-        triangles=np.concatenate([head.triangles, extra_triangles + bare]).astype(np.int32),
-        part=np.concatenate([head.part, np.full(len(extra_triangles), PARTS["hair"], np.uint8)]),
+        triangles=np.concatenate(
+            [
+                head.triangles,
+                hair.triangles + bare,
+                *(piece.triangles + start for piece, start in zip(worn, starts, strict=False)),
+            ]
+        ).astype(np.int32),
+        part=np.concatenate(
+            [
+                head.part,
+                np.full(len(hair.triangles), PARTS["hair"], np.uint8),
+                *(np.full(len(p.triangles), PARTS[p.part], np.uint8) for p in worn),
+            ]
+        ),
+    )
+    place = place.astype(np.float32)
+    card = np.full((len(place), 2), -1, np.float32)
+    card[bare : bare + len(hair.card)] = hair.card
+    table = np.zeros((len(place), COLUMNS), np.float32)
+    table[:, PLACE : PLACE + 3] = place
+    table[:, OPENNESS] = 0.8
+    table[:bare, OPENNESS] = head.openness if style is None else head.openness * style.head_openness
+    table[bare : bare + len(hair.card), OPENNESS] = hair.openness
+    table[:, UV : UV + 2] = card
+    table[:bare, UV : UV + 2] = np.stack(map_coordinates(head.template), 1)
+    lenses = [piece.lenses + start for piece, start in zip(worn, starts, strict=False)]
+    return Dressed(
+        mesh=mesh,
         closed=int(np.searchsorted(head.part, PARTS["lash"])),
+        neutral=np.concatenate(
+            [model.neutral, hair_vertices, *(piece.vertices for piece in worn)], dtype=np.float32
+        ),
+        table=table,
         place=place,
-        cover=cover,
-        fields=np.concatenate([fields, fields[over]]),
-        shadow=np.concatenate([head.shadow, head.shadow[over]]),
-        sway=sway,
-        setback=setback,
-        landmarks=np.array([head.nose_tip, head.mouth_right, head.mouth_left], np.int32),
-        eyes=np.stack([head.eye_right, head.eye_left]).astype(np.int32),
+        card=card,
+        cover=np.concatenate([cover, hair.cover, np.full(extra, 9)], dtype=np.float32),
+        shadow=head.shadow[over],
+        sway=sway.astype(np.float32),
+        setback=np.concatenate([setback, np.zeros(len(place) - bare, np.float32)]),
+        lenses=np.concatenate([np.zeros((0, 3), np.int32), *lenses]).astype(np.int32),
+        brim=min((piece.brim for piece in worn), default=np.inf),
     )
-    look = Look(
-        skin=subject.skin,
-        melanin=melanin_slope(subject.melanin),
-        blood=BLOOD,
-        hair=subject.hair_colour,
-        brow_colour=subject.brow_colour,
-        iris=subject.iris,
-        brow=subject.brow,
-        marks=subject.marks.astype(np.float64),
-        noise=subject.noise,
-        curl=subject.hair_curl,
-        lip_red=subject.lip_red,
-        lip_dark=subject.lip_dark,
-        freckles=subject.freckles,
-        wrinkles=subject.wrinkles,
-        gloss=subject.gloss,
-        blotches=subject.blotches,
-        beard_tone=float(subject.beard[4]),
-    )
-    return Model(subject, mesh, look)
 
 
-def ramp(value: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 below low, 1 above high, smooth between."""
-    t = np.clip((value - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
+def direction(azimuth: float, elevation: float) -> np.ndarray:
+    """Unit vector towards a light, degrees; 0, 0 is where the camera stands."""
+    a, e = np.radians([azimuth, elevation])
+    return np.array([np.sin(a) * np.cos(e), np.sin(e), np.cos(a) * np.cos(e)])
 
 
-def skin_fields(subject: Subject, head: Head) -> tuple[np.ndarray, np.ndarray]:
-    """More or less melanin and blood than the subject's mean, at each vertex of the head."""
-    x, y, z = np.abs(head.template[:, 0]), head.template[:, 1], head.template[:, 2]
-
-    def spot(x0: float, y0: float, width: float, height: float) -> np.ndarray:
-        return np.exp(-(((x - x0) / width) ** 2) - ((y - y0) / height) ** 2)
-
-    lattice, _ = tables()
-    broad = noise_at(lattice, head.template * 3.5 + subject.noise)
-    under = spot(0.30, 7.14, 0.17, 0.06) * ramp(z, 1.1, 1.3)
-    melanin = 1.2 * subject.blotches * (broad - 0.5) + (0.02 + 0.05 * subject.wrinkles) * under
-    # Cheeks, nose and ears carry more blood; the skin under the eyes is thin.
-    blood = 0.20 * (broad - 0.5) + 0.15 * under
-    blood += 0.30 * spot(0.42, 6.95, 0.17, 0.17) * ramp(z, 0.9, 1.1)
-    blood += 0.25 * spot(0.0, 6.90, 0.12, 0.11) * ramp(z, 1.4, 1.5)
-    blood += 0.30 * ramp(x, 0.78, 0.86) * ramp(y, 6.7, 6.8) * ramp(-y, -7.5, -7.3)
-    return melanin, blood
-
-
-def beard_field(subject: Subject, head: Head) -> np.ndarray:
-    """How dense the beard is at each vertex of the head, 0..1."""
-    x, y, z = np.abs(head.template[:, 0]), head.template[:, 1], head.template[:, 2]
-
-    ahead = ramp(z, 0.35, 0.6)
-    upper = 6.60 + 0.75 * np.clip(x - 0.28, 0, 1) + 0.04 * (subject.beard[4] - 0.5)
-    jaw = ramp(upper - y, -0.06, 0.10) * ramp(y, 5.98, 6.18) * ahead
-    sides = jaw * ramp(x, 0.16, 0.30)
-    chin = jaw * (1 - ramp(x, 0.2, 0.32)) * ramp(6.58 - y, 0.0, 0.06)
-    moustache = ramp(y, 6.64, 6.69) * ramp(6.86 - y, 0, 0.05) * (1 - ramp(x, 0.22, 0.34))
-    moustache = moustache * ramp(z, 1.2, 1.3)
-    cheeks, lip, point, stubble, _ = subject.beard
-    area = np.maximum(np.maximum(sides, chin), moustache)
-    field = np.maximum(np.maximum(cheeks * sides, point * chin), lip * moustache)
-    field = np.maximum(field, 0.5 * stubble * area)
-    return field * (1 - np.clip(head.lips * 2.5 - 0.3, 0, 1))
-
-
-def take_shot(model: Model, capture: Capture) -> Shot:
-    """The capture's numbers in the form that the kernel wants."""
+def rotation(capture: Capture) -> np.ndarray:
+    """The head's turn, (3, 3)."""
     yaw, pitch, roll = np.radians([-capture.yaw, -capture.pitch, -capture.roll])
     turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
     nod = np.array(
         [[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]]
     )
     lean = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
-    azimuth, elevation = np.radians([capture.light_azimuth, capture.light_elevation])
-    light = np.array(
-        [
-            np.sin(azimuth) * np.cos(elevation),
-            np.sin(elevation),
-            np.cos(azimuth) * np.cos(elevation),
-        ]
-    )
+    return lean @ nod @ turn
 
-    def tint(warmth: float) -> np.ndarray:
-        return np.array([1 + warmth, 1.0, 1 - 1.3 * warmth])
 
-    key = capture.light_strength * tint(capture.light_warmth)
+def tint(warmth: float) -> np.ndarray:
+    """RGB of a light of unit brightness; above 0 is warmer."""
+    return np.array([1 + warmth, 1.0, 1 - 1.3 * warmth])
+
+
+def take_shot(subject: Subject, capture: Capture, brim: float) -> Shot:
+    """The capture's light and colours in the form that the kernel wants."""
+    light = direction(capture.light_azimuth, capture.light_elevation)
+    half = light + np.array([0, 0, 1])
     sky = capture.ambient * tint(capture.ambient_warmth)
-    ground = 0.55 * sky * (0.6 + 0.6 * capture.shirt)
-    brightness = float(model.look.skin @ [0.2126, 0.7152, 0.0722])
-    metered = (0.35 / brightness) ** capture.metering
-    habit = model.subject.lipstick
+    habit = subject.lipstick
     return Shot(
-        rotation=lean @ nod @ turn,
-        distance=capture.distance,
         light=light,
-        key=key,
+        half=half / max(1e-6, np.linalg.norm(half)),
+        light_size=capture.light_size,
+        key=capture.light_strength * tint(capture.light_warmth),
+        fill_from=direction(capture.fill_azimuth, 10.0),
+        fill=capture.fill_strength * tint(capture.fill_warmth),
         sky=sky,
-        ground=ground,
-        gain=0.95 * metered * 2**capture.exposure,
+        ground=0.55 * sky * (0.6 + 0.6 * capture.shirt),
         gaze=np.array(capture.gaze),
         lipstick=np.array([0.30 + 0.3 * habit[0], 0.03 + 0.12 * habit[1], 0.05 + 0.1 * habit[1]]),
         lipstick_amount=0.75 if capture.makeup < habit[2] * 0.9 - 0.2 else 0.0,
         shirt=capture.shirt,
-        background=capture.background,
-        shift=np.array(capture.shift),
-        zoom=capture.zoom,
-        tilt=np.radians(capture.tilt),
-        blur=capture.blur,
-        noise=capture.noise,
+        glasses_colour=np.asarray(capture.glasses_colour, float),
+        headwear_colour=np.asarray(capture.headwear_colour, float),
+        brim=brim,
     )
 
 
+def exposed(subject: Subject, capture: Capture) -> float:
+    """What the camera multiplies light by.
+
+    The meter makes up for a darker or lighter face by the share `metering`; what it leaves is how
+    real cameras under-expose darker skin.
+    """
+    brightness = float(subject.skin @ [0.2126, 0.7152, 0.0722])
+    return 0.95 * (0.35 / brightness) ** capture.metering * 2**capture.exposure
+
+
+def aim(screen: np.ndarray, found: np.ndarray, capture: Capture, size: int, frame: str) -> tuple:
+    """The similarity (a, b, x, y) that brings the projected face to its place in the picture."""
+    scale = size / 112
+    if frame == "aligned":
+        target = TEMPLATE * scale
+        a, b, x, y = fit(found, target)
+        pivot = target.mean(0)
+    else:
+        # Upright, the eyes' middle a little above the centre, the head within the middle half.
+        a, b = 0.40 * size / 2.55, 0.0
+        pivot = np.array([0.5, 0.48]) * size
+        x, y = pivot - a * found.mean(0)
+    turn = np.radians(capture.tilt) if frame == "aligned" else 0.0
+    c, s = np.cos(turn) * capture.zoom, np.sin(turn) * capture.zoom
+    x, y = x - pivot[0], y - pivot[1]
+    a, b, x, y = a * c - b * s, a * s + b * c, x * c - y * s, x * s + y * c
+    shift_x, shift_y = np.asarray(capture.shift) * scale
+    return a, b, x + pivot[0] + shift_x, y + pivot[1] + shift_y
+
+
 def render(
-    model: Model, capture: Capture, head: Head, size: int, random: np.random.Generator
+    model: Model,
+    capture: Capture,
+    head: Head,
+    size: int,
+    random: np.random.Generator,
+    frame: str = "aligned",
 ) -> np.ndarray:
-    """One aligned photo, uint8 (size, size, 3), before JPEG."""
-    numbers = [head.actions[name] for name, weight in capture.actions.items() if weight > 0]
-    weights = [weight for weight in capture.actions.values() if weight > 0]
-    lattice, curve = tables()
-    mesh, shot = model.mesh, take_shot(model, capture)
-    vertices = mesh.neutral.copy()
+    """One photo, uint8 (size, size, 3), before JPEG; `random` gives the sensor's noise."""
+    worn = model.dressed(capture.glasses, capture.headwear)
+    mesh = worn.mesh
+    shot = take_shot(model.subject, capture, worn.brim)
+    acting = [(head.actions[name], weight) for name, weight in capture.actions.items() if weight]
+    vertices = worn.neutral.copy()
     add_targets(
         vertices,
-        np.array(numbers, np.int64),
-        np.array(weights, np.float32),
+        np.array([number for number, _ in acting], np.int64),
+        np.array([weight for _, weight in acting], np.float32),
         head.starts,
         head.indices,
         head.offsets,
     )
-    pose(vertices, mesh.sway, shot.rotation)
-    screen = project(mesh, shot, vertices, TEMPLATE * (size / 112))
-    normals = vertex_normals(vertices, mesh.triangles)
-    reach = light_reaching(mesh.shadow, shot.rotation, shot.light)
-    light = photograph(mesh, model.look, shot, vertices, normals, screen, reach, lattice, size)
-    grain = random.integers(0, 2**32, (size, size, 3), np.uint32)
-    return develop(light, shot.blur, shot.gain, shot.noise, curve, grain)
+    turned = rotation(capture)
+    pose(vertices, worn.sway, turned)
+    table = worn.table.copy()
+    write_normals(vertices, mesh.triangles, table)
+    light_reaching(worn.shadow, turned, shot.light, capture.light_size, table[:, REACH])
+    screen = project(vertices, capture.distance)
+    points = np.array([head.nose_tip, head.mouth_right, head.mouth_left])
+    found = landmarks(screen, np.stack([head.eye_right, head.eye_left]), points)
+    # On the grid of 2 x 2 samples a pixel.
+    a, b, x, y = (2 * number for number in aim(screen, found, capture, size, frame))
+    place_on_screen(screen, a, b, x, y, worn.setback)
+    depth, nearest = rasterise(
+        screen,
+        mesh.triangles,
+        2 * size,
+        worn.closed,
+        worn.cover,
+        worn.place,
+        worn.card,
+        model.hair.texture,
+        lattice(),
+        model.subject.hair_curl,
+    )
+    backdrop = draw_backdrop(
+        BACKGROUNDS.index(capture.background),
+        np.asarray(capture.background_colours, float),
+        np.asarray(capture.background_place, float),
+        max(8, size // 2),
+        lattice(),
+    )
+    subject = model.subject
+    look = Look(subject.hair_colour, subject.iris, subject.noise, subject.hair_curl)
+    light = photograph(
+        mesh,
+        model.skin(size),
+        model.hair.texture,
+        look,
+        shot,
+        table,
+        screen,
+        depth,
+        nearest,
+        backdrop,
+        lattice(),
+    )
+    if len(worn.lenses):
+        dark = capture.glasses == "sun"
+        passed = np.full(3, 0.10 if dark else 0.93)
+        mirrored = shot.sky * (0.03 if dark else 0.012)
+        through_lenses(light, screen, worn.lenses, depth, passed, mirrored)
+    grain = random.integers(0, 2**64, (size, size), np.uint64)
+    return develop(
+        light,
+        capture.focus_blur,
+        capture.motion_blur,
+        np.radians(capture.motion_angle),
+        exposed(subject, capture),
+        capture.noise,
+        tone_curve(),
+        grain,
+    )

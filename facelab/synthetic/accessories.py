@@ -1,0 +1,198 @@
+"""What people put on: glasses and headwear, as small meshes fitted to a subject's head.
+
+In: a subject's neutral head. Out: a `Piece`: vertices, triangles and, for glasses, lenses.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from facelab.synthetic.head import PARTS, Head, load_head
+from facelab.synthetic.mesh import vertex_normals
+
+_RIM = 28  # corners of a rim
+# Width, height, squareness (2 ellipse, more boxy), and thickness in dm of each frame.
+_SHAPES = {
+    "round": (0.235, 0.215, 2.0, 0.016),
+    "square": (0.27, 0.185, 4.5, 0.030),
+    "aviator": (0.28, 0.235, 2.6, 0.013),
+    "sun": (0.30, 0.235, 3.2, 0.034),
+}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Something worn, vertices numbered from 0 and fixed to the head.
+
+    Attributes
+    ----------
+    part : str
+        "frame" or "cloth".
+    vertices, place : float32 (V, 3)
+        On the neutral head, and for noise.
+    triangles : int32 (T, 3)
+        Seen from both sides.
+    lenses : int32 (L, 3)
+        Triangles that light passes through.
+    brim : float
+        Canonical height above which it shades the skin, dm.
+    """
+
+    part: str
+    vertices: np.ndarray
+    place: np.ndarray
+    triangles: np.ndarray
+    lenses: np.ndarray
+    brim: float
+
+
+def strip(rows: int, columns: int, closed: bool = False) -> np.ndarray:
+    """Triangles of a grid of vertices; `closed` joins the last column to the first."""
+    row, column = np.mgrid[: rows - 1, : columns if closed else columns - 1]
+    following = (column + 1) % columns
+    a, b = row * columns + column, row * columns + following
+    c, d = a + columns, b + columns
+    return np.stack([a, c, b, b, c, d], -1).reshape(-1, 3).astype(np.int32)
+
+
+def make_glasses(kind: str, neutral: np.ndarray, head: Head) -> Piece:
+    """Spectacles on the bridge of the nose, their arms to the ears."""
+    wide, high, square, thick = _SHAPES[kind]
+    eyes = [neutral[head.eye_right].mean(0), neutral[head.eye_left].mean(0)]
+    apart = np.linalg.norm(eyes[1] - eyes[0])
+    size = apart / 0.62  # the template's eyes are 0.62 dm apart
+    front = (head.template[:, 2] > 1.2) & (np.abs(head.template[:, 1] - 7.25) < 0.3)
+    front &= np.abs(head.template[:, 0]) < 0.5
+    bridge = neutral[front & (np.abs(head.template[:, 0]) < 0.08), 2].max()
+    cheeks = neutral[front & (np.abs(head.template[:, 0]) > 0.2), 2].max()
+    depth = max(bridge - 0.06, cheeks + 0.03)
+    turn = np.linspace(0, 2 * np.pi, _RIM, endpoint=False)
+    cos, sin = np.cos(turn), np.sin(turn)
+    x = np.sign(cos) * np.abs(cos) ** (2 / square) * wide * size
+    y = np.sign(sin) * np.abs(sin) ** (2 / square) * high * size
+    if kind in ("aviator", "sun"):
+        y = np.where(y < 0, y * 1.15, y * 0.85)
+        x = x * (1 + 0.12 * y / (high * size))
+    vertices, triangles, lenses = [], [], []
+    count = 0
+    centre = (eyes[0] + eyes[1]) / 2
+    for sign in (-1, 1):
+        middle = np.array([centre[0] + sign * max(apart / 2, wide * size + 0.05), centre[1] - 0.02])
+        around = np.stack([middle[0] + sign * x, middle[1] + y], 1)
+        # The front bends around the face.
+        back = 0.10 * (np.abs(around[:, 0] - centre[0]) / 0.6) ** 2
+        inner = np.column_stack([around, depth - back])
+        grow = 1 + thick * 2 / np.hypot(x, y)[:, None]
+        outer = np.column_stack([middle + (around - middle) * grow, depth - back])
+        rings = np.concatenate([inner, outer, outer - [0, 0, 0.03]])
+        vertices.append(rings)
+        triangles.append(strip(3, _RIM, closed=True) + count)
+        hub = np.append(middle, depth - 0.02)
+        vertices.append(hub[None])
+        rim = np.arange(_RIM)
+        fan = np.stack([np.full(_RIM, 3 * _RIM), rim, (rim + 1) % _RIM], 1)
+        lenses.append(fan + count)
+        count += 3 * _RIM + 1
+        # The arm, from the outer end of the rim to the top of the ear.
+        hinge = outer[0] + [0, 0.25 * high * size, 0]
+        ear = (head.template[:, 0] * sign > 0.74) & (np.abs(head.template[:, 1] - 7.3) < 0.12)
+        ear &= (head.template[:, 2] > 0.1) & (head.template[:, 2] < 0.6)
+        end = neutral[ear].mean(0) + np.array([0.02 * sign, 0.08, 0])
+        tall = np.array([0, max(0.02, thick), 0])
+        out = np.array([0.03 * sign, 0, -0.05])
+        arm = np.stack([hinge + tall, hinge + out + tall, end + tall, hinge - tall,
+                        hinge + out - tall, end - tall])  # fmt: skip
+        vertices.append(arm)
+        triangles.append(strip(2, 3) + count)
+        count += 6
+    # The bridge between the rims.
+    tall = np.array([0, thick, 0])
+    left = vertices[0][:_RIM][np.argmax(vertices[0][:_RIM, 0])]
+    right = vertices[3][:_RIM][np.argmin(vertices[3][:_RIM, 0])]
+    t = np.linspace(-0.08, 1.08, 6)[:, None]
+    span = left + (right - left) * t + np.array([0, 0.05 * size, 0]) + 0.03 * np.sin(np.pi * t)
+    vertices.append(np.concatenate([span + tall, span - tall]))
+    triangles.append(strip(2, 6) + count)
+    vertices = np.concatenate(vertices).astype(np.float32)
+    return Piece(
+        part="frame",
+        vertices=vertices,
+        place=vertices + np.float32([0, 7.28, 1.2]),
+        triangles=np.concatenate(triangles),
+        lenses=np.concatenate(lenses).astype(np.int32),
+        brim=np.inf,
+    )
+
+
+@cache
+def crown(kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """The head's vertices that a hat covers, and its triangles, numbered from 0."""
+    head = load_head()
+    skin = head.triangles[head.part == PARTS["skin"]]
+    place = head.template[skin].mean(1)
+    inside = place[:, 1] > edge_height(kind, place) - 0.02
+    if kind == "scarf":
+        inside &= (place[:, 1] > 5.35) & (np.abs(place[:, 0]) < 1.3)
+    body, numbered = np.unique(skin[inside], return_inverse=True)
+    return body, numbered.reshape(-1, 3).astype(np.int32)
+
+
+def edge_height(kind: str, place: np.ndarray) -> np.ndarray:
+    """Canonical height of a hat's lower edge at canonical places (N, 3)."""
+    x, z = np.abs(place[:, 0]), place[:, 2]
+    if kind == "beanie":
+        return np.interp(z, [-0.6, 0.1, 0.6, 1.2], [7.0, 7.25, 7.5, 7.78])
+    if kind == "cap":
+        return np.interp(z, [-0.6, 0.1, 1.2], [7.4, 7.62, 7.86])
+    # A scarf frames the face: everything outside an oval around it.
+    y = place[:, 1]
+    oval = np.hypot(x / 0.66, (y - 7.0) / np.where(y > 7.0, 0.92, 0.98))
+    return np.where((oval > 1) | (z < 0.62), -np.inf, np.inf)
+
+
+def make_headwear(kind: str, neutral: np.ndarray, head: Head) -> Piece:
+    """A beanie, a cap or a headscarf, fitted to the head."""
+    body, triangles = crown(kind)
+    place = head.template[body]
+    normals = vertex_normals(neutral, head.triangles)[body]
+    bulk = {"beanie": 0.09, "cap": 0.07, "scarf": 0.07}[kind]
+    thick = np.full(len(body), bulk)
+    if kind == "cap":
+        thick += 0.10 * np.clip((place[:, 1] - 8.0) / 0.4, 0, 1)
+    if kind == "scarf":
+        folds = 0.03 * np.sin(7 * place[:, 1] + 5 * place[:, 2])
+        thick += folds + 0.10 * np.clip((6.6 - place[:, 1]) / 0.6, 0, 1)
+    vertices = neutral[body] + normals * thick[:, None]
+    # Ears lie flat under cloth.
+    ear = np.abs(place[:, 0]) > 0.74
+    vertices[ear, 0] = np.sign(place[ear, 0]) * np.minimum(np.abs(vertices[ear, 0]), 0.92)
+    brim = np.inf
+    if kind == "cap":
+        brim = 7.55
+        angle = np.linspace(-1.05, 1.05, 15)
+        rim = np.stack([np.sin(angle), np.zeros(15), np.cos(angle)], 1)
+        at = neutral[body][place[:, 2] > 1.0]
+        middle = np.array([0, at[:, 1].min() + 0.05, at[:, 2].max() - 0.72])
+        near = middle + rim * [0.78, 0, 0.76]
+        far = middle + rim * [0.80, 0, 1.35] - [0, 0.16, 0]
+        far[:, 1] -= 0.10 * np.abs(rim[:, 0]) ** 2
+        visor = np.concatenate([near, (near + far) / 2 + [0, 0.03, 0], far])
+        triangles = np.concatenate([triangles, strip(3, 15) + len(vertices)])
+        vertices = np.concatenate([vertices, visor])
+        place = np.concatenate([place, visor + np.array([0, 7.28, 1.2])])
+    return Piece(
+        part="cloth",
+        vertices=vertices.astype(np.float32),
+        place=place.astype(np.float32),
+        triangles=triangles.astype(np.int32),
+        lenses=np.zeros((0, 3), np.int32),
+        brim=brim,
+    )
+
+
+def under(kind: str, place: np.ndarray) -> np.ndarray:
+    """Which of the hair's canonical places (N, 3) a hat presses down."""
+    if kind == "scarf":
+        return np.ones(len(place), bool)
+    return place[:, 1] > edge_height(kind, place) - 0.06
