@@ -41,25 +41,157 @@ def write_folder(out: str | Path, replace: bool = False) -> Iterator[Path]:
         `out` exists already and `replace` is False, or it exists and is not a folder.
     """
     out = Path(out)
-    if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise BadInput(f"{out} exists and is not a folder: choose another place")
-    if out.exists() and not replace and any(out.iterdir()):
-        raise BadInput(f"{out} exists already: choose another folder or ask to replace it")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    _check_place(out, replace)
     _remove_dead(out)
     aside = out.parent / f".{out.name}.{os.getpid()}{_ASIDE}"
     aside.mkdir()
     try:
         yield aside
-        old = None
-        if out.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent)) / "old"
-            out.rename(old)
-        aside.rename(out)
-        if old:
-            shutil.rmtree(old.parent)
+        _put_in_place(aside, out)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def resume_folder(
+    out: str | Path, order: dict[str, Any], replace: bool = False
+) -> Iterator[tuple[Path, Path]]:
+    """Yield a folder beside `out` that outlives a kill, and in it a folder for what is finished.
+
+    The same `order` finds both again as they were left; when the block succeeds, the first becomes
+    `out`, without the second. A block that fails leaves them for the next try, or nothing at all
+    where nothing was finished yet.
+
+    Parameters
+    ----------
+    out
+        Where the whole result goes.
+    order
+        Everything that decides the result, as JSON can hold it: work that was done for another
+        order is not gone on with.
+    replace
+        Whether what is at `out`, or is unfinished for another order, may be replaced.
+
+    Raises
+    ------
+    BadInput
+        `out` is taken, another process is writing it, or unfinished work of another order is there.
+    """
+    out, order = Path(out), json.loads(json.dumps(_plain(order)))
+    _check_place(out, replace)
+    _remove_dead(out)
+    aside = out.parent / f".{out.name}{_ASIDE}"
+    done, order_file = aside / "done", aside / "order.json"
+    lock = _lock(aside, out)
+    try:
+        _check_place(out, replace)  # the run that held the lock may have just finished
+        different = ""
+        if _holds_anything(done) and order_file.exists():
+            different = _difference(json.loads(order_file.read_text(encoding="utf-8")), order)
+        if different and not replace:
+            raise BadInput(
+                f"an unfinished run for {out} differs in {different}: finish it by running it as "
+                f"it was, choose another folder, or delete {aside}"
+            )
+        if different or not order_file.exists():
+            shutil.rmtree(done, ignore_errors=True)
+            write_json(order_file, order)
+        done.mkdir(exist_ok=True)
+        yield aside, done
+        # A rename costs no time in which a kill could part the result from what it was made of.
+        spent = done.rename(out.parent / f".{out.name}.{os.getpid()}{_ASIDE}")
+        order_file.unlink()
+        (aside / "lock").unlink()
+        _put_in_place(aside, out)
+        shutil.rmtree(spent, ignore_errors=True)
+    except BaseException:
+        if not _holds_anything(done):
+            shutil.rmtree(aside, ignore_errors=True)
+        raise
+    finally:
+        os.close(lock)
+
+
+def _holds_anything(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def _lock(aside: Path, out: Path) -> int:
+    """Lock a folder for this process; the lock goes with the process, however it ends."""
+    while True:
+        aside.mkdir(exist_ok=True)
+        try:
+            handle = os.open(aside / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError:  # the folder has just been put in place
+            continue
+        if not _taken(handle):
+            process = os.read(handle, 20).decode()
+            os.close(handle)
+            raise BadInput(
+                f"another run (process {process}) is writing {out}: wait for it, or choose another "
+                "folder"
+            )
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(aside / "lock"), os.fstat(handle)):
+                os.ftruncate(handle, 0)
+                os.write(handle, str(os.getpid()).encode())
+                return handle
+        os.close(handle)
+
+
+def _taken(handle: int) -> bool:
+    """Whether an open file could be locked."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # Windows
+        import msvcrt
+
+        try:
+            os.lseek(handle, 1000, os.SEEK_SET)  # beyond the number, which stays readable
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+            return True
+        except OSError:
+            return False
+        finally:
+            os.lseek(handle, 0, os.SEEK_SET)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        pass
+    return True
+
+
+def _difference(was: Any, now: Any, name: str = "") -> str:
+    """Where two JSON values differ first, in words; empty where they do not."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        for key in sorted({*was, *now}):
+            inner = f"{name}.{key}" if name else key
+            if words := _difference(was.get(key), now.get(key), inner):
+                return words
+        return ""
+    return "" if was == now else f"{name} (it was {was}, now {now})"
+
+
+def _check_place(out: Path, replace: bool) -> None:
+    """Refuse a place that is taken; make the folder above it."""
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise BadInput(f"{out} exists and is not a folder: choose another place")
+    if out.exists() and not replace and any(out.iterdir()):
+        raise BadInput(f"{out} exists already: choose another folder or ask to replace it")
+    out.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _put_in_place(aside: Path, out: Path) -> None:
+    """Rename a finished folder to `out`; what was there goes when it is done."""
+    old = None
+    if out.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent)) / "old"
+        out.rename(old)
+    aside.rename(out)
+    if old:
+        shutil.rmtree(old.parent)
 
 
 def _remove_dead(out: Path) -> None:

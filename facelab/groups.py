@@ -22,6 +22,7 @@ _MONK = (
     *("f6ede4", "f3e7db", "f7ead0", "eadaba", "d7bd96"),
     *("a07e56", "825c43", "604134", "3a312a", "292420"),
 )
+MONK_TONES = list(range(1, 11))
 FITZPATRICK_TYPES = ["I", "II", "III", "IV", "V", "VI"]
 
 AGE_GROUPS = ["0-17", "18-29", "30-44", "45-59", "60+"]
@@ -151,7 +152,7 @@ def monk(lab: np.ndarray) -> pd.Categorical:
     lab = np.asarray(lab, dtype=np.float64).reshape(-1, 3)
     codes = ((lab[:, None] - _monk_swatches()) ** 2).sum(-1).argmin(1)
     codes = np.where(np.isnan(lab).any(1), -1, codes)
-    return pd.Categorical.from_codes(codes, categories=list(range(1, 11)), ordered=True)
+    return pd.Categorical.from_codes(codes, categories=MONK_TONES, ordered=True)
 
 
 @cache
@@ -164,8 +165,10 @@ def _monk_swatches() -> np.ndarray:
 def fitzpatrick(angle: np.ndarray) -> pd.Categorical:
     """Fitzpatrick-like types I to VI of ITA degrees, missing where the angle is not a number.
 
-    Fitzpatrick's types are about how skin burns and tans, and a colour cannot tell that: these are
-    the six ITA classes in their order, as in Del Bino & Bernerd 2013. Say "Fitzpatrick-like".
+    The six ITA classes of Del Bino & Bernerd 2013 (bounds as in `skin_tone`), numbered I (very
+    light, ITA > 55) to VI (dark, ITA <= -30), as much of the literature does. Fitzpatrick's types
+    are about how skin burns and tans, which a colour cannot tell, and the two agree poorly (Osto et
+    al. 2022): say "Fitzpatrick-like".
     """
     codes = skin_tone(angle).codes
     return pd.Categorical.from_codes(codes, categories=FITZPATRICK_TYPES, ordered=True)

