@@ -4,11 +4,13 @@ In: `styles.npz`, written by `facelab.synthetic.bake_styles`. Out: `load_styles(
 process, and `map_coordinates`, which says where on the skin map a canonical place lies.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+
+from facelab.synthetic.head import load_head
 
 STYLES_FILE = Path(__file__).with_name("styles.npz")
 HAIR = (
@@ -22,6 +24,9 @@ MAP_TOP, MAP_BOTTOM, MAP_REACH, MAP_AXIS = 8.6, 5.2, 2.1, 0.3
 BROW_REACH = 0.1
 OFFSET_STEP = 5e-4  # decimetres
 RADIUS_STEP = 1e-4  # decimetres
+SHADOW_STEP = 4 / 127
+# Which spherical harmonics (see `mesh.spherical_harmonics`) change sign with x.
+ODD = np.array([3, 4, 7, 10, 13, 15])
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class HairStyle:
         Vertices of the head (`load_head().template` rows) that carry each vertex, and their shares.
     offsets : float32 (V, 3)
         From there to the vertex, decimetres, sized for the mean head.
+    fringe : float32 (V, 3)
+        What to add to the offsets for hair that falls over one eye; 0 in most styles.
     uv : float32 (V, 2)
         Texture coordinates 0..1: column, then row counted from the top. Vertices are split at
         seams, so that each has one pair.
@@ -41,25 +48,50 @@ class HairStyle:
         Meant to be seen from both sides.
     texture : uint8 (S, S, 2)
         Brightness detail (128 is the hair's mean; linear light) and opacity.
-    openness : float32 (V,)
-        Ambient light that arrives past the head and the other hair, 0..1.
+    openness, shadow : float32 (V,), (V, 16)
+        Ambient light that arrives past the head and the other hair, 0..1, and spherical harmonics
+        of the visible sky, as those of `Head`.
     head_openness : float32 (H,)
-        By how much this hair dims the ambient light at each vertex of the head, 0..1 (1: not).
+        What this hair leaves of the ambient light at each vertex of the head, 0..1.
+    head_shadow : float32 (H, 16)
+        In place of `Head.shadow` under this hair.
     """
 
     refs: np.ndarray
     weights: np.ndarray
     offsets: np.ndarray
+    fringe: np.ndarray
     uv: np.ndarray
     triangles: np.ndarray
     texture: np.ndarray
     openness: np.ndarray
+    shadow: np.ndarray
     head_openness: np.ndarray
+    head_shadow: np.ndarray
 
-    def on(self, vertices: np.ndarray) -> np.ndarray:
-        """The hair's vertices on a head of any shape (H, 3): float32 (V, 3)."""
+    def on(self, vertices: np.ndarray, fringe: float = 0.0) -> np.ndarray:
+        """The hair's vertices on a head of any shape (H, 3): float32 (V, 3).
+
+        With `fringe` 1 some styles fall over one eye; with 0 both eyes are free.
+        """
         carried = (vertices[self.refs] * self.weights[..., None]).sum(1)
-        return (carried + self.offsets).astype(np.float32)
+        return (carried + self.offsets + fringe * self.fringe).astype(np.float32)
+
+    def mirrored(self, mirror: np.ndarray) -> "HairStyle":
+        """The style with left and right exchanged, by `Styles.mirror`."""
+        flip = np.array([-1, 1, 1], np.float32)
+        odd = np.ones(16, np.float32)
+        odd[ODD] = -1
+        return replace(
+            self,
+            refs=mirror[self.refs],
+            offsets=self.offsets * flip,
+            fringe=self.fringe * flip,
+            triangles=np.ascontiguousarray(self.triangles[:, ::-1]),
+            shadow=self.shadow * odd,
+            head_openness=self.head_openness[mirror],
+            head_shadow=self.head_shadow[mirror] * odd,
+        )
 
 
 @dataclass(frozen=True)
@@ -70,6 +102,8 @@ class Styles:
     ----------
     hair : dict of str to HairStyle
         By the names in `HAIR`.
+    mirror : int32 (H,)
+        For each vertex of the head, the one on the other side of the face.
     brows : uint8 (12, 48, 128)
         Opacity of left brows, straightened: columns run from the inner to the outer end along the
         brow's middle line, rows from `BROW_REACH` above it to as far below.
@@ -83,6 +117,7 @@ class Styles:
     """
 
     hair: dict[str, HairStyle]
+    mirror: np.ndarray
     brows: np.ndarray
     map_place: np.ndarray
     pigment_mean: np.ndarray
@@ -123,23 +158,32 @@ def load_styles() -> Styles:
     """The hair, brows and skin that facelab ships."""
     with np.load(STYLES_FILE) as file:
         stored = {name: file[name] for name in file.files}
-    hair = {}
+    hair, head = {}, load_head()
     for name in HAIR:
-        part = {key: stored[f"{name}/{key}"] for key in ("refs", "weights", "offsets", "uv")}
+        part = {
+            key: stored[f"{name}/{key}"] for key in ("refs", "weights", "offsets", "fringe", "uv")
+        }
         weights = part["weights"].astype(np.float32) * np.float32(1 / 16384)
         hair[name] = HairStyle(
             refs=part["refs"].astype(np.int32),
             weights=np.concatenate([weights, 1 - weights.sum(1, keepdims=True)], 1),
             offsets=part["offsets"].astype(np.float32) * np.float32(OFFSET_STEP),
+            fringe=part["fringe"].astype(np.float32) * np.float32(OFFSET_STEP),
             uv=part["uv"].astype(np.float32) / np.float32(65535),
             triangles=stored[f"{name}/triangles"].astype(np.int32),
             texture=stored[f"{name}/texture"],
             openness=stored[f"{name}/openness"].astype(np.float32) / np.float32(255),
+            shadow=stored[f"{name}/shadow"].astype(np.float32) * np.float32(SHADOW_STEP),
             head_openness=stored[f"{name}/head_openness"].astype(np.float32) / np.float32(255),
+            head_shadow=head.shadow
+            + stored[f"{name}/head_shadow"].astype(np.float32) * np.float32(SHADOW_STEP),
         )
     radius = stored["map_radius"].astype(np.float32) * np.float32(RADIUS_STEP)
     pigment = {
         name: stored[name].astype(np.float32) * stored[f"{name}_step"]
         for name in ("pigment_mean", "pigment_age", "pigment_modes")
     }
-    return Styles(hair=hair, brows=stored["brows"], map_place=map_points(radius), **pigment)
+    mirror = stored["mirror"].astype(np.int32)
+    return Styles(
+        hair=hair, mirror=mirror, brows=stored["brows"], map_place=map_points(radius), **pigment
+    )
