@@ -46,6 +46,13 @@ Shares = Annotated[
     list[str] | None,
     typer.Option(metavar="GROUP=SHARE", help="Share of the subjects, such as caucasian/male=.8."),
 ]
+Subjects = Annotated[int | None, typer.Option(min=1, help="How many people; else 600, or yaml's.")]
+Images = Annotated[int | None, typer.Option(min=1, help="Photos of each; else 10, or yaml's.")]
+Seed = Annotated[int, typer.Option(help="Same seed, same faces.")]
+Size = Annotated[int, typer.Option(help="Side of a crop in pixels.")]
+PopulationFile = Annotated[
+    Path | None, typer.Option(help="Yaml of what differs from the built-in population.")
+]
 EmbedderPath = Annotated[
     Path | None,
     typer.Option("--embedder", help="Folder saved by `facelab train`, or an .onnx file."),
@@ -61,6 +68,16 @@ By = Annotated[
         help="Group column; a,b for their intersection; repeat for several audits.",
     ),
 ]
+
+
+class Frame(StrEnum):
+    """What a picture shows."""
+
+    aligned = "aligned"
+    full = "full"
+
+
+FrameKind = Annotated[Frame, typer.Option(help="Aligned crops, or heads in the middle.")]
 
 
 class Layout(StrEnum):
@@ -86,22 +103,67 @@ def _facelab(
 @app.command()
 def synthesize(
     out: Out,
-    subjects: Annotated[int, typer.Option(min=1, help="How many people.")] = 600,
-    images_per_subject: Annotated[int, typer.Option(min=1, help="Photos of each.")] = 10,
-    seed: Annotated[int, typer.Option(help="Same seed, same faces.")] = 0,
-    size: Annotated[int, typer.Option(help="Side of a crop in pixels.")] = 112,
+    subjects: Subjects = None,
+    images_per_subject: Images = None,
+    seed: Seed = 0,
+    size: Size = 112,
     shares: Shares = None,
+    population: PopulationFile = None,
+    frame: Annotated[
+        Frame, typer.Option(help="Aligned crops, or heads in the middle.")
+    ] = "aligned",
     jobs: Jobs = None,
     force: Force = False,
 ) -> None:
-    """Render a population of synthetic faces."""
+    """Render a population of synthetic faces; after a kill the same command goes on."""
     _free(out, force)
-    straight_to = None if force else out
     faces = fl.synthesize(
-        subjects, images_per_subject, seed, size, straight_to, _shares(shares), jobs
+        subjects,
+        images_per_subject,
+        seed,
+        size,
+        out,
+        _shares(shares),
+        jobs,
+        population=population,
+        frame=frame.value,
+        replace=force,
     )
-    if force:
-        faces.save(out, replace=True)
+    _done(f"{len(faces):,} faces of {len(faces.subjects):,} subjects", out)
+
+
+@app.command()
+def twins(
+    out: Out,
+    change: Annotated[
+        list[str],
+        typer.Option(metavar="FACTOR=LEVELS", help="Such as melanin=0.1,0.8; repeatable."),
+    ],
+    subjects: Annotated[int, typer.Option(min=1, help="How many people.")] = 60,
+    images_per_subject: Annotated[int, typer.Option(min=1, help="Photos of each.")] = 4,
+    seed: Seed = 0,
+    size: Size = 112,
+    population: PopulationFile = None,
+    frame: Annotated[
+        Frame, typer.Option(help="Aligned crops, or heads in the middle.")
+    ] = "aligned",
+    jobs: Jobs = None,
+    force: Force = False,
+) -> None:
+    """Render photos and their twins, which differ in one value alone."""
+    _free(out, force)
+    faces = fl.synthesize_twins(
+        _changes(change),
+        subjects,
+        images_per_subject,
+        seed,
+        size,
+        out,
+        jobs,
+        population=population,
+        frame=frame.value,
+        replace=force,
+    )
     _done(f"{len(faces):,} faces of {len(faces.subjects):,} subjects", out)
 
 
@@ -118,7 +180,7 @@ def prepare(
     set_aside: Annotated[
         bool, typer.Option(help="Keep unusable images in a table, go on.")
     ] = False,
-    size: Annotated[int, typer.Option(help="Side of a crop in pixels.")] = 112,
+    size: Size = 112,
     jobs: Jobs = None,
     force: Force = False,
 ) -> None:
@@ -288,6 +350,22 @@ def _shares(words: list[str] | None) -> dict[str, float] | None:
         if not equals:
             raise typer.BadParameter(f"--shares {word!r} must be GROUP=SHARE: caucasian/male=.8")
     return shares or None
+
+
+def _changes(words: list[str]) -> dict[str, list[Any]]:
+    import yaml
+
+    changes: dict[str, list[Any]] = {}
+    for word in words:
+        factor, equals, levels = word.partition("=")
+        if not equals or not levels:
+            raise typer.BadParameter(f"--change {word!r} must be FACTOR=LEVELS: melanin=0.1,0.8")
+        try:
+            found = [yaml.safe_load(level) for level in levels.split(",")]
+        except yaml.YAMLError as error:
+            raise typer.BadParameter(f"--change {word!r} is not valid yaml") from error
+        changes.setdefault(factor.strip(), []).extend(found)
+    return changes
 
 
 def _parameters(words: list[str]) -> dict[str, Any]:

@@ -13,7 +13,18 @@ from typing import Protocol
 import numpy as np
 
 from facelab.errors import BadInput, need
-from facelab.faces import TEMPLATE
+
+# Where ArcFace (Deng et al. 2019) puts left eye, right eye, nose tip and mouth corners (left and
+# right as seen) in a crop of 112 x 112, as (x, y): what "aligned" means here.
+TEMPLATE = np.array(
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ]
+)
 
 
 class Unusable(Exception):

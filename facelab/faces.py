@@ -23,18 +23,6 @@ from facelab.groups import group_labels
 FILES = ("faces.parquet", "crops.npy", "card.json")
 _CHUNK = 4096  # crops read or written at a time: 150 MB at 112 px
 
-# Where ArcFace (Deng et al. 2019) puts left eye, right eye, nose tip and mouth corners (left and
-# right as seen) in a crop of 112 x 112, as (x, y): what "aligned" means here.
-TEMPLATE = np.array(
-    [
-        [38.2946, 51.6963],
-        [73.5318, 51.5014],
-        [56.0252, 71.7366],
-        [41.5493, 92.3655],
-        [70.7299, 92.2041],
-    ]
-)
-
 
 def new_card(name: str, synthetic: bool, **more: Any) -> dict[str, Any]:
     """A card: what a FaceSet is, where it came from, under which terms, and what made it."""

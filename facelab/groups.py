@@ -5,11 +5,14 @@ skin tone (ITA) from colours. A row with a missing key belongs to no group and i
 """
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from facelab.errors import BadInput
+
+if TYPE_CHECKING:  # workers that render need the colours and not a second's import
+    import pandas as pd
 
 SEPARATOR = "/"
 
@@ -39,7 +42,7 @@ def group_keys(by: str | list[str]) -> list[str]:
     return keys
 
 
-def group_labels(table: pd.DataFrame, by: str | list[str]) -> pd.Series:
+def group_labels(table: "pd.DataFrame", by: str | list[str]) -> "pd.Series":
     """One group label a row.
 
     Parameters
@@ -61,6 +64,8 @@ def group_labels(table: pd.DataFrame, by: str | list[str]) -> pd.Series:
     BadInput
         A column is not in the table; the message lists the columns there are.
     """
+    import pandas as pd
+
     keys = group_keys(by)
     for key in keys:
         if key not in table.columns:
@@ -86,7 +91,9 @@ def group_labels(table: pd.DataFrame, by: str | list[str]) -> pd.Series:
     return pd.Series(labels, index=table.index, name=SEPARATOR.join(keys))
 
 
-def _categorical(column: pd.Series) -> pd.Categorical:
+def _categorical(column: "pd.Series") -> "pd.Categorical":
+    import pandas as pd
+
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column.array
     return pd.Categorical(column)
@@ -127,32 +134,35 @@ def srgb_to_lab(rgb: np.ndarray) -> np.ndarray:
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
-def skin_tone(angle: np.ndarray) -> pd.Categorical:
+def skin_tone(angle: np.ndarray) -> "pd.Categorical":
     """Skin-tone bins of ITA degrees: >55 very light, >41 light, >28 intermediate, >10 tan,
     >-30 brown, else dark; missing where the angle is not a number."""
     angle = np.asarray(angle, dtype=np.float64)
     codes = (angle[:, None] <= np.array(_ITA_BOUNDS)).sum(axis=1)
     codes = np.where(np.isnan(angle), -1, codes)
-    return pd.Categorical.from_codes(codes, categories=SKIN_TONES, ordered=True)
+    return _ordered(codes, SKIN_TONES)
 
 
-def age_group(age: np.ndarray) -> pd.Categorical:
+def age_group(age: np.ndarray) -> "pd.Categorical":
     """Age bins of ages in years: 0-17, 18-29, 30-44, 45-59, 60+; missing where not a number."""
     age = np.asarray(age, dtype=np.float64)
     codes = np.where(np.isnan(age), -1, np.searchsorted(_AGE_BOUNDS, age, side="right"))
-    return pd.Categorical.from_codes(codes, categories=AGE_GROUPS, ordered=True)
+    return _ordered(codes, AGE_GROUPS)
 
 
-def monk(lab: np.ndarray) -> pd.Categorical:
+def monk(lab: np.ndarray) -> "pd.Categorical":
     """The nearest swatch of the Monk Skin Tone scale, 1 (lightest) to 10, to CIELAB colours (N, 3).
 
     Nearest by CIE76 distance; missing where a colour is not a number. Of an albedo it is a property
     of the skin; of a photo's pixels it also depends on the light: call it apparent.
     """
     lab = np.asarray(lab, dtype=np.float64).reshape(-1, 3)
-    codes = ((lab[:, None] - _monk_swatches()) ** 2).sum(-1).argmin(1)
-    codes = np.where(np.isnan(lab).any(1), -1, codes)
-    return pd.Categorical.from_codes(codes, categories=MONK_TONES, ordered=True)
+    return _ordered(np.where(np.isnan(lab).any(1), -1, nearest_monk(lab) - 1), MONK_TONES)
+
+
+def nearest_monk(lab: np.ndarray) -> np.ndarray:
+    """The number of the nearest Monk swatch, 1 to 10, to CIELAB colours (..., 3)."""
+    return ((np.asarray(lab)[..., None, :] - _monk_swatches()) ** 2).sum(-1).argmin(-1) + 1
 
 
 @cache
@@ -162,7 +172,7 @@ def _monk_swatches() -> np.ndarray:
     return srgb_to_lab(np.array(rgb) / 255)
 
 
-def fitzpatrick(angle: np.ndarray) -> pd.Categorical:
+def fitzpatrick(angle: np.ndarray) -> "pd.Categorical":
     """Fitzpatrick-like types I to VI of ITA degrees, missing where the angle is not a number.
 
     The six ITA classes of Del Bino & Bernerd 2013 (bounds as in `skin_tone`), numbered I (very
@@ -171,4 +181,10 @@ def fitzpatrick(angle: np.ndarray) -> pd.Categorical:
     al. 2022): say "Fitzpatrick-like".
     """
     codes = skin_tone(angle).codes
-    return pd.Categorical.from_codes(codes, categories=FITZPATRICK_TYPES, ordered=True)
+    return _ordered(codes, FITZPATRICK_TYPES)
+
+
+def _ordered(codes: np.ndarray, names: list) -> "pd.Categorical":
+    import pandas as pd
+
+    return pd.Categorical.from_codes(codes, categories=names, ordered=True)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
 
 from facelab.synthetic.head import Head
+from facelab.synthetic.normal import normal_score
 from facelab.synthetic.parameters import CAPTURE
 from facelab.synthetic.population import Population, capture_plan, default_population
 from facelab.synthetic.subjects import quantiles
@@ -209,7 +209,7 @@ def facial_actions(values: dict[str, Any], head: Head) -> dict[str, float]:
         for name, amount in ACTIONS[v["expression"]].items():
             act(name, v["expression_strength"] * amount)
     act("jawOpen", v["mouth_open"])
-    draws = np.minimum(np.abs(ndtri(v["restless_quantiles"])), 3).tolist()
+    draws = np.minimum(np.abs(normal_score(v["restless_quantiles"])), 3).tolist()
     for (name, sd), draw in zip(RESTLESS.items(), draws, strict=True):
         act(name, v["restless"] * sd * draw)
     lids = _CLOSED if v["blink"] else v["lids"] - 0.5 * actions.get("eyeWideLeft", 0.0)

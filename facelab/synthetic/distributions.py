@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
 
 from facelab.errors import BadInput
+from facelab.synthetic.normal import normal_score
 
 # Kinds and what their numbers mean.
 KINDS = {
@@ -60,7 +60,7 @@ class Distribution:
         if self.labels:
             return np.array(self.labels)[np.searchsorted(self._steps, quantile, side="right")]
         base, slope, exponent, logarithmic = self.line
-        value = base + slope * (ndtri(quantile) if exponent == 0 else quantile**exponent)
+        value = base + slope * (normal_score(quantile) if exponent == 0 else quantile**exponent)
         return np.clip(np.exp(value) if logarithmic else value, self.low, self.high)
 
     @property
@@ -244,7 +244,7 @@ class Plan:
     def values(self, quantiles: np.ndarray) -> list[Any]:
         """A float, or for a choice a label, for each quantile (Q,)."""
         t = quantiles.copy()
-        t[self._normal] = ndtri(quantiles[self._normal])
+        t[self._normal] = normal_score(quantiles[self._normal])
         t[self._power] = quantiles[self._power] ** self._exponent
         value = self._base + self._slope * t
         value[self._log] = np.exp(value[self._log])

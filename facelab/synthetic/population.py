@@ -15,7 +15,6 @@ import numpy as np
 import yaml
 
 from facelab.errors import BadInput
-from facelab.faces import group_counts
 from facelab.synthetic.distributions import Distribution, Plan, read_distribution
 from facelab.synthetic.parameters import CAPTURE, GENDERS, GROUPS, PARAMETERS, PHENOTYPES, SUBJECT
 
@@ -151,6 +150,8 @@ class Population:
         BadInput
             There are fewer subjects than groups that want some.
         """
+        from facelab.faces import group_counts
+
         counts = group_counts(list(GROUPS), self.shares, self.subjects)
         rest = 1 - sum(self.shares.values())
         wanted = [group for group in GROUPS if self.shares.get(group, rest) > 1e-9]
@@ -234,6 +235,8 @@ def _read(name: str, value: Any, key: str) -> Any:
     if name == "shares":
         if not isinstance(value or {}, Mapping):
             raise BadInput(f"shares must name groups with their share, not {value!r}")
+        from facelab.faces import group_counts
+
         group_counts(list(GROUPS), value, 0)
         return dict(value or {})
     known = (*PARAMETERS, *_SETTINGS, *(() if key else (*_TOP, *_KEYS)))

@@ -11,11 +11,11 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
-from facelab.groups import fitzpatrick, ita, monk, srgb_to_lab
+from facelab.groups import fitzpatrick, ita, nearest_monk, srgb_to_lab
 from facelab.synthetic.head import Head
 from facelab.synthetic.mesh import add_targets
+from facelab.synthetic.normal import normal_score, normal_share
 from facelab.synthetic.parameters import (
     BROW_STYLES,
     GROUPS,
@@ -134,7 +134,7 @@ class Subject:
     @property
     def monk(self) -> int:
         """The nearest of the ten Monk skin tones to the albedo."""
-        return int(monk(srgb_to_lab(to_srgb(self.skin))[None])[0])
+        return int(nearest_monk(srgb_to_lab(to_srgb(self.skin))))
 
     @property
     def fitzpatrick(self) -> str:
@@ -227,10 +227,12 @@ def subject_values(
     alike = population.setting("look_alikes", group)
     if alike > 0:
         shared = quantiles(subject_stream(seed, GROUPS.index(group), 2, family), count)
-        u = ndtr(np.sqrt(alike) * ndtri(shared) + np.sqrt(1 - alike) * ndtri(u))
+        u = normal_share(
+            np.sqrt(alike) * normal_score(shared) + np.sqrt(1 - alike) * normal_score(u)
+        )
     own_side = population.setting("own_side", group)
-    both = np.sqrt(1 - own_side**2) * ndtri(u[left]) + own_side * ndtri(u[right])
-    u[right] = ndtr(both)
+    both = np.sqrt(1 - own_side**2) * normal_score(u[left]) + own_side * normal_score(u[right])
+    u[right] = normal_share(both)
     u = np.clip(u, 2.0**-54, 1 - 2.0**-53)
 
     drawn = subject_plan(population, group, regions).values(u)
