@@ -12,7 +12,7 @@ import numpy as np
 
 from facelab.synthetic.head import PARTS, Head, load_head
 from facelab.synthetic.mesh import vertex_normals
-from facelab.synthetic.styles import load_styles
+from facelab.synthetic.styles import HairStyle, load_styles
 from facelab.synthetic.subjects import Subject
 
 # Where hair begins, as height over depth on the template: forehead, temple, sideburn, nape.
@@ -77,10 +77,10 @@ class Hair:
         Texture coordinates, -1 where there is no texture.
     texture : uint8 (S, S, 2)
         Brightness detail and opacity.
-    openness : float32 (V,)
-        Ambient light that arrives, 0..1.
-    over : int32 (V,)
-        The head's vertex that each is over.
+    openness, shadow : float32 (V,), (V, 16)
+        Ambient light that arrives and harmonics of the visible sky, as those of `Head`.
+    head_openness, head_shadow : float32 (H,), (H, 16)
+        The same for the head's vertices under this hair.
     """
 
     vertices: np.ndarray
@@ -91,7 +91,9 @@ class Hair:
     card: np.ndarray
     texture: np.ndarray
     openness: np.ndarray
-    over: np.ndarray
+    shadow: np.ndarray
+    head_openness: np.ndarray
+    head_shadow: np.ndarray
 
 
 NO_TEXTURE = np.full((1, 1, 2), 255, np.uint8)
@@ -99,44 +101,36 @@ NO_TEXTURE = np.full((1, 1, 2), 255, np.uint8)
 
 def grow_hair(subject: Subject, neutral: np.ndarray, head: Head) -> Hair:
     """The subject's hair on its neutral head (V, 3)."""
-    if subject.hair_style in load_styles().hair:
-        return _styled(subject, neutral, head)
-    return _cropped(subject, neutral, head)
+    style = fitted_style(subject.hair_style, bool(subject.hair_flip))
+    if style is None:
+        return _cropped(subject, neutral, head)
+    return _styled(subject, style, neutral, head)
 
 
 @cache
-def mirror() -> np.ndarray:
-    """For each vertex of the head, the one on the other side."""
-    place = np.round(load_head().template, 3)
-    key = np.stack([np.abs(place[:, 0]), place[:, 1], place[:, 2], place[:, 0]])
-    order = np.lexsort(key[::-1])
-    other = np.arange(len(place))
-    first, second = order[:-1], order[1:]
-    pair = (key[:3, first] == key[:3, second]).all(0) & (place[first, 0] != place[second, 0])
-    other[first[pair]], other[second[pair]] = second[pair], first[pair]
-    return other
+def fitted_style(name: str, flip: bool) -> HairStyle | None:
+    """A modelled style, on its own side or mirrored; None for what is not modelled."""
+    styles = load_styles()
+    style = styles.hair.get(name)
+    return style.mirrored(styles.mirror) if style and flip else style
 
 
-def _styled(subject: Subject, neutral: np.ndarray, head: Head) -> Hair:
-    """One of the modelled styles, fitted to the head, its volume and side the subject's own."""
-    style = load_styles().hair[subject.hair_style]
-    side = np.float32(-1 if subject.hair_flip else 1)
-    refs = mirror()[style.refs] if subject.hair_flip else style.refs
+def _styled(subject: Subject, style: HairStyle, neutral: np.ndarray, head: Head) -> Hair:
+    """One of the modelled styles, fitted to the head, its volume the subject's own."""
     weights = style.weights[..., None]
-    ground = (neutral[refs] * weights).sum(1)
-    out = style.offsets * np.float32([side, 1, 1])
-    place = (head.template[refs] * weights).sum(1) + out
-    triangles = style.triangles[:, ::-1] if subject.hair_flip else style.triangles
+    ground = (neutral[style.refs] * weights).sum(1)
     return Hair(
-        vertices=(ground + out * subject.hair_volume).astype(np.float32),
-        ground=ground.astype(np.float32),
-        place=place.astype(np.float32),
-        triangles=np.ascontiguousarray(triangles),
-        cover=np.full(len(refs), 9, np.float32),
+        vertices=ground + style.offsets * np.float32(subject.hair_volume),
+        ground=ground,
+        place=style.on(head.template),
+        triangles=style.triangles,
+        cover=np.full(len(ground), 9, np.float32),
         card=style.uv,
         texture=style.texture,
         openness=style.openness,
-        over=refs[:, 0],
+        shadow=style.shadow,
+        head_openness=head.openness * style.head_openness,
+        head_shadow=style.head_shadow,
     )
 
 
@@ -163,5 +157,7 @@ def _cropped(subject: Subject, neutral: np.ndarray, head: Head) -> Hair:
         card=np.full((count, 2), -1, np.float32),
         texture=NO_TEXTURE,
         openness=head.openness[ground.body],
-        over=ground.body.astype(np.int32),
+        shadow=head.shadow[ground.body],
+        head_openness=head.openness,
+        head_shadow=head.shadow,
     )

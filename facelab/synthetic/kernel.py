@@ -20,6 +20,7 @@ SKIN, MOUTH, EYE, TEETH, LASH, HAIR, FRAME, CLOTH = (
 # Columns of the vertex table that shading reads: together, so that a vertex is one place in memory.
 NORMAL, REACH, PLACE, OPENNESS, UV = 0, 3, 4, 7, 8
 COLUMNS = 10
+TARGETS = (3, 4, 5, 6, 13, 14, 15, 7, 16, 17)  # the rows of `photograph` that they go to
 
 
 @jit
@@ -193,174 +194,197 @@ def eye_colour(look, shot, px, py, colour):
     return 0.30 + 0.70 * step(0.75, 0.05, dy)
 
 
-@inlined
-def skin_colour(skin, shot, s, q, colour):
-    """Albedo of skin at a place (s, q), 0..1, of its map, into `colour`; returns its gloss."""
+@jit
+def surfaces(kinds, count, skin, texture, look, shot, lattice, rows):
+    """What is at points of the surface, in the first `count` columns of `rows`.
+
+    Rows 3 to 5 hold the normal, 6 the light that arrives, 7 the openness, 13 to 15 the canonical
+    place, 16 and 17 the place on a map or card. Rows 0 to 2 become the colour, 8 to 12 gloss,
+    sharpness of the highlight, wrap, scatter, and whether it is a strand.
+    """
     height, width = skin.shape[0], skin.shape[1]
-    x = min(width - 1.001, max(0.0, s * width - 0.5))
-    y = min(height - 1.001, max(0.0, q * height - 0.5))
-    i, j = int(y), int(x)
-    fy, fx = y - i, x - j
-    a, b, c, d = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
-    i1, j1 = i + 1, j + 1
-    for k in range(3):
-        root = (
-            a * skin[i, j, k] + b * skin[i, j1, k] + c * skin[i1, j, k] + d * skin[i1, j1, k]
-        ) / 255
-        colour[k] = root * root
-    gloss = (a * skin[i, j, 3] + b * skin[i, j1, 3] + c * skin[i1, j, 3] + d * skin[i1, j1, 3]) * (
-        0.5 / 255
-    )
-    if shot.lipstick_amount > 0:
-        lips = (
-            a * skin[i, j, 4] + b * skin[i, j1, 4] + c * skin[i1, j, 4] + d * skin[i1, j1, 4]
-        ) * (shot.lipstick_amount / 255)
-        for k in range(3):
-            colour[k] += (shot.lipstick[k] - colour[k]) * lips
-        gloss += 0.1 * lips
-    return gloss
-
-
-@inlined
-def shade(mesh, skin, texture, look, shot, lattice, vertices, tri, u, v, w, out):
-    """Light leaving one point of the surface towards the camera, linear RGB, into `out`."""
-    ia, ib, ic = mesh.triangles[tri, 0], mesh.triangles[tri, 1], mesh.triangles[tri, 2]
-    part = mesh.part[tri]
-    nx = u * vertices[ia, 0] + v * vertices[ib, 0] + w * vertices[ic, 0]
-    ny = u * vertices[ia, 1] + v * vertices[ib, 1] + w * vertices[ic, 1]
-    nz = u * vertices[ia, 2] + v * vertices[ib, 2] + w * vertices[ic, 2]
-    length = 1 / (np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9)
-    nx, ny, nz = nx * length, ny * length, nz * length
-    lit = u * vertices[ia, REACH] + v * vertices[ib, REACH] + w * vertices[ic, REACH]
-    px = u * vertices[ia, PLACE] + v * vertices[ib, PLACE] + w * vertices[ic, PLACE]
-    py = u * vertices[ia, PLACE + 1] + v * vertices[ib, PLACE + 1] + w * vertices[ic, PLACE + 1]
-    pz = u * vertices[ia, PLACE + 2] + v * vertices[ib, PLACE + 2] + w * vertices[ic, PLACE + 2]
-    openness = u * vertices[ia, OPENNESS] + v * vertices[ib, OPENNESS] + w * vertices[ic, OPENNESS]
-    across = u * vertices[ia, UV] + v * vertices[ib, UV] + w * vertices[ic, UV]
-    down = u * vertices[ia, UV + 1] + v * vertices[ib, UV + 1] + w * vertices[ic, UV + 1]
-    gloss, doublings, wrap = 0.0, 4, 0.2
-    if part == SKIN:
-        gloss = skin_colour(skin, shot, across, down, out)
-        if py < 5.9:
-            # A shirt, with a collar that dips in front.
-            collar = 5.45 + 0.28 * abs(px) - 0.25 * step(0.3, 0.9, pz)
-            cloth = step(collar + 0.02, collar - 0.02, py)
-            weave = 0.85 + 0.3 * noise3(lattice, px * 20, py * 20, pz * 20)
+    colour, texel = np.zeros(3), np.zeros(5)
+    for n in range(count):
+        kind = kinds[n]
+        nx, ny, nz, lit, openness = rows[3, n], rows[4, n], rows[5, n], rows[6, n], rows[7, n]
+        px, py, pz, across, down = rows[13, n], rows[14, n], rows[15, n], rows[16, n], rows[17, n]
+        gloss, sharpness, wrap, scatter, strand = 0.0, 16.0, 0.2, 0.0, 0.0
+        if kind == SKIN:
+            # Four texels of the skin's map.
+            x = min(width - 1.001, max(0.0, across * width - 0.5))
+            y = min(height - 1.001, max(0.0, down * height - 0.5))
+            i, j = int(y), int(x)
+            fy, fx = y - i, x - j
+            t00, t01, t10, t11 = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
+            for k in range(5):
+                texel[k] = (t00 * skin[i, j, k] + t01 * skin[i, j + 1, k]) / 255
+                texel[k] += (t10 * skin[i + 1, j, k] + t11 * skin[i + 1, j + 1, k]) / 255
             for c in range(3):
-                out[c] += (shot.shirt[c] * weave - out[c]) * cloth
-            gloss *= 1 - cloth
-        elif py > shot.brim:
-            # Under a cap's visor or a scarf's edge.
-            shade_of = 1 - 0.45 * step(shot.brim, shot.brim + 0.25, py)
-            openness *= shade_of
-            lit *= shade_of
-    elif part == EYE:
-        dim = eye_colour(look, shot, px, py, out)
-        openness, lit = dim * 0.9, lit * dim
-        gloss, doublings = 0.6, 7
-    elif part == HAIR:
-        if nz < 0:
-            nx, ny, nz = -nx, -ny, -nz
-        if across >= 0:
-            side = texture.shape[0]
-            i, j = min(side - 1, max(0, int(down * side))), min(side - 1, int(across * side))
-            pattern = texture[i, j, 0] / 256
+                colour[c] = texel[c] * texel[c]
+            gloss = 0.5 * texel[3]
+            if shot.lipstick_amount > 0:
+                lips = texel[4] * shot.lipstick_amount
+                for c in range(3):
+                    colour[c] += (shot.lipstick[c] - colour[c]) * lips
+                gloss += 0.1 * lips
+            scatter = 1.0
+            if py < 5.9:
+                # A shirt, with a collar that dips in front.
+                collar = 5.45 + 0.28 * abs(px) - 0.25 * step(0.3, 0.9, pz)
+                cloth = step(collar + 0.02, collar - 0.02, py)
+                weave = 0.85 + 0.3 * noise3(lattice, px * 20, py * 20, pz * 20)
+                for c in range(3):
+                    colour[c] += (shot.shirt[c] * weave - colour[c]) * cloth
+                gloss *= 1 - cloth
+            elif py > shot.brim:
+                # Under a cap's visor.
+                shade_of = 1 - 0.45 * step(shot.brim, shot.brim + 0.25, py)
+                openness *= shade_of
+                lit *= shade_of
         else:
-            pattern = strands(lattice, px, py, pz, look.curl)
-        for c in range(3):
-            out[c] = look.hair[c] * (0.30 + 1.4 * pattern)
-        openness = 0.30 + 0.70 * openness
-        lit = 0.3 + 0.7 * lit
-        gloss, doublings, wrap = 0.14 * pattern * (1 - 0.6 * look.curl), 3, 0.35
-    elif part == TEETH:
-        out[0], out[1], out[2] = 0.66, 0.60, 0.51
-        openness = max(openness, 0.4)
-        gloss = 0.1
-    elif part == LASH:
-        for c in range(3):
-            out[c] = 0.012
-    elif part == FRAME:
-        if nz < 0:
-            nx, ny, nz = -nx, -ny, -nz
-        for c in range(3):
-            out[c] = shot.glasses_colour[c]
-        gloss, doublings = 0.35, 5
-    elif part == CLOTH:
-        if nz < 0:
-            nx, ny, nz = -nx, -ny, -nz
-        knit = 0.8 + 0.4 * noise3(lattice, px * 40, py * 14, pz * 40)
-        for c in range(3):
-            out[c] = shot.headwear_colour[c] * knit
-        openness = 0.4 + 0.6 * openness
-        lit = 0.3 + 0.7 * lit
-        wrap = 0.3
-    else:
-        out[0], out[1], out[2] = 0.20, 0.045, 0.04
-        openness *= 0.6
-        gloss = 0.05
-    facing = nx * shot.light[0] + ny * shot.light[1] + nz * shot.light[2]
+            if kind >= HAIR and nz < 0:  # open surfaces are seen from both sides
+                nx, ny, nz = -nx, -ny, -nz
+            if kind == HAIR:
+                if across >= 0:
+                    side = texture.shape[0]
+                    i, j = (
+                        min(side - 1, max(0, int(down * side))),
+                        min(side - 1, int(across * side)),
+                    )
+                    pattern = texture[i, j, 0] / 256
+                else:
+                    pattern = strands(lattice, px, py, pz, look.curl)
+                for c in range(3):
+                    colour[c] = look.hair[c] * (0.30 + 1.4 * pattern)
+                openness = 0.30 + 0.70 * openness
+                lit = 0.3 + 0.7 * lit
+                gloss, sharpness, wrap = 0.14 * pattern * (1 - 0.6 * look.curl), 8.0, 0.35
+                strand = 1.0
+            elif kind == EYE:
+                dim = eye_colour(look, shot, px, py, colour)
+                openness, lit = dim * 0.9, lit * dim
+                gloss, sharpness = 0.6, 128.0
+            elif kind == TEETH:
+                colour[0], colour[1], colour[2] = 0.66, 0.60, 0.51
+                openness = max(openness, 0.4)
+                gloss = 0.1
+            elif kind == LASH:
+                colour[:] = 0.012
+            elif kind == FRAME:
+                for c in range(3):
+                    colour[c] = shot.glasses_colour[c]
+                gloss, sharpness = 0.35, 32.0
+            elif kind == CLOTH:
+                knit = 0.8 + 0.4 * noise3(lattice, px * 40, py * 14, pz * 40)
+                for c in range(3):
+                    colour[c] = shot.headwear_colour[c] * knit
+                openness = 0.4 + 0.6 * openness
+                lit = 0.3 + 0.7 * lit
+                wrap = 0.3
+            else:
+                colour[0], colour[1], colour[2] = 0.20, 0.045, 0.04
+                openness *= 0.6
+                gloss = 0.05
+        rows[0, n], rows[1, n], rows[2, n] = colour[0], colour[1], colour[2]
+        rows[3, n], rows[4, n], rows[5, n] = nx, ny, nz
+        rows[6, n], rows[7, n], rows[8, n], rows[9, n] = lit, openness, gloss, sharpness
+        rows[10, n], rows[11, n], rows[12, n] = wrap, scatter, strand
+
+
+@jit
+def shade(shot, rows, count):
+    """Turn the surfaces in the first `count` columns of `rows` into the light that leaves them.
+
+    Branches are written as choices between values, so that several columns are done at once.
+    """
+    lx, ly, lz = shot.light[0], shot.light[1], shot.light[2]
     hx, hy, hz = shot.half[0], shot.half[1], shot.half[2]
-    half = nx * hx + ny * hy + nz * hz
-    sheen = 0.0
-    if facing > 0 and half > 0:
-        if part == HAIR:
-            # Strands fall: their highlight is a band across them (Kajiya & Kay 1989).
-            ty = ny * hy
-            along = hy - ty * ny
-            half = max(0.0, 1 - along * along)
-        for _ in range(doublings):  # half to the power of 2^doublings
-            half *= half
-        sheen = gloss * half * lit
-    edge = (1 - max(0.0, nz)) * (1 - max(0.0, nz))
-    rim = 0.25 * gloss * edge * edge * openness
-    up = 0.5 + 0.5 * ny
-    side_lit = max(0.0, (nx * shot.fill_from[0] + ny * shot.fill_from[1] + nz * shot.fill_from[2]))
-    side_lit = (0.35 + 0.65 * side_lit) * side_lit * openness
-    spread = wrap + shot.light_size * 0.25
-    for c in range(3):
+    fx, fy, fz = shot.fill_from[0], shot.fill_from[1], shot.fill_from[2]
+    kr, kg, kb = shot.key[0], shot.key[1], shot.key[2]
+    fr, fg, fb = shot.fill[0], shot.fill[1], shot.fill[2]
+    sr, sg, sb = shot.sky[0], shot.sky[1], shot.sky[2]
+    gr, gg, gb = shot.ground[0], shot.ground[1], shot.ground[2]
+    broad = shot.light_size * 0.25
+    for n in range(count):
+        nx, ny, nz = rows[3, n], rows[4, n], rows[5, n]
+        length = 1 / np.sqrt(nx * nx + ny * ny + nz * nz + 1e-12)
+        nx, ny, nz = nx * length, ny * length, nz * length
+        lit, openness, gloss = rows[6, n], rows[7, n], rows[8, n]
+        sharpness, scatter, strand = rows[9, n], rows[11, n], rows[12, n]
+        facing = nx * lx + ny * ly + nz * lz
+        half = nx * hx + ny * hy + nz * hz
+        # Strands fall: their highlight is a band across them (Kajiya & Kay 1989).
+        along = hy - ny * hy * ny
+        band = 1 - along * along
+        half = band * strand + half * (1 - strand)
+        half = half if half > 0 else 0.0
+        half = half if facing > 0 else 0.0
+        p8 = half * half
+        p8 *= p8
+        p8 *= p8
+        p16 = p8 * p8
+        p32 = p16 * p16
+        p128 = p32 * p32
+        p128 *= p128
+        power = p8 if sharpness < 12 else p16
+        power = p32 if sharpness > 24 else power
+        power = p128 if sharpness > 64 else power
+        sheen = gloss * power * lit
+        front = nz if nz > 0 else 0.0
+        edge = (1 - front) * (1 - front)
+        rim = 0.25 * gloss * edge * edge * openness
+        up = 0.5 + 0.5 * ny
+        side = nx * fx + ny * fy + nz * fz
+        side = side if side > 0 else 0.0
+        side = (0.35 + 0.65 * side) * side * openness
+        spread = rows[10, n] + broad
         # Light scatters under skin, red furthest: the edge of shade is warm.
-        soft = spread * (1.3 - 0.4 * c) if part == SKIN else spread
-        direct = max(0.0, (facing + soft) / (1 + soft)) * lit
-        around = (shot.ground[c] + (shot.sky[c] - shot.ground[c]) * up) * openness
-        front = 0.35 * shot.sky[c] * max(0.0, nz) * openness
-        out[c] = out[c] * (shot.key[c] * direct + shot.fill[c] * side_lit + around + front) + (
-            shot.key[c] * sheen + shot.sky[c] * rim
-        )
-
-
-@inlined
-def behind(backdrop, x, y, colour):
-    """The background at a place 0..1 of the picture, into `colour`."""
-    side = backdrop.shape[0]
-    x, y = min(side - 1.001, max(0.0, x * side - 0.5)), min(side - 1.001, max(0.0, y * side - 0.5))
-    i, j = int(y), int(x)
-    fy, fx = y - i, x - j
-    for c in range(3):
-        top = backdrop[i, j, c] * (1 - fx) + backdrop[i, j + 1, c] * fx
-        low = backdrop[i + 1, j, c] * (1 - fx) + backdrop[i + 1, j + 1, c] * fx
-        colour[c] = top * (1 - fy) + low * fy
+        wr, wg, wb = spread * (1 + 0.3 * scatter), spread * (1 - 0.1 * scatter), 0.0
+        wb = spread * (1 - 0.5 * scatter)
+        dr, dg, db = (facing + wr) / (1 + wr), (facing + wg) / (1 + wg), (facing + wb) / (1 + wb)
+        dr = dr if dr > 0 else 0.0
+        dg = dg if dg > 0 else 0.0
+        db = db if db > 0 else 0.0
+        ahead = 0.35 * front
+        rows[0, n] = rows[0, n] * (
+            kr * dr * lit + fr * side + (gr + (sr - gr) * up + sr * ahead) * openness
+        ) + (kr * sheen + sr * rim)
+        rows[1, n] = rows[1, n] * (
+            kg * dg * lit + fg * side + (gg + (sg - gg) * up + sg * ahead) * openness
+        ) + (kg * sheen + sg * rim)
+        rows[2, n] = rows[2, n] * (
+            kb * db * lit + fb * side + (gb + (sb - gb) * up + sb * ahead) * openness
+        ) + (kb * sheen + sb * rim)
 
 
 @jit
 def photograph(
-    mesh, skin, texture, look, shot, vertices, fine, depth, nearest, backdrop, lattice
+    triangles, part, skin, texture, look, shot, vertices, fine, depth, nearest, backdrop, lattice
 ):  # fmt: skip
     """Light that reaches the sensor, linear RGB (size, size, 3) float32.
 
     `depth` and `nearest` hold 2 x 2 samples a pixel, `fine` the vertices on that grid, `vertices`
     what shading reads of them. Samples of a pixel that show the same surface are shaded once, at
-    their middle.
+    their middle; a row of the picture is gathered first and then shaded as a whole.
     """
     size = depth.shape[0] // 2
     light = np.zeros((size, size, 3), np.float32)
-    colour = np.zeros(3)
+    rows = np.zeros((18, 4 * size), np.float32)
+    corners = np.empty((3, 4 * size), np.uint64)
+    weights = np.empty((2, 4 * size), np.float32)
+    kinds = np.empty(4 * size, np.int64)
+    columns = np.empty(4 * size, np.int64)
+    shares = np.empty(4 * size, np.float32)
+    side = backdrop.shape[0]
+    zoom = side / (2 * size)
     parts = np.empty(4, np.int64)
     left = np.empty(4, np.bool_)
     for row in range(size):
+        found = 0
         for column in range(size):
             for s in range(4):
                 t = nearest[2 * row + s // 2, 2 * column + s % 2]
-                parts[s] = mesh.part[t] if t >= 0 else -1
+                parts[s] = part[t] if t >= 0 else -1
                 left[s] = True
             for s in range(4):
                 if not left[s]:
@@ -377,24 +401,45 @@ def photograph(
                         count += 1
                 x, y = x / count, y / count
                 if parts[s] < 0:
-                    behind(backdrop, x / (2 * size), y / (2 * size), colour)
-                else:
-                    t = nearest[2 * row + s // 2, 2 * column + s % 2]
-                    ia, ib, ic = mesh.triangles[t, 0], mesh.triangles[t, 1], mesh.triangles[t, 2]
-                    ax, ay = fine[ia, 0], fine[ia, 1]
-                    bx, by = fine[ib, 0], fine[ib, 1]
-                    cx, cy = fine[ic, 0], fine[ic, 1]
-                    area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-                    u = ((bx - x) * (cy - y) - (by - y) * (cx - x)) / area
-                    v = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) / area
-                    # The middle of the samples may lie just outside the first one's triangle.
-                    u, v = min(1.2, max(-0.2, u)), min(1.2, max(-0.2, v))
-                    shade(
-                        mesh, skin, texture, look, shot, lattice, vertices,
-                        t, u, v, 1 - u - v, colour,
-                    )  # fmt: skip
-                for c in range(3):
-                    light[row, column, c] += colour[c] * count / 4
+                    x = min(side - 1.001, max(0.0, x * zoom - 0.5))
+                    y = min(side - 1.001, max(0.0, y * zoom - 0.5))
+                    i, j = int(y), int(x)
+                    fy, fx = y - i, x - j
+                    for c in range(3):
+                        top = backdrop[i, j, c] * (1 - fx) + backdrop[i, j + 1, c] * fx
+                        low = backdrop[i + 1, j, c] * (1 - fx) + backdrop[i + 1, j + 1, c] * fx
+                        light[row, column, c] += (top * (1 - fy) + low * fy) * count / 4
+                    continue
+                t = np.uintp(nearest[2 * row + s // 2, 2 * column + s % 2])
+                ia, ib, ic = (
+                    np.uintp(triangles[t, 0]),
+                    np.uintp(triangles[t, 1]),
+                    np.uintp(triangles[t, 2]),
+                )
+                ax, ay = fine[ia, 0], fine[ia, 1]
+                bx, by = fine[ib, 0], fine[ib, 1]
+                cx, cy = fine[ic, 0], fine[ic, 1]
+                inverse = 1 / ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
+                u = ((bx - x) * (cy - y) - (by - y) * (cx - x)) * inverse
+                v = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) * inverse
+                # The middle of the samples may lie just outside the first one's triangle.
+                u, v = np.float32(min(1.2, max(-0.2, u))), np.float32(min(1.2, max(-0.2, v)))
+                corners[0, found], corners[1, found], corners[2, found] = ia, ib, ic
+                weights[0, found], weights[1, found] = u, v
+                columns[found], shares[found], kinds[found] = column, count / 4, parts[s]
+                found += 1
+        for k in range(COLUMNS):
+            to = TARGETS[k]
+            for n in range(found):
+                u, v = weights[0, n], weights[1, n]
+                a, b, c = corners[0, n], corners[1, n], corners[2, n]
+                w = np.float32(1) - u - v
+                rows[to, n] = u * vertices[a, k] + v * vertices[b, k] + w * vertices[c, k]
+        surfaces(kinds, found, skin, texture, look, shot, lattice, rows)
+        shade(shot, rows, found)
+        for n in range(found):
+            for c in range(3):
+                light[row, columns[n], c] += rows[c, n] * shares[n]
     return light
 
 

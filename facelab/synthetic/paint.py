@@ -98,7 +98,8 @@ def paint_skin(subject: Subject, head: Head, size: int) -> np.ndarray:
         curl=subject.hair_curl,
         lip_red=subject.lip_red,
         lip_dark=subject.lip_dark,
-        freckles=subject.freckles,
+        # Freckles are local pigment: the darker the skin, the less they stand out.
+        freckles=subject.freckles * np.exp(-3 * subject.melanin),
         wrinkles=subject.wrinkles,
         gloss=subject.gloss,
         blotches=subject.blotches,
@@ -221,15 +222,17 @@ def apply_brush(brush, corners, weights, template, fields, pigment, brows, latti
                 melanin += brush.blotches * (mid * 0.7 + fine * 0.6)
                 blood += 0.12 * mid
                 if brush.freckles > 0:
-                    spots = noise3(lattice, px * 38 + ox, py * 38 + oz, pz * 38 + oy)
+                    spots = noise3(lattice, px * 55 + ox, py * 55 + oz, pz * 55 + oy)
                     patch = step(6.4, 6.8, py) * step(8.0, 7.3, py) * step(0.9, 1.2, pz)
-                    melanin += brush.freckles * patch * 0.25 * step(0.60, 0.95, spots)
+                    melanin += brush.freckles * patch * 0.16 * step(0.60, 0.90, spots)
                 if pz > 0.6:
                     for n in range(len(brush.marks)):
                         dx, dy = px - brush.marks[n, 0], py - brush.marks[n, 1]
                         gap = (dx * dx + dy * dy) / (brush.marks[n, 2] * brush.marks[n, 2])
                         if gap < 4:
-                            melanin += brush.marks[n, 3] * bell(np.sqrt(gap) * 1.2)
+                            amount = brush.marks[n, 3] * bell(np.sqrt(gap) * 1.2)
+                            melanin += amount * (1 - brush.marks[n, 4])
+                            blood += 2 * amount * brush.marks[n, 4]
                 if brush.wrinkles > 0.15 and pz > 1.1:
                     if py > 7.56:
                         lines = np.sin(py * 42 + 20 * here[BLOODY] + 5 * mid + 2 * px) ** 6
@@ -251,7 +254,7 @@ def apply_brush(brush, corners, weights, template, fields, pigment, brows, latti
                 t = (ax - inner) / (outer - inner)
                 middle = brush.brow[1] + brush.brow[2] * (1 - (t - 0.62) ** 2 / 0.38)
                 middle += brush.brow[6] * t
-                s = (middle - py) / (1.4 * brush.brow[0])
+                s = (middle - py) / (1.2 * brush.brow[0])
                 if 0 <= t < 1 and -1 < s < 1:
                     ry = (0.5 + 0.5 * s) * brows.shape[0] - 0.5
                     rx = t * brows.shape[1] - 0.5
@@ -261,7 +264,7 @@ def apply_brush(brush, corners, weights, template, fields, pigment, brows, latti
                     gy, gx = ry - m, rx - n
                     hairs = (brows[m, n] * (1 - gx) + brows[m, n + 1] * gx) * (1 - gy)
                     hairs += (brows[m + 1, n] * (1 - gx) + brows[m + 1, n + 1] * gx) * gy
-                    amount = min(0.92, hairs / 255 * 1.6 * brush.brow[5])
+                    amount = min(0.92, hairs / 255 * 2.2 * brush.brow[5])
                     for c in range(3):
                         colour[c] += (brush.brow_colour[c] - colour[c]) * amount
                     gloss *= 1 - amount

@@ -16,7 +16,7 @@ from facelab.synthetic.backdrop import draw_backdrop
 from facelab.synthetic.camera import develop
 from facelab.synthetic.capture import Capture
 from facelab.synthetic.hair import Hair, grow_hair
-from facelab.synthetic.head import PARTS, Head
+from facelab.synthetic.head import PARTS, Head, load_head
 from facelab.synthetic.kernel import (
     COLUMNS,
     OPENNESS,
@@ -40,7 +40,7 @@ from facelab.synthetic.mesh import (
 )
 from facelab.synthetic.paint import beard_field, lattice, paint_skin
 from facelab.synthetic.parameters import BACKGROUNDS
-from facelab.synthetic.styles import load_styles, map_coordinates
+from facelab.synthetic.styles import map_coordinates
 from facelab.synthetic.subjects import Subject, neutral_shape
 
 FRAMES = ("aligned", "full")
@@ -137,6 +137,16 @@ def build_model(subject: Subject, head: Head) -> Model:
     return Model(subject, head, neutral, grow_hair(subject, neutral, head))
 
 
+@cache
+def fixed_parts() -> tuple[np.ndarray, np.ndarray]:
+    """The head's lash vertices, and how far back each of its vertices is set, dm."""
+    head = load_head()
+    setback = np.zeros(len(head.template), np.float32)
+    for part, amount in (("teeth", 0.07), ("mouth", 0.03), ("eye", 0.004)):
+        setback[np.unique(head.triangles[head.part == PARTS[part]])] += np.float32(amount)
+    return np.unique(head.triangles[head.part == PARTS["lash"]]), setback
+
+
 def dress(model: Model, glasses: str, headwear: str) -> Dressed:
     """Put the head's, the hair's and the worn pieces' vertices and triangles into one mesh."""
     head, hair = model.head, model.hair
@@ -148,20 +158,14 @@ def dress(model: Model, glasses: str, headwear: str) -> Dressed:
         worn.append(make_headwear(headwear, model.neutral, head))
         pressed = under(headwear, hair.place)
         hair_vertices = np.where(pressed[:, None], hair.ground, hair_vertices)
-    style = load_styles().hair.get(model.subject.hair_style)
     bare = len(model.neutral)
+    lashes, setback = fixed_parts()
     cover = np.full(bare, 9, np.float32)
-    cover[np.unique(head.triangles[head.part == PARTS["lash"]])] = model.subject.lashes
-    setback = np.zeros(bare, np.float32)
-    for part, amount in (("teeth", 0.07), ("mouth", 0.03), ("eye", 0.004)):
-        setback[np.unique(head.triangles[head.part == PARTS[part]])] += np.float32(amount)
-
+    cover[lashes] = model.subject.lashes
     sizes = [len(piece.vertices) for piece in worn]
     starts = np.cumsum([bare + len(hair.vertices), *sizes])
     extra = sum(sizes)
     place = np.concatenate([head.template, hair.place, *(piece.place for piece in worn)])
-    # What is worn is lit as the tip of the nose is, which nothing shades.
-    over = np.concatenate([np.arange(bare), hair.over, np.full(extra, head.nose_tip)])
     # The head turns on the neck; shoulders stay.
     sway = np.clip((place[:, 1] - 5.6) / 0.75, 0, 1)
     sway = sway * sway * (3 - 2 * sway)
@@ -188,7 +192,7 @@ def dress(model: Model, glasses: str, headwear: str) -> Dressed:
     table = np.zeros((len(place), COLUMNS), np.float32)
     table[:, PLACE : PLACE + 3] = place
     table[:, OPENNESS] = 0.8
-    table[:bare, OPENNESS] = head.openness if style is None else head.openness * style.head_openness
+    table[:bare, OPENNESS] = hair.head_openness
     table[bare : bare + len(hair.card), OPENNESS] = hair.openness
     table[:, UV : UV + 2] = card
     table[:bare, UV : UV + 2] = np.stack(map_coordinates(head.template), 1)
@@ -203,7 +207,10 @@ def dress(model: Model, glasses: str, headwear: str) -> Dressed:
         place=place,
         card=card,
         cover=np.concatenate([cover, hair.cover, np.full(extra, 9)], dtype=np.float32),
-        shadow=head.shadow[over],
+        # What is worn is lit as the tip of the nose is, which nothing shades.
+        shadow=np.concatenate(
+            [hair.head_shadow, hair.shadow, np.repeat(head.shadow[[head.nose_tip]], extra, 0)]
+        ),
         sway=sway.astype(np.float32),
         setback=np.concatenate([setback, np.zeros(len(place) - bare, np.float32)]),
         lenses=np.concatenate([np.zeros((0, 3), np.int32), *lenses]).astype(np.int32),
@@ -240,22 +247,28 @@ def take_shot(subject: Subject, capture: Capture, brim: float) -> Shot:
     sky = capture.ambient * tint(capture.ambient_warmth)
     habit = subject.lipstick
     return Shot(
-        light=light,
-        half=half / max(1e-6, np.linalg.norm(half)),
-        light_size=capture.light_size,
-        key=capture.light_strength * tint(capture.light_warmth),
-        fill_from=direction(capture.fill_azimuth, 10.0),
-        fill=capture.fill_strength * tint(capture.fill_warmth),
-        sky=sky,
-        ground=0.55 * sky * (0.6 + 0.6 * capture.shirt),
-        gaze=np.array(capture.gaze),
-        lipstick=np.array([0.30 + 0.3 * habit[0], 0.03 + 0.12 * habit[1], 0.05 + 0.1 * habit[1]]),
+        light=triple(light),
+        half=triple(half / max(1e-6, np.linalg.norm(half))),
+        light_size=float(capture.light_size),
+        key=triple(capture.light_strength * tint(capture.light_warmth)),
+        fill_from=triple(direction(capture.fill_azimuth, 10.0)),
+        fill=triple(capture.fill_strength * tint(capture.fill_warmth)),
+        sky=triple(sky),
+        ground=triple(0.55 * sky * (0.6 + 0.6 * capture.shirt)),
+        gaze=(float(capture.gaze[0]), float(capture.gaze[1])),
+        lipstick=(0.30 + 0.3 * habit[0], 0.03 + 0.12 * habit[1], 0.05 + 0.1 * habit[1]),
         lipstick_amount=0.75 if capture.makeup < habit[2] * 0.9 - 0.2 else 0.0,
-        shirt=capture.shirt,
-        glasses_colour=np.asarray(capture.glasses_colour, float),
-        headwear_colour=np.asarray(capture.headwear_colour, float),
-        brim=brim,
+        shirt=triple(capture.shirt),
+        glasses_colour=triple(capture.glasses_colour),
+        headwear_colour=triple(capture.headwear_colour),
+        brim=float(brim),
     )
+
+
+def triple(values: np.ndarray) -> tuple[float, float, float]:
+    """Three numbers as a tuple: arrays in the kernel's tuples would be counted at every pixel."""
+    first, second, third = np.asarray(values, float).tolist()
+    return first, second, third
 
 
 def exposed(subject: Subject, capture: Capture) -> float:
@@ -337,13 +350,19 @@ def render(
         BACKGROUNDS.index(capture.background),
         np.asarray(capture.background_colours, float),
         np.asarray(capture.background_place, float),
-        max(8, size // 2),
+        max(12, size // 4),  # out of focus
         lattice(),
     )
     subject = model.subject
-    look = Look(subject.hair_colour, subject.iris, subject.noise, subject.hair_curl)
+    look = Look(
+        triple(subject.hair_colour),
+        triple(subject.iris),
+        triple(subject.noise),
+        float(subject.hair_curl),
+    )
     light = photograph(
-        mesh,
+        mesh.triangles,
+        mesh.part,
         model.skin(size),
         model.hair.texture,
         look,
@@ -358,7 +377,7 @@ def render(
     if len(worn.lenses):
         dark = capture.glasses == "sun"
         passed = np.full(3, 0.10 if dark else 0.93)
-        mirrored = shot.sky * (0.03 if dark else 0.012)
+        mirrored = np.array(shot.sky) * (0.03 if dark else 0.012)
         through_lenses(light, screen, worn.lenses, depth, passed, mirrored)
     grain = random.integers(0, 2**64, (size, size), np.uint64)
     return develop(
