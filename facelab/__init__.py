@@ -37,6 +37,8 @@ _HOMES = {
     "Audit": "audit",
     "audit": "audit",
     "compare_audits": "audit",
+    "twin_effects": "twin_effects",
+    "compare_twin_effects": "twin_effects",
     "plots": None,
     "run": "experiments",
     "runs": "experiments",

@@ -26,7 +26,7 @@ class Rates(NamedTuple):
     fnmr: np.ndarray
 
 
-class _Sums(NamedTuple):
+class Sums(NamedTuple):
     """Comparisons, errors and the variance of their ratio."""
 
     comparisons: np.ndarray
@@ -111,11 +111,11 @@ class ErrorCounts:
             return images * (images - 1) / 2, missed
         return np.bincount(subject, comparisons[mated], minlength=size), missed
 
-    def _non_mated_of_units(self) -> _Sums:
+    def _non_mated_of_units(self) -> Sums:
         """Non-mated sums for every pair of groups, as (groups, groups) arrays."""
         a, b, errors, comparisons, mated = self._pairs
         keep = ~mated & (self._group[a] >= 0) & (self._group[b] >= 0)
-        return _non_mated(
+        return non_mated_sums(
             self._images if self.complete else None,
             self._group,
             len(self.groups),
@@ -123,7 +123,7 @@ class ErrorCounts:
             _one_subject_pairs(self._subject, self._group),
         )
 
-    def _non_mated_of_subjects(self) -> _Sums:
+    def _non_mated_of_subjects(self) -> Sums:
         """Non-mated sums over everything, as (1, 1) arrays."""
         a, b, errors, comparisons, mated = self._pairs
         a, b, merged = _merge(
@@ -136,7 +136,7 @@ class ErrorCounts:
         if self.complete:
             merged[1] = images[a] * images[b]
         everyone = np.zeros(size, dtype=np.int64)
-        return _non_mated(images, everyone, 1, (a, b, *merged), np.empty((0, 2), dtype=np.int64))
+        return non_mated_sums(images, everyone, 1, (a, b, *merged))
 
     def rates(self, confidence: float = 0.95) -> pd.DataFrame:
         """FMR and FNMR of everybody and of each group.
@@ -154,16 +154,16 @@ class ErrorCounts:
         """
         size = len(self.groups)
         everyone, within = self._non_mated_of_subjects(), self._non_mated_of_units()
-        non_mated = _Sums(
+        non_mated = Sums(
             *(
                 np.append(whole.ravel(), np.diagonal(part))
                 for whole, part in zip(everyone, within, strict=True)
             )
         )
         inside = self._group >= 0
-        whole = _mated(*self._subject_mated(), np.zeros(len(self.subjects), dtype=np.int64), 1)
-        parts = _mated(*(x[inside] for x in self._unit_mated()), self._group[inside], size)
-        mated = _Sums(*(np.append(*pair) for pair in zip(whole, parts, strict=True)))
+        whole = mated_sums(*self._subject_mated(), np.zeros(len(self.subjects), dtype=np.int64), 1)
+        parts = mated_sums(*(x[inside] for x in self._unit_mated()), self._group[inside], size)
+        mated = Sums(*(np.append(*pair) for pair in zip(whole, parts, strict=True)))
 
         subjects = np.bincount(self._group[inside], minlength=size)
         images = np.bincount(self._group[inside], self._images[inside], minlength=size)
@@ -204,7 +204,7 @@ class ErrorCounts:
         """
         sums = self._non_mated_of_units()
         first, second = np.triu_indices(len(self.groups))
-        sums = _Sums(*(matrix[first, second] for matrix in sums))
+        sums = Sums(*(matrix[first, second] for matrix in sums))
         low, high = wilson(*sums, confidence)
         names = np.array(self.groups, dtype=object)
         return pd.DataFrame(
@@ -313,14 +313,17 @@ def wilson(
     return low, high
 
 
-def _non_mated(
+def non_mated_sums(
     images: np.ndarray | None,
     group: np.ndarray,
     size: int,
     pairs: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
-    excluded: np.ndarray,
-) -> _Sums:
+    excluded: np.ndarray | None = None,
+) -> Sums:
     """Comparisons, false matches and variance of FMR for every pair of groups.
+
+    `pairs` lists nodes a and b, errors and comparisons, one entry an unordered pair of nodes. The
+    errors may be sums of anything that comparisons have, such as scores or their differences.
 
     Var = [sum over pairs of subjects y^2 + max(sum over pairs that share one subject y y', 0)] /
     n^2 with y = errors - p comparisons. The second sum needs only row sums R of y: it is
@@ -351,7 +354,7 @@ def _non_mated(
         np.fill_diagonal(squares, (n2**2 - n4) / 2)
         row_total = np.outer(images, n)
         row_total[known, group[known]] -= images[known] ** 2
-        if len(excluded):
+        if excluded is not None and len(excluded):
             x, y = excluded.T
             both = images[x] * images[y]
             place = np.minimum(group[x], group[y]) * size + np.maximum(group[x], group[y])
@@ -370,16 +373,19 @@ def _non_mated(
     np.add.at(spread, group[known], rest)
     shared = np.triu(spread) + np.tril(spread, -1).T - 2 * single
     variance = (single + np.maximum(shared, 0)) / np.where(total > 0, total, 1) ** 2
-    return _Sums(total, wrong, variance)
+    return Sums(total, wrong, variance)
 
 
-def _mated(comparisons: np.ndarray, errors: np.ndarray, group: np.ndarray, size: int) -> _Sums:
-    """Comparisons, false non-matches and variance of FNMR for each group."""
+def mated_sums(comparisons: np.ndarray, errors: np.ndarray, group: np.ndarray, size: int) -> Sums:
+    """Comparisons, false non-matches and variance of FNMR for each group.
+
+    Errors may be sums of anything that comparisons have, as in `non_mated_sums`.
+    """
     total = np.bincount(group, comparisons, minlength=size)
     wrong = np.bincount(group, errors, minlength=size)
     p = np.nan_to_num(_ratio(wrong, total))
     squares = np.bincount(group, (errors - p[group] * comparisons) ** 2, minlength=size)
-    return _Sums(total, wrong, squares / np.where(total > 0, total, 1) ** 2)
+    return Sums(total, wrong, squares / np.where(total > 0, total, 1) ** 2)
 
 
 def _one_subject_pairs(subject: np.ndarray, group: np.ndarray) -> np.ndarray:
