@@ -25,7 +25,7 @@ _MONK = (
     *("f6ede4", "f3e7db", "f7ead0", "eadaba", "d7bd96"),
     *("a07e56", "825c43", "604134", "3a312a", "292420"),
 )
-MONK_TONES = list(range(1, 11))
+MONK_TONES = [str(tone) for tone in range(1, 11)]
 FITZPATRICK_TYPES = ["I", "II", "III", "IV", "V", "VI"]
 
 AGE_GROUPS = ["0-17", "18-29", "30-44", "45-59", "60+"]
@@ -151,8 +151,9 @@ def age_group(age: np.ndarray) -> "pd.Categorical":
 
 
 def monk(lab: np.ndarray) -> "pd.Categorical":
-    """The nearest swatch of the Monk Skin Tone scale, 1 (lightest) to 10, to CIELAB colours (N, 3).
+    """The nearest swatch of the Monk Skin Tone scale to CIELAB colours (N, 3).
 
+    Ordered labels "1" (lightest) to "10", as text, because parquet keeps no other categories.
     Nearest by CIE76 distance; missing where a colour is not a number. Of an albedo it is a property
     of the skin; of a photo's pixels it also depends on the light: call it apparent.
     """

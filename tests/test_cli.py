@@ -144,6 +144,36 @@ def test_synthesize_is_fl_synthesize(say, tmp_path):
     assert np.array_equal(fl.load(tmp_path / "faces").crops, same.crops)
 
 
+def test_a_population_may_be_given_as_yaml(say, tmp_path):
+    (tmp_path / "mine.yaml").write_text("subjects: 6\nfemale: {images_per_subject: 2}\nyaw: 0\n")
+    words = ("--population", tmp_path / "mine.yaml", "--size", 32, "--jobs", 1, "--frame", "full")
+    code, out, _ = say("synthesize", *words, "--images-per-subject", 1, "--out", tmp_path / "faces")
+    assert code == 0
+    assert "6 faces of 6 subjects" in out
+    faces = fl.load(tmp_path / "faces")
+    assert (faces.table["yaw"] == 0).all()
+    assert faces.card["aligned"] is False
+    (tmp_path / "mine.yaml").write_text("yaww: 0\n")
+    code, _, err = say("synthesize", *words, "--out", tmp_path / "x")
+    assert code == 1
+    assert "did you mean yaw?" in one_sentence(err)
+
+
+def test_twins_is_fl_synthesize_twins(say, tmp_path):
+    words = ("--subjects", 6, "--images-per-subject", 1, "--size", 32, "--jobs", 1)
+    changes = ("--change", "melanin=0.1,0.8", "--change", "glasses=sun", "--change", "blink=true")
+    code, out, _ = say("twins", *words, *changes, "--out", tmp_path / "twins")
+    assert code == 0
+    found = fl.load(tmp_path / "twins").table
+    levels = found.groupby("factor", observed=True)["level"].unique().map(sorted).to_dict()
+    assert levels == {
+        "base": ["as drawn"], "melanin": ["0.1", "0.8"], "glasses": ["sun"], "blink": ["yes"]
+    }  # fmt: skip
+    code, _, err = say("twins", "--change", "melanin", "--out", tmp_path / "x")
+    assert code == 2
+    assert "FACTOR=LEVELS" in one_sentence(err)
+
+
 def test_shares_are_group_equals_share(say, tmp_path):
     assert cli._shares(["caucasian/male=.8", "asian/female=0.1"]) == {
         "caucasian/male": 0.8,
@@ -275,7 +305,7 @@ def test_wrong_usage_is_two(say, words, tmp_path, monkeypatch):
 def test_a_taken_place_is_refused_before_the_work_unless_forced(say, tmp_path, monkeypatch):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "mine.txt").write_text("keep me")
-    monkeypatch.setattr(fl, "synthesize", lambda *_: pytest.fail("worked before looking"))
+    monkeypatch.setattr(fl, "synthesize", lambda *_, **__: pytest.fail("worked before looking"))
     code, _, err = say("synthesize", "--out", tmp_path / "taken")
     assert code == 1
     assert "--force" in one_sentence(err)
@@ -287,7 +317,7 @@ def test_a_taken_place_is_refused_before_the_work_unless_forced(say, tmp_path, m
 
 
 def test_interrupting_is_130_and_a_sentence(say, monkeypatch, tmp_path):
-    def interrupt(*_):
+    def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(fl, "synthesize", interrupt)
@@ -297,7 +327,7 @@ def test_interrupting_is_130_and_a_sentence(say, monkeypatch, tmp_path):
 
 
 def test_a_surprise_is_one_sentence_that_says_how_to_see_more(say, monkeypatch, tmp_path):
-    def surprise(*_):
+    def surprise(*_, **__):
         raise ZeroDivisionError("of all things")
 
     monkeypatch.setattr(fl, "synthesize", surprise)

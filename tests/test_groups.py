@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 import facelab as fl
+from facelab import groups
 from facelab.groups import SKIN_TONES, age_group, ita, skin_tone, srgb_to_lab
 
 
@@ -65,3 +66,23 @@ def test_every_public_name_is_there():
         assert getattr(fl, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         fl.nonsense  # noqa: B018
+
+
+def test_monk_swatches_are_their_own_nearest_and_in_order():
+    swatches = np.array([[int(word[n : n + 2], 16) for n in (0, 2, 4)] for word in groups._MONK])
+    lab = groups.srgb_to_lab(swatches / 255)
+    tones = fl.monk(lab)
+    assert list(tones) == [str(tone) for tone in range(1, 11)]
+    assert tones.ordered
+    assert (np.diff(lab[3:, 0]) < 0).all()
+    # by hand: pure white is nearest to the lightest swatches, black to the darkest
+    assert list(fl.monk(groups.srgb_to_lab(np.array([[0, 0, 0], [1, 1, 1]])))) == ["10", "1"]
+    assert fl.monk(np.array([[np.nan, 0, 0]])).isna().all()
+
+
+def test_fitzpatrick_like_types_are_the_classes_of_ita():
+    angles = np.array([56, 55, 41.5, 41, 28.5, 28, 10.5, 10, -29, -30, np.nan])
+    types = fl.fitzpatrick(angles)
+    assert list(types[:-1]) == ["I", "II", "II", "III", "III", "IV", "IV", "V", "V", "VI"]
+    assert types.isna()[-1]
+    assert types.ordered

@@ -19,6 +19,7 @@ from facelab.synthetic.distributions import Distribution, Plan, read_distributio
 from facelab.synthetic.parameters import CAPTURE, GENDERS, GROUPS, PARAMETERS, PHENOTYPES, SUBJECT
 
 DEFAULT_FILE = Path(__file__).with_name("population.yaml")
+_FAST_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _KEYS = (*PHENOTYPES, *GENDERS, *GROUPS)
 # What holds for a group as a whole: (lowest, highest, whole numbers only).
 _SETTINGS = {
@@ -190,8 +191,9 @@ def subject_plan(population: Population, group: str, regions: tuple[str, ...]) -
 # ---- from yaml to what holds for each group
 
 
+@cache
 def _default_level() -> dict[str, dict[str, Any]]:
-    return _read_level(yaml.safe_load(DEFAULT_FILE.read_text(encoding="utf-8")))
+    return _read_level(yaml.load(DEFAULT_FILE.read_text(encoding="utf-8"), _FAST_LOADER))
 
 
 def _read_level(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -235,9 +237,10 @@ def _read(name: str, value: Any, key: str) -> Any:
     if name == "shares":
         if not isinstance(value or {}, Mapping):
             raise BadInput(f"shares must name groups with their share, not {value!r}")
-        from facelab.faces import group_counts
+        if value:
+            from facelab.faces import group_counts
 
-        group_counts(list(GROUPS), value, 0)
+            group_counts(list(GROUPS), value, 0)
         return dict(value or {})
     known = (*PARAMETERS, *_SETTINGS, *(() if key else (*_TOP, *_KEYS)))
     kind = "group" if "/" in str(name) else "parameter"
