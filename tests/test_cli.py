@@ -162,7 +162,7 @@ def test_a_population_may_be_given_as_yaml(say, tmp_path):
 def test_twins_is_fl_synthesize_twins(say, tmp_path):
     words = ("--subjects", 6, "--images-per-subject", 1, "--size", 32, "--jobs", 1)
     changes = ("--change", "melanin=0.1,0.8", "--change", "glasses=sun", "--change", "blink=true")
-    code, out, _ = say("twins", *words, *changes, "--out", tmp_path / "twins")
+    code, _out, _ = say("twins", *words, *changes, "--out", tmp_path / "twins")
     assert code == 0
     found = fl.load(tmp_path / "twins").table
     levels = found.groupby("factor", observed=True)["level"].unique().map(sorted).to_dict()
