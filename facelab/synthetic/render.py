@@ -376,8 +376,8 @@ def render(
     )
     if len(worn.lenses):
         dark = capture.glasses == "sun"
-        passed = np.full(3, 0.10 if dark else 0.93)
-        mirrored = np.array(shot.sky) * (0.03 if dark else 0.012)
+        passed = np.full(3, 0.12 if dark else 0.96)
+        mirrored = np.array(shot.sky) * (0.03 if dark else 0.006)
         through_lenses(light, screen, worn.lenses, depth, passed, mirrored)
     grain = random.integers(0, 2**64, (size, size), np.uint64)
     return develop(
