@@ -9,6 +9,8 @@ import dataclasses
 import hashlib
 import io
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -414,10 +416,27 @@ def _run(
     with bar(total=total, desc="synthesize", unit="face", initial=total - count) as progress:
         run = Parallel(n_jobs=max(jobs, 1), return_as="generator_unordered")
         with run:
-            for block, result in run(delayed(_one)(work, order, block, *more) for block in blocks):
+            tasks = (delayed(_one)(os.getpid(), work, order, block, *more) for block in blocks)
+            for block, result in run(tasks):
                 progress.update(block.count)
                 yield block, result
 
 
-def _one(work: Callable[..., Any], order: Order, block: Block, *more: Any) -> tuple[Block, Any]:
+def _one(
+    parent: int, work: Callable[..., Any], order: Order, block: Block, *more: Any
+) -> tuple[Block, Any]:
+    if os.getppid() == parent:
+        _end_with(parent)
     return block, work(order, block, *more)
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """End this worker soon after the process that started it, also where that was killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
