@@ -37,7 +37,7 @@ app = typer.Typer(
 )
 _UsageError = typer.BadParameter.__mro__[1]  # typer ships its own click since 0.29, or uses yours
 
-_INTERRUPTED = "interrupted: no half-written result is left"
+_INTERRUPTED = "interrupted: no half-written result is left; the same command goes on where it can"
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write; it must not exist yet.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is at --out.")]

@@ -16,7 +16,7 @@ from facelab.synthetic.twins import FACTORS, read_changes
 CHANGE = {
     "melanin": [0.1, 0.8],
     "phenotype": ["african", "asian", "caucasian"],
-    "age": [25, 70],
+    "age": [45, 70],
     "expression": ["happiness"],
     "light_azimuth": [-60],
     "exposure": [-1.5],

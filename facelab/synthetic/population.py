@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
@@ -17,6 +17,9 @@ import yaml
 from facelab.errors import BadInput
 from facelab.synthetic.distributions import Distribution, Plan, read_distribution
 from facelab.synthetic.parameters import CAPTURE, GENDERS, GROUPS, PARAMETERS, PHENOTYPES, SUBJECT
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DEFAULT_FILE = Path(__file__).with_name("population.yaml")
 _FAST_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -143,6 +146,25 @@ class Population:
         """Whether a setting or a parameter's distribution depends on the group."""
         return len(set(self._found(name).values())) > 1
 
+    def table(self) -> "pd.DataFrame":
+        """What holds for whom: one row a setting or parameter, in words for each group.
+
+        Returns
+        -------
+        DataFrame
+            Index `parameter`; column `differs` (whether it depends on the group) and one column a
+            group.
+        """
+        import pandas as pd
+
+        names = [*_SETTINGS, *PARAMETERS]
+        rows = [
+            {"differs": self.differs(name)}
+            | {group: _in_words(self._found(name)[group]) for group in GROUPS}
+            for name in names
+        ]
+        return pd.DataFrame(rows, index=pd.Index(names, name="parameter"))
+
     def counts(self) -> dict[str, int]:
         """Subjects by group.
 
@@ -259,6 +281,20 @@ def _number(name: str, value: Any, low: float, high: float, whole: bool) -> floa
         bound = f"of at least {low}" if high >= 100_000 else f"from {low} to {high}"
         raise BadInput(f"`{name}` must be {kind} {bound}, not {value!r}")
     return int(value) if whole else float(value)
+
+
+def _in_words(found: Any) -> str:
+    """A setting or a distribution, short."""
+    if not isinstance(found, Distribution):
+        return f"{found:g}"
+    given = found.to_yaml()
+    if not isinstance(given, dict):
+        return f"{given:g}"
+    if found.kind == "choice":
+        return ", ".join(f"{label} {share:g}" for label, share in given["choice"].items())
+    numbers = ", ".join(f"{number:g}" for number in found.numbers)
+    ends = [f"{name} {given[name]:g}" for name in ("low", "high") if name in given]
+    return ", ".join([f"{found.kind} [{numbers}]", *ends])
 
 
 def _first(levels: list[dict], name: str) -> Any:

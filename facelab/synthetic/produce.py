@@ -120,7 +120,8 @@ def synthesize(
         Side of a crop in pixels, 32 to 512.
     out
         Folder to write; faces go straight to disk, so that memory does not grow with their number.
-        After a kill the same call goes on where it was. None keeps the set in memory.
+        What a kill left unfinished waits in a hidden folder beside it, and the same call goes on
+        there. None keeps the set in memory.
     shares
         Share of the subjects for named groups, such as ``{"caucasian/male": .6}``; the rest goes
         evenly to the groups not named. None takes the population's (even over the six groups).
