@@ -35,6 +35,8 @@ class Piece:
         Seen from both sides.
     lenses : int32 (L, 3)
         Triangles that light passes through.
+    cover : float32 (V,)
+        0 where the cloth ends, 1 and more where it is closed.
     brim : float
         Canonical height above which it shades the skin, dm.
     """
@@ -44,6 +46,7 @@ class Piece:
     place: np.ndarray
     triangles: np.ndarray
     lenses: np.ndarray
+    cover: np.ndarray
     brim: float
 
 
@@ -121,6 +124,7 @@ def make_glasses(kind: str, neutral: np.ndarray, head: Head) -> Piece:
         place=vertices + np.float32([0, 7.28, 1.2]),
         triangles=np.concatenate(triangles),
         lenses=np.concatenate(lenses).astype(np.int32),
+        cover=np.full(len(vertices), 9, np.float32),
         brim=np.inf,
     )
 
@@ -131,24 +135,23 @@ def crown(kind: str) -> tuple[np.ndarray, np.ndarray]:
     head = load_head()
     skin = head.triangles[head.part == PARTS["skin"]]
     place = head.template[skin].mean(1)
-    inside = place[:, 1] > edge_height(kind, place) - 0.02
+    inside = depth_inside(kind, place) > -0.15
     if kind == "scarf":
         inside &= (place[:, 1] > 5.35) & (np.abs(place[:, 0]) < 1.3)
     body, numbered = np.unique(skin[inside], return_inverse=True)
     return body, numbered.reshape(-1, 3).astype(np.int32)
 
 
-def edge_height(kind: str, place: np.ndarray) -> np.ndarray:
-    """Canonical height of a hat's lower edge at canonical places (N, 3)."""
-    x, z = np.abs(place[:, 0]), place[:, 2]
+def depth_inside(kind: str, place: np.ndarray) -> np.ndarray:
+    """How far inside a hat's edge canonical places (N, 3) lie, dm; below 0 is outside."""
+    x, y, z = np.abs(place[:, 0]), place[:, 1], place[:, 2]
     if kind == "beanie":
-        return np.interp(z, [-0.6, 0.1, 0.6, 1.2], [7.0, 7.25, 7.5, 7.78])
+        return y - np.interp(z, [-0.6, 0.1, 0.6, 1.2], [7.0, 7.25, 7.5, 7.78])
     if kind == "cap":
-        return np.interp(z, [-0.6, 0.1, 1.2], [7.4, 7.62, 7.86])
+        return y - np.interp(z, [-0.6, 0.1, 1.2], [7.4, 7.6, 7.78])
     # A scarf frames the face: everything outside an oval around it.
-    y = place[:, 1]
     oval = np.hypot(x / 0.66, (y - 7.0) / np.where(y > 7.0, 0.92, 0.98))
-    return np.where((oval > 1) | (z < 0.62), -np.inf, np.inf)
+    return np.where(z < 0.45, 1.0, 0.7 * (oval - 1))
 
 
 def make_headwear(kind: str, neutral: np.ndarray, head: Head) -> Piece:
@@ -164,6 +167,7 @@ def make_headwear(kind: str, neutral: np.ndarray, head: Head) -> Piece:
         folds = 0.03 * np.sin(7 * place[:, 1] + 5 * place[:, 2])
         thick += folds + 0.10 * np.clip((6.6 - place[:, 1]) / 0.6, 0, 1)
     vertices = neutral[body] + normals * thick[:, None]
+    cover = 0.5 + depth_inside(kind, place) / 0.03
     # Ears lie flat under cloth.
     ear = np.abs(place[:, 0]) > 0.74
     vertices[ear, 0] = np.sign(place[ear, 0]) * np.minimum(np.abs(vertices[ear, 0]), 0.92)
@@ -172,14 +176,15 @@ def make_headwear(kind: str, neutral: np.ndarray, head: Head) -> Piece:
         brim = 7.55
         angle = np.linspace(-1.05, 1.05, 15)
         rim = np.stack([np.sin(angle), np.zeros(15), np.cos(angle)], 1)
-        at = neutral[body][place[:, 2] > 1.0]
-        middle = np.array([0, at[:, 1].min() + 0.05, at[:, 2].max() - 0.72])
+        at = neutral[body][(place[:, 2] > 1.0) & (cover > 0.5)]
+        middle = np.array([0, at[:, 1].min() + 0.06, at[:, 2].max() - 0.70])
         near = middle + rim * [0.78, 0, 0.76]
         far = middle + rim * [0.80, 0, 1.35] - [0, 0.16, 0]
         far[:, 1] -= 0.10 * np.abs(rim[:, 0]) ** 2
         visor = np.concatenate([near, (near + far) / 2 + [0, 0.03, 0], far])
         triangles = np.concatenate([triangles, strip(3, 15) + len(vertices)])
         vertices = np.concatenate([vertices, visor])
+        cover = np.concatenate([cover, np.full(len(visor), 9)])
         place = np.concatenate([place, visor + np.array([0, 7.28, 1.2])])
     return Piece(
         part="cloth",
@@ -187,6 +192,7 @@ def make_headwear(kind: str, neutral: np.ndarray, head: Head) -> Piece:
         place=place.astype(np.float32),
         triangles=triangles.astype(np.int32),
         lenses=np.zeros((0, 3), np.int32),
+        cover=cover.astype(np.float32),
         brim=brim,
     )
 
@@ -195,4 +201,4 @@ def under(kind: str, place: np.ndarray) -> np.ndarray:
     """Which of the hair's canonical places (N, 3) a hat presses down."""
     if kind == "scarf":
         return np.ones(len(place), bool)
-    return place[:, 1] > edge_height(kind, place) - 0.06
+    return depth_inside(kind, place) > -0.06

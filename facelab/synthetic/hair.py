@@ -146,7 +146,7 @@ def _cropped(subject: Subject, neutral: np.ndarray, head: Head) -> Hair:
     thick = subject.hair_volume * (1 + 0.25 * lump * (0.4 + subject.hair_curl))
     thick = thick * np.clip(margin / 0.2 + 0.1, 0, 1)
     bald = subject.hair_style == "bald"
-    cover = np.full(len(place), -9.0) if bald else 0.5 + margin / 0.16
+    cover = np.full(len(place), -9.0) if bald else 0.5 + margin / 0.11
     count = len(place)
     return Hair(
         vertices=(neutral[ground.body] + normals * (0.008 + thick)[:, None]).astype(np.float32),

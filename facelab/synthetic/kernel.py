@@ -153,7 +153,7 @@ def rasterise(
                         py = pu * place[a, 1] + pv * place[b, 1] + pw * place[c, 1]
                         pz = pu * place[a, 2] + pv * place[b, 2] + pw * place[c, 2]
                         # Finer than the shading's strands, so that a hairline frays softly.
-                        gap = noise3(lattice, px * 70, py * (18 + 52 * curl), pz * 70)
+                        gap = noise3(lattice, px * 90, py * (30 + 60 * curl), pz * 90)
                         if dense < 1.3 * gap - 0.15:
                             continue
                     if card[a, 0] >= 0:
@@ -447,6 +447,7 @@ def photograph(
 def through_lenses(light, fine, lenses, depth, tint, mirror):
     """Lay spectacle lenses over the picture, in place: what passes (RGB) and what they reflect."""
     size = light.shape[0]
+    samples = np.zeros((size, size), np.uint8)
     for t in range(len(lenses)):
         a, b, c = lenses[t, 0], lenses[t, 1], lenses[t, 2]
         ax, ay, bx, by = fine[a, 0], fine[a, 1], fine[b, 0], fine[b, 1]
@@ -454,21 +455,19 @@ def through_lenses(light, fine, lenses, depth, tint, mirror):
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         if area == 0:
             continue
-        for row in range(max(0, int(min(ay, by, cy) / 2)), min(size, int(max(ay, by, cy) / 2) + 1)):
-            for column in range(
-                max(0, int(min(ax, bx, cx) / 2)), min(size, int(max(ax, bx, cx) / 2) + 1)
-            ):
-                inside = 0
-                for s in range(4):
-                    i, j = 2 * row + s // 2, 2 * column + s % 2
-                    x, y = j + 0.5, i + 0.5
-                    u = ((bx - x) * (cy - y) - (by - y) * (cx - x)) / area
-                    v = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) / area
-                    w = 1 - u - v
-                    if u >= 0 and v >= 0 and w > 0:
-                        z = u * fine[a, 2] + v * fine[b, 2] + w * fine[c, 2]
-                        inside += z < depth[i, j]
-                share = inside / 4
+        for i in range(max(0, int(min(ay, by, cy))), min(2 * size, int(max(ay, by, cy)) + 1)):
+            for j in range(max(0, int(min(ax, bx, cx))), min(2 * size, int(max(ax, bx, cx)) + 1)):
+                x, y = j + 0.5, i + 0.5
+                u = ((bx - x) * (cy - y) - (by - y) * (cx - x)) / area
+                v = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) / area
+                w = 1 - u - v
+                if u >= 0 and v >= 0 and w > 0:
+                    z = u * fine[a, 2] + v * fine[b, 2] + w * fine[c, 2]
+                    samples[i // 2, j // 2] += z < depth[i, j]
+    for row in range(size):
+        for column in range(size):
+            if samples[row, column] > 0:
+                share = min(1.0, samples[row, column] / 4)
                 for k in range(3):
                     passed = light[row, column, k] * tint[k] + mirror[k]
                     light[row, column, k] += (passed - light[row, column, k]) * share

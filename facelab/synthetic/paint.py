@@ -270,10 +270,10 @@ def apply_brush(brush, corners, weights, template, fields, pigment, brows, latti
                     gloss *= 1 - amount
             beard = here[BEARD]
             if beard > 0.01:
-                hairs = noise3(lattice, px * 50 + ox, py * 24 + oy, pz * 50 + oz)
-                amount = min(0.94, beard * (0.55 + 0.9 * hairs))
+                hairs = noise3(lattice, px * 100 + ox, py * 40 + oy, pz * 100 + oz)
+                amount = min(0.88, beard * (0.2 + 1.3 * hairs))
                 for c in range(3):
-                    colour[c] += (brush.brow_colour[c] * 1.1 - colour[c]) * amount
+                    colour[c] += (brush.brow_colour[c] * 0.7 - colour[c]) * amount
                 gloss *= 1 - 0.8 * amount
             scalp = here[SCALP]
             if scalp > 0.01:

@@ -153,11 +153,13 @@ def dress(model: Model, glasses: str, headwear: str) -> Dressed:
     worn: list[Piece] = []
     if glasses != "none":
         worn.append(make_glasses(glasses, model.neutral, head))
-    hair_vertices = hair.vertices
+    hair_vertices, hair_cover = hair.vertices, hair.cover
     if headwear != "none":
         worn.append(make_headwear(headwear, model.neutral, head))
         pressed = under(headwear, hair.place)
         hair_vertices = np.where(pressed[:, None], hair.ground, hair_vertices)
+        if headwear == "scarf":
+            hair_cover = np.full_like(hair_cover, -9)  # all of it is under the cloth
     bare = len(model.neutral)
     lashes, setback = fixed_parts()
     cover = np.full(bare, 9, np.float32)
@@ -187,6 +189,8 @@ def dress(model: Model, glasses: str, headwear: str) -> Dressed:
         ),
     )
     place = place.astype(np.float32)
+    # Lashes part across: their gaps are narrow in x and long in the other directions.
+    place[lashes] *= np.float32([2.2, 0.2, 0.2])
     card = np.full((len(place), 2), -1, np.float32)
     card[bare : bare + len(hair.card)] = hair.card
     table = np.zeros((len(place), COLUMNS), np.float32)
@@ -206,7 +210,7 @@ def dress(model: Model, glasses: str, headwear: str) -> Dressed:
         table=table,
         place=place,
         card=card,
-        cover=np.concatenate([cover, hair.cover, np.full(extra, 9)], dtype=np.float32),
+        cover=np.concatenate([cover, hair_cover, *(piece.cover for piece in worn)]),
         # What is worn is lit as the tip of the nose is, which nothing shades.
         shadow=np.concatenate(
             [hair.head_shadow, hair.shadow, np.repeat(head.shadow[[head.nose_tip]], extra, 0)]
@@ -290,8 +294,8 @@ def aim(screen: np.ndarray, found: np.ndarray, capture: Capture, size: int, fram
         pivot = target.mean(0)
     else:
         # Upright, the eyes' middle a little above the centre, the head within the middle half.
-        a, b = 0.40 * size / 2.55, 0.0
-        pivot = np.array([0.5, 0.48]) * size
+        a, b = 0.27 * size, 0.0  # pixels a dm
+        pivot = np.array([0.5, 0.50]) * size
         x, y = pivot - a * found.mean(0)
     turn = np.radians(capture.tilt) if frame == "aligned" else 0.0
     c, s = np.cos(turn) * capture.zoom, np.sin(turn) * capture.zoom
