@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 
 from facelab.errors import BadInput
 from facelab.groups import group_labels
+from facelab.plot_effects import twin_contrasts, twin_effects
 from facelab.plot_style import (
     FAINT,
     INK,
@@ -31,6 +32,20 @@ from facelab.plot_style import (
     percent_ticks,
     wrapped,
 )
+
+__all__ = [
+    "audit_figure",
+    "changes",
+    "composition",
+    "contact_sheet",
+    "cross_group",
+    "disparity",
+    "error_rates",
+    "score_distributions",
+    "training_curves",
+    "twin_contrasts",
+    "twin_effects",
+]
 
 if TYPE_CHECKING:
     from facelab.audit import Audit, AuditDifferences

@@ -147,6 +147,36 @@ def readable_changes(table: pd.DataFrame) -> pd.DataFrame:
     return shown.set_index("quantity")
 
 
+def readable_effects(
+    effects: pd.DataFrame, quantities: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Twin effects (or contrasts) as people read them: a row a change, rates in percentage points.
+
+    Returns
+    -------
+    DataFrame
+        Index `change` (factor, level, and group where there are several); a column a quantity with
+        the difference and its interval; all text. Without the notes: they stand in the table given.
+    """
+    names = {
+        "mated_score": "mated score",
+        "non_mated_score": "non-mated score",
+        "fnmr": "FNMR, points",
+        "fmr": "FMR, points",
+    }
+    several = effects["group"].nunique() > 1
+    shown: dict[str, dict[str, str]] = {}
+    for row in effects.to_dict("records"):
+        if row["quantity"] not in (quantities or names):
+            continue
+        change = f"{row['factor'].replace('_', ' ')} {row['level']}"
+        change += f", {row['group']}" if several else ""
+        rate = row["quantity"] in ("fnmr", "fmr")
+        text = _with_interval(row, "difference", _points if rate else _signed, "low", "high")
+        shown.setdefault(change, {})[names[row["quantity"]]] = text
+    return pd.DataFrame.from_dict(shown, "index").rename_axis("change")
+
+
 def table(frame: pd.DataFrame, caption: str = "") -> "HTML":
     """A table to show in a notebook: whole texts, no row numbers, a caption for screen readers."""
     from IPython.display import HTML
@@ -201,6 +231,49 @@ def finding(audits: Mapping[str, Sequence["Audit"]], differences: "AuditDifferen
         f"- **Overall FNMR** was {a:.3g}% with {first} and {b:.3g}% with {second} training: "
         f"a difference of {change:+.3g} points [{low:+.3g}, {high:+.3g}]{_chance(low, high, 0)}."
     )
+    return "\n".join(said)
+
+
+def twin_finding(
+    contrasts: pd.DataFrame,
+    arms: tuple[str, str],
+    quantity: str = "fnmr",
+    factors: Sequence[str] | None = None,
+) -> str:
+    """What single changes do to an error rate in two arms, in words with numbers.
+
+    Parameters
+    ----------
+    contrasts
+        What `fl.compare_twin_effects` returns.
+    arms
+        The names it was given, the baseline first.
+    quantity
+        fnmr or fmr.
+    factors
+        Only these; None is all of them.
+
+    Returns
+    -------
+    str
+        Markdown: an item a factor, at that of its levels with the largest effect in the baseline.
+    """
+    rows = contrasts[(contrasts["quantity"] == quantity) & (contrasts["group"] == "all")]
+    rows = rows[rows["factor"].isin(rows["factor"] if factors is None else factors)]
+    said = []
+    for factor, here in rows.dropna(subset="a").groupby("factor", sort=False, observed=True):
+        row = here.loc[here["a"].abs().idxmax()]
+        effects = (
+            f"{_with_interval(row, side, _points)} with {arm}"
+            for arm, side in zip(arms, ("a", "b"), strict=True)
+        )
+        sure = row["low"] > 0 or row["high"] < 0
+        said.append(
+            f"- **{factor.replace('_', ' ')} {row['level']}**: {quantity.upper()} "
+            f"{' and '.join(effects)}; a difference of "
+            f"{_with_interval(row, 'difference', _points, 'low', 'high')} points"
+            f"{'' if sure else ', compatible with none'}."
+        )
     return "\n".join(said)
 
 
@@ -263,7 +336,7 @@ def _groups(differences: "AuditDifferences", error: str) -> pd.DataFrame:
 
 
 def _with_interval(
-    row: dict[str, Any],
+    row: Mapping[str, Any] | pd.Series,
     name: str,
     words: Callable[[float], str],
     low: str | None = None,
@@ -276,6 +349,15 @@ def _with_interval(
         return f"{words(value)} [no interval]"
     between = ", ".join("?" if pd.isna(end) else words(end) for end in ends)
     return f"{words(value)} [{between}]"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}"
+
+
+def _points(value: float) -> str:
+    """A difference of rates in percentage points, of which small ones need more digits."""
+    return f"{100 * value:+.2f}" if abs(value) < 0.01 else f"{100 * value:+.1f}"
 
 
 def _three(value: float) -> str:

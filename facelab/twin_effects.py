@@ -5,6 +5,7 @@ paired differences by factor and level, with intervals that respect subjects, as
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -133,9 +134,9 @@ def compare_twin_effects(
     Returns
     -------
     pandas.DataFrame
-        `factor level group quantity subjects comparisons a b difference low high note`: the effect
-        in each arm and their difference b - a. The interval speaks of other subjects, not of other
-        training seeds.
+        `factor level group quantity subjects comparisons a a_low a_high b b_low b_high difference
+        low high note`: the effect in each arm and their difference b - a. The intervals speak of
+        other subjects, not of other training seeds.
 
     Raises
     ------
@@ -224,14 +225,25 @@ def _photos(table: pd.DataFrame) -> np.ndarray:
 
 
 def _changes(table: pd.DataFrame) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Factor, level and rows of every change, in the order in which they first occur."""
-    changed = pd.DataFrame({"factor": _factor(table), "level": table["level"].astype(str)})
-    changed = changed.reset_index(drop=True)
-    changed = changed[changed["factor"] != BASE]
-    if changed.empty:
+    """Factor, level and rows of every change: factors as the table orders them, numbers rising."""
+    factor, level = (_ordered(table[name]) for name in ("factor", "level"))
+    found = pd.DataFrame({"factor": factor.codes, "level": level.codes})
+    found = found[_factor(table) != BASE]
+    if found.empty:
         raise BadInput("there are no twins: every row is an unchanged photo")
-    for (factor, level), rows in changed.groupby(["factor", "level"], sort=False):
-        yield str(factor), level, rows.index.to_numpy()
+    for place, rows in found.groupby("factor", sort=True):
+        levels = {str(level.categories[k]): part.index for k, part in rows.groupby("level")}
+        with suppress(ValueError):  # words stay in the table's order
+            levels = dict(sorted(levels.items(), key=lambda item: float(item[0])))
+        for name, index in levels.items():
+            yield str(factor.categories[place]), name, index.to_numpy()
+
+
+def _ordered(column: pd.Series) -> pd.Categorical:
+    """The column as categories, in their own order or that in which they first occur."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column.array
+    return pd.Categorical(column.astype(str), categories=pd.unique(column.astype(str)))
 
 
 def _check_twins(
@@ -371,12 +383,8 @@ def _quantities(tally: _Tally, subjects: int, confidence: float) -> Iterator[dic
     before, after = (_rate(tally, values, subjects, confidence) for values in tally.errors)
     turned = tally.errors[1] - tally.errors[0]
     change = _mean(tally, turned, subjects)
-    if turned.any() or people < 2:
-        ends = _student(*change, people, confidence)
-    else:
-        # Nothing changed that we saw: as with a rate of zero, some of those not seen may.
-        _, high = wilson(len(tally.a), 0, 0, confidence)
-        ends = (-high, high)
+    ends = _student(*change, people, confidence)
+    ends = _not_nothing(tally, turned, ends, people, confidence)
     yield {
         "quantity": error,
         **shared,
@@ -410,6 +418,20 @@ def _student(mean: float, variance: float, people: int, confidence: float) -> tu
     return mean - half, mean + half
 
 
+def _not_nothing(
+    tally: _Tally,
+    turned: np.ndarray,
+    ends: tuple[float, float],
+    people: int,
+    confidence: float,
+) -> tuple[float, float]:
+    """The ends, or where no error came or went what may do so among those not seen."""
+    if turned.any() or people < 2:
+        return ends
+    _, high = wilson(len(tally.a), 0, 0, confidence)
+    return -float(high), float(high)
+
+
 def _contrasts(
     first: list[_Tally], second: list[_Tally], members: np.ndarray, confidence: float
 ) -> Iterator[dict]:
@@ -417,27 +439,25 @@ def _contrasts(
     arms = [[tally.among(members) for tally in several] for several in (first, second)]
     tally, subjects = arms[0][0], len(members)
     people = len(np.union1d(tally.a, tally.b))
+    kind, error = ("mated", "fnmr") if tally.mated else ("non_mated", "fmr")
     for part in ("scores", "errors"):
         a, b = (
             np.mean([getattr(one, part)[1] - getattr(one, part)[0] for one in several], axis=0)
             for several in arms
         )
-        effects = [_mean(tally, values, subjects)[0] for values in (a, b)]
-        difference, variance = _mean(tally, b - a, subjects)
-        kind = "mated" if tally.mated else "non_mated"
-        error = "fnmr" if tally.mated else "fmr"
-        notes = [_note(people)]
-        if part == "errors" and len(tally.a) and not np.any(a) and not np.any(b):
-            notes.append("no error changed in either arm: no interval")
-            variance = np.nan
+        found = {}
+        for name, values in (("a", a), ("b", b), ("difference", b - a)):
+            mean, variance = _mean(tally, values, subjects)
+            ends = _student(mean, variance, people, confidence)
+            if part == "errors":
+                ends = _not_nothing(tally, values, ends, people, confidence)
+            found |= _named(name, mean, *ends)
         yield {
             "quantity": f"{kind}_score" if part == "scores" else error,
             "subjects": people,
             "comparisons": int(tally.comparisons.sum()),
-            "a": effects[0],
-            "b": effects[1],
-            **_named("difference", difference, *_student(difference, variance, people, confidence)),
-            "note": "; ".join(note for note in notes if note),
+            **found,
+            "note": _note(people),
         }
 
 

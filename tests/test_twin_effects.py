@@ -205,9 +205,10 @@ def test_one_subject_says_nothing_about_others():
     assert row(frame, "fmr")["note"] == "no such comparisons"
 
 
-def test_rows_come_in_the_order_of_the_changes(twins):
-    frame = fl.twin_effects(twins, THRESHOLD, by="group")
-    assert len(frame) == 2 * 3 * 4
+def test_rows_come_in_the_order_of_the_changes():
+    frame = fl.twin_effects(made(levels=("10", "9", "-0.5")), THRESHOLD, by="group")
+    assert len(frame) == 3 * 3 * 4
+    assert list(dict.fromkeys(frame["level"])) == ["-0.5", "9", "10"]
     assert list(dict.fromkeys(frame["group"])) == ["all", "a", "b"]
     known = dict.fromkeys(frame["quantity"])
     assert list(known) == ["mated_score", "fnmr", "non_mated_score", "fmr"]
@@ -226,6 +227,9 @@ def test_two_arms_differ_by_the_difference_of_their_effects(twins):
     assert both["b"].to_numpy() == pytest.approx(b.loc[both.index].to_numpy())
     assert both["difference"].to_numpy() == pytest.approx((both["b"] - both["a"]).to_numpy())
     assert (both["low"] <= both["difference"]).all()
+    alone = fl.twin_effects(twins, THRESHOLD, by="group").set_index(keys).loc[both.index]
+    for end in ("low", "high"):
+        assert both[f"a_{end}"].to_numpy() == pytest.approx(alone[end].to_numpy())
 
 
 def test_an_arm_is_the_mean_of_its_seeds(twins):
