@@ -406,21 +406,32 @@ def _run(
     work: Callable[..., Any], order: Order, blocks: list[Block], jobs: int, total: int, *more: Any
 ) -> Iterator[tuple[Block, Any]]:
     """Each block with what `work` makes of it, as they are finished."""
-    from joblib import Parallel, delayed
-
     from facelab.progress import bar
 
     jobs = min(jobs, len(blocks))
-    if jobs > 1:
-        warm_up()  # compile once here, rather than in every process
+    run = _in_processes if jobs > 1 else _here
     count = sum(block.count for block in blocks)
     with bar(total=total, desc="synthesize", unit="face", initial=total - count) as progress:
-        run = Parallel(n_jobs=max(jobs, 1), return_as="generator_unordered")
-        with run:
-            tasks = (delayed(_one)(os.getpid(), work, order, block, *more) for block in blocks)
-            for block, result in run(tasks):
-                progress.update(block.count)
-                yield block, result
+        for block, result in run(jobs, work, order, blocks, *more):
+            progress.update(block.count)
+            yield block, result
+
+
+def _here(
+    _: int, work: Callable[..., Any], order: Order, blocks: list[Block], *more: Any
+) -> Iterator[tuple[Block, Any]]:
+    for block in blocks:
+        yield block, work(order, block, *more)
+
+
+def _in_processes(
+    jobs: int, work: Callable[..., Any], order: Order, blocks: list[Block], *more: Any
+) -> Iterator[tuple[Block, Any]]:
+    from joblib import Parallel, delayed
+
+    warm_up()  # compile once here, rather than in every process
+    with Parallel(n_jobs=jobs, return_as="generator_unordered") as run:
+        yield from run(delayed(_one)(os.getpid(), work, order, block, *more) for block in blocks)
 
 
 def _one(
