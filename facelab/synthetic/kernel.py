@@ -64,18 +64,6 @@ def strands(lattice, px, py, pz, curl):
     return (top * (1 - side) + flank * side) * 0.65 + fine * 0.35
 
 
-@inlined
-def starts(weight, slope, root):
-    """Where along a row a weight becomes positive; `root` is -1 / slope."""
-    return weight * root if slope > 0 else -1.0
-
-
-@inlined
-def ends(weight, slope, root):
-    """Where along a row a weight stops being positive."""
-    return weight * root if slope < 0 else (1e9 if slope > 0 or weight >= 0 else -1e9)
-
-
 @jit
 def rasterise(
     screen: np.ndarray,
@@ -121,19 +109,36 @@ def rasterise(
         u0 = (bx * cy - by * cx) * inverse
         v0 = (cx * ay - cy * ax) * inverse
         wx = -ux - vx
-        ru = -1 / ux if ux != 0 else 0.0
-        rv = -1 / vx if vx != 0 else 0.0
-        rw = -1 / wx if wx != 0 else 0.0
+        # Along a row a weight is positive from where its line meets the row, or up to there. The
+        # three slopes add up to 0, so there are at most two lines of either kind.
+        s1, t1, s2, t2 = 0.5, 0.0, 0.5, 0.0  # from s + t y
+        e1, f1, e2, f2 = size - 0.5, 0.0, size - 0.5, 0.0  # up to e + f y
+        if ux > 0:
+            s1, t1 = -u0 / ux, -uy / ux
+        elif ux < 0:
+            e1, f1 = -u0 / ux, -uy / ux
+        if vx > 0:
+            s2, t2 = -v0 / vx, -vy / vx
+        elif vx < 0:
+            e2, f2 = -v0 / vx, -vy / vx
+        if wx > 0:
+            if ux > 0:
+                s2, t2 = (u0 + v0 - 1) / wx, (uy + vy) / wx
+            else:
+                s1, t1 = (u0 + v0 - 1) / wx, (uy + vy) / wx
+        elif wx < 0:
+            if ux < 0:
+                e2, f2 = (u0 + v0 - 1) / wx, (uy + vy) / wx
+            else:
+                e1, f1 = (u0 + v0 - 1) / wx, (uy + vy) / wx
         zx = ux * az + vx * bz + wx * cz
         plain = t < closed
         for row in range(first_row, last_row + 1):
             y = row + 0.5
             u, v = u0 + uy * y, v0 + vy * y
             w = 1 - u - v
-            # The row's span inside all three edges.
-            low = max(0.5, max(starts(u, ux, ru), max(starts(v, vx, rv), starts(w, wx, rw))))
-            high = min(ends(u, ux, ru), min(ends(v, vx, rv), ends(w, wx, rw)))
-            high = min(size - 0.5, high)
+            low = max(0.5, max(s1 + t1 * y, s2 + t2 * y))
+            high = min(size - 0.5, min(e1 + f1 * y, e2 + f2 * y))
             first = int(np.ceil(low - 0.5))
             final = int(np.floor(high - 0.5))
             z0 = u * az + v * bz + w * cz

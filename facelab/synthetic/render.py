@@ -44,6 +44,8 @@ from facelab.synthetic.styles import map_coordinates
 from facelab.synthetic.subjects import Subject, neutral_shape
 
 FRAMES = ("aligned", "full")
+PIXELS_A_DM = 57.0  # of an aligned 112 px crop, for the mean head
+PIXELS_A_DM_WHOLE = 24.6  # of a whole frame of 112 px
 Mesh = namedtuple("Mesh", "triangles part")
 Look = namedtuple("Look", "hair iris noise curl")
 Shot = namedtuple(
@@ -285,7 +287,7 @@ def exposed(subject: Subject, capture: Capture) -> float:
     return 0.95 * (0.35 / brightness) ** capture.metering * 2**capture.exposure
 
 
-def aim(screen: np.ndarray, found: np.ndarray, capture: Capture, size: int, frame: str) -> tuple:
+def aim(found: np.ndarray, capture: Capture, size: int, frame: str) -> tuple:
     """The similarity (a, b, x, y) that brings the projected face to its place in the picture."""
     scale = size / 112
     if frame == "aligned":
@@ -293,9 +295,9 @@ def aim(screen: np.ndarray, found: np.ndarray, capture: Capture, size: int, fram
         a, b, x, y = fit(found, target)
         pivot = target.mean(0)
     else:
-        # Upright, the eyes' middle a little above the centre, the head within the middle half.
-        a, b = 0.27 * size, 0.0  # pixels a dm
-        pivot = np.array([0.5, 0.50]) * size
+        # The head fills the middle half, the middle of the features a little below its centre.
+        a, b = PIXELS_A_DM_WHOLE * scale, 0.0
+        pivot = np.array([0.5, 0.57]) * size
         x, y = pivot - a * found.mean(0)
     turn = np.radians(capture.tilt) if frame == "aligned" else 0.0
     c, s = np.cos(turn) * capture.zoom, np.sin(turn) * capture.zoom
@@ -303,6 +305,34 @@ def aim(screen: np.ndarray, found: np.ndarray, capture: Capture, size: int, fram
     a, b, x, y = a * c - b * s, a * s + b * c, x * c - y * s, x * s + y * c
     shift_x, shift_y = np.asarray(capture.shift) * scale
     return a, b, x + pivot[0] + shift_x, y + pivot[1] + shift_y
+
+
+def posed(worn: Dressed, capture: Capture, head: Head) -> np.ndarray:
+    """The vertices (V, 3) with the capture's expression and the head turned, in dm."""
+    acting = [(head.actions[name], weight) for name, weight in capture.actions.items() if weight]
+    vertices = worn.neutral.copy()
+    add_targets(
+        vertices,
+        np.array([number for number, _ in acting], np.int64),
+        np.array([weight for _, weight in acting], np.float32),
+        head.starts,
+        head.indices,
+        head.offsets,
+    )
+    pose(vertices, worn.sway, rotation(capture))
+    return vertices
+
+
+def on_screen(
+    worn: Dressed, vertices: np.ndarray, capture: Capture, head: Head, size: int, frame: str
+) -> np.ndarray:
+    """Where posed vertices come to lie, float32 (V, 3), on the grid of 2 x 2 samples a pixel."""
+    screen = project(vertices, capture.distance)
+    points = np.array([head.nose_tip, head.mouth_right, head.mouth_left])
+    found = landmarks(screen, np.stack([head.eye_right, head.eye_left]), points)
+    a, b, x, y = (2 * number for number in aim(found, capture, size, frame))
+    place_on_screen(screen, a, b, x, y, worn.setback)
+    return screen
 
 
 def render(
@@ -314,30 +344,13 @@ def render(
     frame: str = "aligned",
 ) -> np.ndarray:
     """One photo, uint8 (size, size, 3), before JPEG; `random` gives the sensor's noise."""
-    worn = model.dressed(capture.glasses, capture.headwear)
-    mesh = worn.mesh
-    shot = take_shot(model.subject, capture, worn.brim)
-    acting = [(head.actions[name], weight) for name, weight in capture.actions.items() if weight]
-    vertices = worn.neutral.copy()
-    add_targets(
-        vertices,
-        np.array([number for number, _ in acting], np.int64),
-        np.array([weight for _, weight in acting], np.float32),
-        head.starts,
-        head.indices,
-        head.offsets,
-    )
-    turned = rotation(capture)
-    pose(vertices, worn.sway, turned)
+    worn, subject = model.dressed(capture.glasses, capture.headwear), model.subject
+    mesh, shot = worn.mesh, take_shot(subject, capture, worn.brim)
+    vertices = posed(worn, capture, head)
+    screen = on_screen(worn, vertices, capture, head, size, frame)
     table = worn.table.copy()
     write_normals(vertices, mesh.triangles, table)
-    light_reaching(worn.shadow, turned, shot.light, capture.light_size, table[:, REACH])
-    screen = project(vertices, capture.distance)
-    points = np.array([head.nose_tip, head.mouth_right, head.mouth_left])
-    found = landmarks(screen, np.stack([head.eye_right, head.eye_left]), points)
-    # On the grid of 2 x 2 samples a pixel.
-    a, b, x, y = (2 * number for number in aim(screen, found, capture, size, frame))
-    place_on_screen(screen, a, b, x, y, worn.setback)
+    light_reaching(worn.shadow, rotation(capture), shot.light, capture.light_size, table[:, REACH])
     depth, nearest = rasterise(
         screen,
         mesh.triangles,
@@ -348,7 +361,7 @@ def render(
         worn.card,
         model.hair.texture,
         lattice(),
-        model.subject.hair_curl,
+        subject.hair_curl,
     )
     backdrop = draw_backdrop(
         BACKGROUNDS.index(capture.background),
@@ -357,7 +370,6 @@ def render(
         max(12, size // 4),  # out of focus
         lattice(),
     )
-    subject = model.subject
     look = Look(
         triple(subject.hair_colour),
         triple(subject.iris),
@@ -383,11 +395,13 @@ def render(
         passed = np.full(3, 0.12 if dark else 0.96)
         mirrored = np.array(shot.sky) * (0.03 if dark else 0.006)
         through_lenses(light, screen, worn.lenses, depth, passed, mirrored)
+    # Blur is given in pixels of an aligned crop; in a whole frame the face is smaller.
+    share = 1.0 if frame == "aligned" else PIXELS_A_DM_WHOLE / PIXELS_A_DM
     grain = random.integers(0, 2**64, (size, size), np.uint64)
     return develop(
         light,
-        capture.focus_blur,
-        capture.motion_blur,
+        capture.focus_blur * share,
+        capture.motion_blur * share,
         np.radians(capture.motion_angle),
         exposed(subject, capture),
         capture.noise,
