@@ -19,7 +19,7 @@ from facelab.synthetic.capture import (
 from facelab.synthetic.distributions import Plan, read_distribution
 from facelab.synthetic.head import load_head
 from facelab.synthetic.normal import normal_score, normal_share
-from facelab.synthetic.parameters import CAPTURE, GROUPS, PARAMETERS, SUBJECT
+from facelab.synthetic.parameters import CAPTURE, GROUPS, LOOK, PARAMETERS, SUBJECT
 from facelab.synthetic.population import Population, default_population
 from facelab.synthetic.subjects import (
     draw_subject,
@@ -351,8 +351,27 @@ def test_look_alikes_correlate_within_families_and_keep_their_distribution(head,
     assert np.array_equal(other.shape, draw_subject(0, 2, "asian/female", head).shape)
 
 
+def test_another_look_is_the_same_person(head):
+    looks = [subject_values(0, 5, "asian/female", head, look=look) for look in range(6)]
+    for name, value in looks[0].items():
+        same = [np.array_equal(value, other[name]) for other in looks[1:]]
+        assert all(same) or name in LOOK
+    assert len({look["hair_style"] for look in looks}) > 2
+
+
+def test_looks_change_after_so_many_photos():
+    plain = fl.synthesize(6, 4, seed=1, size=32, jobs=1)
+    faces = fl.synthesize(6, 4, seed=1, size=32, jobs=1, population={"images_per_look": 2})
+    first = plain.table["image"].str[-3:].astype(int).to_numpy() < 2
+    assert np.array_equal(faces.crops[first], plain.crops[first])
+    assert (faces.crops[~first] != plain.crops[~first]).any((1, 2, 3)).all()
+    assert plain.table.groupby("subject")["hair_style"].nunique().eq(1).all()
+    assert faces.table.groupby("subject")["hair_style"].nunique().max() == 2
+
+
 def test_families_are_counted_within_the_group():
-    from facelab.synthetic.produce import checked_order, people
+    from facelab.synthetic.plan import people
+    from facelab.synthetic.produce import checked_order
 
     some = Population({"subjects": 36, "family_size": 2})
     roll = list(people(checked_order(some, 0, 32, "aligned")))

@@ -15,12 +15,13 @@ import pytest
 import facelab as fl
 from facelab import progress
 from facelab.errors import BadInput
-from facelab.synthetic import produce
+from facelab.synthetic import plan, produce
 from facelab.synthetic.head import HEAD_FILE, load_head
 from facelab.synthetic.labels import ROW
 from facelab.synthetic.parameters import CAPTURE, EXPRESSIONS
+from facelab.synthetic.plan import plan_blocks
 from facelab.synthetic.population import Population
-from facelab.synthetic.produce import checked_order, plan
+from facelab.synthetic.produce import checked_order
 from facelab.synthetic.subjects import draw_subject
 
 LABELS = (
@@ -34,7 +35,7 @@ FEW = {"seed": 1, "size": 32, "jobs": 1}
 def small_blocks(monkeypatch):
     """Blocks of few photos, so that few photos make several; workers see the usual ones, which
     are given to them."""
-    monkeypatch.setattr(produce, "_BLOCK", (8, 12))
+    monkeypatch.setattr(plan, "_BLOCK", (8, 12))
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_blocks_follow_from_the_order_alone_and_cover_every_photo_once():
     people = Population(
         {"subjects": 30, "images_per_subject": 5, "asian/male": {"images_per_subject": 40}}
     )
-    blocks = list(plan(checked_order(people, 0, 32, "aligned")))
+    blocks = list(plan_blocks(checked_order(people, 0, 32, "aligned")))
     assert [block.row for block in blocks] == np.cumsum(
         [0, *(block.count for block in blocks[:-1])]
     ).tolist()
@@ -182,9 +183,9 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch):
 KILLED = """
     import os, signal
     import facelab as fl
-    from facelab.synthetic import produce
+    from facelab.synthetic import plan, produce
 
-    produce._BLOCK = (8, 12)
+    plan._BLOCK = (8, 12)
     store, finished = produce.store_block, []
 
     def store_block(*work):
@@ -216,7 +217,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(small, tmp_path, monk
         progress, "bar", lambda **say: (bars.append(say), progress.tqdm(disable=True))[1]
     )
     fl.synthesize(24, 3, **FEW, out=out)
-    every = list(plan(again[0][0]))
+    every = list(plan_blocks(again[0][0]))
     assert len(again) == len(every) - 3, "finished blocks are not rendered again"
     assert bars[0]["initial"] == sum(block.count for block in every[:3])
     assert (bars[0]["total"], bars[0]["unit"]) == (72, "face")

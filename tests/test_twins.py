@@ -8,8 +8,9 @@ import pytest
 import facelab as fl
 from facelab.errors import BadInput
 from facelab.synthetic.parameters import CAPTURE, SUBJECT
+from facelab.synthetic.plan import faces_of, people
 from facelab.synthetic.population import Population, default_population
-from facelab.synthetic.produce import _variants, checked_order, people, render_face
+from facelab.synthetic.produce import checked_order, render_face
 from facelab.synthetic.subjects import build_subject
 from facelab.synthetic.twins import FACTORS, read_changes
 
@@ -32,7 +33,7 @@ def twins():
 def first_photo(changes, number=0):
     order = checked_order(default_population().changed(subjects=6), 1, 32, "aligned", changes)
     person = list(people(order))[number]
-    return order, next(_variants(order, person))[0]
+    return order, next(faces_of(order, person))[0]
 
 
 def subject_of(face):

@@ -128,6 +128,13 @@ SUBJECT: dict[str, Parameter] = {
     "lipstick_habit": _SHARE,
 }
 
+# What a subject changes from look to look.
+LOOK = (
+    *("hair_style", "hair_flip", "hair_volume", "cropped_thickness", "dyed", "dye_tone"),
+    *("beard", "beard_cheeks", "beard_moustache", "beard_chin", "stubble"),
+    *("lipstick_hue", "lipstick_depth", "lipstick_habit"),
+)
+
 CAPTURE: dict[str, Parameter] = {
     "yaw": Parameter(-60, 60),
     "pitch": Parameter(-40, 40),

@@ -27,6 +27,7 @@ _KEYS = (*PHENOTYPES, *GENDERS, *GROUPS)
 # What holds for a group as a whole: (lowest, highest, whole numbers only).
 _SETTINGS = {
     "images_per_subject": (1, 100_000, True),
+    "images_per_look": (0, 100_000, True),
     "look_alikes": (0, 1, False),
     "family_size": (1, 1_000_000, True),
     "own_side": (0, 1, False),
@@ -41,9 +42,9 @@ class Population:
     ----------
     given
         What differs from the default population: `subjects`, `images_per_subject`, `shares`,
-        `look_alikes`, `family_size`, and the distribution of any parameter, at the top for every
-        group, or under the name of a group, phenotype or gender. `population.yaml` beside this
-        file shows the form and documents every parameter.
+        `images_per_look`, `look_alikes`, `family_size`, `own_side`, and the distribution of any
+        parameter, at the top for every group, or under the name of a group, phenotype or gender.
+        `population.yaml` beside this file shows the form and documents every parameter.
 
     Attributes
     ----------
@@ -133,7 +134,7 @@ class Population:
         return (self._settings if name in _SETTINGS else self._parameters)[name]
 
     def setting(self, name: str, group: str) -> Any:
-        """`images_per_subject`, `look_alikes`, `family_size` or `own_side` of a group."""
+        """A group's `images_per_subject`, `images_per_look`, `look_alikes` and the like."""
         return self._settings[name][group]
 
     def distribution(self, name: str, group: str) -> Distribution:

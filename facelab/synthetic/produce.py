@@ -5,14 +5,12 @@ the bytes do not depend on the number of processes, nor a photo on how many ther
 in blocks; what is finished outlives a kill.
 """
 
-import dataclasses
 import hashlib
 import io
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,19 +20,14 @@ import numpy as np
 import facelab
 from facelab import files
 from facelab.errors import BadInput
-from facelab.synthetic.capture import build_capture, capture_values
+from facelab.synthetic.capture import build_capture
 from facelab.synthetic.head import load_head
 from facelab.synthetic.labels import ROW, as_table, capture_cells, subject_cells
-from facelab.synthetic.parameters import CAPTURE, GROUPS, SUBJECT
+from facelab.synthetic.parameters import CAPTURE, GROUPS
+from facelab.synthetic.plan import Block, Face, Order, faces_of, plan_blocks
 from facelab.synthetic.population import Population, default_population
 from facelab.synthetic.render import build_model, render
-from facelab.synthetic.subjects import (
-    build_subject,
-    interleave,
-    subject_name,
-    subject_stream,
-    subject_values,
-)
+from facelab.synthetic.subjects import build_subject, subject_name, subject_stream
 
 if TYPE_CHECKING:
     from facelab.faces import FaceSet
@@ -42,54 +35,6 @@ if TYPE_CHECKING:
 VERSION = 2  # of the population: raised whenever the same seed gives other pixels
 SIZES = (32, 512)
 FRAMES = ("aligned", "full")
-_BLOCK = (64, 128)  # photos rendered by a worker at a time: where it can, at most
-
-
-@dataclass(frozen=True)
-class Order:
-    """Everything that decides what is rendered.
-
-    Attributes
-    ----------
-    changes : tuple of (factor, level)
-        Of every photo also these twins, with this one value changed.
-    """
-
-    population: Population
-    seed: int
-    size: int
-    frame: str
-    changes: tuple[tuple[str, Any], ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """The order with what made it, for the card and for resuming."""
-        return {
-            "population": self.population.to_dict(),
-            "seed": self.seed,
-            "size": self.size,
-            "frame": self.frame,
-            "changes": [list(change) for change in self.changes],
-        }
-
-
-@dataclass(frozen=True)
-class Photos:
-    """Some photos of one subject: the images from `first` up to `last`, and all their twins."""
-
-    number: int
-    group: str
-    family: int
-    first: int
-    last: int
-
-
-@dataclass(frozen=True)
-class Block:
-    """What a worker renders at a time: its first row in the set, how many, and of whom."""
-
-    row: int
-    count: int
-    photos: tuple[Photos, ...]
 
 
 def synthesize(
@@ -197,7 +142,7 @@ def make(order: Order, out: str | Path | None, jobs: int | None, replace: bool) 
         jobs = os.cpu_count() or 1
     elif int(jobs) != jobs or jobs < 1:
         raise BadInput(f"`jobs` must be a whole number of at least 1, not {jobs}")
-    blocks = list(plan(order))
+    blocks = list(plan_blocks(order))
     count = blocks[-1].row + blocks[-1].count
     shape = (count, order.size, order.size, 3)
     if out is None:
@@ -245,94 +190,6 @@ def code_hash() -> str:
     return total.hexdigest()
 
 
-# ---- who is photographed, in which blocks
-
-
-def plan(order: Order) -> Iterator[Block]:
-    """The blocks of an order. They follow from the order alone, not from who renders them."""
-    full, most = _BLOCK
-    row, count, photos = 0, 0, []
-    for person in people(order):
-        for part, faces in _parts(order, person, most):
-            if photos and count + faces > most:
-                yield Block(row, count, tuple(photos))
-                row, count, photos = row + count, 0, []
-            photos.append(part)
-            count += faces
-            if count >= full:
-                yield Block(row, count, tuple(photos))
-                row, count, photos = row + count, 0, []
-    if photos:
-        yield Block(row, count, tuple(photos))
-
-
-def people(order: Order) -> Iterator[Photos]:
-    """Everybody, in the order of their numbers, with the group's family of look-alikes."""
-    population = order.population
-    met = dict.fromkeys(GROUPS, 0)
-    for number, group in enumerate(interleave(population.counts())):
-        family = met[group] // population.setting("family_size", group)
-        met[group] += 1
-        yield Photos(number, group, family, 0, population.setting("images_per_subject", group))
-
-
-def _parts(order: Order, person: Photos, most: int) -> Iterator[tuple[Photos, int]]:
-    """A person's photos in parts of at most about `most` faces, and how many faces each has."""
-    sizes = [1] * person.last
-    if order.changes:
-        sizes = [len(faces) for faces in _variants(order, person)]
-    first, faces = 0, 0
-    for image, size in enumerate(sizes):
-        if faces and faces + size > most:
-            yield Photos(person.number, person.group, person.family, first, image), faces
-            first, faces = image, 0
-        faces += size
-    yield Photos(person.number, person.group, person.family, first, person.last), faces
-
-
-def _variants(order: Order, person: Photos) -> Iterator[list["Face"]]:
-    """For each image of a person the photo itself and its twins.
-
-    A twin whose value is the photo's own is left out: it would be the photo once more.
-    """
-    values = subject_values(
-        order.seed, person.number, person.group, load_head(), order.population, person.family
-    )
-    phenotype, gender = person.group.split("/")
-    for image in range(person.first, person.last):
-        stream = subject_stream(order.seed, person.number, 1, image)
-        capture = capture_values(stream, person.group, order.population)
-        photo = Face(person.number, image, -1, phenotype, gender, values, capture)
-        own = {"phenotype": phenotype, "gender": gender, **values, **capture}
-        twins = [
-            photo.changed(number, factor, level)
-            for number, (factor, level) in enumerate(order.changes)
-            if own[factor] != level
-        ]
-        yield [photo, *twins]
-
-
-@dataclass(frozen=True)
-class Face:
-    """One face to be rendered: a photo (change -1) or one of its twins, by its values."""
-
-    number: int
-    image: int
-    change: int
-    phenotype: str
-    gender: str
-    values: dict[str, Any]
-    capture: dict[str, Any]
-
-    def changed(self, change: int, factor: str, level: Any) -> "Face":
-        """The same face but for one value."""
-        if factor in ("phenotype", "gender"):
-            return dataclasses.replace(self, change=change, **{factor: level})
-        if factor in SUBJECT:
-            return dataclasses.replace(self, change=change, values=self.values | {factor: level})
-        return dataclasses.replace(self, change=change, capture=self.capture | {factor: level})
-
-
 # ---- rendering
 
 
@@ -343,7 +200,7 @@ def render_block(order: Order, block: Block) -> tuple[np.ndarray, np.ndarray]:
     place = 0
     for person in block.photos:
         models: dict[Any, Any] = {}
-        for faces in _variants(order, person):
+        for faces in faces_of(order, person):
             for face in faces:
                 crops[place], rows[place] = render_face(order, face, models)
                 place += 1
@@ -354,7 +211,8 @@ def render_face(order: Order, face: Face, models: dict[Any, Any]) -> tuple[np.nd
     """A face's crop and row. `models` keeps what the faces of one subject have in common."""
     head = load_head()
     # Twins of the capture are photos of the same model.
-    who = face.change if face.change >= 0 and order.changes[face.change][0] not in CAPTURE else -1
+    own = face.change >= 0 and order.changes[face.change][0] not in CAPTURE
+    who = (face.look, face.change if own else -1)
     if who not in models:
         name = subject_name(order.seed, face.number)
         subject = build_subject(name, face.phenotype, face.gender, face.values)
@@ -399,7 +257,7 @@ def warm_up() -> None:
     """Compile the renderer, or read it from the compiler's cache."""
     small = Population({"subjects": 1, "images_per_subject": 1, "shares": {GROUPS[0]: 1.0}})
     order = Order(small, 0, SIZES[0], FRAMES[0])
-    render_block(order, next(plan(order)))
+    render_block(order, next(plan_blocks(order)))
 
 
 def _run(

@@ -21,6 +21,7 @@ from facelab.synthetic.parameters import (
     GROUPS,
     HAIR_TONES,
     IRIS_TONES,
+    LOOK,
     SHAPE_REGIONS,
     SUBJECT,
 )
@@ -195,14 +196,16 @@ def draw_subject(
     head: Head,
     population: Population | None = None,
     family: int = 0,
+    look: int = 0,
 ) -> Subject:
     """Subject `number` of the population `seed`, as a member of `group`.
 
     The quantiles are the same whatever the group: the same number in another group is the same
     person with another phenotype base and palette. `family` counts the group's families of
-    look-alikes, and matters only where the population has some.
+    look-alikes, and matters only where the population has some. Another `look` is the same person
+    with other hair, beard and make-up.
     """
-    values = subject_values(seed, number, group, head, population, family)
+    values = subject_values(seed, number, group, head, population, family, look)
     return build_subject(subject_name(seed, number), *group.split("/"), values)
 
 
@@ -218,6 +221,7 @@ def subject_values(
     head: Head,
     population: Population | None = None,
     family: int = 0,
+    look: int = 0,
 ) -> dict[str, Any]:
     """The value of every parameter of `parameters.SUBJECT`, and `shape`, for one subject."""
     population = population or default_population()
@@ -230,6 +234,8 @@ def subject_values(
         u = normal_share(
             np.sqrt(alike) * normal_score(shared) + np.sqrt(1 - alike) * normal_score(u)
         )
+    if look > 0:
+        u[look_places(len(regions))] = quantiles(subject_stream(seed, number, 4, look), len(LOOK))
     own_side = population.setting("own_side", group)
     both = np.sqrt(1 - own_side**2) * normal_score(u[left]) + own_side * normal_score(u[right])
     u[right] = normal_share(both)
@@ -263,6 +269,13 @@ def _layout(names: tuple[str, ...]) -> tuple[tuple[str, ...], np.ndarray, np.nda
     right = np.array([place for place, name in enumerate(names) if name.startswith("r-")])
     left = np.array([names.index("l-" + plain[place]) for place in right])
     return regions, left, right
+
+
+@lru_cache(maxsize=4)
+def look_places(shapes: int) -> np.ndarray:
+    """Where the quantiles of `LOOK` stand among a subject's, after those of so many shapes."""
+    names = [name for name, parameter in SUBJECT.items() for _ in range(parameter.count)]
+    return shapes + np.array([names.index(name) for name in LOOK])
 
 
 def shape_layout(head: Head) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
