@@ -18,8 +18,9 @@ $(READY): requirements.lock pyproject.toml
 	if [ "$$stamp" != "$$(cat $@ 2>/dev/null)" ]; then \
 	  set -e; \
 	  test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv; \
-	  $(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock; \
+	  $(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock; \
 	  $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .; \
+	  $(BIN)/python -c 'from facelab.synthetic.produce import warm_up; warm_up()'; \
 	  echo "$$stamp" > $@; \
 	fi
 	@touch $@

@@ -255,7 +255,8 @@ def _rows_file(done: Path, block: Block) -> Path:
 
 def warm_up() -> None:
     """Compile the renderer, or read it from the compiler's cache."""
-    small = Population({"subjects": 1, "images_per_subject": 1, "shares": {GROUPS[0]: 1.0}})
+    one = {"subjects": 1, "images_per_subject": 1, "shares": {GROUPS[0]: 1.0}}
+    small = Population(one | {"glasses": "round"})  # lenses have a kernel of their own
     order = Order(small, 0, SIZES[0], FRAMES[0])
     render_block(order, next(plan_blocks(order)))
 
