@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from facelab.errors import BadInput
-from facelab.plot_style import FAINT, INK, Picture, drawn, mark, panels
+from facelab.plot_style import FAINT, INK, Picture, colours, drawn, mark, panels
 
 # No group's colours: here a colour is an embedder. Tol 2021, readable for the colour-blind.
 _COLOURS = ("#EE7733", "#332288", "#117733", "#CC3377", "#888888")
@@ -31,7 +31,7 @@ _PANELS = {
 
 @drawn
 def twin_effects(
-    effects: pd.DataFrame | Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
+    effects: pd.DataFrame | Mapping[Any, pd.DataFrame],
     quantities: Sequence[str] = ("mated_score", "fnmr", "fmr"),
     group: str = "all",
 ) -> Picture:
@@ -40,7 +40,7 @@ def twin_effects(
     Parameters
     ----------
     effects
-        What `fl.twin_effects` returns; or one an embedder, or several an embedder (seeds).
+        What `fl.twin_effects` returns; or one for every embedder, or (embedder, seed).
     quantities
         One panel each: mated_score, non_mated_score, fnmr, fmr.
     group
@@ -51,14 +51,29 @@ def twin_effects(
     A filled dot's interval leaves out zero. Changes of FMR are drawn on an axis that is linear near
     zero and logarithmic beyond, so that large and small ones are seen together.
     """
-    arms = {
-        str(name): [tables] if isinstance(tables, pd.DataFrame) else list(tables)
-        for name, tables in (effects if isinstance(effects, Mapping) else {"": effects}).items()
-    }
-    arms = {
-        name: [table[table["group"] == group] for table in tables] for name, tables in arms.items()
-    }
+    arms: dict[str, list[pd.DataFrame]] = {}
+    for key, one in (effects if isinstance(effects, Mapping) else {"": effects}).items():
+        name = str(key[0] if isinstance(key, tuple) else key)
+        arms.setdefault(name, []).append(one[one["group"] == group])
     return _dots(arms, quantities, "no effect")
+
+
+@drawn
+def twin_effects_by_group(
+    effects: pd.DataFrame,
+    quantities: Sequence[str] = ("mated_score", "fnmr"),
+    factors: Sequence[str] | None = None,
+) -> Picture:
+    """Whom does each change harm most? The effects on each group, in the groups' colours.
+
+    `effects` is what `fl.twin_effects` returns with `by`; `factors` picks some of its factors.
+    """
+    shown = effects[effects["group"] != "all"]
+    if factors is not None:
+        shown = shown[shown["factor"].isin(factors)]
+    groups = list(dict.fromkeys(shown["group"]))
+    arms = {group: [shown[shown["group"] == group]] for group in groups}
+    return _dots(arms, quantities, "no effect", list(colours(groups).values()))
 
 
 @drawn
@@ -78,7 +93,12 @@ def twin_contrasts(
     return figure
 
 
-def _dots(arms: dict[str, list[pd.DataFrame]], quantities: Sequence[str], nothing: str) -> Picture:
+def _dots(
+    arms: dict[str, list[pd.DataFrame]],
+    quantities: Sequence[str],
+    nothing: str,
+    palette: Sequence[str] = _COLOURS,
+) -> Picture:
     rows = _rows(arms)
     lanes = sum(len(tables) for tables in arms.values())
     height = 1.3 + len(rows) * (0.17 + 0.09 * lanes)
@@ -94,17 +114,17 @@ def _dots(arms: dict[str, list[pd.DataFrame]], quantities: Sequence[str], nothin
             points[lane, places] = times * here[["difference", "low", "high"]].to_numpy(float)
         if quantity == "fmr":
             _both_ways(axes, points)
-        _intervals(axes, points, [len(tables) for tables in arms.values()])
+        _intervals(axes, points, [len(tables) for tables in arms.values()], palette)
         axes.set_title(title)
         axes.set_xlabel(label, size=10)
         mark(axes, 0, nothing, colour=FAINT, dash="-")
         _row_names(axes, rows, labelled=axes is columns[0])
     names = [name for name in arms if name]
     if names:
-        handles = [
-            Line2D([], [], color=_COLOURS[k % 5], marker=_MARKERS[k % 5], lw=1.6, label=name)
-            for k, name in enumerate(names)
-        ]
+        handles = []
+        for place, name in enumerate(names):
+            look = {"color": palette[place % len(palette)], "marker": _MARKERS[place % 5]}
+            handles.append(Line2D([], [], lw=1.6, label=name, **look))
         figure.legend(handles=handles, loc="outside lower center", ncols=min(len(names), 4))
     figure.alt = _words(arms, quantities)
     return figure
@@ -117,12 +137,12 @@ def _rows(arms: dict[str, list[pd.DataFrame]]) -> list[tuple[str, str]]:
     return list(dict.fromkeys(zip(every["factor"], every["level"], strict=True)))
 
 
-def _intervals(axes: Axes, points: np.ndarray, seeds: list[int]) -> None:
+def _intervals(axes: Axes, points: np.ndarray, seeds: list[int], palette: Sequence[str]) -> None:
     """One lane an embedder and seed within each row; the colour is the embedder's."""
     lanes, count, _ = points.shape
     owner = np.repeat(np.arange(len(seeds)), seeds)
     for lane in range(lanes):
-        colour, marker = _COLOURS[owner[lane] % 5], _MARKERS[owner[lane] % 5]
+        colour, marker = palette[owner[lane] % len(palette)], _MARKERS[owner[lane] % 5]
         offset = (lane - (lanes - 1) / 2) * 0.7 / max(lanes, 2)
         for row in range(count):
             value, low, high = points[lane, row]

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 
 from facelab.errors import BadInput
 from facelab.groups import group_labels
-from facelab.plot_effects import twin_contrasts, twin_effects
+from facelab.plot_effects import twin_contrasts, twin_effects, twin_effects_by_group
 from facelab.plot_style import (
     FAINT,
     INK,
@@ -45,6 +45,7 @@ __all__ = [
     "training_curves",
     "twin_contrasts",
     "twin_effects",
+    "twin_effects_by_group",
 ]
 
 if TYPE_CHECKING:

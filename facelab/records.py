@@ -114,6 +114,21 @@ def rows(frame: pd.DataFrame, key: str = "group") -> dict[str, dict[str, Any]]:
     }
 
 
+def effect_metrics(effects: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Twin effects or contrasts of everybody as metrics.json holds them.
+
+    Returns
+    -------
+    dict
+        ``"melanin=0.8:fnmr"`` to the row's numbers and note, in the table's order.
+    """
+    everybody = effects[effects["group"] == "all"].drop(columns="group")
+    change = everybody["factor"] + "=" + everybody["level"] + ":" + everybody["quantity"]
+    return rows(
+        everybody.drop(columns=["factor", "level", "quantity"]).assign(change=change), "change"
+    )
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(name): _finite(item) for name, item in value.items()}

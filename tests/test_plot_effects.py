@@ -7,6 +7,7 @@ import pytest
 
 import facelab as fl
 from facelab import plots
+from facelab.plot_style import colours
 from facelab.report import readable_effects, twin_finding
 
 CHANGES = [("melanin", "0.2"), ("melanin", "0.8"), ("age", "70"), ("glasses", "sun")]
@@ -61,7 +62,7 @@ def test_every_interval_lies_within_its_axis():
 
 
 def test_embedders_and_seeds_have_lanes_of_their_own():
-    arms = {"skewed": [effects(), effects()], "balanced": [effects(-1)]}
+    arms = {("skewed", 0): effects(), ("skewed", 1): effects(), ("balanced", 0): effects(-1)}
     figure = plots.twin_effects(arms)
     seen = dots(figure.axes[0])
     assert len(seen) == 3 * 4
@@ -83,6 +84,16 @@ def test_the_effects_of_one_group_are_shown_alone():
         plots.twin_effects(both, group="men")
     with pytest.raises(fl.BadInput, match="no quantity 'eer'"):
         plots.twin_effects(both, ["eer"])
+
+
+def test_groups_have_their_own_colours():
+    both = effects(groups=("all", "african", "asian"))
+    figure = plots.twin_effects_by_group(both, factors=["melanin", "age"])
+    seen = dots(figure.axes[0])
+    assert len(seen) == 2 * 3
+    palette = colours(["african", "asian"])
+    assert {dot.get_color() for dot in seen} == set(palette.values())
+    assert {"african", "asian"} <= set(words(figure))
 
 
 def test_no_effect_at_all_can_still_be_drawn():

@@ -66,6 +66,10 @@ def test_a_twins_sheet_has_a_row_a_subject_and_a_column_a_change(twins):
         assert (changed == twins.crops[other[0]]).all()
 
 
+def test_a_twins_sheet_of_some_factors(twins):
+    assert len(pictures(twins_sheet(twins, 2, ["melanin"]))) == 2 * 3
+
+
 def test_what_are_no_twins_is_refused(faces):
     with pytest.raises(fl.BadInput, match="these are no twins"):
         twins_sheet(faces)

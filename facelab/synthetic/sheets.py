@@ -121,7 +121,7 @@ def capture_sheet(
     return _grid(cells, labels, f"One subject ({group}) under all conditions")
 
 
-def twins_sheet(twins: "FaceSet", photos: int = 8) -> Picture:
+def twins_sheet(twins: "FaceSet", photos: int = 6, factors: Sequence[str] | None = None) -> Picture:
     """Twins beside twins: a row a photo, each of another subject; a column a change.
 
     Where a change is what the photo shows anyway, the photo itself stands there.
@@ -132,6 +132,8 @@ def twins_sheet(twins: "FaceSet", photos: int = 8) -> Picture:
         What `fl.synthesize_twins` returns.
     photos
         Rows.
+    factors
+        Only these changes; more than about 16 levels make the pictures small.
     """
     table = twins.table.reset_index(drop=True)
     for column in ("factor", "level", "twin"):
@@ -139,6 +141,8 @@ def twins_sheet(twins: "FaceSet", photos: int = 8) -> Picture:
             raise BadInput(f"these are no twins: there is no column {column!r}")
     base = table[table["factor"] == "base"].drop_duplicates("subject").iloc[:photos]
     changed = table[table["factor"] != "base"]
+    if factors is not None:
+        changed = changed[changed["factor"].isin(factors)]
     ordered = {name: changed[name].astype("category") for name in ("factor", "level")}
     keys = pd.DataFrame({name: codes.cat.codes for name, codes in ordered.items()})
     columns = changed.assign(**keys.add_suffix("_code")).sort_values(["factor_code", "level_code"])
@@ -177,7 +181,7 @@ def _grid(cells: list[list[np.ndarray]], labels: list[tuple[str, list[str]]], al
     captions = [max((text.count("\n") + 1 for text in texts), default=0) for _, texts in labels]
     columns = max(len(row) for row in cells)
     margin = 1.25
-    scale = (WIDTH - margin) / (columns * (side + gap))
+    scale = min((WIDTH - margin) / (columns * (side + gap)), 0.85 / side)  # inches a pixel
     line = 0.115
     small = min(6.2, 12.5 * side * scale)  # the longest word is about as wide as a picture
     heights = [(side + gap) * scale + line * count + 0.02 for count in captions]

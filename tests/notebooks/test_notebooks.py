@@ -132,6 +132,76 @@ def test_the_main_report_shows_and_says_everything(retrained):
     assert "calibration subjects disjoint from the test" in page
 
 
+TWINS = {
+    **{"subjects": 24, "images_per_subject": 4, "seeds": [0, 1], "recipe": QUICK["recipe"]},
+    **{"twin_subjects": 12, "twin_images": 2, "calibration_subjects": 24, "calibration_images": 3},
+    "changes": {"melanin": [0.1, 0.8], "gender": ["female", "male"], "exposure": [-2]},
+    **{"fmr": 0.02, "jobs": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory) -> Path:
+    """The twins experiment, very small."""
+    return fl.run(ROOMS["03_twins"], TWINS, out=tmp_path_factory.mktemp("twins"))
+
+
+def test_the_effect_of_every_change_is_kept_with_its_interval(twins):
+    numbers = json.loads((twins / "metrics.json").read_text())
+    assert set(numbers["thresholds"]) == {"skewed-0", "skewed-1", "balanced-0", "balanced-1"}
+    changes = ["melanin=0.1", "melanin=0.8", "gender=female", "gender=male", "exposure=-2"]
+    quantities = ["mated_score", "fnmr", "non_mated_score", "fmr"]
+    for kind in ("recognised_again", "everybody_changed"):
+        assert set(numbers[kind]) == set(numbers["thresholds"])
+        for effects in numbers[kind].values():
+            assert list(effects) == [f"{c}:{q}" for c in changes for q in quantities]
+            for row in effects.values():
+                assert row["low"] <= row["difference"] <= row["high"]
+                assert row["difference"] == pytest.approx(row["changed"] - row["base"])
+    again = numbers["recognised_again"]["skewed-0"]
+    assert again["melanin=0.8:fnmr"]["comparisons"] == 12 * 2
+    assert again["gender=male:fnmr"]["comparisons"] == 6 * 2, "half of them were changed"
+    means = [numbers["recognised_again"][f"skewed-{seed}"] for seed in (0, 1)]
+    for change, row in numbers["contrasts"]["unchanged"].items():
+        assert row["a"] == pytest.approx(np.mean([one[change]["difference"] for one in means]))
+        assert row["difference"] == pytest.approx(row["b"] - row["a"])
+
+
+def test_the_twins_report_shows_and_says_everything(twins):
+    page = (twins / "report.html").read_text()
+    figures = sorted(path.stem for path in (twins / "figures").iterdir())
+    assert figures == [
+        "by-phenotype",
+        "contrasts",
+        "contrasts-everybody",
+        "everybody-changed",
+        "recognised-again",
+        "twins-of-photos",
+        "twins-of-traits",
+    ]
+    assert page.count('src="data:image/png') == len(figures)
+    assert "No pretrained recogniser was given" in page
+    assert "exposure -2</strong>: FNMR" in page
+    assert "output_stderr output_text" not in page
+    assert not re.search(r"""(src)\s*=\s*["']?\s*(https?:)?//""", page)
+
+
+@pytest.mark.slow
+def test_trained_recognisers_and_a_pretrained_one_can_be_given(anybody, tmp_path):
+    folder = str(anybody / "embedder")
+    given = {"embedders": {"skewed": [folder], "balanced": [folder]}, "onnx_model": folder}
+    changes = {"melanin": [0.8], "glasses": ["none", "sun"]}
+    out = fl.run(
+        ROOMS["03_twins"],
+        {**TWINS, **given, "onnx_options": {}, "changes": changes},
+        out=tmp_path,
+    )
+    numbers = json.loads((out / "metrics.json").read_text())
+    assert set(numbers["recognised_again"]) == {"skewed-0", "balanced-0", "pretrained-0"}
+    assert numbers["contrasts"]["unchanged"]["melanin=0.8:fnmr"]["difference"] == 0
+    assert "which has seen none of these faces" in (out / "report.html").read_text()
+
+
 @pytest.fixture(scope="module")
 def anybody(tmp_path_factory):
     """A FaceSet with some labels missing, and an embedder trained for a moment."""
