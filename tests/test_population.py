@@ -19,7 +19,15 @@ from facelab.synthetic.capture import (
 from facelab.synthetic.distributions import Plan, read_distribution
 from facelab.synthetic.head import load_head
 from facelab.synthetic.normal import normal_score, normal_share
-from facelab.synthetic.parameters import CAPTURE, GROUPS, LOOK, PARAMETERS, SUBJECT
+from facelab.synthetic.parameters import (
+    CAPTURE,
+    GROUPS,
+    LOOK,
+    OWN_GLASSES,
+    PARAMETERS,
+    SUBJECT,
+)
+from facelab.synthetic.plan import Order, faces_of, people
 from facelab.synthetic.population import Population, default_population
 from facelab.synthetic.subjects import (
     draw_subject,
@@ -234,9 +242,11 @@ def test_captures_are_distributed_as_the_yaml_says():
 def test_a_photo_is_as_hard_as_one_of_a_camera():
     drawn = captures(1500)
     assert 13 < np.std([values["yaw"] for values in drawn]) < 18
-    assert 7 < np.std([values["pitch"] for values in drawn]) < 9
+    assert 6 < np.std([values["pitch"] for values in drawn]) < 9
     assert {values["expression"] for values in drawn} == {*ACTIONS, "random"}
-    assert 0.03 < np.mean([values["glasses"] != "none" for values in drawn]) < 0.2
+    glasses = [values["glasses"] for values in drawn]
+    assert 0.8 < glasses.count("own") / len(drawn) < 0.95
+    assert 0.005 < glasses.count("sun") / len(drawn) < 0.03
     assert 0.02 < np.mean([values["headwear"] != "none" for values in drawn]) < 0.1
     assert np.mean([values["motion_blur"] > 0 for values in drawn]) < 0.2
     assert {values["background"] for values in drawn} == set(CAPTURE["background"].labels)
@@ -485,3 +495,24 @@ def test_a_bad_file_is_named(tmp_path):
 
 def test_groups_are_evenly_mixed():
     assert interleave({"a": 2, "b": 1, "c": 0}) == ["a", "b", "a"]
+
+
+def test_own_glasses_are_the_subjects_in_colour_and_kind(head):
+    population = Population({"glasses": "own", "own_glasses": "aviator", "subjects": 6})
+    order = Order(population, 3, 32, "aligned")
+    for person in people(order):
+        worn = [
+            tuple(face.capture[name.removeprefix("own_")] for name in OWN_GLASSES)
+            for faces in faces_of(order, person)
+            for face in faces
+        ]
+        assert len(set(worn)) == 1
+        assert worn[0][0] == "aviator"
+
+
+def test_who_has_no_glasses_wears_none_of_their_own():
+    population = Population({"glasses": "own", "own_glasses": "none", "subjects": 6})
+    order = Order(population, 3, 32, "aligned")
+    for person in people(order):
+        for (face,) in faces_of(order, person):
+            assert face.capture["glasses"] == "none"

@@ -7,7 +7,7 @@ import pytest
 
 import facelab as fl
 from facelab.errors import BadInput
-from facelab.synthetic.parameters import CAPTURE, SUBJECT
+from facelab.synthetic.parameters import CAPTURE, OWN_GLASSES, SUBJECT
 from facelab.synthetic.plan import faces_of, people
 from facelab.synthetic.population import Population, default_population
 from facelab.synthetic.produce import checked_order, render_face
@@ -161,4 +161,5 @@ def test_nonsense_is_one_sentence(change, sentence):
 
 def test_every_single_valued_parameter_can_be_changed():
     single = {name for name, wanted in (SUBJECT | CAPTURE).items() if wanted.count == 1}
-    assert set(FACTORS) == single - {"afro"} | {"phenotype", "gender"}
+    assert set(FACTORS) == single - {"afro", *OWN_GLASSES} | {"phenotype", "gender"}
+    assert "own" not in FACTORS["glasses"].labels

@@ -12,7 +12,7 @@ import numpy as np
 
 from facelab.synthetic.head import Head
 from facelab.synthetic.normal import normal_score
-from facelab.synthetic.parameters import CAPTURE
+from facelab.synthetic.parameters import CAPTURE, OWN_GLASSES
 from facelab.synthetic.population import Population, capture_plan, default_population
 from facelab.synthetic.subjects import quantiles
 
@@ -149,11 +149,12 @@ _PLAIN = [
 def draw_capture(
     random: np.random.Generator, group: str, head: Head, population: Population | None = None
 ) -> Capture:
-    """One photo's conditions, as the population has them for the group.
+    """One photo's conditions as the population has them for the group, without own glasses.
 
     The stream, `subject_stream(seed, number, 1, image)`, goes on to be the sensor's grain.
     """
-    return build_capture(capture_values(random, group, population), head)
+    values = capture_values(random, group, population)
+    return build_capture(with_own_glasses(values, {"own_glasses": "none"}), head)
 
 
 def capture_values(
@@ -170,6 +171,15 @@ def capture_values(
     values["restless_quantiles"], values["action_choices"] = own[:2]
     values["action_amounts"], values["background_place"] = own[2:]
     return values
+
+
+def with_own_glasses(capture: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """The capture's values, with the subject's own glasses where it says so."""
+    if capture["glasses"] != "own":
+        return capture
+    if values["own_glasses"] == "none":
+        return capture | {"glasses": "none"}
+    return capture | {name.removeprefix("own_"): values[name] for name in OWN_GLASSES}
 
 
 def build_capture(values: dict[str, Any], head: Head) -> Capture:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelab.synthetic.parameters import CAPTURE, GENDERS, HAIR_STYLES, PHENOTYPES
+from facelab.synthetic.parameters import CAPTURE, GENDERS, GLASSES, HAIR_STYLES, PHENOTYPES
 from facelab.synthetic.subjects import Subject, subject_name
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _LABELS = {"phenotype": PHENOTYPES, "gender": GENDERS, "hair_style": HAIR_STYLES}
 _LABELS |= {name: wanted.labels for name, wanted in CAPTURE.items() if wanted.labels}
+_LABELS["glasses"] = GLASSES  # no longer "own"
 _WHOLE = ("jpeg_quality", "random_actions")
 _SUBJECT = ("age", "ita", "phenotype", "gender", "hair_style")
 

@@ -24,6 +24,9 @@ EXPRESSIONS = (
 BACKGROUNDS = ("plain", "gradient", "bokeh", "wall", "shelves", "foliage", "window")
 GLASSES = ("none", "round", "square", "aviator", "sun")
 HEADWEAR = ("none", "beanie", "cap", "scarf")
+OWN_GLASSES = (
+    *("own_glasses", "own_glasses_hue", "own_glasses_saturation", "own_glasses_brightness"),
+)
 
 # Local changes of the head by the beginning of their names; the longest that fits decides.
 SHAPE_REGIONS = {
@@ -126,6 +129,10 @@ SUBJECT: dict[str, Parameter] = {
     "lipstick_hue": _SHARE,
     "lipstick_depth": _SHARE,
     "lipstick_habit": _SHARE,
+    "own_glasses": Parameter(labels=GLASSES),
+    "own_glasses_hue": _SHARE,
+    "own_glasses_saturation": _SHARE,
+    "own_glasses_brightness": _SHARE,
 }
 
 # What a subject changes from look to look.
@@ -162,7 +169,7 @@ CAPTURE: dict[str, Parameter] = {
     "gaze_right": Parameter(-0.5, 0.5),
     "gaze_up": Parameter(-0.3, 0.3),
     "makeup": _SHARE,
-    "glasses": Parameter(labels=GLASSES),
+    "glasses": Parameter(labels=(*GLASSES, "own")),
     "glasses_hue": _SHARE,
     "glasses_saturation": _SHARE,
     "glasses_brightness": _SHARE,

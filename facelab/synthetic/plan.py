@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from facelab.synthetic.capture import capture_values
+from facelab.synthetic.capture import capture_values, with_own_glasses
 from facelab.synthetic.head import load_head
 from facelab.synthetic.parameters import GROUPS, SUBJECT
 from facelab.synthetic.population import Population
@@ -145,8 +145,8 @@ def faces_of(order: Order, person: Photos) -> Iterator[list[Face]]:
                 seed, person.number, person.group, head, population, person.family, look
             )
         stream = subject_stream(seed, person.number, 1, image)
-        capture = capture_values(stream, person.group, population)
         values = looks[look]
+        capture = with_own_glasses(capture_values(stream, person.group, population), values)
         photo = Face(person.number, image, look, -1, phenotype, gender, values, capture)
         own = {"phenotype": phenotype, "gender": gender, **values, **capture}
         twins = [

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from facelab.errors import BadInput
 from facelab.synthetic.labels import level_name
-from facelab.synthetic.parameters import GENDERS, PARAMETERS, PHENOTYPES, Parameter
+from facelab.synthetic.parameters import (
+    GENDERS,
+    GLASSES,
+    OWN_GLASSES,
+    PARAMETERS,
+    PHENOTYPES,
+    Parameter,
+)
 from facelab.synthetic.population import Population, nearest
 from facelab.synthetic.produce import as_population, checked_order, make
 
@@ -23,7 +30,12 @@ if TYPE_CHECKING:
 FACTORS: dict[str, Parameter] = {
     "phenotype": Parameter(labels=PHENOTYPES),
     "gender": Parameter(labels=GENDERS),
-    **{n: parameter for n, parameter in PARAMETERS.items() if parameter.count == 1 and n != "afro"},
+    **{
+        name: parameter
+        for name, parameter in PARAMETERS.items()
+        if parameter.count == 1 and name not in ("afro", "glasses", *OWN_GLASSES)
+    },
+    "glasses": Parameter(labels=GLASSES),
 }
 _WHOLE = ("jpeg_quality", "random_actions")
 
