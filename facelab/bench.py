@@ -96,7 +96,7 @@ def rendering() -> list[dict]:
 
     from PIL import Image
 
-    made = fl.synthesize(subjects=12, images_per_subject=10, jobs=1)
+    made = fl.synthesize(subjects=60, images_per_subject=10, jobs=1)
     files = []
     for crop in made.crops:
         Image.fromarray(crop).save(buffer := io.BytesIO(), "JPEG", quality=90)
@@ -105,7 +105,7 @@ def rendering() -> list[dict]:
     return [
         side_by_side(
             job,
-            lambda: fl.synthesize(subjects=12, images_per_subject=10, jobs=1),
+            lambda: fl.synthesize(subjects=60, images_per_subject=10, jobs=1),
             "decode them from JPEG with Pillow",
             lambda: [np.asarray(Image.open(file)) for file in files],
         )
