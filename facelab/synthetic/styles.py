@@ -23,7 +23,6 @@ MAP_TOP, MAP_BOTTOM, MAP_REACH, MAP_AXIS = 8.6, 5.2, 2.1, 0.3
 # The brow pictures reach this far above and below the brow's middle line on the template, in dm.
 BROW_REACH = 0.1
 OFFSET_STEP = 5e-4  # decimetres
-RADIUS_STEP = 1e-4  # decimetres
 SHADOW_STEP = 4 / 127
 # Which spherical harmonics (see `mesh.spherical_harmonics`) change sign with x.
 ODD = np.array([3, 4, 7, 10, 13, 15])
@@ -107,11 +106,10 @@ class Styles:
     brows : uint8 (12, 48, 128)
         Opacity of left brows, straightened: columns run from the inner to the outer end along the
         brow's middle line, rows from `BROW_REACH` above it to as far below.
-    map_place : float32 (256, 320, 3)
-        The outermost point of the template's skin at each texel of the skin map.
     pigment_mean, pigment_age : float32 (256, 320, 2)
-        More or less melanin and blood than the face's median: of young skin on average, and what
-        old age adds. 0 under the hair, on the lips and in the eyes, which are painted otherwise.
+        At each texel of the skin map, more or less melanin and blood than the face's median: of
+        young skin on average, and what old age adds. 0 under the hair, on the lips and in the
+        eyes, which are painted otherwise.
     pigment_modes : float32 (8, 256, 320, 2)
         Directions in which skins differ; a person's weights are standard normal.
     """
@@ -119,7 +117,6 @@ class Styles:
     hair: dict[str, HairStyle]
     mirror: np.ndarray
     brows: np.ndarray
-    map_place: np.ndarray
     pigment_mean: np.ndarray
     pigment_age: np.ndarray
     pigment_modes: np.ndarray
@@ -131,26 +128,6 @@ def map_coordinates(place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     across = (angle / MAP_REACH + 1) / 2
     down = (MAP_TOP - place[..., 1]) / (MAP_TOP - MAP_BOTTOM)
     return np.clip(across, 0, 1), np.clip(down, 0, 1)
-
-
-def map_rays() -> tuple[np.ndarray, np.ndarray]:
-    """Height of each row of the skin map and angle of each column, at the middle of texels."""
-    down = (np.arange(MAP_ROWS) + 0.5) / MAP_ROWS
-    across = (np.arange(MAP_COLUMNS) + 0.5) / MAP_COLUMNS
-    return MAP_TOP - down * (MAP_TOP - MAP_BOTTOM), (across * 2 - 1) * MAP_REACH
-
-
-def map_points(radius: np.ndarray) -> np.ndarray:
-    """The places (256, 320, 3) that lie `radius` (256, 320) from the axis of the skin map."""
-    height, angle = map_rays()
-    return np.stack(
-        [
-            radius * np.sin(angle),
-            np.broadcast_to(height[:, None], radius.shape),
-            radius * np.cos(angle) + MAP_AXIS,
-        ],
-        -1,
-    ).astype(np.float32)
 
 
 @cache
@@ -178,12 +155,9 @@ def load_styles() -> Styles:
             head_shadow=head.shadow
             + stored[f"{name}/head_shadow"].astype(np.float32) * np.float32(SHADOW_STEP),
         )
-    radius = stored["map_radius"].astype(np.float32) * np.float32(RADIUS_STEP)
     pigment = {
         name: stored[name].astype(np.float32) * stored[f"{name}_step"]
         for name in ("pigment_mean", "pigment_age", "pigment_modes")
     }
     mirror = stored["mirror"].astype(np.int32)
-    return Styles(
-        hair=hair, mirror=mirror, brows=stored["brows"], map_place=map_points(radius), **pigment
-    )
+    return Styles(hair=hair, mirror=mirror, brows=stored["brows"], **pigment)
