@@ -198,7 +198,7 @@ def make_headwear(kind: str, neutral: np.ndarray, head: Head) -> Piece:
 
 
 def under(kind: str, place: np.ndarray) -> np.ndarray:
-    """Which of the hair's canonical places (N, 3) a hat presses down."""
+    """Which of the hair's canonical places (N, 3) lie under a hat."""
     if kind == "scarf":
         return np.ones(len(place), bool)
     return depth_inside(kind, place) > -0.06

@@ -66,8 +66,6 @@ class Hair:
     ----------
     vertices : float32 (V, 3)
         On the neutral head.
-    ground : float32 (V, 3)
-        Where each vertex comes down to under a hat.
     place : float32 (V, 3)
         Canonical places, for noise.
     triangles : int32 (T, 3)
@@ -84,7 +82,6 @@ class Hair:
     """
 
     vertices: np.ndarray
-    ground: np.ndarray
     place: np.ndarray
     triangles: np.ndarray
     cover: np.ndarray
@@ -121,7 +118,6 @@ def _styled(subject: Subject, style: HairStyle, neutral: np.ndarray, head: Head)
     ground = (neutral[style.refs] * weights).sum(1)
     return Hair(
         vertices=ground + style.offsets * np.float32(subject.hair_volume),
-        ground=ground,
         place=style.on(head.template),
         triangles=style.triangles,
         cover=np.full(len(ground), 9, np.float32),
@@ -150,7 +146,6 @@ def _cropped(subject: Subject, neutral: np.ndarray, head: Head) -> Hair:
     count = len(place)
     return Hair(
         vertices=(neutral[ground.body] + normals * (0.008 + thick)[:, None]).astype(np.float32),
-        ground=neutral[ground.body],
         place=place,
         triangles=ground.triangles[:0] if bald else ground.triangles,
         cover=cover.astype(np.float32),

@@ -155,13 +155,12 @@ def dress(model: Model, glasses: str, headwear: str) -> Dressed:
     worn: list[Piece] = []
     if glasses != "none":
         worn.append(make_glasses(glasses, model.neutral, head))
-    hair_vertices, hair_cover = hair.vertices, hair.cover
+    hair_cover, openness, shadow = hair.cover, hair.head_openness, hair.head_shadow
     if headwear != "none":
         worn.append(make_headwear(headwear, model.neutral, head))
-        pressed = under(headwear, hair.place)
-        hair_vertices = np.where(pressed[:, None], hair.ground, hair_vertices)
-        if headwear == "scarf":
-            hair_cover = np.full_like(hair_cover, -9)  # all of it is under the cloth
+        # Hair under the cloth is not seen, however far it would stand off, nor does it shade.
+        hair_cover = np.where(under(headwear, hair.place), np.float32(-9), hair_cover)
+        openness, shadow = head.openness, head.shadow
     bare = len(model.neutral)
     lashes, setback = fixed_parts()
     cover = np.full(bare, 9, np.float32)
@@ -198,7 +197,7 @@ def dress(model: Model, glasses: str, headwear: str) -> Dressed:
     table = np.zeros((len(place), COLUMNS), np.float32)
     table[:, PLACE : PLACE + 3] = place
     table[:, OPENNESS] = 0.8
-    table[:bare, OPENNESS] = hair.head_openness
+    table[:bare, OPENNESS] = openness
     table[bare : bare + len(hair.card), OPENNESS] = hair.openness
     table[:, UV : UV + 2] = card
     table[:bare, UV : UV + 2] = np.stack(map_coordinates(head.template), 1)
@@ -207,7 +206,7 @@ def dress(model: Model, glasses: str, headwear: str) -> Dressed:
         mesh=mesh,
         closed=int(np.searchsorted(head.part, PARTS["lash"])),
         neutral=np.concatenate(
-            [model.neutral, hair_vertices, *(piece.vertices for piece in worn)], dtype=np.float32
+            [model.neutral, hair.vertices, *(piece.vertices for piece in worn)], dtype=np.float32
         ),
         table=table,
         place=place,
@@ -215,7 +214,7 @@ def dress(model: Model, glasses: str, headwear: str) -> Dressed:
         cover=np.concatenate([cover, hair_cover, *(piece.cover for piece in worn)]),
         # What is worn is lit as the tip of the nose is, which nothing shades.
         shadow=np.concatenate(
-            [hair.head_shadow, hair.shadow, np.repeat(head.shadow[[head.nose_tip]], extra, 0)]
+            [shadow, hair.shadow, np.repeat(head.shadow[[head.nose_tip]], extra, 0)]
         ),
         sway=sway.astype(np.float32),
         setback=np.concatenate([setback, np.zeros(len(place) - bare, np.float32)]),
