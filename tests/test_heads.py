@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
-from pytorch_metric_learning.losses import ArcFaceLoss, CosFaceLoss
+from pytorch_metric_learning.losses import ArcFaceLoss, CosFaceLoss, NTXentLoss
 from torch.nn import functional as F
 
-from facelab.training.heads import HEADS, ArcFace, CosFace
+from facelab.training.heads import HEADS, ArcFace, Contrast, CosFace
 
 
 def at_angles(theta: torch.Tensor, subjects: int = 5, dim: int = 8) -> tuple:
@@ -112,5 +112,52 @@ def test_logits_stay_float32_under_autocast(kind):
     assert torch.equal(logits, expected)
 
 
+def some_pairs(dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    return torch.randn(12, 8, generator=generator, dtype=dtype), torch.arange(12) // 2 % 4
+
+
+def test_contrast_is_the_nt_xent_of_pytorch_metric_learning():
+    embeddings, labels = some_pairs()
+    ours, theirs = (embeddings.clone().requires_grad_() for _ in range(2))
+    loss = Contrast(8, 4, 16.0, 0.0).loss(ours, labels)
+    expected = NTXentLoss(temperature=1 / 16)(theirs, labels)
+    loss.backward()
+    expected.backward()
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-6)
+    torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-6, rtol=1e-5)
+
+
+def test_contrast_lowers_mated_pairs_by_the_margin_and_no_others():
+    embeddings, labels = some_pairs()
+    cosines = F.normalize(embeddings) @ F.normalize(embeddings).T
+    losses = []
+    for i in range(12):
+        others = torch.exp(10 * cosines[i, labels != labels[i]]).sum()
+        for j in set(range(12)) - {i}:
+            if labels[i] == labels[j]:
+                mated = torch.exp(10 * (cosines[i, j] - 0.2))
+                losses.append(-torch.log(mated / (mated + others)))
+    loss = Contrast(8, 4, 10.0, 0.2).loss(embeddings, labels)
+    assert loss.item() == pytest.approx(torch.stack(losses).mean().item())
+
+
+@pytest.mark.parametrize("labels", [torch.arange(6), torch.zeros(6, dtype=torch.long)])
+def test_contrast_of_a_batch_without_mated_or_without_non_mated_pairs_is_0(labels):
+    embeddings = torch.randn(6, 8, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    loss = Contrast(8, 6, 64.0, 0.3).loss(embeddings, labels)
+    loss.backward()
+    assert loss.item() == 0
+    assert (embeddings.grad == 0).all()
+
+
+def test_contrast_stays_float32_under_autocast():
+    embeddings, labels = some_pairs(torch.float32)
+    head = Contrast(8, 4, 64.0, 0.3)
+    expected = head.loss(embeddings, labels)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(head.loss(embeddings, labels), expected)
+
+
 def test_every_head_of_a_recipe_is_there():
-    assert {"arcface": ArcFace, "cosface": CosFace} == HEADS
+    assert {"arcface": ArcFace, "cosface": CosFace, "contrast": Contrast} == HEADS

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import warnings
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import facelab as fl
 from facelab.errors import BadInput, FacelabError
 from facelab.training import Augmentation, Recipe, loop
 from facelab.training.augment import augment
+from facelab.training.batches import batches
 
 # Small enough for a second a training.
 TINY = Recipe(
@@ -77,7 +79,13 @@ def test_every_shipped_recipe_is_valid():
         ("steps: true", "steps must be of type int, not True"),
         ("batch: 1", "batch must be at least 2"),
         ("lr: -1", "lr must be above 0, not -1.0"),
-        ("head: softmax", "head must be one of arcface, cosface, not 'softmax'"),
+        ("head: softmax", "head must be one of arcface, cosface, contrast, not 'softmax'"),
+        ("together: 5", "together must be a divisor of batch (32), not 5"),
+        ("head: contrast", "together must be at least 2 for the head contrast, not 1"),
+        (
+            "{head: contrast, together: 2, label_smoothing: 0.1}",
+            "label_smoothing must be 0 for the head contrast, not 0.1",
+        ),
         ("stem_stride: 3", "stem_stride must be 1, 2, 4 or null, not 3"),
         ("augment: {blur: 2}", "augment.blur must be between 0 and 1, not 2"),
         ("[1, 2]", "the recipe must be names with values"),
@@ -190,6 +198,16 @@ def test_training_lowers_the_loss_and_separates_the_subjects():
     assert scores[mated].mean() > scores[~mated].mean() + 0.5
 
 
+def test_contrast_separates_the_subjects_too():
+    recipe = dataclasses.replace(TINY, head="contrast", together=2, margin=0.0, steps=40)
+    embedder = fl.train(patterns(), recipe)
+    scores = embedder.embed(patterns()).vectors
+    scores = scores @ scores.T
+    subject = patterns().table["subject"].to_numpy()
+    mated = subject[:, None] == subject
+    assert scores[mated].mean() > scores[~mated].mean() + 0.5
+
+
 def test_the_same_seed_gives_the_same_weights_and_leaves_the_callers_randomness_alone():
     faces = patterns()
     torch.manual_seed(11)
@@ -235,11 +253,29 @@ def test_the_learning_rate_warms_up_and_falls_to_nothing_along_a_cosine():
 
 def test_a_pass_of_batches_shows_every_image_once_before_any_twice():
     recipe = dataclasses.replace(TINY, batch=7)
-    batches = loop._batches(20, recipe)
-    rows = np.concatenate([next(batches) for _ in range(20)])
+    rows = np.concatenate(list(islice(batches(np.zeros(20, int), recipe), 20)))
     for start in range(0, 140, 20):
         assert sorted(rows[start : start + 20]) == list(range(20))
     assert not np.array_equal(rows[:20], rows[20:40])
+
+
+def test_images_that_come_together_are_of_one_subject_and_all_have_their_turn():
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(6), [3, 4, 5, 6, 7, 8]))
+    recipe = dataclasses.replace(TINY, batch=9, together=3)
+    rows = np.concatenate(list(islice(batches(labels, recipe), 40))).reshape(-1, 3)
+    assert (labels[rows] == labels[rows[:, :1]]).all()
+    assert all(len(set(together)) == 3 for together in rows.tolist())
+    # A pass is 3 + 3 + 3 + 6 + 6 + 6 images in 9 sets.
+    first, second = rows[:9].ravel(), rows[9:18].ravel()
+    assert np.bincount(labels[first]).tolist() == [3, 3, 3, 6, 6, 6]
+    assert len(set(first)) == len(first) and not np.array_equal(first, second)
+    assert set(rows.ravel()) == set(range(len(labels)))
+
+
+def test_a_subject_with_too_few_images_to_come_together_is_refused():
+    recipe = dataclasses.replace(TINY, together=8)
+    with pytest.raises(BadInput, match="a subject has only 6 of the 8 images that come together"):
+        fl.train(patterns(), recipe)
 
 
 def test_biases_and_norms_do_not_decay():

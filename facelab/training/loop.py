@@ -6,13 +6,12 @@ In: a FaceSet and a recipe. Out: an embedder with its history.
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 import facelab
 from facelab.embedders.backbone import TimmEmbedder, as_images, network_of, pick_device, resized
@@ -20,6 +19,7 @@ from facelab.errors import BadInput, FacelabError
 from facelab.faces import FaceSet
 from facelab.progress import bar
 from facelab.training.augment import augment
+from facelab.training.batches import batches
 from facelab.training.heads import HEADS
 from facelab.training.recipe import Recipe
 
@@ -40,7 +40,8 @@ def train(
     Parameters
     ----------
     faces
-        At least two subjects; every image is used.
+        At least two subjects; every image is used. Each subject needs as many images as the
+        recipe's `together`.
     recipe
         How; None is `Recipe()`.
     seed
@@ -93,7 +94,7 @@ def train(
         every = max(1, recipe.steps // _ROWS_OF_HISTORY)
         losses: list[float] = []
         steps = bar(
-            zip(range(recipe.steps), _batches(len(faces), recipe), strict=False),
+            zip(range(recipe.steps), batches(labels, recipe), strict=False),
             total=recipe.steps,
             desc="train",
             unit="step",
@@ -109,8 +110,7 @@ def train(
             target = labels_there[torch.from_numpy(rows).to(where)]
             with torch.autocast(where.type, torch.bfloat16, enabled=bf16):
                 embeddings = network(images)
-            logits = head(embeddings, target)
-            loss = F.cross_entropy(logits, target, label_smoothing=recipe.label_smoothing)
+            loss = head.loss(embeddings, target, recipe.label_smoothing)
 
             losses.append(loss.item())
             if not math.isfinite(losses[-1]):
@@ -175,17 +175,6 @@ def _labels(faces: FaceSet) -> tuple[np.ndarray, np.ndarray]:
             f"{len(subjects)}"
         )
     return codes.astype(np.int64), np.asarray(subjects)
-
-
-def _batches(count: int, recipe: Recipe) -> Iterator[np.ndarray]:
-    """Row numbers without end: one shuffled pass after another, cut into batches of equal size."""
-    rng = np.random.default_rng(recipe.seed)
-    waiting = rng.permutation(count)
-    while True:
-        while len(waiting) < recipe.batch:
-            waiting = np.concatenate([waiting, rng.permutation(count)])
-        yield waiting[: recipe.batch]
-        waiting = waiting[recipe.batch :]
 
 
 def _resized_once(faces: FaceSet, size: int) -> np.ndarray:

@@ -76,19 +76,22 @@ class Recipe:
     dim
         Length of the embedding.
     head, scale, margin, margin_warm_up
-        Classification head ("arcface", "cosface"), the scale of its cosines, its margin (radians
-        for ArcFace, cosine for CosFace), and the share of the steps over which the margin grows
-        from 0.
+        What the loss is made of ("arcface", "cosface": classes; "contrast": the pairs of a batch,
+        which needs `together`), the scale of its cosines, its margin (radians for ArcFace, else
+        cosine), and the share of the steps over which the margin grows from 0.
     optimiser, lr, momentum, weight_decay
         "sgd" (Nesterov, `momentum`) or "adamw"; peak learning rate; decay of matrices only, never
         of biases and norms.
     batch, steps, warm_up
         Images a step; optimiser steps; share of the steps with a linearly growing learning rate,
         which then falls to 0 along a cosine. Steps, not epochs: so that two sets get equal work.
+    together
+        Images of a subject that come into a batch together, so that it holds mated pairs; `batch`
+        is a multiple. 1 is chance.
     clip
         Largest gradient norm.
     label_smoothing
-        Share of the target spread over the other subjects.
+        Share of the target spread over the other subjects; not for "contrast".
     augment
         An `Augmentation`.
     seed
@@ -108,7 +111,7 @@ class Recipe:
     neck: Literal["flatten", "pool"] = "flatten"
     size: int = 48
     dim: int = 256
-    head: Literal["arcface", "cosface"] = "cosface"
+    head: Literal["arcface", "cosface", "contrast"] = "cosface"
     scale: float = 24.0
     margin: float = 0.2
     margin_warm_up: float = 0.2
@@ -119,6 +122,7 @@ class Recipe:
     batch: int = 32
     steps: int = 2000
     warm_up: float = 0.1
+    together: int = 1
     clip: float = 5.0
     label_smoothing: float = 0.0
     augment: Augmentation = field(default_factory=Augmentation)
@@ -130,9 +134,15 @@ class Recipe:
         _check_types(self)
         for name in ("scale", "lr", "clip"):
             _require(getattr(self, name) > 0, name, self, "above 0")
-        for name in ("size", "dim", "steps"):
+        for name in ("size", "dim", "steps", "together"):
             _require(getattr(self, name) >= 1, name, self, "at least 1")
         _require(self.batch >= 2, "batch", self, "at least 2 (batch norm)")
+        _require(
+            self.batch % self.together == 0, "together", self, f"a divisor of batch ({self.batch})"
+        )
+        if self.head == "contrast":
+            _require(self.together > 1, "together", self, "at least 2 for the head contrast")
+            _require(self.label_smoothing == 0, "label_smoothing", self, "0 for the head contrast")
         _require(self.stem_stride in (None, 1, 2, 4), "stem_stride", self, "1, 2, 4 or null")
         for name in ("margin_warm_up", "warm_up", "momentum", "label_smoothing"):
             _require(0 <= getattr(self, name) < 1, name, self, "from 0 to below 1")
