@@ -88,6 +88,8 @@ def test_every_shipped_recipe_is_valid():
         ),
         ("stem_stride: 3", "stem_stride must be 1, 2, 4 or null, not 3"),
         ("augment: {blur: 2}", "augment.blur must be between 0 and 1, not 2"),
+        ("augment: {soften: -1}", "augment.soften must be 0 or more, not -1"),
+        ("augment: {stretch: 1}", "augment.stretch must be from 0 to below 1, not 1"),
         ("[1, 2]", "the recipe must be names with values"),
         ("a: [", "while parsing"),
     ],
@@ -153,6 +155,74 @@ def test_brightness_multiplies_and_contrast_keeps_the_mean():
     assert (flatter.std((1, 2, 3)) / images.std((1, 2, 3)) - 1).abs().max() <= 0.2 + 1e-5
 
 
+def test_stretch_changes_the_width_and_not_the_height():
+    side = 40
+    images = torch.zeros(200, 3, side, side)
+    images[:, :, 10:30, 10:30] = 1
+    recipe = dataclasses.replace(OFF, stretch=0.2)
+    changed = augment(images, recipe, torch.Generator().manual_seed(0))[:, 0]
+    wide, high = changed.sum(2)[:, 20], changed.sum(1)[:, 20]
+    torch.testing.assert_close(high, torch.full((200,), 20.0))
+    assert 20 / 1.2 - 0.1 <= wide.min() < 17.2 and 24.2 < wide.max() <= 20 / 0.8 + 0.1
+
+
+def test_tone_keeps_black_white_and_the_order_between():
+    ramp = torch.linspace(0, 1, 32).expand(300, 3, 32, 32)
+    changed = augment(ramp, dataclasses.replace(OFF, tone=1.0), torch.Generator().manual_seed(0))
+    assert (changed[..., 0] == 0).all() and (changed[..., -1] == 1).all()
+    assert (changed.diff(dim=3) > 0).all()
+    power = changed[:, 0, 0, 16].log() / ramp[:, 0, 0, 16].log()
+    assert 0.5 - 1e-4 <= power.min() < 0.52 and 1.95 < power.max() <= 2 + 1e-4
+
+
+def test_shade_lets_the_light_fall_off_evenly_in_every_direction():
+    images = torch.full((400, 3, 33, 33), 0.25)
+    changed = augment(images, dataclasses.replace(OFF, shade=1.0), torch.Generator().manual_seed(0))
+    assert torch.allclose(changed[:, :, 16, 16], images[:, :, 16, 16])
+    across = (changed[:, 0, 16, -1] / changed[:, 0, 16, 0]).log2() / 2
+    down = (changed[:, 0, -1, 16] / changed[:, 0, 0, 16]).log2() / 2
+    stops = torch.hypot(across, down)
+    assert stops.max() <= 1 + 1e-4 and stops.max() > 0.95 and stops.min() < 0.05
+    quarters = (across > 0).int() * 2 + (down > 0).int()
+    assert torch.bincount(quarters).min() > 60
+
+
+def test_grey_takes_the_colour_of_the_asked_share_and_leaves_the_others():
+    images = some_images(400)
+    changed = augment(images, dataclasses.replace(OFF, grey=0.3), torch.Generator().manual_seed(0))
+    colourless = (changed == changed[:, :1]).all(dim=(1, 2, 3))
+    assert 0.2 < colourless.float().mean() < 0.4
+    assert torch.equal(changed[~colourless], images[~colourless])
+    luma = (images * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1)
+    torch.testing.assert_close(changed[colourless][:, 0], luma[colourless])
+
+
+def test_soften_spreads_a_point_of_half_of_the_images_by_at_most_the_given_share():
+    side = 48
+    images = torch.zeros(300, 3, side, side)
+    images[:, :, 24, 24] = 1
+    recipe = dataclasses.replace(OFF, soften=0.05)
+    changed = augment(images, recipe, torch.Generator().manual_seed(0))[:, 1]
+    sharp = changed[:, 24, 24] == 1
+    assert 0.4 < sharp.float().mean() < 0.6
+    torch.testing.assert_close(changed.sum((1, 2)), torch.ones(300))
+    square = (torch.arange(side) - 24.0) ** 2
+    down = (changed.sum(2) @ square).sqrt()
+    across = (changed.sum(1) @ square).sqrt()
+    assert 0.9 * 0.05 * side < down.max() <= 0.05 * side + 1e-3
+    assert (across <= down + 1e-3).all()
+
+
+def test_covering_shows_a_rectangle_of_another_image_of_the_batch():
+    images = some_images(300)
+    changed = augment(images, dataclasses.replace(OFF, cover=0.5), torch.Generator().manual_seed(0))
+    covered = (changed != images).all(dim=1)
+    assert covered.any(2).sum(1).max() <= 13 and covered.any(1).sum(1).max() <= 13
+    assert 0.4 < covered.any(dim=(1, 2)).float().mean() < 0.6
+    shown = torch.where(covered.unsqueeze(1), images.roll(150, 0), images)
+    assert torch.equal(changed, shown)
+
+
 def test_blur_touches_the_asked_share_and_keeps_the_mean():
     images = some_images(400)
     changed = augment(images, dataclasses.replace(OFF, blur=0.3), torch.Generator())
@@ -175,7 +245,19 @@ def test_erasing_covers_one_grey_rectangle_of_at_most_half_the_side():
 
 def test_augmented_images_stay_between_0_and_1_and_repeat_with_the_seed():
     images = some_images()
-    strong = Augmentation(brightness=0.9, contrast=0.9, noise=0.5, erase=1, blur=1)
+    strong = Augmentation(
+        brightness=0.9,
+        contrast=0.9,
+        noise=0.5,
+        erase=1,
+        blur=1,
+        stretch=0.3,
+        tone=2,
+        shade=2,
+        grey=0.5,
+        soften=0.1,
+        cover=1,
+    )
     first = augment(images.clone(), strong, torch.Generator().manual_seed(5))
     again = augment(images.clone(), strong, torch.Generator().manual_seed(5))
     other = augment(images.clone(), strong, torch.Generator().manual_seed(6))

@@ -24,16 +24,29 @@ class Augmentation:
     ----------
     flip
         Probability of mirroring.
-    shift, scale, rotate
-        Largest shift (share of the side), change of size (share) and turn (degrees), uniform.
+    shift, scale, rotate, stretch
+        Largest shift (share of the side), change of size (share), turn (degrees) and change of
+        width alone (share), uniform.
     brightness, contrast, colour
         Largest relative change of exposure, of contrast, and of each colour channel, uniform.
+    tone
+        Largest change of the tone curve: values from 0 to 1 are raised to the power of 2 to the
+        number drawn, uniform.
+    shade
+        Largest fall-off of the light, in stops from the middle to the middle of a side, in any
+        direction, uniform.
+    grey
+        Probability that an image loses its colour.
     blur
         Probability that detail is lost, as in a smaller photo: pixels averaged in twos.
+    soften
+        Largest standard deviation (share of the side) of the blur that half of the images get,
+        uniform.
     noise
         Largest standard deviation of sensor noise, on a scale where white is 1.
-    erase
-        Probability that a rectangle of up to half the side is covered with a random grey.
+    erase, cover
+        Probability that a rectangle of up to half the side is covered with a random grey; with
+        what another image of the batch shows there.
     """
 
     flip: float = 0.5
@@ -46,14 +59,20 @@ class Augmentation:
     blur: float = 0.0
     noise: float = 0.01
     erase: float = 0.0
+    stretch: float = 0.0
+    tone: float = 0.0
+    shade: float = 0.0
+    grey: float = 0.0
+    soften: float = 0.0
+    cover: float = 0.0
 
     def __post_init__(self) -> None:
         _check_types(self, "augment.")
-        for name in ("flip", "blur", "erase"):
+        for name in ("flip", "grey", "blur", "erase", "cover"):
             _require(0 <= getattr(self, name) <= 1, f"augment.{name}", self, "between 0 and 1")
-        for name in ("shift", "scale", "brightness", "contrast", "colour"):
+        for name in ("shift", "scale", "stretch", "brightness", "contrast", "colour"):
             _require(0 <= getattr(self, name) < 1, f"augment.{name}", self, "from 0 to below 1")
-        for name in ("rotate", "noise"):
+        for name in ("rotate", "tone", "shade", "soften", "noise"):
             _require(getattr(self, name) >= 0, f"augment.{name}", self, "0 or more")
 
 
