@@ -17,8 +17,8 @@ SKIN, MOUTH, EYE, TEETH, LASH, HAIR, FRAME, CLOTH = (
 )
 
 
-# Columns of the vertex table that shading reads: together, so that a vertex is one place in memory.
-NORMAL, REACH, PLACE, OPENNESS, UV = 0, 3, 4, 7, 8
+# Columns of the vertex table that shading reads, after the normal: a vertex is one place in memory.
+REACH, PLACE, OPENNESS, UV = 3, 4, 7, 8
 COLUMNS = 10
 TARGETS = (3, 4, 5, 6, 13, 14, 15, 7, 16, 17)  # the rows of `photograph` that they go to
 

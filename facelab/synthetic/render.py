@@ -43,10 +43,8 @@ from facelab.synthetic.parameters import BACKGROUNDS
 from facelab.synthetic.styles import map_coordinates
 from facelab.synthetic.subjects import Subject, neutral_shape
 
-FRAMES = ("aligned", "full")
 PIXELS_A_DM = 57.0  # of an aligned 112 px crop, for the mean head
 PIXELS_A_DM_WHOLE = 24.6  # of a whole frame of 112 px
-Mesh = namedtuple("Mesh", "triangles part")
 Look = namedtuple("Look", "hair iris noise curl")
 Shot = namedtuple(
     "Shot",
@@ -69,8 +67,8 @@ class Dressed:
 
     Attributes
     ----------
-    mesh : Mesh
-        Triangles and what part each belongs to.
+    triangles : int32 (T, 3), part : uint8 (T,)
+        And what each is, by ``PARTS``.
     closed : int
         How many of the triangles, the first ones, belong to closed surfaces.
     neutral : float32 (V, 3)
@@ -87,7 +85,8 @@ class Dressed:
         Canonical height above which skin is in a hat's shade, dm.
     """
 
-    mesh: Mesh
+    triangles: np.ndarray
+    part: np.ndarray
     closed: int
     neutral: np.ndarray
     table: np.ndarray
@@ -173,21 +172,19 @@ def dress(model: Model, glasses: str, headwear: str) -> Dressed:
     sway = np.clip((place[:, 1] - 5.6) / 0.75, 0, 1)
     sway = sway * sway * (3 - 2 * sway)
     sway[starts[0] :] = 1
-    mesh = Mesh(
-        triangles=np.concatenate(
-            [
-                head.triangles,
-                hair.triangles + bare,
-                *(piece.triangles + start for piece, start in zip(worn, starts, strict=False)),
-            ]
-        ).astype(np.int32),
-        part=np.concatenate(
-            [
-                head.part,
-                np.full(len(hair.triangles), PARTS["hair"], np.uint8),
-                *(np.full(len(p.triangles), PARTS[p.part], np.uint8) for p in worn),
-            ]
-        ),
+    triangles = np.concatenate(
+        [
+            head.triangles,
+            hair.triangles + bare,
+            *(piece.triangles + start for piece, start in zip(worn, starts, strict=False)),
+        ]
+    ).astype(np.int32)
+    part = np.concatenate(
+        [
+            head.part,
+            np.full(len(hair.triangles), PARTS["hair"], np.uint8),
+            *(np.full(len(p.triangles), PARTS[p.part], np.uint8) for p in worn),
+        ]
     )
     place = place.astype(np.float32)
     # Lashes part across: their gaps are narrow in x and long in the other directions.
@@ -203,7 +200,8 @@ def dress(model: Model, glasses: str, headwear: str) -> Dressed:
     table[:bare, UV : UV + 2] = np.stack(map_coordinates(head.template), 1)
     lenses = [piece.lenses + start for piece, start in zip(worn, starts, strict=False)]
     return Dressed(
-        mesh=mesh,
+        triangles=triangles,
+        part=part,
         closed=int(np.searchsorted(head.part, PARTS["lash"])),
         neutral=np.concatenate(
             [model.neutral, hair.vertices, *(piece.vertices for piece in worn)], dtype=np.float32
@@ -344,15 +342,15 @@ def render(
 ) -> np.ndarray:
     """One photo, uint8 (size, size, 3), before JPEG; `random` gives the sensor's noise."""
     worn, subject = model.dressed(capture.glasses, capture.headwear), model.subject
-    mesh, shot = worn.mesh, take_shot(subject, capture, worn.brim)
+    shot = take_shot(subject, capture, worn.brim)
     vertices = posed(worn, capture, head)
     screen = on_screen(worn, vertices, capture, head, size, frame)
     table = worn.table.copy()
-    write_normals(vertices, mesh.triangles, table)
+    write_normals(vertices, worn.triangles, table)
     light_reaching(worn.shadow, rotation(capture), shot.light, capture.light_size, table[:, REACH])
     depth, nearest = rasterise(
         screen,
-        mesh.triangles,
+        worn.triangles,
         2 * size,
         worn.closed,
         worn.cover,
@@ -376,8 +374,8 @@ def render(
         float(subject.hair_curl),
     )
     light = photograph(
-        mesh.triangles,
-        mesh.part,
+        worn.triangles,
+        worn.part,
         model.skin(size),
         model.hair.texture,
         look,
