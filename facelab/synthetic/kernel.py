@@ -65,6 +65,21 @@ def strands(lattice, px, py, pz, curl):
 
 
 @jit
+def farthest(depth, far):
+    """The largest depth of each tile of 16 x 16 samples, into `far`."""
+    size = depth.shape[0]
+    line = np.empty(size, np.float32)
+    far[:] = -np.inf
+    for top in range(0, size, 16):
+        line[:] = depth[top]
+        for row in range(top + 1, min(top + 16, size)):
+            for column in range(size):
+                line[column] = max(line[column], depth[row, column])
+        for column in range(size):
+            far[top // 16, column // 16] = max(far[top // 16, column // 16], line[column])
+
+
+@jit
 def rasterise(
     screen: np.ndarray,
     triangles: np.ndarray,
@@ -89,7 +104,10 @@ def rasterise(
     nearest = np.full((size, size), -1, np.int32)
     last = size - 1
     side = texture.shape[0]
+    far = np.empty((last // 16 + 1, last // 16 + 1), np.float32)
     for t in range(triangles.shape[0]):
+        if t == closed:
+            farthest(depth, far)
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         ax, ay, az = float(screen[a, 0]), float(screen[a, 1]), float(screen[a, 2])
         bx, by, bz = float(screen[b, 0]), float(screen[b, 1]), float(screen[b, 2])
@@ -102,6 +120,14 @@ def rasterise(
         last_row = min(last, int(np.floor(max(ay, by, cy) - 0.5)))
         if first_row > last_row or max(ax, bx, cx) < 0.5 or min(ax, bx, cx) > size - 0.5:
             continue
+        if t >= closed:  # most of the hair is behind the head
+            left, right = max(0.0, min(ax, bx, cx)), min(float(last), max(ax, bx, cx))
+            hidden = True
+            for i in range(first_row // 16, last_row // 16 + 1):
+                for j in range(int(left) // 16, int(right) // 16 + 1):
+                    hidden &= min(az, bz, cz) >= far[i, j]
+            if hidden:
+                continue
         inverse = 1 / area
         # Barycentric weights as planes over the screen: u = u0 + ux x + uy y.
         ux, uy = (by - cy) * inverse, (cx - bx) * inverse
@@ -133,6 +159,18 @@ def rasterise(
                 e1, f1 = (u0 + v0 - 1) / wx, (uy + vy) / wx
         zx = ux * az + vx * bz + wx * cz
         plain = t < closed
+        # What decides on gaps varies linearly over a triangle, too: its value at the first corner
+        # and its slopes along the other two weights.
+        frayed = carded = False
+        ca = cu = cv = sa = su = sv = qa = qu = qv = 0.0
+        if not plain:
+            if max(cover[a], cover[b], cover[c]) <= 0:
+                continue
+            frayed = min(cover[a], cover[b], cover[c]) < 1
+            ca, cu, cv = cover[c], cover[a] - cover[c], cover[b] - cover[c]
+            carded = card[a, 0] >= 0
+            sa, su, sv = card[c, 0], card[a, 0] - card[c, 0], card[b, 0] - card[c, 0]
+            qa, qu, qv = card[c, 1], card[a, 1] - card[c, 1], card[b, 1] - card[c, 1]
         for row in range(first_row, last_row + 1):
             y = row + 0.5
             u, v = u0 + uy * y, v0 + vy * y
@@ -147,28 +185,25 @@ def rasterise(
                 z = z0 + zx * x
                 if z >= depth[row, column]:
                     continue
-                if not plain:
+                if frayed or carded:
                     pu, pv = u + ux * x, v + vx * x
-                    pw = 1 - pu - pv
-                    dense = pu * cover[a] + pv * cover[b] + pw * cover[c]
-                    if dense <= 0:
-                        continue
-                    if dense < 1:
-                        px = pu * place[a, 0] + pv * place[b, 0] + pw * place[c, 0]
-                        py = pu * place[a, 1] + pv * place[b, 1] + pw * place[c, 1]
-                        pz = pu * place[a, 2] + pv * place[b, 2] + pw * place[c, 2]
-                        # Finer than the shading's strands, so that a hairline frays softly.
-                        gap = noise3(lattice, px * 90, py * (30 + 60 * curl), pz * 90)
-                        if dense < 1.3 * gap - 0.15:
+                    if frayed:
+                        dense = ca + cu * pu + cv * pv
+                        if dense <= 0:
                             continue
-                    if card[a, 0] >= 0:
-                        s = pu * card[a, 0] + pv * card[b, 0] + pw * card[c, 0]
-                        q = pu * card[a, 1] + pv * card[b, 1] + pw * card[c, 1]
-                        alpha = texture[
-                            min(side - 1, max(0, int(q * side))),
-                            min(side - 1, max(0, int(s * side))),
-                            1,
-                        ]
+                        if dense < 1:
+                            pw = 1 - pu - pv
+                            px = pu * place[a, 0] + pv * place[b, 0] + pw * place[c, 0]
+                            py = pu * place[a, 1] + pv * place[b, 1] + pw * place[c, 1]
+                            pz = pu * place[a, 2] + pv * place[b, 2] + pw * place[c, 2]
+                            # Finer than the shading's strands, so that a hairline frays softly.
+                            gap = noise3(lattice, px * 90, py * (30 + 60 * curl), pz * 90)
+                            if dense < 1.3 * gap - 0.15:
+                                continue
+                    if carded:
+                        i = min(side - 1, max(0, int((qa + qu * pu + qv * pv) * side)))
+                        j = min(side - 1, max(0, int((sa + su * pu + sv * pv) * side)))
+                        alpha = texture[i, j, 1]
                         if alpha < 40 + 110 * ((row ^ column) & 1) + 55 * (row & 1):
                             continue
                 depth[row, column] = z
@@ -387,24 +422,28 @@ def photograph(
     for row in range(size):
         found = 0
         for column in range(size):
+            alike = True
             for s in range(4):
                 t = nearest[2 * row + s // 2, 2 * column + s % 2]
                 parts[s] = part[t] if t >= 0 else -1
+                gap = depth[2 * row + s // 2, 2 * column + s % 2] - depth[2 * row, 2 * column]
+                alike &= parts[s] == parts[0] and (parts[s] < 0 or abs(gap) < 0.06)
                 left[s] = True
-            for s in range(4):
+            for s in range(1 if alike else 4):
                 if not left[s]:
                     continue
                 mine = depth[2 * row + s // 2, 2 * column + s % 2]
-                x = y = 0.0
-                count = 0
-                for q in range(s, 4):
-                    gap = depth[2 * row + q // 2, 2 * column + q % 2] - mine
-                    if left[q] and parts[q] == parts[s] and (parts[s] < 0 or abs(gap) < 0.06):
-                        left[q] = False
-                        x += 2 * column + q % 2 + 0.5
-                        y += 2 * row + q // 2 + 0.5
-                        count += 1
-                x, y = x / count, y / count
+                x, y, count = 2.0 * column + 1, 2.0 * row + 1, 4
+                if not alike:
+                    x, y, count = 0.0, 0.0, 0
+                    for q in range(s, 4):
+                        gap = depth[2 * row + q // 2, 2 * column + q % 2] - mine
+                        if left[q] and parts[q] == parts[s] and (parts[s] < 0 or abs(gap) < 0.06):
+                            left[q] = False
+                            x += 2 * column + q % 2 + 0.5
+                            y += 2 * row + q // 2 + 0.5
+                            count += 1
+                    x, y = x / count, y / count
                 if parts[s] < 0:
                     x = min(side - 1.001, max(0.0, x * zoom - 0.5))
                     y = min(side - 1.001, max(0.0, y * zoom - 0.5))

@@ -39,7 +39,7 @@ def lattice() -> np.ndarray:
 def chart(size: int) -> tuple[np.ndarray, np.ndarray]:
     """For each texel of the map for crops of `size` px: corners (H, W, 3), weights (H, W, 2)."""
     head = load_head()
-    scale = 0.8 * max(1.0, size / 128)
+    scale = 0.7 * max(1.0, size / 112)
     height, width = (round(side * scale) for side in (MAP_ROWS, MAP_COLUMNS))
     across, down = map_coordinates(head.template)
     radius = np.hypot(head.template[:, 0], head.template[:, 2] - 0.3)
@@ -122,36 +122,51 @@ def ramp(value: np.ndarray, low: float, high: float) -> np.ndarray:
     return t * t * (3 - 2 * t)
 
 
-def spread_pigment(subject: Subject, head: Head) -> tuple[np.ndarray, np.ndarray]:
-    """More or less melanin and blood than the subject's mean, at each vertex of the head."""
-    x, y, z = np.abs(head.template[:, 0]), head.template[:, 1], head.template[:, 2]
+@cache
+def blood_sites() -> tuple[np.ndarray, np.ndarray]:
+    """The thin skin under the eyes, and the blood of cheeks, nose and ears: a value a vertex."""
+    template = load_head().template
+    x, y, z = np.abs(template[:, 0]), template[:, 1], template[:, 2]
 
     def spot(x0: float, y0: float, width: float, height: float) -> np.ndarray:
         return np.exp(-(((x - x0) / width) ** 2) - ((y - y0) / height) ** 2)
 
-    broad = noise_at(lattice(), head.template * 3.5 + subject.noise)
     under = spot(0.30, 7.14, 0.17, 0.06) * ramp(z, 1.1, 1.3)
-    melanin = 1.2 * subject.blotches * (broad - 0.5) + (0.02 + 0.05 * subject.wrinkles) * under
-    # Cheeks, nose and ears carry more blood; the skin under the eyes is thin.
-    blood = 0.20 * (broad - 0.5) + 0.15 * under
-    blood += 0.20 * spot(0.42, 6.95, 0.17, 0.17) * ramp(z, 0.9, 1.1)
+    blood = 0.20 * spot(0.42, 6.95, 0.17, 0.17) * ramp(z, 0.9, 1.1)
     blood += 0.20 * spot(0.0, 6.90, 0.12, 0.11) * ramp(z, 1.4, 1.5)
     blood += 0.30 * ramp(x, 0.78, 0.86) * ramp(y, 6.7, 6.8) * ramp(-y, -7.5, -7.3)
-    return melanin, blood
+    return under, blood
+
+
+def spread_pigment(subject: Subject, head: Head) -> tuple[np.ndarray, np.ndarray]:
+    """More or less melanin and blood than the subject's mean, at each vertex of the head."""
+    under, blood = blood_sites()
+    broad = noise_at(lattice(), head.template * 3.5 + subject.noise) - 0.5
+    melanin = 1.2 * subject.blotches * broad + (0.02 + 0.05 * subject.wrinkles) * under
+    return melanin, 0.20 * broad + 0.15 * under + blood
+
+
+@cache
+def beard_areas() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Where beards grow, a value a vertex: the jaw, its sides, its chin, and the upper lip."""
+    template = load_head().template
+    x, y, z = np.abs(template[:, 0]), template[:, 1], template[:, 2]
+    jaw = ramp(y, 5.98, 6.18) * ramp(z, 0.35, 0.6)
+    chin = (1 - ramp(x, 0.2, 0.32)) * ramp(6.58 - y, 0.0, 0.06)
+    lip = ramp(y, 6.64, 6.69) * ramp(6.86 - y, 0, 0.05) * (1 - ramp(x, 0.22, 0.34))
+    return jaw, ramp(x, 0.16, 0.30), chin, lip * ramp(z, 1.2, 1.3)
 
 
 def beard_field(subject: Subject, head: Head) -> np.ndarray:
     """How dense the beard is at each vertex of the head, 0..1."""
-    x, y, z = np.abs(head.template[:, 0]), head.template[:, 1], head.template[:, 2]
-
-    ahead = ramp(z, 0.35, 0.6)
-    upper = 6.60 + 0.75 * np.clip(x - 0.28, 0, 1) + 0.04 * (subject.beard[4] - 0.5)
-    jaw = ramp(upper - y, -0.06, 0.10) * ramp(y, 5.98, 6.18) * ahead
-    sides = jaw * ramp(x, 0.16, 0.30)
-    chin = jaw * (1 - ramp(x, 0.2, 0.32)) * ramp(6.58 - y, 0.0, 0.06)
-    moustache = ramp(y, 6.64, 6.69) * ramp(6.86 - y, 0, 0.05) * (1 - ramp(x, 0.22, 0.34))
-    moustache = moustache * ramp(z, 1.2, 1.3)
-    cheeks, lip, point, stubble, _ = subject.beard
+    cheeks, lip, point, stubble, tone = subject.beard
+    if not (cheeks or lip or point or stubble):
+        return np.zeros(len(head.template))
+    x, y = np.abs(head.template[:, 0]), head.template[:, 1]
+    upper = 6.60 + 0.75 * np.clip(x - 0.28, 0, 1) + 0.04 * (tone - 0.5)
+    jaw, sides, chin, moustache = beard_areas()
+    jaw = jaw * ramp(upper - y, -0.06, 0.10)
+    sides, chin = jaw * sides, jaw * chin
     area = np.maximum(np.maximum(sides, chin), moustache)
     field = np.maximum(np.maximum(cheeks * sides, point * chin), lip * moustache)
     field = np.maximum(field, 0.5 * stubble * area)

@@ -6,7 +6,6 @@ in blocks; what is finished outlives a kill.
 """
 
 import hashlib
-import io
 import os
 import threading
 import time
@@ -22,6 +21,7 @@ from facelab import files
 from facelab.errors import BadInput
 from facelab.synthetic.capture import build_capture
 from facelab.synthetic.head import load_head
+from facelab.synthetic.jpeg import through_jpeg
 from facelab.synthetic.labels import ROW, as_table, capture_cells, subject_cells
 from facelab.synthetic.parameters import CAPTURE, GROUPS
 from facelab.synthetic.plan import Block, Face, Order, faces_of, plan_blocks
@@ -224,15 +224,6 @@ def render_face(order: Order, face: Face, models: dict[Any, Any]) -> tuple[np.nd
     picture = render(model, capture, head, order.size, grain, frame=order.frame)
     row = (face.number, face.image, face.change, *cells, *capture_cells(face.capture))
     return through_jpeg(picture, capture.jpeg_quality), row
-
-
-def through_jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
-    """What is left of a picture after JPEG compression."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=quality)
-    return np.asarray(Image.open(buffer))
 
 
 def store_block(order: Order, block: Block, crops_file: Path, done: Path) -> None:
