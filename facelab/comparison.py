@@ -10,11 +10,13 @@ import warnings
 import numpy as np
 import pandas as pd
 
+from facelab import kernels
+from facelab.all_pairs import TILE, AllPairs
 from facelab.embeddings import Embeddings
 from facelab.error_rates import FEW_ERRORS, ErrorCounts
 from facelab.errors import BadInput
 from facelab.groups import group_labels
-from facelab.scores import TILE, AllPairs, Histogram, ScoreList, tails
+from facelab.scores import Histogram, ScoreList, tails
 
 
 class Comparisons:
@@ -199,12 +201,16 @@ class Comparisons:
 
 
 def compare_all(
-    embeddings: Embeddings, by: str | list[str] | None = None, tile: int = TILE
+    embeddings: Embeddings,
+    by: str | list[str] | None = None,
+    tile: int = TILE,
+    jobs: int | None = None,
+    screened: bool | None = None,
 ) -> Comparisons:
     """Compare every face with every other: N (N - 1) / 2 scores, counted exactly.
 
-    Memory is one tile of scores and the counts, whatever N; up to 50 million scores are kept, so
-    that a second question needs no second multiplication.
+    Memory is one tile of scores and the counts, whatever N; the 10 million highest scores are
+    kept, so that most thresholds need no second multiplication.
 
     Parameters
     ----------
@@ -213,7 +219,15 @@ def compare_all(
     by
         Group column, or several for their intersection. Faces without a label count in `all` only.
     tile
-        Faces along a tile's side; the results do not depend on it.
+        Faces along a tile's side.
+    jobs
+        Processes, through joblib and the backend that is configured there; None takes all
+        processors from 30,000 faces on.
+    screened
+        Look for the errors at a threshold with int8 products, which are faster, and score again
+        what they cannot decide; None does so where it pays.
+
+    The results depend on none of the last three.
 
     Raises
     ------
@@ -222,7 +236,7 @@ def compare_all(
     """
     check_embeddings(embeddings)
     subject, labels, cautions = _people(embeddings.table, by)
-    scores = AllPairs(embeddings.vectors, subject, labels, tile)
+    scores = AllPairs(embeddings.vectors, subject, labels, tile, jobs, screened)
     return Comparisons(scores, cautions)
 
 
@@ -337,12 +351,7 @@ def pair_rows(table: pd.DataFrame, pairs: pd.DataFrame) -> tuple[np.ndarray, np.
 
 def pair_scores(vectors: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The scores of listed pairs of rows, float32."""
-    scores = np.empty(len(a), dtype=np.float32)
-    for start in range(0, len(a), 65536):
-        part = slice(start, start + 65536)
-        left, right = (vectors[rows[part]].astype(np.float64) for rows in (a, b))
-        scores[part] = np.einsum("ij,ij->i", left, right)
-    return scores
+    return kernels.score_pairs(np.asarray(vectors), a, b)
 
 
 def _people(

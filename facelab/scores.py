@@ -1,25 +1,19 @@
-"""Where scores come from: all pairs of embeddings tile by tile, or a list of scored pairs.
+"""A list of scored pairs, and what it has in common with all pairs (`all_pairs`).
 
-In: vectors and who they are, or a frame of scores. Out, the same from both: score histograms, the
-errors at a threshold, and the smallest threshold that satisfies a condition, exact to the score.
+In: a frame of scores. Out: score histograms, the errors at a threshold, and the smallest threshold
+that satisfies a condition, exact to the score.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from facelab import kernels
 from facelab.error_rates import ErrorCounts
-from facelab.progress import bar
 
-TILE = 2048
-KEEP_PAIRS = 50_000_000  # scores kept in memory between passes: 200 MB
-_ORDINAL_BINS = 1 << 16
 _LIST_BINS = 8192
-_SHOW_TILES = 64
 
 # From false matches and false non-matches, at ascending thresholds, to whether each is high enough.
 # False matches fall and false non-matches rise, so the answer turns from no to yes once.
@@ -38,114 +32,6 @@ class Histogram(NamedTuple):
     def scope(self, group: int) -> np.ndarray:
         """Counts (mated, bin) within a group, or of everything (-1)."""
         return self.counts.sum(axis=0) if group < 0 else self.counts[group]
-
-
-class AllPairs:
-    """Every pair of embeddings, scored tile by tile.
-
-    Tiles that fit in `KEEP_PAIRS` scores altogether are kept, so that later passes multiply no
-    more; otherwise a pass holds one tile.
-    """
-
-    def __init__(
-        self, vectors: np.ndarray, subject: np.ndarray, labels: pd.Series, tile: int = TILE
-    ) -> None:
-        self.groups = tuple(labels.cat.categories)
-        names, codes = np.unique(subject, return_inverse=True)
-        group = labels.cat.codes.to_numpy().astype(np.int64)
-        # Sorted by group and subject, so that a tile holds few units and a unit is one run of rows.
-        self._order = np.lexsort((codes, group))
-        codes, group = codes[self._order].astype(np.int64), group[self._order]
-        new = np.r_[True, (np.diff(codes) != 0) | (np.diff(group) != 0)]
-        self._side = kernels.Side(codes, group, np.cumsum(new) - 1)
-        first = np.flatnonzero(new)
-        self.units = pd.DataFrame(
-            {
-                "subject": names[codes[first]],
-                "group": group[first],
-                "images": np.diff(np.r_[first, len(codes)]),
-            }
-        )
-        self._vectors, self._tile = vectors, tile
-        self._keep = len(codes) * (len(codes) - 1) // 2 <= KEEP_PAIRS
-        self._kept: dict[tuple[int, int], np.ndarray] = {}
-
-    def _tiles(self) -> Iterator[tuple[int, int, np.ndarray]]:
-        """The upper triangle in tiles: first row, first column, float32 scores."""
-        starts = range(0, len(self._order), self._tile)
-        total = len(starts) * (len(starts) + 1) // 2
-        with bar(total=total, desc="comparing", unit="tile", show=total > _SHOW_TILES) as progress:
-            for i in starts:
-                left = None
-                for j in starts[i // self._tile :]:
-                    scores = self._kept.get((i, j))
-                    if scores is None:
-                        left = self._rows(i) if left is None else left
-                        right = left if i == j else self._rows(j)
-                        scores = (left @ right.T).astype(np.float32)
-                        if self._keep:
-                            self._kept[i, j] = scores
-                    yield i, j, scores
-                    progress.update()
-
-    def _rows(self, start: int) -> np.ndarray:
-        return self._vectors[self._order[start : start + self._tile]].astype(np.float64)
-
-    def _side_of(self, start: int) -> kernels.Side:
-        subject, group, unit = (part[start : start + self._tile] for part in self._side)
-        return kernels.Side(subject, group, unit - unit[0])
-
-    @cached_property
-    def histogram(self) -> Histogram:
-        counts = np.zeros((len(self.groups) + 1, 2, kernels.BINS), dtype=np.int64)
-        for i, j, scores in self._tiles():
-            kernels.count_bins(scores, self._side_of(i), self._side_of(j), i == j, counts)
-        return Histogram(kernels.bin_edges(), counts)
-
-    def errors(self, t: float) -> ErrorCounts:
-        found = []
-        for i, j, scores in self._tiles():
-            rows, columns = self._side_of(i), self._side_of(j)
-            grid = np.zeros((rows.unit[-1] + 1, columns.unit[-1] + 1), dtype=np.int64)
-            kernels.count_errors(scores, rows, columns, i == j, t, grid)
-            a, b = np.nonzero(grid)
-            unit = self._side.unit
-            found.append(np.stack([a + unit[i], b + unit[j], grid[a, b]]))
-        a, b, errors = np.concatenate(found, axis=1)
-        # A unit that lies across two tiles was counted in parts.
-        pairs = pd.DataFrame({"unit_a": a, "unit_b": b, "errors": errors})
-        pairs = pairs.groupby(["unit_a", "unit_b"], as_index=False).sum()
-        return ErrorCounts(t, self.groups, self.units, pairs, complete=True)
-
-    def smallest(self, group: int, enough: Enough) -> tuple[float, int, int]:
-        """The smallest float32 threshold that is `enough`, and the two errors at it.
-
-        The histogram finds the bin in which the answer turns; passes over the scores in that bin,
-        counted by their place among all float32, narrow it down to one number.
-        """
-        false_matches, false_non_matches = tails(self.histogram.scope(group))
-        edges = self.histogram.edges
-        high = int(np.argmax(enough(false_matches, false_non_matches)))
-        if high == 0:
-            return float(edges[0]), int(false_matches[0]), int(false_non_matches[0])
-        at = (false_matches[high], false_non_matches[high])
-        low, high = kernels.ordinal(edges[high - 1]), kernels.ordinal(edges[high])
-        while high - low > 1:
-            bins = min(high - low, _ORDINAL_BINS)
-            width = -(-(high - low) // bins)
-            counts = np.zeros((2, -(-(high - low) // width)), dtype=np.int64)
-            for i, j, scores in self._tiles():
-                sides = self._side_of(i), self._side_of(j)
-                kernels.count_ordinals(
-                    scores.view(np.int32), *sides, i == j, group, low, width, high, counts
-                )
-            false_matches, false_non_matches = tails(counts)
-            false_matches += at[0]
-            false_non_matches += at[1] - false_non_matches[-1]
-            turn = int(np.argmax(enough(false_matches, false_non_matches)))
-            at = (false_matches[turn], false_non_matches[turn])
-            low, high = low + (turn - 1) * width, min(low + turn * width, high)
-        return float(kernels.from_ordinal(high)), int(at[0]), int(at[1])
 
 
 class ScoreList:

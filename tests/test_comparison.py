@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import det_curve, roc_curve
 
 import facelab as fl
-from facelab import kernels, scores
+from facelab import all_pairs
 
 
 def people(sizes, groups=None, dim=16, seed=0, noise=0.6, ties=False):
@@ -77,9 +77,9 @@ CASES = {
 @pytest.mark.filterwarnings("ignore:.*uncertain")
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("tile", [7, 32, 2048])
-@pytest.mark.parametrize("keep", [0, scores.KEEP_PAIRS])
+@pytest.mark.parametrize("keep", [0, all_pairs.KEEP_HITS])
 def test_all_pairs_equal_brute_force(case, tile, keep, monkeypatch):
-    monkeypatch.setattr("facelab.scores.KEEP_PAIRS", keep)
+    monkeypatch.setattr("facelab.all_pairs.KEEP_HITS", keep)
     sizes, groups, ties = CASES[case]
     embeddings = people(sizes, groups, ties=ties)
     found, frame = fl.compare_all(embeddings, by="race", tile=tile), brute(embeddings, "race")
@@ -87,6 +87,67 @@ def test_all_pairs_equal_brute_force(case, tile, keep, monkeypatch):
     seen = np.unique(frame["score"])
     for t in [*seen[:: max(1, len(seen) // 25)], float(found.threshold(0.1)), -1.0, 0.0, 1.5]:
         assert_counts(found.error_rates(float(t)), frame, t)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_every_group_pair_at_fifty_thresholds_whatever_the_product(ties):
+    """3,000 faces: float32 and int8 products, 1, 2 and 4 processes, tiles that cut units."""
+    rng = np.random.default_rng(5)
+    sizes = rng.integers(1, 12, 500)
+    embeddings = people(sizes, rng.choice(list("abcdef"), 500), dim=64, noise=1.0, ties=ties)
+    table, v = embeddings.table, embeddings.vectors.astype(np.float64)
+    scores = (v @ v.T).astype(np.float32)
+    i, j = np.triu_indices(len(v), 1)
+    subject, race = table["subject"].to_numpy(), table["race"].to_numpy()
+    frame = pd.DataFrame({"score": scores[i, j], "mated": subject[i] == subject[j]})
+    frame["a"], frame["b"] = np.minimum(race[i], race[j]), np.maximum(race[i], race[j])
+    thresholds = [*np.quantile(frame["score"], np.linspace(0.02, 0.9999, 46)), -2, 0, 0.5, 1]
+    ways = [
+        fl.compare_all(embeddings, by="race", tile=tile, jobs=jobs, screened=screened)
+        for tile, jobs, screened in (
+            (2048, 1, False),
+            (700, 2, True),
+            (333, 4, False),
+            (9, 1, True),
+        )
+    ]
+    ways[2].threshold(0.01)  # which keeps the highest scores: thresholds above need no pass
+    for number, t in enumerate(thresholds):
+        t = float(np.float32(t))
+        here = frame[~frame["mated"]].assign(hit=lambda x, t=t: x["score"] >= t)
+        expected = here.groupby(["a", "b"])["hit"].agg(["sum", "size"])
+        # The slow ways take their turns.
+        for way in (ways[0], ways[1 + number % 3]) if number % 7 == 0 else ways[:1]:
+            found = way.cross_group(t).set_index(["group_a", "group_b"]).loc[expected.index]
+            np.testing.assert_array_equal(found["false_matches"], expected["sum"])
+            np.testing.assert_array_equal(found["non_mated"], expected["size"])
+            missed = (frame["mated"] & (frame["score"] < t)).sum()
+            assert way.error_rates(t).loc[0, "false_non_matches"] == missed
+
+
+@pytest.mark.filterwarnings("ignore:.*uncertain")
+def test_thresholds_do_not_depend_on_what_was_kept(monkeypatch):
+    embeddings = people([6] * 60, ["a", "b", "c"] * 20)
+    one = fl.compare_all(embeddings, by="race")
+    monkeypatch.setattr("facelab.all_pairs.KEEP_HITS", 5)
+    other = fl.compare_all(embeddings, by="race", tile=50)
+    for fmr in (0, 1e-4, 1e-3, 0.02, 0.3):
+        for group in (None, "b"):
+            assert one.threshold(fmr, group) == other.threshold(fmr, group)
+    assert one.eer("c") == other.eer("c")
+
+
+def test_the_bound_of_the_product_holds():
+    """Vectors chosen so that float32 sums lose as much as they can."""
+    rng = np.random.default_rng(1)
+    for dim in (2, 64, 512, 2048):
+        v = np.abs(rng.normal(size=(300, dim))).astype(np.float32) ** 3
+        v /= np.linalg.norm(v, axis=1, keepdims=True)
+        table = pd.DataFrame({"subject": [str(k) for k in range(300)]})
+        pairs = fl.compare_all(fl.Embeddings.from_arrays(v, table))._scores
+        tile = next(pairs._crowd.tiles(0))
+        rows = pairs._crowd.rows(0).astype(np.float64)
+        assert np.abs(tile.scores - rows @ rows.T).max() < pairs._crowd.error
 
 
 def test_cross_group_matrix_equals_brute_force():
@@ -231,15 +292,6 @@ def test_histogram_holds_every_score_in_its_bin():
         assert non_mated[place] == (~here["mated"]).sum()
     inside = frame.query("group_a == 'b' and group_b == 'b'")
     assert sum(counts.sum() for counts in bins["b"][1:]) == len(inside)
-
-
-def test_ordinals_count_float32_numbers():
-    values = np.array([-1.5, -1e-30, 0.0, 1e-30, 0.3, 1.0], dtype=np.float32)
-    for value in values:
-        place = kernels.ordinal(value)
-        assert kernels.from_ordinal(place) == value
-        assert kernels.from_ordinal(place + 1) == np.nextafter(value, np.float32(2))
-    assert kernels.ordinal(np.float32(-0.0)) == kernels.ordinal(0.0) == 0
 
 
 def test_scores_of_a_vendor_may_have_any_scale():

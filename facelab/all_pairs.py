@@ -1,0 +1,468 @@
+"""All pairs of faces, scored at the speed of a matrix product and counted exactly.
+
+In: unit vectors, who they are and their groups. Out: what `scores.ScoreList` gives for a list:
+score histograms, the errors at a threshold, and the smallest threshold that satisfies a condition.
+
+A fast product, of float32 or of int8, errs by no more than a bound that follows from arithmetic;
+scores that are within it of a limit are made again by `kernels.exact_score`. So counts and
+thresholds depend neither on the product nor on tiles nor on the number of processes. A pass holds
+one tile of scores and its counts. The first pass also keeps the highest scores, from which most
+thresholds, and the errors at them, follow without another.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from facelab import kernels
+from facelab.error_rates import ErrorCounts
+from facelab.progress import bar
+from facelab.scores import Enough, Histogram, tails
+
+TILE = 2048
+KEEP_HITS = 10_000_000  # highest scores kept by the first pass: 12 bytes each ...
+KEEP_SHARE = 0.02  # ... and no more than this share of all
+KEEP_MATED = 20_000_000
+LONGEST = 1.001  # of a unit row, as `check_embeddings` admits it
+_PILOT = 2000
+_FAN_OUT = 30_000  # faces from which on processes pay
+_SHOW_TILES = 64
+# What a pair takes, in units of its float32 product: measured with 512 numbers a row.
+_INT8, _AGAIN = 0.25, 6.0
+
+Hits = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Everybody in the order of groups and subjects: what a process needs for its share of tiles.
+
+    Attributes
+    ----------
+    side : kernels.Side
+        Who stands where.
+    cuts : int64 (tiles + 1,)
+        Where tiles begin; no unit lies across two unless it is longer than a tile.
+    """
+
+    side: kernels.Side
+    cuts: np.ndarray
+
+    def rows(self, number: int) -> np.ndarray:
+        """The vectors along a side of a tile."""
+        return self.side.vectors[self.side.order[self.cuts[number] : self.cuts[number + 1]]]
+
+    def exact(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Exact scores of pairs of rows."""
+        order = self.side.order
+        return kernels.score_pairs(self.side.vectors, order[a], order[b])
+
+    @property
+    def error(self) -> float:
+        """By how much a float32 product may miss the exact score.
+
+        n u / (1 - n u) |x| |y| with unit roundoff u, in whatever order it adds (Higham 2002,
+        section 3.1), and as much again as one rounding for the exact score itself.
+        """
+        n, u = self.side.vectors.shape[1], 2.0**-24
+        return (n * u / (1 - n * u) + u) * LONGEST**2
+
+    def tiles(self, number: int) -> Iterator[kernels.Tile]:
+        """The tiles of a band, from the diagonal to the right."""
+        left = self.rows(number)
+        cuts = self.cuts
+        room = np.empty((len(left), int(np.diff(cuts).max())), np.float32)
+        for other in range(number, len(cuts) - 1):
+            right = left if other == number else self.rows(other)
+            scores = np.matmul(left, right.T, out=_part(room, len(right)))
+            yield kernels.Tile(scores, int(cuts[number]), int(cuts[other]))
+
+
+def _part(room: np.ndarray, wide: int) -> np.ndarray:
+    """A contiguous (n, wide) view into the room of a larger tile."""
+    return room.reshape(-1)[: len(room) * wide].reshape(len(room), wide)
+
+
+class AllPairs:
+    """Every pair of embeddings.
+
+    Parameters
+    ----------
+    vectors : float32 (N, D)
+        Unit rows; may be memory-mapped.
+    subject : object (N,)
+    labels
+        Categorical group labels; missing ones count in no group.
+    tile
+        Faces along a tile's side.
+    jobs
+        Processes; None takes all processors when there are faces enough, else one.
+    screened
+        Whether errors at a threshold are looked for with int8 products: None where that is faster.
+    """
+
+    def __init__(
+        self,
+        vectors: np.ndarray,
+        subject: np.ndarray,
+        labels: pd.Series,
+        tile: int = TILE,
+        jobs: int | None = None,
+        screened: bool | None = None,
+    ) -> None:
+        self.groups = tuple(labels.cat.categories)
+        names, codes = np.unique(subject, return_inverse=True)
+        group = labels.cat.codes.to_numpy().astype(np.int64)
+        order = np.lexsort((codes, group))
+        codes, group = codes[order].astype(np.int64), group[order]
+        new = np.r_[True, (np.diff(codes) != 0) | (np.diff(group) != 0)]
+        first = np.flatnonzero(new)
+        unit = np.cumsum(new) - 1
+        self.units = pd.DataFrame(
+            {
+                "subject": names[codes[first]],
+                "group": group[first],
+                "images": np.diff(np.r_[first, len(codes)]),
+            }
+        )
+        here = np.arange(len(codes))
+        group_from = np.where(group < 0, here, np.searchsorted(group, group))
+        group_to = np.where(group < 0, here, np.searchsorted(group, group, side="right"))
+        side = kernels.Side(np.asarray(vectors), order, codes, group, unit, group_from, group_to)
+        self._crowd = Crowd(side, _cuts(first, len(codes), tile))
+        self._jobs, self._screened = jobs, screened
+        self._mated_kept: Hits | None = None
+        self._hits: Hits | None = None
+        self._floor = np.inf
+
+    # ---- mated pairs, which are few: always exact, one by one
+
+    def _mated(self) -> Iterator[Hits]:
+        """Rows a and b and scores of the mated pairs, in parts."""
+        if self._mated_kept is not None:
+            yield self._mated_kept
+            return
+        parts = []
+        keep = self.mated_total <= KEEP_MATED
+        for a, b in _pairs_within(self._crowd.side.subject):
+            part = a, b, self._crowd.exact(a, b)
+            if keep:
+                parts.append(part)
+            yield part
+        if keep:
+            self._mated_kept = _joined(parts)
+
+    @cached_property
+    def mated_total(self) -> int:
+        """How many pairs are mated."""
+        images = np.bincount(self._crowd.side.subject).astype(object)
+        return int((images * (images - 1) // 2).sum())
+
+    def _bucket(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """The bucket of pairs of rows: their common group, else the last."""
+        group = self._crowd.side.group
+        return np.where((group[a] == group[b]) & (group[a] >= 0), group[a], len(self.groups))
+
+    # ---- the first pass
+
+    @cached_property
+    def _fine(self) -> np.ndarray:
+        """Scores in fine bins, int64 (bucket, mated, bin); keeps the highest in passing."""
+        counts = np.zeros((len(self.groups) + 1, 2, kernels.FINE_BINS), np.int64)
+        pairs = len(self._crowd.side.order) * (len(self._crowd.side.order) - 1) // 2
+        share = min(KEEP_SHARE, KEEP_HITS / max(pairs, 1))
+        floor = float(np.quantile(self._pilot, 1 - share))
+        parts = []
+        for every, hits in self._run(survey_band, floor, len(counts)):
+            counts[:, 0] += every
+            parts.append(self._non_mated(hits))
+        for a, b, scores in self._mated():
+            place = np.floor(scores * np.float32(kernels.FINE_PER_UNIT)).astype(np.int64)
+            place = np.clip(place + kernels.FINE_BINS // 2, 0, kernels.FINE_BINS - 1)
+            np.add.at(counts, (self._bucket(a, b), 1, place), 1)
+        counts[:, 0] -= counts[:, 1]
+        self._hits, self._floor = _joined(parts), floor
+        return counts
+
+    @cached_property
+    def _pilot(self) -> np.ndarray:
+        """Scores of the pairs of a few faces, about 2 million at most: what to expect."""
+        count = len(self._crowd.side.order)
+        rows = np.random.default_rng(0).permutation(count)[:_PILOT]
+        vectors = self._crowd.side.vectors[np.sort(rows)]
+        scores = vectors @ vectors.T
+        return scores[np.triu_indices(len(rows), 1)]
+
+    @cached_property
+    def histogram(self) -> Histogram:
+        """Scores in the coarse bins."""
+        counts = self._fine.reshape(*self._fine.shape[:2], -1, kernels.COARSE).sum(axis=3)
+        return Histogram(kernels.fine_edges()[:: kernels.COARSE], counts)
+
+    def _non_mated(self, hits: Hits) -> Hits:
+        subject = self._crowd.side.subject
+        keep = subject[hits[0]] != subject[hits[1]]
+        return tuple(part[keep] for part in hits)
+
+    # ---- thresholds
+
+    def smallest(self, group: int, enough: Enough) -> tuple[float, int, int]:
+        """The smallest float32 threshold that is `enough`, and the two errors at it.
+
+        The fine bins bound it; the scores between the bounds, made exactly, hold it.
+        """
+        edges = kernels.fine_edges()
+        false_matches, false_non_matches = tails(
+            self._fine.sum(axis=0) if group < 0 else self._fine[group]
+        )
+        # A product may have put a score into the bin beside its own.
+        most = np.append(false_matches[:1], false_matches[:-1])
+        least = np.append(false_matches[1:], false_matches[-1:])
+        high = int(np.argmax(enough(most, false_non_matches)))
+        if high == 0:
+            return float(edges[0]), int(false_matches[0]), int(false_non_matches[0])
+        low = int(np.flatnonzero(~enough(least, false_non_matches))[-1]) if high else 0
+        low, high = edges[min(low, high - 1)], edges[high]
+        above, hits = self._between(low, high)
+        mated_below = 0
+        values, is_mated = [hits[2]], [np.zeros(len(hits[2]), bool)]
+        if group >= 0:
+            values = [hits[2][self._bucket(*hits[:2]) == group]]
+            is_mated = [np.zeros(len(values[0]), bool)]
+        for a, b, scores in self._mated():
+            inside = scores if group < 0 else scores[self._bucket(a, b) == group]
+            mated_below += int((inside < low).sum())
+            between = inside[(inside >= low) & (inside < high)]
+            values.append(between)
+            is_mated.append(np.ones(len(between), bool))
+        distinct, place = np.unique(np.concatenate(values), return_inverse=True)
+        counts = np.zeros((2, len(distinct)), np.int64)
+        np.add.at(counts, (np.concatenate(is_mated).astype(int), place), 1)
+        false_matches, false_non_matches = tails(counts)
+        false_matches += int(above.sum() if group < 0 else above[group])
+        false_non_matches += mated_below
+        turn = int(np.argmax(enough(false_matches, false_non_matches)))
+        t = np.float32(low) if turn == 0 else np.nextafter(distinct[turn - 1], np.float32(np.inf))
+        return float(t), int(false_matches[turn]), int(false_non_matches[turn])
+
+    def _between(self, low: float, high: float) -> tuple[np.ndarray, Hits]:
+        """Non-mated pairs: how many score `high` or more, by bucket; those in [low, high)."""
+        above = np.zeros(len(self.groups) + 1, np.int64)
+        error = self._crowd.error
+        if low - error > self._floor:
+            a, b, scores = self._hits
+            exact = scores.copy()
+            near = np.flatnonzero((scores >= low - error) & (scores <= high + error))
+            exact[near] = self._crowd.exact(a[near], b[near])
+            top = exact >= high
+            above += np.bincount(self._bucket(a[top], b[top]), minlength=len(above))
+            keep = near[(exact[near] >= low) & (exact[near] < high)]
+            return above, (a[keep], b[keep], exact[keep])
+        parts = []
+        for more, hits in self._run(collect_band, low, high, len(above)):
+            above += more
+            parts.append(self._non_mated(hits))
+        for a, b, scores in self._mated():
+            top = scores >= high
+            above -= np.bincount(self._bucket(a[top], b[top]), minlength=len(above))
+        return above, _joined(parts)
+
+    # ---- errors at a threshold
+
+    def errors(self, t: float) -> ErrorCounts:
+        """Errors for every pair of units."""
+        units = len(self.units)
+        unit, subject = self._crowd.side.unit, self._crowd.side.subject
+        if t - self._crowd.error > self._floor:
+            a, b, scores = self._hits
+            keep = scores >= t - self._crowd.error
+            a, b, scores = a[keep], b[keep], scores[keep]
+            near = np.flatnonzero(scores <= t + self._crowd.error)
+            scores[near] = self._crowd.exact(a[near], b[near])
+            keep = scores >= t
+            parts = [_summed(unit[a[keep]], unit[b[keep]], None, units)]
+        else:
+            screened = self._screens(t) if self._screened is None else self._screened
+            if screened:
+                parts = list(self._run(screen_band, self._rounded, t))
+            else:
+                parts = list(self._run(mark_band, t))
+        a, b, errors = _summed(*_joined(parts), units) if len(parts) > 1 else parts[0]
+        owner = subject[np.searchsorted(unit, np.arange(units))]
+        keep = owner[a] != owner[b]
+        parts = [(a[keep], b[keep], errors[keep])]
+        for rows_a, rows_b, scores in self._mated():
+            missed = scores < t
+            parts.append(_summed(unit[rows_a[missed]], unit[rows_b[missed]], None, units))
+        a, b, errors = _summed(*_joined(parts), units)
+        pairs = pd.DataFrame({"unit_a": a, "unit_b": b, "errors": errors})
+        return ErrorCounts(t, self.groups, self.units, pairs, complete=True)
+
+    @cached_property
+    def _rounded(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All rows, in order, rounded to int8: numbers, steps and what is left over."""
+        from facelab import int8
+
+        parts = [int8.rounded(self._crowd.rows(k)) for k in range(len(self._crowd.cuts) - 1)]
+        return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+
+    def _screens(self, t: float) -> bool:
+        """Whether int8 products pay: they do unless many scores must be made again."""
+        from facelab import int8
+
+        if len(self._crowd.side.order) < _FAN_OUT or not int8.is_fast():
+            return False
+        reach = 2 * float(self._rounded[2].max())
+        again = float(np.mean(np.abs(self._pilot - t) <= reach))
+        return _INT8 + _AGAIN * again < 1
+
+    # ---- fanning out
+
+    def _run(self, band: Callable[..., Any], *more: Any) -> Iterator[Any]:
+        """The bands of tiles one after another, in their order, whoever works them out."""
+        bands = range(len(self._crowd.cuts) - 1)
+        jobs = self._jobs
+        if jobs is None:
+            jobs = (os.cpu_count() or 1) if len(self._crowd.side.order) >= _FAN_OUT else 1
+        jobs = min(jobs, len(bands))
+        total = len(bands) * (len(bands) + 1) // 2
+        with bar(total=total, desc="comparing", unit="tile", show=total > _SHOW_TILES) as progress:
+            for number, result in enumerate(_results(jobs, band, self._crowd, bands, more)):
+                progress.update(len(bands) - number)
+                yield result
+
+
+def _results(
+    jobs: int, band: Callable[..., Any], crowd: Crowd, bands: range, more: tuple[Any, ...]
+) -> Iterator[Any]:
+    if jobs == 1:
+        for number in bands:
+            yield band(crowd, number, *more)
+        return
+    from joblib import Parallel, delayed
+
+    # Memory-mapped arrays that may be written to are of the type that the kernels know.
+    run = Parallel(n_jobs=jobs, return_as="generator", mmap_mode="c")
+    yield from run(delayed(_in_process)(band, crowd, number, *more) for number in bands)
+
+
+def _in_process(band: Callable[..., Any], *arguments: Any) -> Any:
+    """A band in a process of its own, which has torch from the start: joblib ends what grows."""
+    import torch
+
+    torch.set_num_threads(1)
+    return band(*arguments)
+
+
+def _cuts(first: np.ndarray, count: int, tile: int) -> np.ndarray:
+    """Where tiles begin, each at the beginning of a unit where there is one, and the end."""
+    cuts = [0]
+    while cuts[-1] + tile < count:
+        end = cuts[-1] + tile
+        begin = int(first[np.searchsorted(first, end, side="right") - 1])
+        cuts.append(begin if begin > cuts[-1] else end)
+    return np.array([*cuts, count])
+
+
+def _pairs_within(subject: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of rows of one subject, a before b, in parts of a few million."""
+    order = np.argsort(subject, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(subject[order]) != 0])
+    ends = np.r_[starts[1:], len(order)]
+    last = np.repeat(ends, ends - starts)  # of each place, where its subject ends
+    after = last - np.arange(len(order)) - 1
+    done = np.r_[0, np.cumsum(after)]
+    begin = 0
+    while begin < len(order):
+        end = max(begin + 1, int(np.searchsorted(done, done[begin] + 4_000_000, side="right")) - 1)
+        many = after[begin:end]
+        a = np.repeat(np.arange(begin, end), many)
+        b = a + 1 + np.arange(len(a)) - np.repeat(done[begin:end] - done[begin], many)
+        if len(a):
+            yield order[a], order[b]
+        begin = end
+
+
+def _joined(parts: list[Hits]) -> Hits:
+    if not parts:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
+    return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+
+
+def _summed(a: np.ndarray, b: np.ndarray, many: np.ndarray | None, units: int) -> Hits:
+    """Each pair of units once, in order, with the sum of how often it stands there."""
+    keys, place = np.unique(a.astype(np.int64) * units + b, return_inverse=True)
+    weights = None if many is None else many.astype(np.float64)
+    total = np.bincount(place, weights, minlength=len(keys)).astype(np.int64)
+    return keys // units, keys % units, total
+
+
+# ---- a band: one row of tiles, from the diagonal to the right
+
+
+def _room(crowd: Crowd, number: int, kind: type) -> Hits:
+    """Lists long enough for a tile; what is not written takes no memory."""
+    size = int(np.diff(crowd.cuts)[number] * np.diff(crowd.cuts).max())
+    return np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, kind)
+
+
+def _taken(room: Hits, count: int) -> Hits:
+    return tuple(part[:count].copy() for part in room)
+
+
+def survey_band(crowd: Crowd, number: int, floor: float, buckets: int) -> tuple[np.ndarray, Hits]:
+    """Counts (bucket, fine bin) and the pairs that score `floor` or more."""
+    counts = np.zeros((buckets, kernels.FINE_BINS), np.int64)
+    room, parts = _room(crowd, number, np.float32), []
+    for tile in crowd.tiles(number):
+        found = kernels.survey(tile, crowd.side, crowd.error, floor, counts, room)
+        parts.append(_taken(room, found))
+    return counts, _joined(parts)
+
+
+def collect_band(
+    crowd: Crowd, number: int, low: float, high: float, buckets: int
+) -> tuple[np.ndarray, Hits]:
+    """How many pairs score `high` or more, by bucket, and those in [low, high)."""
+    above = np.zeros(buckets, np.int64)
+    room, parts = _room(crowd, number, np.float32), []
+    for tile in crowd.tiles(number):
+        found = kernels.collect(tile, crowd.side, crowd.error, low, high, above, room)
+        parts.append(_taken(room, found))
+    return above, _joined(parts)
+
+
+def mark_band(crowd: Crowd, number: int, t: float) -> Hits:
+    """How many pairs of each two units score `t` or more."""
+    room, parts = _room(crowd, number, np.int32), []
+    for tile in crowd.tiles(number):
+        found = kernels.mark(tile, crowd.side, crowd.error, t, room)
+        parts.append(_summed(*(part[:found] for part in room), len(crowd.side.order)))
+    return _joined(parts)
+
+
+def screen_band(crowd: Crowd, number: int, rounded: tuple[np.ndarray, ...], t: float) -> Hits:
+    """As `mark_band`, by products of the rows rounded to int8."""
+    from facelab import int8
+
+    room, parts = _room(crowd, number, np.int32), []
+    here = [slice(*pair) for pair in zip(crowd.cuts, crowd.cuts[1:], strict=False)]
+    whole, steps, errors = rounded
+    for other in here[number:]:
+        products = int8.products(whole[here[number]], whole[other])
+        found = kernels.screen(
+            kernels.Tile(products, int(crowd.cuts[number]), int(other.start)),
+            crowd.side,
+            (steps[here[number]], steps[other]),
+            np.append(errors[here[number]], errors[other].max()),
+            LONGEST,
+            t,
+            room,
+        )
+        parts.append(_summed(*(part[:found] for part in room), len(crowd.side.order)))
+    return _joined(parts)
