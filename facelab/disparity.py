@@ -16,6 +16,21 @@ from facelab.errors import BadInput
 
 DDOF = 0  # the groups are all there are, not a sample of groups
 HALF_AN_ERROR = 0.5
+
+
+class _Error(NamedTuple):
+    """What an error rate counts: in words, the column of tries and the column of errors."""
+
+    words: str
+    tries: str
+    errors: str
+
+
+_ERRORS = {
+    "fmr": _Error("false matches", "non_mated", "false_matches"),
+    "fnmr": _Error("false non-matches", "mated", "false_non_matches"),
+    "fte": _Error("failures to enrol", "attempts", "failures_to_enrol"),
+}
 _COLUMNS = ["metric", "error", "value", "low", "high", "worst", "best", "note"]
 
 
@@ -55,6 +70,23 @@ def std(x: np.ndarray, floor: np.ndarray) -> np.ndarray:
     return np.nanstd(x, axis=-1, ddof=DDOF)
 
 
+def mad(x: np.ndarray, floor: np.ndarray) -> np.ndarray:
+    """Mean absolute deviation from the groups' mean; 0 is parity.
+
+    Salvador et al. 2022 (FairCal) call this AAD, and the next one MAD.
+    """
+    return np.nanmean(_deviations(x), axis=-1)
+
+
+def max_abs_deviation(x: np.ndarray, floor: np.ndarray) -> np.ndarray:
+    """Largest absolute deviation from the groups' mean; 0 is parity."""
+    return np.nanmax(_deviations(x), axis=-1)
+
+
+def _deviations(x: np.ndarray) -> np.ndarray:
+    return np.abs(x - np.nanmean(x, axis=-1, keepdims=True))
+
+
 class _Index(NamedTuple):
     """How an index is computed and read."""
 
@@ -71,6 +103,8 @@ _OF_ONE = {
     "max_geomean_ratio": _Index(max_geomean_ratio, 1, 1, np.inf, ratio=True),
     "gini": _Index(gini, 0, 0, 1),
     "std": _Index(std, 0, 0, 1),
+    "mad": _Index(mad, 0, 0, 1),
+    "max_abs_deviation": _Index(max_abs_deviation, 0, 0, 1),
 }
 _OF_BOTH = {
     # GARBE: Howard et al. 2022. FDR and IR: de Freitas Pereira and Marcel 2021 and Grother 2021.
@@ -93,7 +127,11 @@ _OF_BOTH = {
         ratio=True,
     ),
 }
-_METRICS = {**_OF_ONE, **_OF_BOTH}
+# The skewed error ratio: Wang and Deng 2020. Theirs is of errors on pair lists with a threshold for
+# each group; here the error is a FMR + (1 - a) FNMR at the one threshold, which for a = 0.5 is that
+# on a list of as many mated as non-mated pairs.
+_OF_WEIGHTED = {"ser": _Index(max_min_ratio, 1, 1, np.inf, ratio=True)}
+_METRICS = {**_OF_ONE, **_OF_BOTH, **_OF_WEIGHTED}
 
 
 def is_ratio(metric: str) -> bool:
@@ -112,22 +150,26 @@ def disparity(
     Parameters
     ----------
     rates
-        `group` and `fmr`, `fnmr` or both, as `error_rates` gives them or as published; the row
-        `all` is passed over. A group without a rate is left out of the index and named.
+        `group` and any of `fmr`, `fnmr`, `fte` (failure to enrol), as `error_rates` gives them or
+        as published; the row `all` is passed over. A group without a rate is left out of the index
+        and named. The counts behind the rates bound a rate of zero: `non_mated`, `mated` and
+        `attempts` (to enrol); those of errors (`false_matches`, `false_non_matches`,
+        `failures_to_enrol`) tell which ratios hang on one or two.
     a
-        Weight of FMR against FNMR in `garbe`, `fdr` and `inequity`, in [0, 1].
+        Weight of FMR against FNMR in `garbe`, `fdr`, `inequity` and `ser`, in [0, 1].
     replicates
-        Bootstrapped rates of the same groups; `audit` passes them. Without them the intervals
-        are missing and the note says so.
+        Bootstrapped rates of the same groups, float64 (replicates, 1 + groups) by error; `audit`
+        passes them. Errors that they lack have no interval, and the note says so.
     confidence
         Of the intervals.
 
     Returns
     -------
     pandas.DataFrame
-        `metric error value low high worst best note`. `error` is fmr, fnmr or both. Ratios whose
-        denominator is a group without errors take the rule-of-three bound 3/n for it: they are
-        lower bounds, marked so, without an upper end.
+        `metric error value low high worst best note`. `error` is fmr, fnmr, fte or, for indices of
+        FMR and FNMR together, both. Ratios whose denominator is a group without errors take the
+        rule-of-three bound 3/n for it: they are lower bounds, marked so, without an upper end;
+        without a count n they are NaN, and marked so.
 
     Notes
     -----
@@ -139,26 +181,28 @@ def disparity(
     Raises
     ------
     BadInput
-        No `group` or no rate column, a rate outside [0, 1], a group twice, `a` outside [0, 1].
+        No `group` or no rate column, a rate that is no number or outside [0, 1], a group twice, `a`
+        outside [0, 1].
     """
     groups = _checked(rates, a)
-    given = [error for error in ("fmr", "fnmr") if error in groups.columns]
+    observed = _observed(groups, None, a)
     point = indices(groups, a=a)
-    draws = None if replicates is None else indices(groups, replicates, a)
+    draws = {} if replicates is None else indices(groups, replicates, a)
     rows = []
     for (metric, error), value in point.items():
-        parts = given if error == "both" else [error]
-        notes = [note for part in parts for note in _limits(groups, part, _METRICS[metric].ratio)]
-        bounded = _METRICS[metric].ratio and any(_zero_among(groups[part]) for part in parts)
+        ratio = _METRICS[metric].ratio
+        parts = ["fmr", "fnmr"] if metric in _OF_BOTH else [error]
+        notes = [note for part in parts for note in _limits(groups, part, *observed[part], ratio)]
         if metric == "std":
             notes.append(f"ddof={DDOF}")
         low = high = np.nan
-        if draws is None:
+        if (metric, error) not in draws:
             notes.append("no interval: it needs the comparisons, as audit has them")
         elif np.isfinite(value):
+            bounded = ratio and any(_zero_among(observed[part][0]) for part in parts)
             low, high = index_interval(metric, float(value), draws[metric, error], confidence)
             high = np.nan if bounded else high
-        ends = [_ends(groups, part) for part in parts]
+        ends = [_ends(groups["group"], observed[part][0]) for part in parts]
         worst, best = (
             "; ".join(
                 end if len(parts) == 1 else f"{part}: {end}"
@@ -178,25 +222,39 @@ def indices(
     NaN where fewer than two groups have a rate, or where a ratio has errors nowhere or a zero
     denominator that nothing bounds.
     """
-    groups = rates[rates["group"] != "all"]
-    x, floor = {}, {}
-    for error, kind in (("fmr", "non_mated"), ("fnmr", "mated")):
-        if error not in groups.columns:
-            continue
-        observed = groups[error].to_numpy(dtype=np.float64)
-        x[error] = observed if replicates is None else getattr(replicates, error)[:, 1:]
-        floor[error] = zero_floor(groups, error, kind, in_replicates=replicates is not None)
+    observed = _observed(rates[rates["group"] != "all"], replicates, a)
     with np.errstate(all="ignore"):
         result = {
-            (metric, error): _where_two(index.of(x[error], floor[error]), x[error])
-            for error in x
-            for metric, index in _OF_ONE.items()
+            (metric, error): _where_two(index.of(x, floor), x)
+            for error, (x, floor) in observed.items()
+            for metric, index in (_OF_WEIGHTED if error == "both" else _OF_ONE).items()
         }
-        if len(x) == 2:
+        if "both" in observed:
+            (fmr, fmr_floor), (fnmr, fnmr_floor) = observed["fmr"], observed["fnmr"]
             for metric, index in _OF_BOTH.items():
-                value = index.of(x["fmr"], x["fnmr"], floor["fmr"], floor["fnmr"], a)
-                result[metric, "both"] = _where_two(_where_two(value, x["fmr"]), x["fnmr"])
+                value = index.of(fmr, fnmr, fmr_floor, fnmr_floor, a)
+                result[metric, "both"] = _where_two(_where_two(value, fmr), fnmr)
     return result
+
+
+def _observed(
+    groups: pd.DataFrame, replicates: Rates | None, a: float
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Every error's rates, (groups,) or (replicates, groups), and what stands for a zero in them.
+
+    `both` is FMR and FNMR in one: their mean with the weights a and 1 - a.
+    """
+    found = {}
+    for error, (_, tries, _) in _ERRORS.items():
+        drawn = getattr(replicates, error, None)
+        if error not in groups.columns or (replicates is not None and drawn is None):
+            continue
+        x = groups[error].to_numpy(dtype=np.float64) if drawn is None else drawn[:, 1:]
+        found[error] = x, zero_floor(groups, error, tries, in_replicates=drawn is not None)
+    if {"fmr", "fnmr"} <= set(found):
+        pairs = zip(found["fmr"], found["fnmr"], strict=True)
+        found["both"] = tuple(a * of_fmr + (1 - a) * of_fnmr for of_fmr, of_fnmr in pairs)
+    return found
 
 
 def zero_floor(
@@ -248,20 +306,24 @@ def normal_interval(
 def _checked(rates: pd.DataFrame, a: float) -> pd.DataFrame:
     if not 0 <= a <= 1:
         raise BadInput(f"the weight a must lie in [0, 1], not be {a}")
-    if "group" not in rates.columns or not {"fmr", "fnmr"} & set(rates.columns):
-        raise BadInput("rates need a column `group` and `fmr`, `fnmr` or both")
+    given = [error for error in _ERRORS if error in rates.columns]
+    if "group" not in rates.columns or not given:
+        raise BadInput(f"rates need a column `group` and one or more of {', '.join(_ERRORS)}")
     groups = rates[rates["group"] != "all"].reset_index(drop=True)
+    groups["group"] = groups["group"].astype(str)
     if groups["group"].duplicated().any():
         name = groups.loc[groups["group"].duplicated(), "group"].iloc[0]
         raise BadInput(f"group {name!r} stands there twice: give one row a group")
-    for error in {"fmr", "fnmr"} & set(groups.columns):
-        outside = (groups[error] < 0) | (groups[error] > 1)
-        if outside.any():
-            row = groups[outside].iloc[0]
+    for error in given:
+        number = pd.to_numeric(groups[error], errors="coerce").astype(np.float64)
+        wrong = (number < 0) | (number > 1) | (number.isna() & groups[error].notna())
+        if wrong.any():
+            row = groups[wrong].iloc[0]
             raise BadInput(
                 f"the {error} of group {row['group']!r} is {row[error]}: rates are shares from 0 "
                 "to 1, not percent"
             )
+        groups[error] = number
     return groups
 
 
@@ -279,43 +341,42 @@ def _where_two(value: np.ndarray, x: np.ndarray) -> np.ndarray:
     return np.where(np.sum(~np.isnan(x), axis=-1) >= 2, value, np.nan)
 
 
-def _zero_among(x: pd.Series) -> bool:
+def _zero_among(x: np.ndarray) -> bool:
     return bool((x == 0).any() and (x > 0).any())
 
 
-def _ends(groups: pd.DataFrame, error: str) -> tuple[str, str]:
+def _ends(names: pd.Series, x: np.ndarray) -> tuple[str, str]:
     """The groups with the highest and the lowest rate; none where no group has a rate."""
-    known = groups.dropna(subset=error)
-    if known.empty:
+    if np.isnan(x).all():
         return "", ""
-    return known.loc[known[error].idxmax(), "group"], known.loc[known[error].idxmin(), "group"]
+    return names.iloc[np.nanargmax(x)], names.iloc[np.nanargmin(x)]
 
 
-def _limits(groups: pd.DataFrame, error: str, ratio: bool) -> list[str]:
+def _limits(
+    groups: pd.DataFrame, error: str, x: np.ndarray, floor: np.ndarray, ratio: bool
+) -> list[str]:
     """What limits an index of one error."""
-    notes = []
-    unknown = groups.loc[groups[error].isna(), "group"]
-    known = groups.dropna(subset=error)
-    if len(unknown):
-        notes.append(f"without {', '.join(unknown)}: no {error}")
-    if len(known) < 2:
-        return [*notes, f"needs two groups with {error}"]
-    name, count = {"fmr": ("false matches", "false_matches")}.get(
-        error, ("false non-matches", "false_non_matches")
-    )
-    if (known[error] == 0).all():
-        return [*notes, f"no group has {name}" + (": ratio undefined" if ratio else "")]
-    zeros = known.loc[known[error] == 0, "group"]
-    if ratio and len(zeros):
-        kind = "non_mated" if error == "fmr" else "mated"
-        bounded = kind in known.columns
+    notes, names = [], groups["group"]
+    words, _, count = _ERRORS.get(error, _Error("errors", "", ""))
+    unknown = np.isnan(x)
+    if unknown.any():
+        lacking = "fmr or fnmr" if error == "both" else error
+        notes.append(f"without {', '.join(names[unknown])}: no {lacking}")
+    if (~unknown).sum() < 2:
+        return [*notes, f"needs two groups with {'fmr and fnmr' if error == 'both' else error}"]
+    if (x[~unknown] == 0).all():
+        return [*notes, f"no group has {words}" + (": ratio undefined" if ratio else "")]
+    zero = x == 0
+    if ratio and zero.any():
+        bounded = np.isfinite(floor[zero]).all()
+        tries = "attempts" if error == "fte" else "comparisons"
         notes.append(
-            f"{'lower bound' if bounded else 'undefined'}: {', '.join(zeros)} "
-            f"{'has' if len(zeros) == 1 else 'have'} no {name}"
-            + ("" if bounded else " and no count of comparisons to bound the rate with")
+            f"{'lower bound' if bounded else 'undefined'}: {', '.join(names[zero])} "
+            f"{'has' if zero.sum() == 1 else 'have'} no {words}"
+            + ("" if bounded else f" and no count of {tries} to bound the rate with")
         )
-    if ratio and count in known.columns:
-        scarce = known[known[count].between(1, 2)]
-        if len(scarce):
-            notes.append(f"rough: only one or two {name} in {', '.join(scarce['group'])}")
+    if ratio and count in groups.columns:
+        scarce = groups[count].between(1, 2) & ~unknown
+        if scarce.any():
+            notes.append(f"rough: only one or two {words} in {', '.join(names[scarce])}")
     return notes

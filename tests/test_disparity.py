@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from fairlearn.metrics import MetricFrame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
@@ -45,6 +46,99 @@ def test_indices_of_both_errors_by_hand():
     # Two groups: the corrected Gini is |x - y| / (x + y).
     assert value(found, "garbe", "both")["value"] == pytest.approx(0.25 * 0.6 + 0.75 / 3)
     assert value(found, "fdr", "both")["worst"] == "fmr: g1; fnmr: g1"
+
+
+def test_every_index_of_the_field_is_there():
+    found = fl.disparity(rates([0.01, 0.04], [0.1, 0.2]).assign(fte=[0.0, 0.3]))
+    of_one = ["max_min_ratio", "max_min_difference", "max_geomean_ratio", "gini"]
+    of_one += ["std", "mad", "max_abs_deviation"]
+    for error in ("fmr", "fnmr", "fte"):
+        assert found.loc[found["error"] == error, "metric"].tolist() == of_one
+    both = set(found.loc[found["error"] == "both", "metric"])
+    assert both == {"garbe", "fdr", "inequity", "ser"}
+    assert list(found.columns) == [
+        "metric",
+        "error",
+        "value",
+        "low",
+        "high",
+        "worst",
+        "best",
+        "note",
+    ]
+
+
+def test_deviations_from_the_mean_by_hand():
+    # The mean of 1, 3, 1, 5 is 2.5: deviations 1.5, 0.5, 1.5, 2.5.
+    found = fl.disparity(rates(np.array([1, 3, 1, 5]) * 1e-4))
+    assert value(found, "mad")["value"] == pytest.approx(1.5e-4)
+    assert value(found, "max_abs_deviation")["value"] == pytest.approx(2.5e-4)
+    frame = rates([0.1, 0.2, np.nan, 0.6])
+    assert value(fl.disparity(frame), "mad")["value"] == pytest.approx(0.2)
+    assert value(fl.disparity(frame), "max_abs_deviation")["value"] == pytest.approx(0.3)
+
+
+def test_the_skewed_error_ratio_is_that_of_a_balanced_pair_list():
+    # 100 mated and 100 non-mated pairs a group: 4 + 10 errors of 200, and 1 + 27.
+    frame = rates([0.04, 0.01], [0.10, 0.27])
+    row = value(fl.disparity(frame), "ser", "both")
+    assert row["value"] == pytest.approx((28 / 200) / (14 / 200))
+    assert (row["worst"], row["best"]) == ("g1", "g0")
+    assert value(fl.disparity(frame, a=1), "ser", "both")["value"] == pytest.approx(4)
+    # A group without errors of either kind is bounded; one kind alone needs no bound.
+    row = value(fl.disparity(rates([0.0, 0.04], [0.0, 0.16], n=100)), "ser", "both")
+    assert row["value"] == pytest.approx(0.10 / 0.03)
+    assert row["note"].startswith("lower bound: g0 has no errors")
+    row = value(fl.disparity(rates([0.0, 0.04], [0.1, 0.16])), "ser", "both")
+    assert row["value"] == pytest.approx(0.10 / 0.05)
+    assert "bound" not in row["note"]
+
+
+@settings(max_examples=10, deadline=None)
+@given(errors=st.lists(st.integers(1, 50), min_size=2, max_size=6))
+def test_difference_and_ratio_equal_fairlearn(errors):
+    # One row a comparison, as fairlearn wants them; its ratio is the inverse of ours.
+    group = np.repeat([f"g{k}" for k in range(len(errors))], 50)
+    missed = np.concatenate([np.arange(50) < count for count in errors])
+    frame = MetricFrame(
+        metrics=lambda truth, said: float(np.mean(said)),
+        y_true=np.zeros(len(group)),
+        y_pred=missed.astype(float),
+        sensitive_features=group,
+    )
+    found = fl.disparity(rates(np.array(errors) / 50))
+    assert value(found, "max_min_difference")["value"] == pytest.approx(frame.difference())
+    assert value(found, "max_min_ratio")["value"] == pytest.approx(1 / frame.ratio())
+
+
+def test_failures_to_enrol_are_summarised_too():
+    counts = {"attempts": [1000, 1000, 500], "failures_to_enrol": [2, 30, 0]}
+    frame = pd.DataFrame({"group": ["a", "b", "c"], "fte": [0.002, 0.03, 0.0], **counts})
+    row = value(fl.disparity(frame), "max_min_ratio", "fte")
+    assert row["value"] == pytest.approx(0.03 / 0.002), "3/500 bounds c, and a is lower"
+    assert row["note"].startswith("lower bound: c has no failures to enrol; rough: only one or two")
+    assert (row["worst"], row["best"]) == ("b", "c")
+    assert value(fl.disparity(frame), "max_min_difference", "fte")["value"] == pytest.approx(0.03)
+    assert set(fl.disparity(frame)["error"]) == {"fte"}
+    row = value(fl.disparity(frame.drop(columns="attempts")), "max_min_ratio", "fte")
+    assert np.isnan(row["value"])
+    assert "no count of attempts to bound the rate with" in row["note"]
+
+
+def test_errors_that_the_replicates_lack_have_no_interval():
+    frame = rates([0.1, 0.2], [0.1, 0.2], n=1000).assign(fte=[0.1, 0.2])
+    draws = Rates(np.full((9, 3), 0.1), np.full((9, 3), 0.1))
+    found = fl.disparity(frame, replicates=draws)
+    assert found.loc[found["error"] == "fte", ["low", "high"]].isna().all(axis=None)
+    assert found.loc[found["error"] == "fte", "note"].str.contains("no interval").all()
+    assert found.loc[found["error"] != "fte", "low"].notna().all()
+
+
+def test_groups_may_be_numbers():
+    frame = pd.DataFrame({"group": [1, 2, 3], "fmr": [0.1, 0.3, None]})
+    row = value(fl.disparity(frame), "max_min_ratio")
+    assert (row["worst"], row["best"]) == ("2", "1")
+    assert row["note"].startswith("without 3: no fmr")
 
 
 def test_gini_equals_the_double_sum():
@@ -122,6 +216,8 @@ def test_a_group_without_a_rate_is_named_and_all_is_passed_over():
         (rates([0.1, 0.2]).assign(group="x"), 0.5, "group 'x' stands there twice"),
         (rates([0.1, 0.2])[["group"]], 0.5, "rates need a column `group`"),
         (rates([0.1, 0.2]), 2, "weight a must lie in"),
+        (rates([0.1, "few"]), 0.5, "the fmr of group 'g1' is few: rates are shares"),
+        (rates([0.1, np.inf]), 0.5, "the fmr of group 'g1' is inf: rates are shares"),
     ],
 )
 def test_bad_rates_are_named(frame, a, message):
