@@ -276,32 +276,33 @@ class AllPairs:
 
     def errors(self, t: float) -> ErrorCounts:
         """Errors for every pair of units."""
-        units = len(self.units)
-        unit, subject = self._crowd.side.unit, self._crowd.side.subject
+        unit = self._crowd.side.unit
         if t - self._crowd.error > self._floor:
-            a, b, scores = self._hits
-            keep = scores >= t - self._crowd.error
-            a, b, scores = a[keep], b[keep], scores[keep]
-            near = np.flatnonzero(scores <= t + self._crowd.error)
-            scores[near] = self._crowd.exact(a[near], b[near])
-            keep = scores >= t
-            parts = [_summed(unit[a[keep]], unit[b[keep]], None, units)]
+            found = [self._kept_matches(t)]
+        elif self._screens(t) if self._screened is None else self._screened:
+            found = self._run(screen_band, self._rounded, t)
         else:
-            screened = self._screens(t) if self._screened is None else self._screened
-            if screened:
-                parts = list(self._run(screen_band, self._rounded, t))
-            else:
-                parts = list(self._run(mark_band, t))
-        a, b, errors = _summed(*_joined(parts), units) if len(parts) > 1 else parts[0]
-        owner = subject[np.searchsorted(unit, np.arange(units))]
-        keep = owner[a] != owner[b]
-        parts = [(a[keep], b[keep], errors[keep])]
-        for rows_a, rows_b, scores in self._mated():
+            found = self._run(mark_band, t)
+        owner = self._crowd.side.subject[np.unique(unit, return_index=True)[1]]
+        parts = []
+        for a, b, many in found:
+            other = owner[a] != owner[b]
+            parts.append((a[other], b[other], many[other]))
+        for a, b, scores in self._mated():
             missed = scores < t
-            parts.append(_summed(unit[rows_a[missed]], unit[rows_b[missed]], None, units))
-        a, b, errors = _summed(*_joined(parts), units)
+            parts.append(_tallied(unit[a[missed]], unit[b[missed]]))
+        a, b, errors = _tallied(*_joined(parts))
         pairs = pd.DataFrame({"unit_a": a, "unit_b": b, "errors": errors})
         return ErrorCounts(t, self.groups, self.units, pairs, complete=True)
+
+    def _kept_matches(self, t: float) -> Hits:
+        """Units a and b and how many of their pairs score `t` or more, from the highest scores."""
+        a, b, scores = self._hits
+        exact = scores.copy()
+        near = np.flatnonzero(np.abs(scores - t) <= self._crowd.error)
+        exact[near] = self._crowd.exact(a[near], b[near])
+        matched, unit = exact >= t, self._crowd.side.unit
+        return _tallied(unit[a[matched]], unit[b[matched]])
 
     @cached_property
     def _rounded(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -390,16 +391,22 @@ def _pairs_within(subject: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]
 
 def _joined(parts: list[Hits]) -> Hits:
     if not parts:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
+        return np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32)
     return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
 
-def _summed(a: np.ndarray, b: np.ndarray, many: np.ndarray | None, units: int) -> Hits:
-    """Each pair of units once, in order, with the sum of how often it stands there."""
-    keys, place = np.unique(a.astype(np.int64) * units + b, return_inverse=True)
-    weights = None if many is None else many.astype(np.float64)
-    total = np.bincount(place, weights, minlength=len(keys)).astype(np.int64)
-    return keys // units, keys % units, total
+def _tallied(a: np.ndarray, b: np.ndarray, many: np.ndarray | None = None) -> Hits:
+    """Each pair of units once, in order, with how often it stands there: int32."""
+    keys = a.astype(np.int64) << 32 | b
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    first = np.flatnonzero(np.diff(keys, prepend=-1))
+    if many is None:
+        total = np.diff(first, append=len(keys))
+    else:
+        total = np.add.reduceat(many[order], first) if len(first) else many
+    keys = keys[first]
+    return tuple(part.astype(np.int32) for part in (keys >> 32, keys & 0xFFFFFFFF, total))
 
 
 # ---- a band: one row of tiles, from the diagonal to the right
@@ -442,7 +449,7 @@ def mark_band(crowd: Crowd, number: int, t: float) -> Hits:
     room, parts = _room(crowd, number, np.int32), []
     for tile in crowd.tiles(number):
         found = kernels.mark(tile, crowd.side, crowd.error, t, room)
-        parts.append(_summed(*(part[:found] for part in room), len(crowd.side.order)))
+        parts.append(_tallied(*(part[:found] for part in room)))
     return _joined(parts)
 
 
@@ -464,5 +471,5 @@ def screen_band(crowd: Crowd, number: int, rounded: tuple[np.ndarray, ...], t: f
             t,
             room,
         )
-        parts.append(_summed(*(part[:found] for part in room), len(crowd.side.order)))
+        parts.append(_tallied(*(part[:found] for part in room)))
     return _joined(parts)

@@ -6,22 +6,30 @@ so that a busy machine slows both alike. `make bench` runs it with one thread.
 
 import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 import facelab as fl
+from facelab.all_pairs import TILE
 from facelab.errors import need
+from facelab.faces import as_face_table
 
 ROUNDS = 3
 
 
-def side_by_side(job: str, ours: Callable[[], object], other: str, theirs: Callable) -> dict:
+def side_by_side(
+    job: str, ours: Callable[[], object], other: str, theirs: Callable, rounds: int = ROUNDS
+) -> dict:
     """Median seconds of both over alternating rounds, after one round that is not counted."""
     seconds: dict[str, list[float]] = {"ours": [], "theirs": []}
-    for counted in [False] + [True] * ROUNDS:
+    for counted in [False] + [True] * rounds:
         for name, work in (("ours", ours), ("theirs", theirs)):
             start = time.perf_counter()
             work()
@@ -34,60 +42,121 @@ def side_by_side(job: str, ours: Callable[[], object], other: str, theirs: Calla
 def people(groups: int, subjects: int, images: int, dim: int) -> fl.Embeddings:
     """Unit vectors around one centre a subject, as an embedder's are."""
     rng = np.random.default_rng(0)
-    centres = rng.normal(size=(groups * subjects, dim))
+    centres = rng.standard_normal((groups * subjects, dim), np.float32)
     vectors = np.repeat(centres, images, axis=0)
-    vectors += rng.normal(size=vectors.shape)
+    for part in np.array_split(vectors, max(1, len(vectors) // 10_000)):
+        part += rng.standard_normal(part.shape, np.float32)
+        part /= np.linalg.norm(part, axis=1, keepdims=True)
     subject = np.repeat(np.arange(groups * subjects), images)
     table = pd.DataFrame({"subject": subject.astype(str), "group": (subject % groups).astype(str)})
-    return fl.Embeddings.from_arrays(vectors, table)
+    table["image"] = [str(row) for row in range(len(table))]
+    return fl.Embeddings(vectors, as_face_table(table))
 
 
-def all_pairs() -> list[dict]:
-    """Counting all pairs by group, beside the bare product and a plain NumPy and pandas count."""
-    crowd = people(groups=8, subjects=100, images=10, dim=512)
-
-    def count() -> None:
-        fl.compare_all(crowd, by="group").error_rates(0.3)
+def all_pairs(faces: int = 50_000) -> list[dict]:
+    """Counting all pairs by group, beside the bare product of the same tiles."""
+    crowd = people(groups=8, subjects=faces // 80, images=10, dim=512)
+    t = fl.compare_all(crowd[:: len(crowd) // 4000]).threshold(1e-3)
+    room = np.empty((TILE, TILE), np.float32)
 
     def product() -> None:
-        for start in range(0, len(crowd), 2048):
-            crowd.vectors[start : start + 2048] @ crowd.vectors[start:].T
+        for i in range(0, len(crowd), TILE):
+            left = crowd.vectors[i : i + TILE]
+            for j in range(i, len(crowd), TILE):
+                right = crowd.vectors[j : j + TILE]
+                out = room.reshape(-1)[: len(left) * len(right)].reshape(len(left), len(right))
+                np.matmul(left, right.T, out=out)
+
+    def counting(**options: bool) -> Callable[[], object]:
+        return lambda: fl.compare_all(crowd, by="group", jobs=1, **options).cross_group(t)
+
+    def threshold_too() -> None:
+        found = fl.compare_all(crowd, by="group", jobs=1)
+        found.cross_group(found.threshold(1e-3))
+
+    job = f"{len(crowd):,} faces, 512-d, 8 groups, one thread: "
+    bare = "bare float32 product of the same tiles"
+    return [
+        side_by_side(job + "cross-group counts, float32", counting(screened=False), bare, product),
+        side_by_side(job + "cross-group counts, int8", counting(screened=True), bare, product),
+        side_by_side(job + "threshold, counts and DET", threshold_too, bare, product),
+    ]
+
+
+def peers() -> list[dict]:
+    """All pairs by group beside what users write themselves, on as much as takes them seconds."""
+    crowd = people(groups=8, subjects=75, images=10, dim=512)
+    subject, group = (crowd.table[name].to_numpy() for name in ("subject", "group"))
+
+    def count() -> None:
+        fl.compare_all(crowd, by="group", jobs=1).error_rates(0.15)
 
     def plain() -> None:
         scores = crowd.vectors @ crowd.vectors.T
-        subject, group = (crowd.table[name].to_numpy() for name in ("subject", "group"))
+        first, second = np.triu_indices(len(crowd), 1)
+        frame = pd.DataFrame({"match": scores[first, second] >= 0.15})
+        frame["mated"] = subject[first] == subject[second]
+        frame["a"], frame["b"] = group[first], group[second]
+        frame.groupby(["a", "b", "mated"])["match"].mean()
+
+    def scikit() -> None:
+        scores = crowd.vectors @ crowd.vectors.T
         for name in np.unique(group):
             rows = np.flatnonzero(group == name)
-            inside = scores[np.ix_(rows, rows)][np.triu_indices(len(rows), 1)]
-            same = (subject[rows][:, None] == subject[rows])[np.triu_indices(len(rows), 1)]
-            pd.Series(inside >= 0.3).groupby(same).mean()
+            first, second = (rows[side] for side in np.triu_indices(len(rows), 1))
+            det_curve(subject[first] == subject[second], scores[first, second])
 
-    job = f"all pairs of {len(crowd):,} faces, 512-d, 8 groups, with intervals"
+    det_curve = need("sklearn.metrics", "dev").det_curve
+    job = f"{len(crowd):,} faces, 512-d, 8 groups: rates with intervals"
     return [
-        side_by_side(job, count, "bare float32 product of the same pairs", product),
-        side_by_side(job, count, "NumPy and pandas, within groups, no intervals", plain),
+        side_by_side(job, count, "NumPy and pandas, every group pair, no intervals", plain),
+        side_by_side(job, count, "scikit-learn's det_curve, within groups, no intervals", scikit),
     ]
 
 
 def intervals() -> list[dict]:
     """Scores and intervals of both error rates, beside cimat's intervals on ready scores."""
     cimat = need("cimat", "dev").UncertaintyEstimator
-    crowd = people(groups=1, subjects=60, images=5, dim=64)
-    names = crowd.table["subject"].to_numpy()
-    scores = crowd.vectors @ crowd.vectors.T
-    first, second = np.triu_indices(len(crowd), 1)
-    ready: dict[str, dict[str, list[float]]] = {name: {} for name in np.unique(names)}
-    for a, b, score in zip(names[first], names[second], scores[first, second], strict=True):
-        for one, other in {(a, b), (b, a)}:
-            ready[one].setdefault(other, []).append(float(score))
-    return [
-        side_by_side(
-            f"intervals, 60 subjects x 5 images ({len(first):,} pairs)",
-            lambda: fl.compare_all(crowd).error_rates(0.3),
-            "cimat plug-in Wilson",
-            lambda: cimat(scores=ready).get_binerror_ci(threshold=0.3),
+    rows = []
+    for subjects, images in ((60, 5), (500, 10)):
+        crowd = people(groups=1, subjects=subjects, images=images, dim=64)
+        names = crowd.table["subject"].to_numpy()
+        scores = crowd.vectors @ crowd.vectors.T
+        ready: dict[str, dict[str, list[float]]] = {name: {} for name in np.unique(names)}
+        for i, one in enumerate(names):
+            for other, score in zip(names[i + 1 :], scores[i, i + 1 :].tolist(), strict=True):
+                ready[one].setdefault(other, []).append(score)
+                if other != one:
+                    ready[other].setdefault(one, []).append(score)
+        rows.append(
+            side_by_side(
+                f"intervals, {subjects} subjects x {images} images",
+                lambda crowd=crowd: fl.compare_all(crowd).error_rates(0.3),
+                "cimat plug-in Wilson",
+                lambda ready=ready: cimat(scores=ready).get_binerror_ci(threshold=0.3),
+                rounds=ROUNDS if subjects < 100 else 1,
+            )
         )
-    ]
+    return rows
+
+
+def memory(faces: int = 200_000) -> list[dict]:
+    """Peak memory of all pairs of many faces, in a process of its own, beside their vectors."""
+    with tempfile.TemporaryDirectory() as folder:
+        people(groups=8, subjects=faces // 80, images=10, dim=512).save(Path(folder) / "crowd")
+        code = (
+            "import resource, sys, facelab as fl\n"
+            "crowd = fl.Embeddings.load(sys.argv[1])\n"
+            "fl.compare_all(crowd, by='group', jobs=1, screened=True).cross_group(0.136)\n"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)"
+        )
+        start = time.perf_counter()
+        command = [sys.executable, "-c", code, str(Path(folder) / "crowd")]
+        peak = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        taken = time.perf_counter() - start
+    size = faces * 512 * 4 / 1e9
+    job = f"{faces:,} faces, 512-d, 8 groups, cross-group counts, int8: GB at most, not ratio"
+    return [{"job": job, "facelab s": taken, "beside": "GB of vectors", "s": size, "ratio": peak}]
 
 
 def rendering() -> list[dict]:
@@ -163,7 +232,7 @@ def training() -> list[dict]:
 def main() -> None:
     """Print the table."""
     os.environ["FACELAB_PROGRESS"] = "0"
-    rows = [*all_pairs(), *intervals(), *rendering(), *training()]
+    rows = [*all_pairs(), *memory(), *peers(), *intervals(), *rendering(), *training()]
     table = pd.DataFrame(rows).rename(columns={"ratio": "ratio (other / facelab)"})
     print(table.to_string(index=False, float_format="{:.3g}".format))
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from facelab import kernels
-from facelab.all_pairs import TILE, AllPairs
-from facelab.embeddings import Embeddings
+from facelab.all_pairs import LONGEST, TILE, AllPairs
+from facelab.embeddings import Embeddings, row_lengths
 from facelab.error_rates import FEW_ERRORS, ErrorCounts
 from facelab.errors import BadInput
 from facelab.groups import group_labels
@@ -302,17 +302,15 @@ def check_embeddings(embeddings: Embeddings) -> None:
     if twice.any():
         name = images[twice].iloc[0]
         raise BadInput(f"image {name!r} is there twice: keep one row an image")
-    for start in range(0, len(vectors), 16384):
-        lengths = np.linalg.norm(vectors[start : start + 16384].astype(np.float64), axis=1)
-        bad = np.flatnonzero(~(np.abs(lengths - 1) <= 1e-3))
-        if len(bad):
-            row = start + int(bad[0])
-            length = lengths[bad[0]]
-            why = f"has length {length:.4g}" if np.isfinite(length) else "is not finite"
-            raise BadInput(
-                f"the vector of image {images.iloc[row]!r} (row {row}) {why}: unit rows are "
-                "needed, as Embeddings.from_arrays makes them"
-            )
+    lengths = row_lengths(vectors)
+    bad = np.flatnonzero(~(np.abs(lengths - 1) <= LONGEST - 1))
+    if len(bad):
+        length = lengths[bad[0]]
+        why = f"has length {length:.4g}" if np.isfinite(length) else "is not finite"
+        raise BadInput(
+            f"the vector of image {images.iloc[bad[0]]!r} (row {bad[0]}) {why}: unit rows are "
+            "needed, as Embeddings.from_arrays makes them"
+        )
 
 
 def image_names(table: pd.DataFrame) -> pd.Series:

@@ -16,6 +16,17 @@ from facelab import files
 from facelab.errors import BadInput
 from facelab.faces import as_face_table
 
+_PART = 16384  # rows that are looked at in float64 at a time
+
+
+def row_lengths(vectors: np.ndarray) -> np.ndarray:
+    """The length of each row, float64 (N,), however many there are."""
+    lengths = np.empty(len(vectors))
+    for start in range(0, len(vectors), _PART):
+        part = vectors[start : start + _PART].astype(np.float64)
+        lengths[start : start + _PART] = np.linalg.norm(part, axis=1)
+    return lengths
+
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
@@ -68,11 +79,13 @@ class Embeddings:
         if "image" not in table.columns:
             table = table.assign(image=[str(row) for row in range(len(table))])
         result = cls(vectors.astype(np.float32), as_face_table(table), dict(card))
-        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+        lengths = row_lengths(vectors)
         result._refuse(~np.isfinite(lengths), "holds a value that is not a finite number")
         result._refuse(lengths == 0, "has length zero")
         if normalise:
-            result.vectors[:] = vectors / lengths[:, None]
+            for start in range(0, len(vectors), _PART):
+                part = slice(start, start + _PART)
+                result.vectors[part] = vectors[part] / lengths[part, None]
         else:
             result._refuse(np.abs(lengths - 1) > 1e-3, "is not of length 1 (pass normalise=True)")
         return result
@@ -106,11 +119,11 @@ class Embeddings:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Embeddings":
-        """Open embeddings stored by `save`; vectors are memory-mapped."""
+        """Open embeddings stored by `save`; vectors are memory-mapped, changes to them not kept."""
         folder = Path(folder)
         for name in ("vectors.npy", "table.parquet", "card.json"):
             if not (folder / name).is_file():
                 raise FileNotFoundError(f"{folder} holds no embeddings: {name} is missing")
-        vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+        vectors = np.load(folder / "vectors.npy", mmap_mode="c")
         card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
         return cls(vectors, pd.read_parquet(folder / "table.parquet"), card)

@@ -83,7 +83,7 @@ class ErrorCounts:
     @cached_property
     def _pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Units a and b, errors, comparisons, and whether mated."""
-        a, b = self.pairs["unit_a"].to_numpy(), self.pairs["unit_b"].to_numpy()
+        a, b = (self.pairs[name].to_numpy(np.int64) for name in ("unit_a", "unit_b"))
         errors = self.pairs["errors"].to_numpy(dtype=np.float64)
         if self.complete:
             within = self._images[a] * (self._images[a] - 1) / 2
