@@ -4,16 +4,17 @@ In: a target FMR or FNMR, a ratio between two groups, images a subject, and how 
 depend on each other. Out: the number of subjects, or what a given number of them can tell.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import comb, log, sqrt
+from math import log, sqrt
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri, owens_t
+from scipy.special import ndtri, owens_t
 
 from facelab.error_rates import ErrorCounts
 from facelab.errors import BadInput
@@ -38,15 +39,23 @@ class Dependence:
     mated
         Of mated comparisons of one subject: some people are hard to recognise.
 
+    Notes
+    -----
+    The defaults are what `from_counts` finds for a MobileFaceNet on 7,701 photos of 4,281 people
+    from LFW, whether at FMR 1e-2, 1e-3 or 1e-4 (subject 0.024 to 0.032, pair 0.56 to 0.71, mated
+    0.41 to 0.50, over everybody or within race and gender). The synthetic population gives, for the
+    same model and for a ResNet-18 trained on it, where there are 50 errors or more: subject 0.00 to
+    0.06, pair 0.59 to 0.78, mated 0.32 to 0.56. Your recogniser and your photos are others.
+
     Raises
     ------
     BadInput
         A correlation outside [0, 1), or `pair` below twice `subject`.
     """
 
-    subject: float = 0.05
-    pair: float = 0.45
-    mated: float = 0.35
+    subject: float = 0.03
+    pair: float = 0.65
+    mated: float = 0.45
 
     def __post_init__(self) -> None:
         for name in ("subject", "pair", "mated"):
@@ -72,12 +81,11 @@ class Dependence:
         BadInput
             No errors, nothing but errors, or no two comparisons that share subjects.
         """
-        subject, pair = _correlations(
-            [_non_mated_products(*group) for group in _groups_of(counts)], "false matches"
+        non_mated, mated = zip(
+            *(_products(counts, group) for group in range(len(counts.groups))), strict=True
         )
-        (mated,) = _correlations(
-            [_mated_products(*group) for group in _groups_of(counts)], "false non-matches"
-        )
+        subject, pair = _correlations(non_mated, "false matches")
+        (mated,) = _correlations(mated, "false non-matches")
         return cls(min(subject, pair / 2), pair, mated)
 
     def variance_of_fmr(self, fmr: float, subjects: float, images: float) -> float:
@@ -312,7 +320,7 @@ class _Test:
         return enough and self.spare(subjects, rate, ratio, images) >= 0
 
 
-def _smallest(holds) -> int:
+def _smallest(holds: Callable[[int], bool]) -> int:
     """The smallest number of subjects from 2 on for which something holds that holds beyond too."""
     high = 2
     while not holds(high):
@@ -333,7 +341,9 @@ def _listed(values: float | Iterable[float]) -> list[float]:
     return list(values) if isinstance(values, Iterable) else [values]
 
 
-def _error(fmr, fnmr) -> tuple[str, list[float]]:
+def _error(
+    fmr: float | Iterable[float] | None, fnmr: float | Iterable[float] | None
+) -> tuple[str, list[float]]:
     if (fmr is None) == (fnmr is None):
         raise BadInput("give either fmr or fnmr: the error rate of the better group")
     return ("fmr", _listed(fmr)) if fnmr is None else ("fnmr", _listed(fnmr))
@@ -361,7 +371,79 @@ def _covariance(p: float, correlation: float) -> float:
     return p - 2 * float(owens_t(ndtri(p), sqrt((1 - correlation) / (1 + correlation)))) - p**2
 
 
-def _correlations(groups: list[list["_Products"]], name: str) -> list[float]:
+class _Products(NamedTuple):
+    """Products of two errors less their rate, over pairs of comparisons that share something."""
+
+    rate: float
+    total: float
+    number: float
+
+
+def _products(counts: ErrorCounts, group: int) -> tuple[list[_Products], list[_Products]]:
+    """Within a group: products that share one subject and two, and those that share a mated one."""
+    units, pairs = counts.units, counts.pairs
+    nodes = np.flatnonzero(units["group"].to_numpy() == group)
+    place = np.full(len(units), -1)
+    place[nodes] = np.arange(len(nodes))
+    a, b = (place[pairs[side].to_numpy()] for side in ("unit_a", "unit_b"))
+    inside = (a >= 0) & (b >= 0)
+    a, b, pairs = a[inside], b[inside], pairs[inside]
+    errors = pairs["errors"].to_numpy(dtype=np.float64)
+    images = units["images"].to_numpy(dtype=np.float64)[nodes]
+    if counts.complete:
+        tries = np.where(a == b, images[a] * (images[a] - 1) / 2, images[a] * images[b])
+    else:
+        tries = pairs["comparisons"].to_numpy(dtype=np.float64)
+
+    other = a != b
+    wrong_of, tries_of = (
+        np.bincount(np.concatenate([a[other], b[other]]), np.tile(x[other], 2), len(nodes))
+        for x in (errors, tries)
+    )
+    squares = (tries[other] ** 2).sum()
+    own, missed = tries[~other], errors[~other]
+    if counts.complete:  # pairs without errors are not listed
+        tries_of = images * (images.sum() - images)
+        squares = ((images**2).sum() ** 2 - (images**4).sum()) / 2
+        own = images * (images - 1) / 2
+        missed = np.bincount(a[~other], missed, len(nodes))
+    return (
+        _non_mated(errors[other], tries[other], squares, wrong_of, tries_of),
+        _mated(missed, own),
+    )
+
+
+def _non_mated(
+    errors: np.ndarray,
+    tries: np.ndarray,
+    squares: float,
+    wrong_of: np.ndarray,
+    tries_of: np.ndarray,
+) -> list[_Products]:
+    """From errors and tries of pairs of subjects, and their sums over each subject's pairs."""
+    n, wrong = tries_of.sum() / 2, errors.sum()
+    p = wrong / n if n else 0.0
+    within = (errors**2).sum() - 2 * p * (errors * tries).sum() + p**2 * squares
+    shared = ((wrong_of - p * tries_of) ** 2).sum() - 2 * within
+    # The rate is the group's own, which makes the products too small by the rate's variance.
+    lost = (within + max(shared, 0)) / n**2 if n else 0.0
+    of_one, of_two = (tries_of**2).sum() - 2 * squares, squares - n
+    return [
+        _Products(p, shared + of_one * lost, of_one),
+        _Products(p, within - n * p * (1 - p) + of_two * lost, of_two),
+    ]
+
+
+def _mated(missed: np.ndarray, tries: np.ndarray) -> list[_Products]:
+    n = tries.sum()
+    p = missed.sum() / n if n else 0.0
+    within = ((missed - p * tries) ** 2).sum()
+    number = (tries**2).sum() - n
+    lost = within / n**2 if n else 0.0
+    return [_Products(p, within - n * p * (1 - p) + number * lost, number)]
+
+
+def _correlations(groups: Sequence[list[_Products]], name: str) -> list[float]:
     """The correlations whose covariances add up to the sums of products that were seen."""
     found = []
     for parts in zip(*groups, strict=True):
@@ -373,7 +455,7 @@ def _correlations(groups: list[list["_Products"]], name: str) -> list[float]:
             )
         seen = sum(part.total for part in parts)
 
-        def lack(correlation: float, parts=parts, seen=seen) -> float:
+        def lack(correlation: float, parts: list[_Products] = parts, seen: float = seen) -> float:
             return seen - sum(part.number * _covariance(part.rate, correlation) for part in parts)
 
         highest = 0.99
