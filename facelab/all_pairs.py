@@ -10,8 +10,9 @@ one tile of scores and its counts. The first pass also keeps the highest scores,
 thresholds, and the errors at them, follow without another.
 """
 
+import mmap
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -135,7 +136,7 @@ class AllPairs:
         group_to = np.where(group < 0, here, np.searchsorted(group, group, side="right"))
         side = kernels.Side(np.asarray(vectors), order, codes, group, unit, group_from, group_to)
         self._crowd = Crowd(side, _cuts(first, len(codes), tile))
-        self._jobs, self._screened = jobs, screened
+        self._vectors, self._jobs, self._screened = vectors, jobs, screened
         self._mated_kept: Hits | None = None
         self._hits: Hits | None = None
         self._floor = np.inf
@@ -283,17 +284,33 @@ class AllPairs:
             found = self._run(screen_band, self._rounded, t)
         else:
             found = self._run(mark_band, t)
+        return ErrorCounts(t, self.groups, self.units, self._as_frame(found, t), complete=True)
+
+    def _as_frame(self, found: Iterable[Hits], t: float) -> pd.DataFrame:
+        """Errors of pairs of units, in order, from the matches that were found band by band."""
+        unit, cuts = self._crowd.side.unit, self._crowd.cuts
         owner = self._crowd.side.subject[np.unique(unit, return_index=True)[1]]
         parts = []
         for a, b, many in found:
             other = owner[a] != owner[b]
             parts.append((a[other], b[other], many[other]))
+        missed = []
         for a, b, scores in self._mated():
-            missed = scores < t
-            parts.append(_tallied(unit[a[missed]], unit[b[missed]]))
-        a, b, errors = _tallied(*_joined(parts))
-        pairs = pd.DataFrame({"unit_a": a, "unit_b": b, "errors": errors})
-        return ErrorCounts(t, self.groups, self.units, pairs, complete=True)
+            wrong = scores < t
+            missed.append(_tallied(unit[a[wrong]], unit[b[wrong]]))
+        missed = _tallied(*_joined(missed))
+        # Bands follow one another in the order of units: each can be put in order by itself, for
+        # less memory, unless a unit is longer than a tile.
+        first = unit[cuts[:-1]]
+        if len(parts) != len(first) or (first[1:] == unit[cuts[1:-1] - 1]).any():
+            parts, first = [_joined(parts)], first[:1]
+        places = [*np.searchsorted(missed[0], first), len(missed[0])]
+        for number, part in enumerate(parts):
+            own = tuple(column[places[number] : places[number + 1]] for column in missed)
+            parts[number] = _tallied(*_joined([part, own]))
+        return pd.DataFrame(
+            dict(zip(("unit_a", "unit_b", "errors"), _joined(parts), strict=True)), copy=False
+        )
 
     def _kept_matches(self, t: float) -> Hits:
         """Units a and b and how many of their pairs score `t` or more, from the highest scores."""
@@ -310,6 +327,8 @@ class AllPairs:
         from facelab import int8
 
         parts = [int8.rounded(self._crowd.rows(k)) for k in range(len(self._crowd.cuts) - 1)]
+        if isinstance(self._vectors, np.memmap):  # few of its pages are needed from here on
+            self._vectors._mmap.madvise(mmap.MADV_DONTNEED)
         return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
     def _screens(self, t: float) -> bool:

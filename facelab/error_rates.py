@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from facelab import kernels
+
 FEW_ERRORS = 30  # Doddington's rule of 30: below, the rate is known to no better than +-30%
 FEW_SUBJECTS = 10
 RULE_OF_THREE = 3.0
@@ -70,7 +72,8 @@ class ErrorCounts:
 
     @cached_property
     def _subject(self) -> np.ndarray:
-        return np.searchsorted(self.subjects, self.units["subject"].to_numpy(dtype=object))
+        names = self.units["subject"].to_numpy(dtype=object)
+        return np.searchsorted(self.subjects, names).astype(np.int32)
 
     @cached_property
     def _group(self) -> np.ndarray:
@@ -81,20 +84,30 @@ class ErrorCounts:
         return self.units["images"].to_numpy(dtype=np.float64)
 
     @cached_property
-    def _pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Units a and b, errors, comparisons, and whether mated."""
-        a, b = (self.pairs[name].to_numpy(np.int64) for name in ("unit_a", "unit_b"))
-        errors = self.pairs["errors"].to_numpy(dtype=np.float64)
+    def _ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """Units a and b of each listed pair."""
+        return self.pairs["unit_a"].to_numpy(), self.pairs["unit_b"].to_numpy()
+
+    @cached_property
+    def _mated(self) -> np.ndarray:
+        """Which of the listed pairs are of one subject."""
+        a, b = self._ends
+        return self._subject[a] == self._subject[b]
+
+    def _listed(self, which: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Units a and b, errors and comparisons of some of the listed pairs."""
+        a, b = (end[which].astype(np.int64) for end in self._ends)
+        errors = self.pairs["errors"].to_numpy()[which].astype(np.float64)
         if self.complete:
             within = self._images[a] * (self._images[a] - 1) / 2
             comparisons = np.where(a == b, within, self._images[a] * self._images[b])
         else:
-            comparisons = self.pairs["comparisons"].to_numpy(dtype=np.float64)
-        return a, b, errors, comparisons, self._subject[a] == self._subject[b]
+            comparisons = self.pairs["comparisons"].to_numpy()[which].astype(np.float64)
+        return a, b, errors, comparisons
 
     def _unit_mated(self) -> tuple[np.ndarray, np.ndarray]:
         """Mated comparisons and false non-matches within each unit."""
-        a, b, errors, comparisons, _ = self._pairs
+        a, b, errors, comparisons = self._listed(self._mated)
         own, size = a == b, len(self.units)
         missed = np.bincount(a[own], errors[own], minlength=size)
         if self.complete:
@@ -103,40 +116,42 @@ class ErrorCounts:
 
     def _subject_mated(self) -> tuple[np.ndarray, np.ndarray]:
         """Mated comparisons and false non-matches of each subject, across its labels."""
-        a, _, errors, comparisons, mated = self._pairs
-        subject, size = self._subject[a[mated]], len(self.subjects)
-        missed = np.bincount(subject, errors[mated], minlength=size)
+        a, _, errors, comparisons = self._listed(self._mated)
+        subject, size = self._subject[a], len(self.subjects)
+        missed = np.bincount(subject, errors, minlength=size)
         if self.complete:
             images = np.bincount(self._subject, self._images)
             return images * (images - 1) / 2, missed
-        return np.bincount(subject, comparisons[mated], minlength=size), missed
+        return np.bincount(subject, comparisons, minlength=size), missed
 
     def _non_mated_of_units(self) -> Sums:
         """Non-mated sums for every pair of groups, as (groups, groups) arrays."""
-        a, b, errors, comparisons, mated = self._pairs
-        keep = ~mated & (self._group[a] >= 0) & (self._group[b] >= 0)
         return non_mated_sums(
             self._images if self.complete else None,
             self._group,
             len(self.groups),
-            (a[keep], b[keep], errors[keep], comparisons[keep]),
-            _one_subject_pairs(self._subject, self._group),
+            (*self._ends, *self._counted()),
+            owner=self._subject,
         )
+
+    def _counted(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Errors of the listed pairs, and their comparisons unless those follow from images."""
+        comparisons = None if self.complete else self.pairs["comparisons"].to_numpy()
+        return self.pairs["errors"].to_numpy(), comparisons
 
     def _non_mated_of_subjects(self) -> Sums:
         """Non-mated sums over everything, as (1, 1) arrays."""
-        a, b, errors, comparisons, mated = self._pairs
-        a, b, merged = _merge(
-            self._subject[a[~mated]],
-            self._subject[b[~mated]],
-            np.stack([errors[~mated], comparisons[~mated]]),
-        )
         size = len(self.subjects)
         images = np.bincount(self._subject, self._images) if self.complete else None
-        if self.complete:
-            merged[1] = images[a] * images[b]
+        a, b = (self._subject[end] for end in self._ends)
+        errors, comparisons = self._counted()
+        if len(self.units) > size:  # a subject is several units: their pairs are one
+            apart = ~self._mated
+            given = errors[apart] if comparisons is None else comparisons[apart]
+            a, b, (errors, given) = _merge(a[apart], b[apart], np.stack([errors[apart], given]))
+            comparisons = None if comparisons is None else given
         everyone = np.zeros(size, dtype=np.int64)
-        return non_mated_sums(images, everyone, 1, (a, b, *merged))
+        return non_mated_sums(images, everyone, 1, (a, b, errors, comparisons))
 
     def rates(self, confidence: float = 0.95) -> pd.DataFrame:
         """FMR and FNMR of everybody and of each group.
@@ -250,13 +265,13 @@ class ErrorCounts:
             (np.ones(len(inside)), (inside, self._group[inside])),
             shape=(len(self.units), len(self.groups)),
         )
-        a, b, errors, comparisons, mated = self._pairs
-        own_group = ~mated & (self._group[a] >= 0) & (self._group[a] == self._group[b])
+        a, b, errors, comparisons = self._listed(~self._mated)
+        own_group = (self._group[a] >= 0) & (self._group[a] == self._group[b])
         within = (a[own_group], b[own_group])
-        across = (self._subject[a[~mated]], self._subject[b[~mated]])
+        across = (self._subject[a], self._subject[b])
         false_matches = np.column_stack(
             [
-                _quadratic(weights, *across, errors[~mated]).sum(axis=1),
+                _quadratic(weights, *across, errors).sum(axis=1),
                 _quadratic(by_unit, *within, errors[own_group]) @ member,
             ]
         )
@@ -269,7 +284,7 @@ class ErrorCounts:
         else:
             non_mated = np.column_stack(
                 [
-                    _quadratic(weights, *across, comparisons[~mated]).sum(axis=1),
+                    _quadratic(weights, *across, comparisons).sum(axis=1),
                     _quadratic(by_unit, *within, comparisons[own_group]) @ member,
                 ]
             )
@@ -317,8 +332,8 @@ def non_mated_sums(
     images: np.ndarray | None,
     group: np.ndarray,
     size: int,
-    pairs: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
-    excluded: np.ndarray | None = None,
+    pairs: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None],
+    owner: np.ndarray | None = None,
 ) -> Sums:
     """Comparisons, false matches and variance of FMR for every pair of groups.
 
@@ -328,23 +343,18 @@ def non_mated_sums(
     Var = [sum over pairs of subjects y^2 + max(sum over pairs that share one subject y y', 0)] /
     n^2 with y = errors - p comparisons. The second sum needs only row sums R of y: it is
     sum R^2 - 2 sum y^2. `images` is None for a list of comparisons; otherwise everybody met
-    everybody but for the `excluded` pairs of nodes (one subject under two labels).
+    everybody, and comparisons may be None. Pairs of one `owner` (a subject under two labels) and
+    of a node of group -1 do not count.
     """
     a, b, errors, comparisons = pairs
-    group_a, group_b = group[a], group[b]
-    key = np.minimum(group_a, group_b) * size + np.maximum(group_a, group_b)
-
-    def by_key(values: np.ndarray, key: np.ndarray = key) -> np.ndarray:
-        return np.bincount(key, values, minlength=size * size).reshape(size, size)
-
-    def by_row(values: np.ndarray) -> np.ndarray:
-        rows = np.concatenate([a * size + group_b, b * size + group_a])
-        flat = np.bincount(rows, np.concatenate([values, values]), minlength=len(group) * size)
-        return flat.reshape(len(group), size)
-
-    if images is None:
-        total, squares, row_total = by_key(comparisons), by_key(comparisons**2), by_row(comparisons)
-    else:
+    if owner is None:
+        owner = np.arange(len(group))
+    told = np.zeros(0) if comparisons is None else comparisons
+    met = np.zeros(0) if images is None else np.asarray(images, np.float64)
+    sums, rows = kernels.add_up(a, b, errors, told, met, owner, group, size)
+    wrong, wrong_squares, crossed, total, squares = sums
+    row_wrong, row_total = rows
+    if images is not None:
         known = group >= 0
         n, n2, n4 = (
             np.bincount(group[known], images[known] ** power, minlength=size) for power in (1, 2, 4)
@@ -354,21 +364,18 @@ def non_mated_sums(
         np.fill_diagonal(squares, (n2**2 - n4) / 2)
         row_total = np.outer(images, n)
         row_total[known, group[known]] -= images[known] ** 2
-        if excluded is not None and len(excluded):
-            x, y = excluded.T
-            both = images[x] * images[y]
-            place = np.minimum(group[x], group[y]) * size + np.maximum(group[x], group[y])
-            total -= by_key(both, place)
-            squares -= by_key(both**2, place)
-            np.subtract.at(row_total, (x, group[y]), both)
-            np.subtract.at(row_total, (y, group[x]), both)
+        for x, y in _one_subject_pairs(owner, group):
+            both, place = images[x] * images[y], tuple(sorted((group[x], group[y])))
+            total[place] -= both
+            squares[place] -= both**2
+            row_total[x, group[y]] -= both
+            row_total[y, group[x]] -= both
 
-    wrong = by_key(errors)
     p = np.nan_to_num(_ratio(wrong, total))
-    single = by_key(errors**2) - 2 * p * by_key(errors * comparisons) + p**2 * squares
+    single = wrong_squares - 2 * p * crossed + p**2 * squares
     known = np.flatnonzero(group >= 0)
     either = p + np.triu(p, 1).T
-    rest = (by_row(errors)[known] - either[group[known]] * row_total[known]) ** 2
+    rest = (row_wrong[known] - either[group[known]] * row_total[known]) ** 2
     spread = np.zeros((size, size))
     np.add.at(spread, group[known], rest)
     shared = np.triu(spread) + np.tril(spread, -1).T - 2 * single

@@ -335,3 +335,45 @@ def _reaches(products, row, low, high, steps, limit):
     for j in range(np.uintp(low), np.uintp(high)):
         count += np.int32(np.float32(products[row, j]) * steps[j] >= limit)
     return count > 0
+
+
+@_compiled
+def add_up(
+    a: np.ndarray,
+    b: np.ndarray,
+    errors: np.ndarray,
+    comparisons: np.ndarray,
+    images: np.ndarray,
+    owner: np.ndarray,
+    group: np.ndarray,
+    size: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sums over listed pairs of nodes a, b, in one pass that holds nothing but the sums.
+
+    Pairs of one owner, or of a node of group -1, are passed over. Where `comparisons` is empty, the
+    product of both nodes' `images` stands for them.
+
+    Returns
+    -------
+    tuple
+        By pair of groups, float64 (5, size, size), in the upper triangle: errors e, e^2, e x
+        comparisons c, c, c^2. By node and the other's group, float64 (2, nodes, size): e and c.
+    """
+    sums, rows = np.zeros((5, size, size)), np.zeros((2, len(group), size))
+    for n in range(len(a)):
+        i, j = a[n], b[n]
+        if owner[i] == owner[j] or group[i] < 0 or group[j] < 0:
+            continue
+        e = float(errors[n])
+        c = float(comparisons[n]) if len(comparisons) else images[i] * images[j]
+        low, high = min(group[i], group[j]), max(group[i], group[j])
+        sums[0, low, high] += e
+        sums[1, low, high] += e * e
+        sums[2, low, high] += e * c
+        sums[3, low, high] += c
+        sums[4, low, high] += c * c
+        rows[0, i, group[j]] += e
+        rows[0, j, group[i]] += e
+        rows[1, i, group[j]] += c
+        rows[1, j, group[i]] += c
+    return sums, rows
