@@ -1,11 +1,24 @@
 """Readers of face data sets as they lie on disk: one small file a layout.
 
 In: a folder that the user holds. Out: a `Reader`, a table of image files with subjects and group
-labels plus the card's facts, which `facelab.prepare` turns into a FaceSet.
+labels plus the card's facts, which `facelab.prepare` turns into a FaceSet; pair lists and score
+tables as frames that `facelab.pair_accuracy` and `facelab.Comparisons.from_scores` take.
 """
 
+from facelab.datasets.bfw import bfw_scores
 from facelab.datasets.folder import folder
+from facelab.datasets.insightface_bin import insightface_bin, insightface_bin_pairs
 from facelab.datasets.lfw import lfw, lfw_pairs
 from facelab.datasets.reader import Reader
+from facelab.datasets.rfw import rfw_pairs
 
-__all__ = ["Reader", "folder", "lfw", "lfw_pairs"]
+__all__ = [
+    "Reader",
+    "bfw_scores",
+    "folder",
+    "insightface_bin",
+    "insightface_bin_pairs",
+    "lfw",
+    "lfw_pairs",
+    "rfw_pairs",
+]

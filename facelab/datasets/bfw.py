@@ -1,0 +1,130 @@
+"""The pair table of Balanced Faces in the Wild (Robinson et al. 2020), with its score columns.
+
+In: the csv `fold,p1,p2,label,id1,id2,att1,att2,vgg16,...,sphereface`. Out: the scores of one column
+as `facelab.Comparisons.from_scores` takes them.
+"""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from facelab.errors import BadInput
+
+SCORES = ("vgg16", "resnet50", "senet50", "sphereface")
+RACES = {"a": "asian", "b": "black", "i": "indian", "w": "white"}
+GENDERS = {"f": "female", "m": "male"}
+_LABELS = {
+    spelling: {"race": race, "gender": gender}
+    for r, race in RACES.items()
+    for g, gender in GENDERS.items()
+    for spelling in (r + g, f"{race}_{gender}s")  # AF, or asian_females, as the table was published
+}
+
+
+def bfw_scores(
+    path: str | os.PathLike,
+    score: str = "sphereface",
+    by: str | list[str] = ("race", "gender"),
+    *,
+    distance: bool = False,
+) -> pd.DataFrame:
+    """Read BFW's pairs with the scores of one column.
+
+    Parameters
+    ----------
+    path
+        The csv file; 921,379 pairs in the published one.
+    score
+        The column to take: `vgg16`, `resnet50`, `senet50` or `sphereface` (cosine similarities),
+        or a column of your own.
+    by
+        "race", "gender" or both: what the group labels are made of ("asian/female").
+    distance
+        The column is a distance, lower = more alike: its negative becomes the score.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `fold score mated subject_a subject_b group_a group_b image_a image_b`, a row a pair. The
+        groups are BFW's labels of the photographed, by others.
+
+    Raises
+    ------
+    BadInput
+        A column is not there, a group is unknown, the score column is not numbers, or runs the
+        wrong way: mated pairs do not score higher on average than non-mated ones.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no pair table {path}")
+    by = [by] if isinstance(by, str) else list(by)
+    if not by or not set(by) <= {"race", "gender"}:
+        raise BadInput(f"BFW groups by race, gender or both, not by {by}")
+    frame = _columns(path, score)
+    group = {spelling: "/".join(label[key] for key in by) for spelling, label in _LABELS.items()}
+    result = pd.DataFrame({"fold": frame["fold"], "score": frame[score] * (-1 if distance else 1)})
+    result["mated"] = _truth(frame["label"], path)
+    for side, number in (("a", "1"), ("b", "2")):
+        result[f"subject_{side}"] = frame[f"id{number}"]
+        label = frame[f"att{number}"].str.strip().str.lower()
+        result[f"group_{side}"] = label.map(group)
+        unknown = label.notna() & ~label.isin(group)
+        if unknown.any():
+            raise BadInput(
+                f"{path} has att{number} {frame[f'att{number}'][unknown.idxmax()]!r} in row "
+                f"{unknown.idxmax()} ({unknown.sum()} such rows): use AF, AM, BF, BM, IF, IM, WF, "
+                "WM or names such as asian_females"
+            )
+        result[f"image_{side}"] = frame[f"p{number}"]
+    mated, non_mated = (result["score"][result["mated"] == kind].mean() for kind in (True, False))
+    if mated < non_mated:
+        what, advice = (
+            ("distance", "say distance=True")
+            if not distance
+            else (
+                "similarity",
+                "leave distance=True out",
+            )
+        )
+        raise BadInput(
+            f"column {score!r} of {path} looks like a {what}: it makes mated pairs less alike "
+            f"(mean score {mated:.3g}) than non-mated ones ({non_mated:.3g}); {advice} if it is one"
+        )
+    return result
+
+
+def _columns(path: Path, score: str) -> pd.DataFrame:
+    """The columns needed, the score as numbers and the others as text."""
+    wanted = ["fold", "p1", "p2", "label", "id1", "id2", "att1", "att2", score]
+    kinds = dict.fromkeys(wanted, str) | {"fold": "int64", "label": "float64", score: "float64"}
+    try:
+        # Names and spaces in the header are settled first: the big table is then read once.
+        header = pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns
+        given = {name.strip(): name for name in header}
+        absent = [name for name in wanted if name not in given]
+        if absent:
+            raise BadInput(
+                f"{path} has no column {absent[0]!r}; its first line names: {', '.join(given)}"
+            )
+        frame = pd.read_csv(
+            path,
+            usecols=[given[name] for name in wanted],
+            dtype={given[name]: kind for name, kind in kinds.items()},
+            encoding="utf-8-sig",
+        )
+    except BadInput:
+        raise
+    except (ValueError, pd.errors.ParserError) as error:
+        raise BadInput(f"{path} cannot be read as BFW's pair table: {error}") from error
+    if not len(frame):
+        raise BadInput(f"{path} holds no pairs")
+    return frame.rename(columns=str.strip)
+
+
+def _truth(label: pd.Series, path: Path) -> pd.Series:
+    strange = ~label.isin([0, 1])
+    if strange.any():
+        row = strange.idxmax()
+        raise BadInput(f"{path} has label {label[row]:g} in row {row}: give 1 for mated, 0 for not")
+    return label == 1

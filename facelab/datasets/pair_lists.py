@@ -1,0 +1,47 @@
+"""What readers of pair lists share.
+
+In: the pairs of a list and the table of the images at hand. Out: the pairs that can be compared, or
+one sentence on those that cannot.
+"""
+
+import os
+import warnings
+
+import pandas as pd
+
+from facelab.errors import BadInput
+
+
+def listed_in(
+    table: pd.DataFrame, pairs: pd.DataFrame, source: str | os.PathLike, partial: bool
+) -> pd.DataFrame:
+    """The pairs whose two images are both in `table`; all of them, unless `partial`.
+
+    Raises
+    ------
+    BadInput
+        Images are absent and `partial` is False, or no pair is left.
+
+    Warns
+    -----
+    UserWarning
+        Pairs were left out: how many, and how many of them mated.
+    """
+    images = set(table["image"])
+    absent = ~pairs[["image_a", "image_b"]].isin(images)
+    lost = absent.any(axis=1)
+    if not lost.any():
+        return pairs
+    first = pairs["image_a" if absent["image_a"][lost.idxmax()] else "image_b"][lost.idxmax()]
+    if not partial or lost.all():
+        raise BadInput(
+            f"{source} compares {first!r}, which is not in the table ({lost.sum()} of "
+            f"{len(pairs)} pairs): add the images, or leave such pairs out with partial=True"
+        )
+    warnings.warn(
+        f"{lost.sum():,} of {len(pairs):,} pairs of {source} ({(lost & pairs['mated']).sum():,} "
+        f"mated) are left out, for images that are not in the table (first {first!r}): report them "
+        "as failures to acquire",
+        stacklevel=3,
+    )
+    return pairs[~lost].reset_index(drop=True)
