@@ -1,0 +1,71 @@
+"""The notebook on NIST's table: whole on a small table, true on the real one."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import facelab as fl
+from facelab.experiments import RunFailed
+
+ROOM = Path(__file__).parents[2] / "notebooks" / "04_nist_demographics.ipynb"
+FIGURES = ["extremes-or-all", "kendall-tau", "places", "rates", "ratio-or-difference"]
+
+
+@pytest.fixture(scope="module")
+def ranked(tmp_path_factory) -> Path:
+    """Thirty made-up algorithms."""
+    place, rng = tmp_path_factory.mktemp("nist"), np.random.default_rng(0)
+    table = pd.DataFrame({"MW_MW": np.full(30, 0.001), "MW_MB": 0.0002})
+    for column, middle in (("MB_MB", 0.002), ("FW_FW", 0.003), ("FB_FB", 0.01)):
+        table[column] = np.round(middle * np.exp(rng.normal(0, 0.7, 30)), 4)
+    table.index = [f"made-{number:03d}" for number in range(30)]
+    table.to_csv(place / "table.csv")
+    given = {"rates_file": str(place / "table.csv"), "count": 3}
+    return fl.run(ROOM, given, out=place / "runs")
+
+
+def test_medians_ranks_and_agreement_are_kept(ranked):
+    numbers = json.loads((ranked / "metrics.json").read_text())
+    assert numbers["algorithms"] == 30
+    rates = pd.read_csv(ranked / "tables" / "rates.csv")
+    medians = rates.groupby("group")["fmr"].median().to_dict()
+    assert numbers["medians"] == pytest.approx(medians)
+    assert sum(numbers["highest_for"].values()) == 30
+    indices = pd.read_csv(ranked / "tables" / "indices.csv", index_col="algorithm")
+    for name, row in indices.corr("kendall").iterrows():
+        assert numbers["kendall_tau"][name] == pytest.approx(row.to_dict())
+    places = pd.read_csv(ranked / "tables" / "places.csv", index_col="algorithm")
+    assert numbers["moved"]["most"] == (places.max(axis=1) - places.min(axis=1)).max()
+    assert places.loc[numbers["first"]["gini"][0], "gini"] == 1
+
+
+def test_the_report_shows_and_says_everything(ranked):
+    page = (ranked / "report.html").read_text()
+    assert sorted(path.stem for path in (ranked / "figures").iterdir()) == FIGURES
+    assert page.count('src="data:image/png') == len(FIGURES)
+    assert "can have a confidence interval" in page
+    assert "move by more than a tenth of the field" in page
+    assert "output_stderr output_text" not in page
+    assert not re.search(r"""(src)\s*=\s*["']?\s*(https?:)?//""", page)
+
+
+def test_without_a_table_one_sentence_says_what_to_give(tmp_path, monkeypatch):
+    monkeypatch.delenv("FACELAB_REAL", raising=False)
+    with pytest.raises(RunFailed, match=r"'rates_file' is None; give the path of NIST's"):
+        fl.run(ROOM, out=tmp_path)
+
+
+@pytest.mark.real
+def test_the_published_medians_come_out(real, tmp_path, monkeypatch):
+    monkeypatch.setenv("FACELAB_REAL", str(real))
+    folder = fl.run(ROOM, out=tmp_path)
+    numbers = json.loads((folder / "metrics.json").read_text())
+    assert numbers["algorithms"] == 240
+    published = {"white/female": 0.0029, "black/male": 0.0023, "black/female": 0.0117}
+    for group, median in published.items():
+        assert numbers["medians"][group] == pytest.approx(median, abs=6e-5)
+    assert numbers["highest_for"]["black/female"] == 228
