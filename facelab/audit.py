@@ -17,6 +17,7 @@ import pandas as pd
 
 from facelab import files
 from facelab.comparison import Comparisons, compare_all, image_names
+from facelab.contrasts import as_sentence, group_contrasts
 from facelab.differences import AuditDifferences, compare_audits
 from facelab.disparity import disparity
 from facelab.embeddings import Embeddings
@@ -108,14 +109,41 @@ class Audit:
             return f", a ratio of {row['value']:.3g} or more [{row['low']:.3g}, no upper end]"
         return f", a ratio of {row['value']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
 
+    def contrasts(
+        self, error: str = "fmr", reference: str | None = None, correct: str = "holm"
+    ) -> pd.DataFrame:
+        """Groups two at a time, with corrected p-values: see `contrasts.group_contrasts`."""
+        return group_contrasts(self.counts, error, reference, correct, self.confidence)
+
+    def findings(self) -> list[str]:
+        """Of each error the two groups that lie furthest apart, in a sentence."""
+        found = []
+        for error in ("fmr", "fnmr"):
+            if (self.counts.sums(error).comparisons > 0).sum() > 1:
+                rows = self.contrasts(error)
+                found.append(as_sentence(rows.iloc[0], error, self.fmr, len(rows)))
+        return found
+
     def plot(self) -> Any:
         """Error rates by group with their intervals, as a matplotlib figure."""
         from facelab import plots
 
         return plots.audit_figure(self)
 
+    def plot_curves(self) -> Any:
+        """DET curves by group, with the groups' places at the threshold marked."""
+        from facelab import plots
+
+        return plots.det_curves(self.det, self.rates)
+
+    def plot_sweep(self) -> Any:
+        """Error rates by group over all thresholds."""
+        from facelab import plots
+
+        return plots.threshold_sweep(self.det, self.threshold, self.rates)
+
     def _repr_html_(self) -> str:
-        parts = [f"<p>{escape(self.summary())}</p>"]
+        parts = [f"<p>{escape(' '.join([self.summary(), *self.findings()]))}</p>"]
         if self.warnings:
             items = "".join(f"<li>{escape(text)}</li>" for text in self.warnings)
             parts.append(f"<p>What limits this audit:</p><ul>{items}</ul>")

@@ -153,6 +153,14 @@ class ErrorCounts:
         everyone = np.zeros(size, dtype=np.int64)
         return non_mated_sums(images, everyone, 1, (a, b, errors, comparisons))
 
+    def sums(self, error: str) -> Sums:
+        """Comparisons, errors and variance of "fmr" or "fnmr" within each group."""
+        if error == "fmr":
+            return Sums(*(np.diagonal(part) for part in self._non_mated_of_units()))
+        inside = self._group >= 0
+        own = (part[inside] for part in self._unit_mated())
+        return mated_sums(*own, self._group[inside], len(self.groups))
+
     def rates(self, confidence: float = 0.95) -> pd.DataFrame:
         """FMR and FNMR of everybody and of each group.
 
@@ -167,19 +175,13 @@ class ErrorCounts:
             note false_matches false_non_matches`; the first row, `all`, holds every comparison,
             across groups too; a group's row holds the comparisons within it.
         """
-        size = len(self.groups)
-        everyone, within = self._non_mated_of_subjects(), self._non_mated_of_units()
-        non_mated = Sums(
-            *(
-                np.append(whole.ravel(), np.diagonal(part))
-                for whole, part in zip(everyone, within, strict=True)
-            )
+        size, inside = len(self.groups), self._group >= 0
+        everybody = Sums(*(part.ravel() for part in self._non_mated_of_subjects()))
+        non_mated = _one_after_another(everybody, self.sums("fmr"))
+        everyone = np.zeros(len(self.subjects), dtype=np.int64)
+        mated = _one_after_another(
+            mated_sums(*self._subject_mated(), everyone, 1), self.sums("fnmr")
         )
-        inside = self._group >= 0
-        whole = mated_sums(*self._subject_mated(), np.zeros(len(self.subjects), dtype=np.int64), 1)
-        parts = mated_sums(*(x[inside] for x in self._unit_mated()), self._group[inside], size)
-        mated = Sums(*(np.append(*pair) for pair in zip(whole, parts, strict=True)))
-
         subjects = np.bincount(self._group[inside], minlength=size)
         images = np.bincount(self._group[inside], self._images[inside], minlength=size)
         frame = pd.DataFrame({"group": ["all", *self.groups]})
@@ -292,6 +294,10 @@ class ErrorCounts:
         false_non_matches = np.column_stack([weights @ missed, (by_unit * own_missed) @ member])
         mated_total = np.column_stack([weights @ total, (by_unit * own_total) @ member])
         return Rates(_ratio(false_matches, non_mated), _ratio(false_non_matches, mated_total))
+
+
+def _one_after_another(first: Sums, second: Sums) -> Sums:
+    return Sums(*(np.append(*parts) for parts in zip(first, second, strict=True)))
 
 
 def double_or_nothing(subjects: int, replicates: int, rng: np.random.Generator) -> np.ndarray:

@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 
 from facelab.errors import BadInput
 from facelab.groups import group_labels
+from facelab.plot_curves import det_curves, threshold_sweep
 from facelab.plot_effects import twin_contrasts, twin_effects, twin_effects_by_group
 from facelab.plot_style import (
     FAINT,
@@ -39,9 +40,11 @@ __all__ = [
     "composition",
     "contact_sheet",
     "cross_group",
+    "det_curves",
     "disparity",
     "error_rates",
     "score_distributions",
+    "threshold_sweep",
     "training_curves",
     "twin_contrasts",
     "twin_effects",
