@@ -1,0 +1,454 @@
+"""Coverage: how often the intervals of error rates hold the true rate, told by simulation.
+
+In: numbers of subjects and true rates. Out: for every setting and method the share of simulated
+tests whose interval held the rate; one method takes comparisons as independent, as is usual.
+"""
+
+from collections.abc import Callable, Sequence
+from statistics import NormalDist
+from typing import NamedTuple
+
+import joblib
+import numpy as np
+import pandas as pd
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
+from scipy.special import ndtri, stdtrit
+
+from facelab.error_rates import ErrorCounts, wilson
+from facelab.errors import BadInput
+from facelab.plot_style import FAINT, INK, WIDTH, Picture, drawn
+from facelab.progress import bar
+from facelab.sample_size import Dependence
+
+RATES = (1e-1, 1e-2, 1e-3, 1e-4)
+SUBJECTS = (20, 50, 100, 500)
+IMAGES = (2, 10)
+IMAGE_SHARE = 0.05
+BAND = (0.93, 0.97)  # where a 95% interval is as good as its name
+OFTEN_NONE = 0.02  # tests without any error that an interval of 93-97% cannot make up for
+_BATCH = 25  # tests in one piece of work
+
+
+# ---- tests whose rates are known
+
+
+def simulate(
+    images: np.ndarray,
+    rates: Sequence[float] = RATES,
+    dependence: Dependence | None = None,
+    image_share: float = IMAGE_SHARE,
+    rng: np.random.Generator | None = None,
+) -> list[ErrorCounts]:
+    """One test of one group, with every image compared with every other, whose rates are known.
+
+    A non-mated score is the sum of an effect of each subject, of the two together, of each image,
+    and noise; a mated score that of the subject, of each image, and noise. All are Gaussian and
+    independent, and a score has mean 0 and variance 1. So FMR at threshold t is Phi(-t) and FNMR
+    Phi(t), exactly, whatever the numbers of images.
+
+    Parameters
+    ----------
+    images
+        Images of each subject: int (subjects,).
+    rates
+        The true rates wanted, in (0, 1).
+    dependence
+        Shares of variance: `subject` is one subject's, `pair` that of two and of the two together,
+        `mated` the subject's in mated scores.
+    image_share
+        The share of variance that each of the two images brings.
+    rng
+        Source of chance.
+
+    Returns
+    -------
+    list of ErrorCounts
+        From the same scores, one for each rate, which is both its true FMR and its true FNMR (the
+        mated scores have a threshold of their own).
+    """
+    dependence, rng = dependence or Dependence(), rng or np.random.default_rng()
+    images, wanted = np.asarray(images), np.asarray(rates, dtype=np.float64)
+    if not ((wanted > 0) & (wanted < 1)).all():
+        raise BadInput(f"rates must lie between 0 and 1: {', '.join(map(str, rates))}")
+    spare = 1 - 2 * image_share - max(dependence.pair, dependence.mated)
+    if spare < 0 or image_share < 0:
+        raise BadInput(
+            f"two images at {image_share:g} of the variance each leave nothing of it beside pair "
+            f"({dependence.pair:g}) and mated ({dependence.mated:g}): take smaller shares"
+        )
+    size = len(images)
+    names = np.array([f"{place:05d}" for place in range(size)], dtype=object)
+    units = pd.DataFrame({"subject": names, "group": 0, "images": images})
+    high = -ndtri(wanted).astype(np.float32)
+    false = _false_matches(images, high, dependence, image_share, rng)
+    missed = _false_non_matches(images, -high, dependence, image_share, rng)
+    result = []
+    for place, (key, errors) in enumerate(false):
+        own = np.flatnonzero(missed[:, place])
+        pairs = pd.DataFrame(
+            {
+                "unit_a": np.concatenate([key // size, own]),
+                "unit_b": np.concatenate([key % size, own]),
+                "errors": np.concatenate([errors, missed[own, place]]),
+            }
+        )
+        result.append(ErrorCounts(float(high[place]), ("group",), units, pairs, complete=True))
+    return result
+
+
+def _false_matches(
+    images: np.ndarray,
+    thresholds: np.ndarray,
+    dependence: Dependence,
+    image_share: float,
+    rng: np.random.Generator,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each threshold the pairs of subjects with errors, as a * subjects + b, and how many."""
+    size, lowest = len(images), thresholds.min()
+    owner = np.repeat(np.arange(size), images)
+    starts = np.append(0, np.cumsum(images))
+    effect = _normal(rng, dependence.subject, size)[owner] + _normal(rng, image_share, len(owner))
+    own_share, noise = dependence.pair - 2 * dependence.subject, 1 - dependence.pair
+    keys, scores = [], []
+    for a in range(size - 1):
+        first, rest = starts[a], starts[a + 1]
+        together = _normal(rng, own_share, size - a - 1)[owner[rest:] - a - 1]
+        score = _normal(rng, noise - 2 * image_share, (images[a], len(owner) - rest))
+        score += effect[rest:] + together
+        score += effect[first:rest, None]
+        hits = np.flatnonzero(score.ravel() >= lowest)
+        keys.append(a * size + owner[rest + hits % score.shape[1]])
+        scores.append(score.ravel()[hits])
+    keys, scores = np.concatenate(keys), np.concatenate(scores)
+    return [np.unique(keys[scores >= threshold], return_counts=True) for threshold in thresholds]
+
+
+def _false_non_matches(
+    images: np.ndarray,
+    thresholds: np.ndarray,
+    dependence: Dependence,
+    image_share: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Errors of each subject at each threshold: int64 (subjects, thresholds)."""
+    missed = np.zeros((len(images), len(thresholds)), dtype=np.int64)
+    subject = _normal(rng, dependence.mated, len(images))
+    noise = 1 - dependence.mated - 2 * image_share
+    for each in np.unique(images[images > 1]):
+        members = np.flatnonzero(images == each)
+        i, j = np.triu_indices(each, 1)
+        image = _normal(rng, image_share, (len(members), each))
+        score = subject[members, None] + image[:, i] + image[:, j]
+        score += _normal(rng, noise, score.shape)
+        missed[members] = (score[..., None] < thresholds).sum(axis=1)
+    return missed
+
+
+def _normal(rng: np.random.Generator, variance: float, shape: int | tuple[int, ...]) -> np.ndarray:
+    return rng.standard_normal(shape, dtype=np.float32) * np.float32(np.sqrt(max(variance, 0.0)))
+
+
+# ---- methods
+
+
+class _Seen(NamedTuple):
+    """What one test shows of one error."""
+
+    comparisons: float
+    errors: float
+    variance: float
+    subjects: int
+    independent: float  # subjects (FNMR) or pairs of subjects (FMR): errors within them go together
+    effective: float  # number of equally large independent terms that the variance is made of
+
+
+def seen(counts: ErrorCounts) -> dict[str, _Seen]:
+    """Sums of the one group of a simulated test: fmr and fnmr."""
+    pairs, images = counts.pairs, counts.units["images"].to_numpy(dtype=np.float64)
+    a, b, wrong = (pairs[name].to_numpy() for name in ("unit_a", "unit_b", "errors"))
+    other, size = a != b, len(images)
+
+    def all_pairs(power: int) -> float:
+        return ((images**power).sum() ** 2 - (images ** (2 * power)).sum()) / 2
+
+    n, errors = all_pairs(1), wrong[other].sum()
+    p, tries = errors / n, images[a[other]] * images[b[other]]
+    y = wrong[other] - p * tries
+    # Pairs of subjects without errors are not listed: theirs is -p tries.
+    squares, fourths = (
+        (y**power).sum() + p**power * (all_pairs(power) - (tries**power).sum()) for power in (2, 4)
+    )
+    rows = np.bincount(np.append(a[other], b[other]), np.tile(wrong[other], 2), size)
+    rows = rows - p * images * (images.sum() - images)
+    total = squares + max((rows**2).sum() - 2 * squares, 0)
+    # A pair's term stands in two rows, so that its fourth power is taken off once.
+    largest = max((rows**4).sum() - fourths, fourths)
+    fmr = _Seen(n, errors, total / n**2, size, size * (size - 1) / 2, _ratio(total**2, largest))
+
+    own = images * (images - 1) / 2
+    missed = np.bincount(a[~other], wrong[~other], size)
+    n, errors = own.sum(), missed.sum()
+    squared = (missed - errors / n * own) ** 2
+    effective = _ratio(squared.sum() ** 2, (squared**2).sum())
+    with_two = int((own > 0).sum())
+    return {
+        "fmr": fmr,
+        "fnmr": _Seen(n, errors, squared.sum() / n**2, with_two, with_two, effective),
+    }
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator > 0 else 1.0
+
+
+def plug_in(one: _Seen, confidence: float) -> tuple[float, float]:
+    """Wilson's interval with n_eff = p(1-p)/Var: arXiv 2306.01198."""
+    return _wilson(one.comparisons, one.errors, one.variance, confidence)
+
+
+def independent(one: _Seen, confidence: float) -> tuple[float, float]:
+    """Wilson's interval as if every comparison were of two people met only once."""
+    p = one.errors / one.comparisons
+    return _wilson(one.comparisons, one.errors, p * (1 - p) / one.comparisons, confidence)
+
+
+def small_sample(one: _Seen, confidence: float) -> tuple[float, float]:
+    """The plug-in interval that allows for a variance estimated from few subjects.
+
+    Two changes. The normal quantile gives way to Student's with half of Satterthwaite's degrees of
+    freedom: Var is a sum of squares u^2, whose own variance is about sum u^4 - (sum u^2)^2 / n, so
+    that Satterthwaite's are 2 / (1/G - 1/n), with G = (sum u^2)^2 / sum u^4; half, because errors
+    are skewed: a test that happens to miss the few people who err most has a low rate and a low
+    variance at once. And with no error (or nothing else) only pairs of subjects, or subjects for
+    FNMR, count as independent, not comparisons.
+    """
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    p = one.errors / one.comparisons
+    if not 0 < p < 1 or one.variance <= 0:
+        n_eff = one.independent
+    else:
+        n_eff = p * (1 - p) / one.variance
+        gap = 1 / max(one.effective, 1.0) - 1 / one.subjects
+        most = one.subjects - 1
+        freedom = float(np.clip(1 / gap, 1, most)) if gap > 0 else most
+        z = float(stdtrit(freedom, (1 + confidence) / 2))
+    centre = p + z**2 / (2 * n_eff)
+    half = z * np.sqrt((p * (1 - p) + z**2 / (4 * n_eff)) / n_eff)
+    scale = 1 + z**2 / n_eff
+    return max((centre - half) / scale, 0.0), min((centre + half) / scale, 1.0)
+
+
+def _wilson(
+    comparisons: float, errors: float, variance: float, confidence: float
+) -> tuple[float, float]:
+    low, high = wilson(*(np.array([x]) for x in (comparisons, errors, variance)), confidence)
+    return float(low[0]), float(high[0])
+
+
+METHODS: dict[str, Callable[[_Seen, float], tuple[float, float]]] = {
+    "plug-in": plug_in,
+    "small-sample": small_sample,
+    "independent": independent,
+}
+
+
+# ---- the study
+
+
+def coverage(
+    subjects: Sequence[int] = SUBJECTS,
+    rates: Sequence[float] = RATES,
+    trials: int = 200,
+    images: tuple[int, int] = IMAGES,
+    dependence: Dependence | None = None,
+    image_share: float = IMAGE_SHARE,
+    confidence: float = 0.95,
+    seed: int = 0,
+    jobs: int | None = None,
+) -> pd.DataFrame:
+    """How often intervals of FMR and FNMR hold the true rate.
+
+    Parameters
+    ----------
+    subjects
+        Sizes of the group.
+    rates
+        True rates, each of both errors.
+    trials
+        Simulated tests of each size; a test serves all rates.
+    images
+        Fewest and most images of a subject: each number between is as likely.
+    dependence, image_share
+        What scores are made of: see `simulate`.
+    confidence
+        Of the intervals.
+    seed
+        Of chance; the result does not depend on `jobs`.
+    jobs
+        Processes, through joblib; None takes all processors.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `error rate subjects method trials expected_errors no_errors coverage coverage_low
+        coverage_high above width note`. `facelab` is `ErrorCounts.rates`. `no_errors` is the share
+        of tests that showed no error, `coverage_low` and `coverage_high` the Monte Carlo interval,
+        `above` the share of tests whose interval ended below the true rate (which hides a failing
+        recogniser), `width` the median width divided by the rate.
+
+    Raises
+    ------
+    BadInput
+        No trials, a group of fewer than two, images out of order, shares that do not fit.
+    """
+    if trials < 1 or min(subjects) < 2 or not 2 <= images[0] <= images[1]:
+        raise BadInput(
+            "a study needs a trial, groups of two subjects or more, and two images or more of each "
+            f"(trials {trials}, subjects {list(subjects)}, images {list(images)})"
+        )
+    sizes = [min(_BATCH, trials - done) for done in range(0, trials, _BATCH)]
+    work = [(n, size) for n in sorted(subjects, reverse=True) for size in sizes]
+    seeds = np.random.SeedSequence(seed).spawn(len(work))
+    run = joblib.Parallel(joblib.cpu_count() if jobs is None else jobs, return_as="generator")(
+        joblib.delayed(_trials)(
+            n, size, tuple(rates), tuple(images), dependence, image_share, confidence, one
+        )
+        for (n, size), one in zip(work, seeds, strict=True)
+    )
+    parts = list(bar(run, total=len(work), desc="coverage", unit="batch"))
+    return _summary(pd.concat(parts, ignore_index=True))
+
+
+def _trials(
+    subjects: int,
+    trials: int,
+    rates: tuple[float, ...],
+    images: tuple[int, int],
+    dependence: Dependence | None,
+    image_share: float,
+    confidence: float,
+    seed: np.random.SeedSequence,
+) -> pd.DataFrame:
+    rng, rows = np.random.default_rng(seed), []
+    for _ in range(trials):
+        each = rng.integers(images[0], images[1] + 1, subjects)
+        tests = simulate(each, rates, dependence, image_share, rng)
+        for rate, counts in zip(rates, tests, strict=True):
+            told = counts.rates(confidence).iloc[1]
+            for error, one in seen(counts).items():
+                found = {"facelab": (told[f"{error}_low"], told[f"{error}_high"])}
+                found |= {name: method(one, confidence) for name, method in METHODS.items()}
+                rows += [
+                    (error, rate, subjects, name, one.comparisons * rate, one.errors, low, high)
+                    for name, (low, high) in found.items()
+                ]
+    names = ["error", "rate", "subjects", "method", "expected", "errors", "low", "high"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _summary(tests: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for key, part in tests.groupby(["error", "rate", "subjects", "method"], sort=False):
+        rate, trials = key[1], len(part)
+        held = int(((part["low"] <= rate) & (rate <= part["high"])).sum())
+        share = held / trials
+        low, high = _wilson(trials, held, share * (1 - share) / trials, 0.95)
+        none = float((part["errors"] == 0).mean())
+        rows.append(
+            {
+                **dict(zip(["error", "rate", "subjects", "method"], key, strict=True)),
+                "trials": trials,
+                "expected_errors": part["expected"].mean(),
+                "no_errors": none,
+                "coverage": share,
+                "coverage_low": low,
+                "coverage_high": high,
+                "above": float((part["high"] < rate).mean()),
+                "width": float((part["high"] - part["low"]).median()) / rate,
+                "note": f"{none:.0%} of tests show no error" if none > OFTEN_NONE else "",
+            }
+        )
+    order = ["error", "rate", "subjects"]
+    table = pd.DataFrame(rows).sort_values(order, ascending=[True, False, True], kind="stable")
+    return table.reset_index(drop=True)
+
+
+def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
+    """The study as it is read: a row a setting, every method's coverage, the width of ours."""
+    keys = ["error", "rate", "subjects", "trials", "expected_errors", "no_errors"]
+    wide = table.pivot_table(index=keys, columns="method", values="coverage", sort=False)
+    wide = wide[[name for name in ["facelab", *METHODS] if name in wide]]
+    widths = table[table["method"] == "facelab"].set_index(keys)["width"]
+    notes = table[table["method"] == "facelab"].set_index(keys)["note"]
+    return wide.assign(width=widths, note=notes).rename_axis(columns=None).reset_index()
+
+
+@drawn
+def figure(
+    table: pd.DataFrame, methods: Sequence[str] = ("facelab", "small-sample", "independent")
+) -> Picture:
+    """Do intervals hold the true rate as often as they say? A panel an error and rate.
+
+    The band is 93 to 97%; bars are Monte Carlo intervals; hollow marks stand where more than 2% of
+    the tests show no error at all. `table` is what `coverage` returns.
+    """
+    looks = {
+        "facelab": (INK, "o", "facelab: subjects allowed for"),
+        "plug-in": ("#888888", "v", "plug-in (arXiv 2306.01198)"),
+        "small-sample": ("#117733", "s", "with small-sample correction"),
+        "independent": ("#EE7733", "D", "comparisons taken as independent"),
+    }
+    rates = sorted(table["rate"].unique(), reverse=True)
+    sizes = sorted(table["subjects"].unique())
+    picture = Picture(figsize=(WIDTH, 5.6), layout="constrained")
+    grid = picture.subplots(2, len(rates), sharex=True, sharey=True, squeeze=False)
+    ticks = [0.1, 0.5, 0.8, 0.9, 0.95, 0.99]
+    for row, error in zip(grid, ("fmr", "fnmr"), strict=True):
+        for axes, rate in zip(row, rates, strict=True):
+            axes.axhspan(*BAND, color="#DDDDDD", lw=0)
+            axes.axhline(0.95, color=FAINT, lw=0.8)
+            for place, method in enumerate(methods):
+                colour, marker, _ = looks[method]
+                part = table.query("error == @error and rate == @rate and method == @method")
+                part = part.sort_values("subjects")
+                x = [
+                    sizes.index(n) + 0.16 * (place - (len(methods) - 1) / 2) for n in part.subjects
+                ]
+                middle, low, high = (
+                    part[name].clip(0.02, 0.998).to_numpy()
+                    for name in ("coverage", "coverage_low", "coverage_high")
+                )
+                axes.vlines(x, low, high, color=colour, lw=1.4)
+                axes.plot(x, middle, color=colour, lw=0.8, alpha=0.5)
+                for one, (at, value) in zip(
+                    part.itertuples(), zip(x, middle, strict=True), strict=True
+                ):
+                    face = colour if one.no_errors <= OFTEN_NONE else "white"
+                    axes.plot(at, value, marker, ms=5.5, color=colour, mfc=face, clip_on=False)
+            axes.set_title(f"{error.upper()} {100 * rate:g}%")
+    first = grid[0, 0]
+    first.set_yscale("logit")
+    first.set_ylim(0.05, 0.998)
+    for axes in grid[:, 0]:
+        axes.yaxis.set_major_locator(FixedLocator(ticks))
+        axes.yaxis.set_major_formatter(FixedFormatter([f"{100 * tick:g}%" for tick in ticks]))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    for axes in grid[1]:
+        axes.set_xticks(range(len(sizes)), [str(n) for n in sizes])
+        axes.set_xlim(-0.5, len(sizes) - 0.5)
+    picture.supxlabel("subjects in the group", fontsize=11)
+    picture.supylabel("intervals that hold the true rate", fontsize=11)
+    handles = [
+        Line2D([], [], color=looks[name][0], marker=looks[name][1], ms=5.5, label=looks[name][2])
+        for name in methods
+    ]
+    picture.legend(handles=handles, loc="outside upper center", ncols=len(methods))
+    told = table[table["no_errors"] <= OFTEN_NONE].groupby("method")["coverage"]
+    picture.alt = "Coverage of 95% intervals where tests show errors: " + "; ".join(
+        f"{looks[name][2]} {told.get_group(name).min():.0%} to {told.get_group(name).max():.0%}"
+        for name in methods
+        if name in told.groups
+    )
+    return picture
