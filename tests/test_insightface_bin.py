@@ -85,6 +85,16 @@ def test_pairs_and_subjects_are_those_of_the_file(small, tmp_path):
     assert truth.tolist() == pairs["mated"].tolist()
 
 
+def test_images_are_not_unpacked_over_others_unless_said(small, tmp_path):
+    datasets.insightface_bin(small, tmp_path / "images")
+    (tmp_path / "images" / "000000.png").write_bytes(b"changed")
+    with pytest.raises(fl.BadInput, match="images"):
+        datasets.insightface_bin(small, tmp_path / "images")
+    assert (tmp_path / "images" / "000000.png").read_bytes() == b"changed"
+    datasets.insightface_bin(small, tmp_path / "images", replace=True)
+    assert (tmp_path / "images" / "000000.png").read_bytes() == encoded(0)
+
+
 def test_it_becomes_a_face_set_whose_pairs_are_scored(small, tmp_path):
     reader = datasets.insightface_bin(small, tmp_path / "images")
     faces = fl.prepare(reader, tmp_path / "faces", size=32)
@@ -324,6 +334,10 @@ def test_a_huge_memo_index_and_deep_nesting_are_harmless():
     while value:
         (value,), depth = value, depth + 1
     assert depth == 100_000
+    deep = b")" + b"\x85" * 300_000
+    for data in (deep + deep + b"\x93.", b"\x8c\x05numpy" + deep + b"\x93."):
+        with pytest.raises(fl.BadInput, match="truncated or damaged"):
+            read_plain(data, "odd.bin")
 
 
 def test_a_small_file_cannot_become_a_large_one():

@@ -62,7 +62,8 @@ def read_plain(data: bytes, source: str) -> Any:
     Parameters
     ----------
     data
-        The pickle, of any protocol from 1 (what follows its end is not looked at).
+        The pickle, of any protocol; of Python 2's protocol 0 only where its strings are ASCII.
+        What follows its end is not looked at.
     source
         What to call the file in a sentence.
 
@@ -143,9 +144,10 @@ class _Machine:
             stack.append(tuple(self.pop(len(stack) - _TUPLES[name])))
         elif name in ("GLOBAL", "INST"):
             module, _, what = argument.partition(" ")
-            stack.append(self.recipe(module, what))
+            recipe = self.recipe(module, what)
             if name == "INST":
                 self.refuse("an instance of a class")
+            stack.append(recipe)
         elif name == "STACK_GLOBAL":
             module, what = self.pop(len(stack) - 2)
             stack.append(self.recipe(module, what))
@@ -171,7 +173,10 @@ class _Machine:
             raise TypeError("only a list grows")
         self.stack[-1].extend(items)
 
-    def recipe(self, module: str, what: str) -> _Recipe:
+    def recipe(self, module: Any, what: Any) -> _Recipe:
+        # Looked at before they are hashed: the hash of a tuple nested too deep ends the process.
+        if not (isinstance(module, str) and isinstance(what, str)):
+            raise TypeError("a name is text")
         if (module, what) not in _RECIPES:
             wanted = f"{module}.{what}"
             wanted = wanted if len(wanted) <= 80 else wanted[:80] + "..."
@@ -218,7 +223,7 @@ class _Machine:
         if len(shape) != 1:
             self.refuse(f"an array of {len(shape)} dimensions (decoded pixels?)")
         kind = np.dtype(dtype.order + dtype.code)
-        if len(raw) != shape[0] * kind.itemsize:
+        if not isinstance(shape[0], int) or len(raw) != shape[0] * kind.itemsize:
             raise ValueError("the array's shape and bytes disagree")
         array.raw, array.kind = raw, kind
         return array
