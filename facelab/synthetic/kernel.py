@@ -108,7 +108,8 @@ def rasterise(
     for t in range(triangles.shape[0]):
         if t == closed:
             farthest(depth, far)
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        # Unsigned, for the sign of every other index is looked at.
+        a, b, c = np.uintp(triangles[t, 0]), np.uintp(triangles[t, 1]), np.uintp(triangles[t, 2])
         ax, ay, az = float(screen[a, 0]), float(screen[a, 1]), float(screen[a, 2])
         bx, by, bz = float(screen[b, 0]), float(screen[b, 1]), float(screen[b, 2])
         cx, cy, cz = float(screen[c, 0]), float(screen[c, 1]), float(screen[c, 2])
@@ -179,8 +180,10 @@ def rasterise(
             high = min(size - 0.5, min(e1 + f1 * y, e2 + f2 * y))
             first = int(np.ceil(low - 0.5))
             final = int(np.floor(high - 0.5))
+            if final < first:
+                continue
             z0 = u * az + v * bz + w * cz
-            for column in range(first, final + 1):
+            for column in range(np.uintp(first), np.uintp(final + 1)):
                 x = column + 0.5
                 z = z0 + zx * x
                 if z >= depth[row, column]:
@@ -204,7 +207,7 @@ def rasterise(
                         i = min(side - 1, max(0, int((qa + qu * pu + qv * pv) * side)))
                         j = min(side - 1, max(0, int((sa + su * pu + sv * pv) * side)))
                         alpha = texture[i, j, 1]
-                        if alpha < 40 + 110 * ((row ^ column) & 1) + 55 * (row & 1):
+                        if alpha < 40 + 110 * ((row ^ np.intp(column)) & 1) + 55 * (row & 1):
                             continue
                 depth[row, column] = z
                 nearest[row, column] = t
@@ -244,6 +247,7 @@ def surfaces(kinds, count, skin, texture, look, shot, lattice, rows):
     """
     height, width = skin.shape[0], skin.shape[1]
     colour, texel = np.zeros(3), np.zeros(5)
+    one = np.uintp(1)
     for n in range(count):
         kind = kinds[n]
         nx, ny, nz, lit, openness = rows[3, n], rows[4, n], rows[5, n], rows[6, n], rows[7, n]
@@ -253,12 +257,13 @@ def surfaces(kinds, count, skin, texture, look, shot, lattice, rows):
             # Four texels of the skin's map.
             x = min(width - 1.001, max(0.0, across * width - 0.5))
             y = min(height - 1.001, max(0.0, down * height - 0.5))
-            i, j = int(y), int(x)
+            i, j = np.uintp(y), np.uintp(x)
             fy, fx = y - i, x - j
             t00, t01, t10, t11 = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
             for k in range(5):
-                texel[k] = (t00 * skin[i, j, k] + t01 * skin[i, j + 1, k]) / 255
-                texel[k] += (t10 * skin[i + 1, j, k] + t11 * skin[i + 1, j + 1, k]) / 255
+                top = t00 * skin[i, j, k] + t01 * skin[i, j + one, k]
+                low = t10 * skin[i + one, j, k] + t11 * skin[i + one, j + one, k]
+                texel[k] = (top + low) / 255
             for c in range(3):
                 colour[c] = texel[c] * texel[c]
             gloss = 0.5 * texel[3]
