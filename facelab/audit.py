@@ -209,6 +209,7 @@ def audit(
     confidence: float = 0.95,
     replicates: int = 1000,
     seed: int = 0,
+    jobs: int | None = None,
 ) -> Audit:
     """Compare every face with every other and read the error rates of groups at one threshold.
 
@@ -230,6 +231,8 @@ def audit(
         threshold as given.
     seed
         Of the bootstrap.
+    jobs
+        Processes, as `compare_all` takes them.
 
     Raises
     ------
@@ -237,12 +240,12 @@ def audit(
         No mated or no non-mated comparisons, an unknown column, a bad vector, an image twice.
     """
     by = group_keys(by)
-    comparisons = compare_all(embeddings, by)
+    comparisons = compare_all(embeddings, by, jobs=jobs)
     if not embeddings.table["subject"].duplicated().any():
         raise BadInput(
             "no subject has two images, so that there are no mated comparisons: FNMR needs them"
         )
-    source, said, warnings = _calibrate(comparisons, embeddings, calibration, fmr)
+    source, said, warnings = _calibrate(comparisons, embeddings, calibration, fmr, jobs)
     threshold = source._threshold(fmr)
     counts = comparisons.counts(threshold)
     rates = counts.rates(confidence)
@@ -280,7 +283,11 @@ def audit(
 
 
 def _calibrate(
-    comparisons: Comparisons, test: Embeddings, calibration: Embeddings | None, fmr: float
+    comparisons: Comparisons,
+    test: Embeddings,
+    calibration: Embeddings | None,
+    fmr: float,
+    jobs: int | None,
 ) -> tuple[Comparisons, str, list[str]]:
     """What sets the threshold, how to call it, and what to say about it."""
     if calibration is None:
@@ -295,7 +302,7 @@ def _calibrate(
             f"calibration vectors have {calibration.vectors.shape[1]} numbers and test vectors "
             f"{test.vectors.shape[1]}: embed both with the same embedder"
         )
-    source = compare_all(calibration)
+    source = compare_all(calibration, jobs=jobs)
     subjects = set(calibration.table["subject"].astype(str))
     shared = sorted(subjects & set(test.table["subject"].astype(str)))
     caution = source.resolution(fmr)
