@@ -140,6 +140,25 @@ def intervals() -> list[dict]:
     return rows
 
 
+def many_groups() -> list[dict]:
+    """An audit of many groups beside one of two."""
+    crowd = people(groups=60, subjects=20, images=10, dim=512)
+    number = crowd.table["group"].astype(int)
+    for name, labels in (("two", number % 2), ("twenty", number % 20)):
+        crowd.table[name] = labels.astype(str)
+    for name, labels in (("a", number % 3), ("b", number // 3 % 4), ("c", number // 12)):
+        crowd.table[name] = labels.astype(str)
+
+    def audit(by: str | list[str]) -> Callable[[], object]:
+        return lambda: fl.audit(crowd, by=by, jobs=1)
+
+    job = f"audit of {len(crowd):,} faces"
+    return [
+        side_by_side(f"{job}, 20 groups", audit("twenty"), "2 groups", audit("two")),
+        side_by_side(f"{job}, 3 columns, 60 groups", audit([*"abc"]), "2 groups", audit("two")),
+    ]
+
+
 def memory(faces: int = 200_000) -> list[dict]:
     """Peak memory of all pairs of many faces, in a process of its own, beside their vectors."""
     with tempfile.TemporaryDirectory() as folder:
@@ -232,7 +251,15 @@ def training() -> list[dict]:
 def main() -> None:
     """Print the table."""
     os.environ["FACELAB_PROGRESS"] = "0"
-    rows = [*all_pairs(), *memory(), *peers(), *intervals(), *rendering(), *training()]
+    rows = [
+        *all_pairs(),
+        *many_groups(),
+        *memory(),
+        *peers(),
+        *intervals(),
+        *rendering(),
+        *training(),
+    ]
     table = pd.DataFrame(rows).rename(columns={"ratio": "ratio (other / facelab)"})
     print(table.to_string(index=False, float_format="{:.3g}".format))
 
