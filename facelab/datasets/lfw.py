@@ -107,7 +107,7 @@ def lfw_pairs(path: str | os.PathLike, table: pd.DataFrame | None = None) -> pd.
     for position, (number, words) in enumerate(lines[1:]):
         fold, place = divmod(position, 2 * each)
         mated = place < each
-        pairs.append((fold + 1, *_pair(words, mated, f"{path} line {number}"), mated))
+        pairs.append((fold + 1, *pair_of(words, mated, f"{path} line {number}"), mated))
     result = pd.DataFrame(pairs, columns=["fold", "image_a", "image_b", "mated"])
     return result if table is None else _named_as_in(table, result, path)
 
@@ -203,7 +203,7 @@ def _header(lines: list[tuple[int, list[str]]], path: Path) -> tuple[int, int]:
     return folds, each
 
 
-def _pair(words: list[str], mated: bool, where: str) -> tuple[str, str]:
+def pair_of(words: list[str], mated: bool, where: str) -> tuple[str, str]:
     expected = "name number number" if mated else "name number name number"
     if len(words) != (3 if mated else 4):
         raise BadInput(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from facelab.datasets.lfw import _pair
+from facelab.datasets.lfw import pair_of
 from facelab.datasets.pair_lists import listed_in
 from facelab.datasets.reader import existing_folder
 from facelab.errors import BadInput
@@ -98,7 +98,7 @@ def _read(path: Path, race: str) -> pd.DataFrame:
     for position, (number, words) in enumerate(lines):
         fold, place = divmod(position, 2 * each)
         mated = place < each
-        images = _pair(words, mated, f"{path} line {number}")
+        images = pair_of(words, mated, f"{path} line {number}")
         subjects = words[0], words[0] if mated else words[2]
         names = [f"{race}/{who}/{image}" for who, image in zip(subjects, images, strict=True)]
         pairs.append((fold + 1, mated, *subjects, *names, race.lower()))
