@@ -384,6 +384,30 @@ def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
     return wide.assign(width=widths, note=notes).rename_axis(columns=None).reset_index()
 
 
+def finding(table: pd.DataFrame) -> str:
+    """What the study shows, in sentences: the settings in the band, and who fails where."""
+    counted = table[table["no_errors"] <= OFTEN_NONE]
+    settings = len(counted.drop_duplicates(["error", "rate", "subjects"]))
+    lines = [
+        f"In {settings} settings at most {OFTEN_NONE:.0%} of tests show no error. Of these, the "
+        f"intervals hold the true rate in {BAND[0]:.0%} to {BAND[1]:.0%} of tests:"
+    ]
+    for method, part in counted.groupby("method", sort=False):
+        inside = part["coverage"].between(*BAND)
+        worst = part.loc[part["coverage"].idxmin()]
+        lines.append(
+            f"- `{method}` in {int(inside.sum())} of {settings}; at worst "
+            f"{worst['coverage']:.1%}, for {worst['error'].upper()} {worst['rate']:g} and "
+            f"{worst['subjects']} subjects"
+        )
+    rest = table[table["no_errors"] > OFTEN_NONE]
+    if len(rest):
+        worst = rest.groupby("method", sort=False)["coverage"].min()
+        told = ", ".join(f"`{method}` {share:.1%}" for method, share in worst.items())
+        lines.append(f"\nWhere errors are rarer, the lowest shares are: {told}.")
+    return "\n".join(lines)
+
+
 @drawn
 def figure(
     table: pd.DataFrame, methods: Sequence[str] = ("facelab", "small-sample", "independent")
@@ -416,7 +440,7 @@ def figure(
                     sizes.index(n) + 0.16 * (place - (len(methods) - 1) / 2) for n in part.subjects
                 ]
                 middle, low, high = (
-                    part[name].clip(0.02, 0.998).to_numpy()
+                    part[name].clip(0.025, 0.998).to_numpy()
                     for name in ("coverage", "coverage_low", "coverage_high")
                 )
                 axes.vlines(x, low, high, color=colour, lw=1.4)
@@ -429,7 +453,7 @@ def figure(
             axes.set_title(f"{error.upper()} {100 * rate:g}%")
     first = grid[0, 0]
     first.set_yscale("logit")
-    first.set_ylim(0.05, 0.998)
+    first.set_ylim(0.02, 0.998)
     for axes in grid[:, 0]:
         axes.yaxis.set_major_locator(FixedLocator(ticks))
         axes.yaxis.set_major_formatter(FixedFormatter([f"{100 * tick:g}%" for tick in ticks]))
@@ -438,7 +462,9 @@ def figure(
     for axes in grid[1]:
         axes.set_xticks(range(len(sizes)), [str(n) for n in sizes])
         axes.set_xlim(-0.5, len(sizes) - 0.5)
-    picture.supxlabel("subjects in the group", fontsize=11)
+    picture.supxlabel(
+        f"subjects in the group (hollow: over {OFTEN_NONE:.0%} of tests show no error)", fontsize=11
+    )
     picture.supylabel("intervals that hold the true rate", fontsize=11)
     handles = [
         Line2D([], [], color=looks[name][0], marker=looks[name][1], ms=5.5, label=looks[name][2])
