@@ -19,14 +19,13 @@ from facelab.error_rates import ErrorCounts, wilson
 from facelab.errors import BadInput
 from facelab.plot_style import FAINT, INK, WIDTH, Picture, drawn
 from facelab.progress import bar
-from facelab.sample_size import Dependence
+from facelab.sample_size import FEWEST_ERRORS, Dependence
 
 RATES = (1e-1, 1e-2, 1e-3, 1e-4)
 SUBJECTS = (20, 50, 100, 500)
 IMAGES = (2, 10)
 IMAGE_SHARE = 0.05
 BAND = (0.93, 0.97)  # where a 95% interval is as good as its name
-OFTEN_NONE = 0.02  # tests without any error that an interval of 93-97% cannot make up for
 _BATCH = 25  # tests in one piece of work
 
 
@@ -355,6 +354,7 @@ def _summary(tests: pd.DataFrame) -> pd.DataFrame:
         share = held / trials
         low, high = _wilson(trials, held, share * (1 - share) / trials, 0.95)
         none = float((part["errors"] == 0).mean())
+        too_few = part["expected"].mean() < FEWEST_ERRORS
         rows.append(
             {
                 **dict(zip(["error", "rate", "subjects", "method"], key, strict=True)),
@@ -366,7 +366,7 @@ def _summary(tests: pd.DataFrame) -> pd.DataFrame:
                 "coverage_high": high,
                 "above": float((part["high"] < rate).mean()),
                 "width": float((part["high"] - part["low"]).median()) / rate,
-                "note": f"{none:.0%} of tests show no error" if none > OFTEN_NONE else "",
+                "note": f"few errors: none in {none:.0%} of tests" if too_few else "",
             }
         )
     order = ["error", "rate", "subjects"]
@@ -386,10 +386,10 @@ def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
 
 def finding(table: pd.DataFrame) -> str:
     """What the study shows, in sentences: the settings in the band, and who fails where."""
-    counted = table[table["no_errors"] <= OFTEN_NONE]
+    counted = table[table["expected_errors"] >= FEWEST_ERRORS]
     settings = len(counted.drop_duplicates(["error", "rate", "subjects"]))
     lines = [
-        f"In {settings} settings at most {OFTEN_NONE:.0%} of tests show no error. Of these, the "
+        f"In {settings} settings a test expects {FEWEST_ERRORS} errors or more. There the "
         f"intervals hold the true rate in {BAND[0]:.0%} to {BAND[1]:.0%} of tests:"
     ]
     for method, part in counted.groupby("method", sort=False):
@@ -400,7 +400,7 @@ def finding(table: pd.DataFrame) -> str:
             f"{worst['coverage']:.1%}, for {worst['error'].upper()} {worst['rate']:g} and "
             f"{worst['subjects']} subjects"
         )
-    rest = table[table["no_errors"] > OFTEN_NONE]
+    rest = table[table["expected_errors"] < FEWEST_ERRORS]
     if len(rest):
         worst = rest.groupby("method", sort=False)["coverage"].min()
         told = ", ".join(f"`{method}` {share:.1%}" for method, share in worst.items())
@@ -414,8 +414,8 @@ def figure(
 ) -> Picture:
     """Do intervals hold the true rate as often as they say? A panel an error and rate.
 
-    The band is 93 to 97%; bars are Monte Carlo intervals; hollow marks stand where more than 2% of
-    the tests show no error at all. `table` is what `coverage` returns.
+    The band is 93 to 97%; bars are Monte Carlo intervals; hollow marks stand where a test expects
+    fewer than 10 errors. `table` is what `coverage` returns.
     """
     looks = {
         "facelab": (INK, "o", "facelab: subjects allowed for"),
@@ -448,7 +448,7 @@ def figure(
                 for one, (at, value) in zip(
                     part.itertuples(), zip(x, middle, strict=True), strict=True
                 ):
-                    face = colour if one.no_errors <= OFTEN_NONE else "white"
+                    face = colour if one.expected_errors >= FEWEST_ERRORS else "white"
                     axes.plot(at, value, marker, ms=5.5, color=colour, mfc=face, clip_on=False)
             axes.set_title(f"{error.upper()} {100 * rate:g}%")
     first = grid[0, 0]
@@ -463,7 +463,7 @@ def figure(
         axes.set_xticks(range(len(sizes)), [str(n) for n in sizes])
         axes.set_xlim(-0.5, len(sizes) - 0.5)
     picture.supxlabel(
-        f"subjects in the group (hollow: over {OFTEN_NONE:.0%} of tests show no error)", fontsize=11
+        f"subjects in the group (hollow: fewer than {FEWEST_ERRORS} errors expected)", fontsize=11
     )
     picture.supylabel("intervals that hold the true rate", fontsize=11)
     handles = [
@@ -471,8 +471,8 @@ def figure(
         for name in methods
     ]
     picture.legend(handles=handles, loc="outside upper center", ncols=len(methods))
-    told = table[table["no_errors"] <= OFTEN_NONE].groupby("method")["coverage"]
-    picture.alt = "Coverage of 95% intervals where tests show errors: " + "; ".join(
+    told = table[table["expected_errors"] >= FEWEST_ERRORS].groupby("method")["coverage"]
+    picture.alt = "Coverage of 95% intervals where 10 errors or more are expected: " + "; ".join(
         f"{looks[name][2]} {told.get_group(name).min():.0%} to {told.get_group(name).max():.0%}"
         for name in methods
         if name in told.groups
