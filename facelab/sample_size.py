@@ -118,9 +118,10 @@ def required_subjects(
 ) -> pd.DataFrame:
     """How many subjects each of two groups needs for a ratio of their error rates to be detected.
 
-    Detected means that the interval of the ratio (Wald's on the log scale, with the variance that
-    `ErrorCounts.rates` allows for shared subjects) leaves out 1. Everybody in a group is compared
-    with everybody. Several rates, ratios or numbers of images give a row for every combination.
+    Detected means that the interval of the ratio that `contrasts.group_contrasts` gives (on the log
+    scale, with a variance that allows for shared subjects) leaves out 1. Everybody in a group is
+    compared with everybody. Several rates, ratios or numbers of images give a row for every
+    combination.
 
     Parameters
     ----------

@@ -8,7 +8,9 @@ import pytest
 from scipy.stats import multivariate_normal, norm
 
 import facelab as fl
+from facelab.contrasts import group_contrasts
 from facelab.coverage import seen, simulate
+from facelab.error_rates import ErrorCounts
 from facelab.sample_size import (
     Dependence,
     _covariance,
@@ -20,25 +22,23 @@ from facelab.sample_size import (
 )
 
 
-def standard_error(counts, error):
-    """Of the log of a group's rate, from the variance that `rates` is made from."""
-    one = seen(counts)[error]
-    rate = one.errors / one.comparisons
-    return rate, np.sqrt(one.variance) / rate if rate else np.inf
+def two_groups(one, other):
+    """Two simulated tests as the groups of one; no errors between them matter here."""
+    units = other.units.assign(group=1, subject="o" + other.units["subject"])
+    pairs = other.pairs.copy()
+    pairs[["unit_a", "unit_b"]] += len(one.units)
+    both = [pd.concat(x, ignore_index=True) for x in ((one.units, units), (one.pairs, pairs))]
+    return ErrorCounts(0.0, ("better", "worse"), *both, complete=True)
 
 
 def measured_power(error, rate, ratio, subjects, images, trials, seed=0):
-    """The share of simulated tests in which the log-ratio's Wald interval leaves out zero."""
+    """The share of simulated tests in which the library tells the worse group from the better."""
     rng, each, found = np.random.default_rng(seed), np.full(subjects, images), 0
     for _ in range(trials):
-        # The groups are independent people: one has the rate, the other the multiple of it.
-        better, worse = (
-            standard_error(simulate(each, [p], image_share=0.0, rng=rng)[0], error)
-            for p in (rate, rate * ratio)
-        )
-        if np.isfinite(better[1]) and np.isfinite(worse[1]):
-            reach = norm.ppf(0.975) * np.hypot(better[1], worse[1])
-            found += abs(np.log(worse[0] / better[0])) > reach
+        tests = [simulate(each, [p], image_share=0.0, rng=rng)[0] for p in (rate, rate * ratio)]
+        row = group_contrasts(two_groups(*tests), error, reference="better").loc[0]
+        assert row["group"] == "worse"
+        found += row["ratio_low"] > 1
     return found / trials
 
 
