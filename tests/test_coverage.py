@@ -1,9 +1,14 @@
 """The coverage study: its tests have the rates they claim, its sums are the library's own."""
 
+import json
+from itertools import product
+from pathlib import Path
+
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 import facelab as fl
 from facelab import coverage as study
@@ -167,3 +172,29 @@ def test_the_figure_shows_every_error_and_rate(table):
 def test_what_cannot_be_simulated_is_said(call, words):
     with pytest.raises(fl.BadInput, match=words):
         call()
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_and_keeps_what_it_shows(tmp_path):
+    experiment = Path(__file__).parents[1] / "experiments" / "coverage.yaml"
+    small = {"subjects": [10, 20], "rates": [0.1, 0.001], "trials": 20, "jobs": 1}
+    run = fl.run(experiment, small, out=tmp_path)
+    table = pd.read_csv(run / "tables" / "coverage.csv")
+    expected = coverage([10, 20], [0.1, 0.001], trials=20, seed=1, jobs=1)
+    pd.testing.assert_frame_equal(table.fillna({"note": ""}), expected)
+    assert (run / "figures" / "coverage.png").stat().st_size > 10_000
+    kept = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    row = expected.query("method == 'facelab' and error == 'fmr' and rate == 0.1").iloc[0]
+    assert kept["coverage"]["facelab fmr 0.1 10"] == row["coverage"]
+
+
+def test_the_gallery_holds_the_study_that_the_experiment_runs():
+    home = Path(__file__).parents[1] / "experiments"
+    told = yaml.safe_load((home / "coverage.yaml").read_text(encoding="utf-8"))["parameters"]
+    kept = pd.read_csv(home / "gallery" / "coverage.csv")
+    assert (kept["trials"] == told["trials"]).all()
+    settings = {(row.error, row.rate, row.subjects) for row in kept.itertuples()}
+    assert settings == set(product(["fmr", "fnmr"], told["rates"], told["subjects"]))
+    enough = kept[kept["expected_errors"] >= 10]
+    assert enough["small-sample"].between(0.925, 0.975).all()
+    assert (enough["independent"] < enough["facelab"]).all()
