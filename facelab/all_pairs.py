@@ -277,7 +277,6 @@ class AllPairs:
 
     def errors(self, t: float) -> ErrorCounts:
         """Errors for every pair of units."""
-        unit = self._crowd.side.unit
         if t - self._crowd.error > self._floor:
             found = [self._kept_matches(t)]
         elif self._screens(t) if self._screened is None else self._screened:

@@ -21,10 +21,11 @@ from facelab.contrasts import as_sentence, group_contrasts
 from facelab.differences import AuditDifferences, compare_audits
 from facelab.disparity import disparity
 from facelab.embeddings import Embeddings
-from facelab.error_rates import FEW_ERRORS, ErrorCounts, double_or_nothing
+from facelab.error_rates import ErrorCounts, double_or_nothing
 from facelab.errors import BadInput
 from facelab.groups import SEPARATOR, group_keys
 from facelab.report import page, readable_rates, table
+from facelab.sample_size import too_small
 
 __all__ = ["Audit", "AuditDifferences", "audit", "compare_audits"]
 
@@ -213,6 +214,8 @@ def audit(
 ) -> Audit:
     """Compare every face with every other and read the error rates of groups at one threshold.
 
+    Intervals of rates allow for few subjects (`ErrorCounts.rates` with `small_samples`).
+
     Parameters
     ----------
     embeddings
@@ -248,7 +251,7 @@ def audit(
     source, said, warnings = _calibrate(comparisons, embeddings, calibration, fmr, jobs)
     threshold = source._threshold(fmr)
     counts = comparisons.counts(threshold)
-    rates = counts.rates(confidence)
+    rates = counts.rates(confidence, small_samples=True)
     weights = double_or_nothing(len(counts.subjects), replicates, np.random.default_rng(seed))
     card = {
         "embeddings": embeddings.card,
@@ -270,7 +273,7 @@ def audit(
         fmr=fmr,
         threshold=threshold,
         rates=rates,
-        cross_group=counts.cross_group(confidence),
+        cross_group=counts.cross_group(confidence, small_samples=True),
         disparity=disparity(rates, replicates=counts.resample(weights), confidence=confidence),
         warnings=comparisons.warnings + warnings + _cautions(embeddings, rates, fmr),
         calibration=said,
@@ -323,14 +326,10 @@ def _cautions(embeddings: Embeddings, rates: pd.DataFrame, fmr: float) -> list[s
     single = int((embeddings.table["subject"].value_counts() == 1).sum())
     if single:
         cautions.append(f"{single:,} subjects have one image and give no mated comparisons")
-    groups = rates.iloc[1:]
-    small = groups[groups["non_mated"] * fmr < FEW_ERRORS]
-    if len(small):
-        expected = [f"{row.group} ({row.non_mated * fmr:.2g})" for row in small.itertuples()]
-        cautions.append(
-            f"groups with fewer than {FEW_ERRORS} expected false matches at FMR {fmr:g}: "
-            f"{', '.join(expected)}; read their intervals, not their rates"
-        )
+    small = too_small(rates, fmr)
+    cautions += small[:_NAMED]
+    if len(small) > _NAMED:
+        cautions.append(f"{len(small) - _NAMED} more groups are too small for FMR {fmr:g}")
     # Hashes, not the bytes: a dictionary of those would be a second copy of the vectors.
     keys = np.array([hash(row.tobytes()) for row in embeddings.vectors])
     equal = pd.Series(keys).duplicated(keep=False).to_numpy()

@@ -135,13 +135,17 @@ class Comparisons:
             self._counts[t] = self._scores.errors(t)
         return self._counts[t]
 
-    def error_rates(self, t: float, confidence: float = 0.95) -> pd.DataFrame:
+    def error_rates(
+        self, t: float, confidence: float = 0.95, small_samples: bool = False
+    ) -> pd.DataFrame:
         """FMR and FNMR at threshold `t`, with intervals: see `ErrorCounts.rates`."""
-        return self.counts(t).rates(confidence)
+        return self.counts(t).rates(confidence, small_samples)
 
-    def cross_group(self, t: float, confidence: float = 0.95) -> pd.DataFrame:
+    def cross_group(
+        self, t: float, confidence: float = 0.95, small_samples: bool = False
+    ) -> pd.DataFrame:
         """FMR at threshold `t` for every pair of groups: see `ErrorCounts.cross_group`."""
-        return self.counts(t).cross_group(confidence)
+        return self.counts(t).cross_group(confidence, small_samples)
 
     def det(self, points: int = 200) -> pd.DataFrame:
         """Error rates over the thresholds, for DET and ROC curves.

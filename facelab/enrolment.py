@@ -95,7 +95,9 @@ def enrolment(
     frame["attempts"] = sums.comparisons.astype(np.int64)
     frame["failures_to_enrol"] = sums.errors.astype(np.int64)
     frame["fte"] = sums.errors / sums.comparisons
-    frame["fte_low"], frame["fte_high"] = wilson(*sums, confidence)
+    frame["fte_low"], frame["fte_high"] = wilson(
+        sums.comparisons, sums.errors, sums.variance, confidence
+    )
     frame["note"] = [_note(row) for row in frame.to_dict("records")]
 
     weights = double_or_nothing(len(names), replicates, np.random.default_rng(seed)).astype(float)

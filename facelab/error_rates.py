@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from scipy.special import stdtrit
 
 from facelab import kernels
 
@@ -29,11 +30,14 @@ class Rates(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Comparisons, errors and the variance of their ratio."""
+    """Comparisons, errors, the variance of their ratio, and how little that variance rests on."""
 
     comparisons: np.ndarray
     errors: np.ndarray
     variance: np.ndarray
+    subjects: np.ndarray  # who take part
+    independent: np.ndarray  # pairs of subjects, or subjects for FNMR
+    effective: np.ndarray  # equally large independent terms that the variance is made of
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,12 +165,14 @@ class ErrorCounts:
         own = (part[inside] for part in self._unit_mated())
         return mated_sums(*own, self._group[inside], len(self.groups))
 
-    def rates(self, confidence: float = 0.95) -> pd.DataFrame:
+    def rates(self, confidence: float = 0.95, small_samples: bool = False) -> pd.DataFrame:
         """FMR and FNMR of everybody and of each group.
 
         Intervals are Wilson's with the effective sample size p(1-p)/Var, where Var allows for
-        comparisons that share a subject (arXiv 2306.01198, plug-in estimator). With no error, or
-        nothing but errors, the comparisons are taken as independent.
+        comparisons that share a subject (arXiv 2306.01198, plug-in estimator); with no error, or
+        nothing but errors, the comparisons are taken as independent. With few subjects they are
+        too narrow, as `experiments/coverage.yaml` shows; with `small_samples` they also allow for
+        that: see `small_sample_wilson`.
 
         Returns
         -------
@@ -193,24 +199,21 @@ class ErrorCounts:
         frame["non_mated"] = non_mated.comparisons.astype(np.int64)
         for error, sums in (("fmr", non_mated), ("fnmr", mated)):
             frame[error] = _ratio(sums.errors, sums.comparisons)
-            low, high = wilson(*sums, confidence)
+            low, high = interval(sums, confidence, small_samples)
             frame[f"{error}_low"], frame[f"{error}_high"] = low, high
+        told = [
+            np.stack([sums.comparisons, sums.errors, sums.independent], 1).tolist()
+            for sums in (non_mated, mated)
+        ]
         frame["note"] = [
-            _note(people, *counts)
-            for people, *counts in zip(
-                frame["subjects"],
-                non_mated.comparisons,
-                non_mated.errors,
-                mated.comparisons,
-                mated.errors,
-                strict=True,
-            )
+            _note(people, *both, small_samples)
+            for people, *both in zip(frame["subjects"], *told, strict=True)
         ]
         frame["false_matches"] = non_mated.errors.astype(np.int64)
         frame["false_non_matches"] = mated.errors.astype(np.int64)
         return frame
 
-    def cross_group(self, confidence: float = 0.95) -> pd.DataFrame:
+    def cross_group(self, confidence: float = 0.95, small_samples: bool = False) -> pd.DataFrame:
         """FMR for every pair of groups, one row each: the cross-group matrix in long form.
 
         Returns
@@ -222,7 +225,7 @@ class ErrorCounts:
         sums = self._non_mated_of_units()
         first, second = np.triu_indices(len(self.groups))
         sums = Sums(*(matrix[first, second] for matrix in sums))
-        low, high = wilson(*sums, confidence)
+        low, high = interval(sums, confidence, small_samples)
         names = np.array(self.groups, dtype=object)
         return pd.DataFrame(
             {
@@ -234,8 +237,10 @@ class ErrorCounts:
                 "fmr_low": low,
                 "fmr_high": high,
                 "note": [
-                    "; ".join(_note_of(n, e, "non-mated comparisons", "false matches"))
-                    for n, e in zip(sums.comparisons, sums.errors, strict=True)
+                    "; ".join(
+                        _note_of(*told, "non-mated comparisons", "false matches", small_samples)
+                    )
+                    for told in zip(sums.comparisons, sums.errors, sums.independent, strict=True)
                 ],
             }
         )
@@ -334,6 +339,41 @@ def wilson(
     return low, high
 
 
+def small_sample_wilson(sums: Sums, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's interval that allows for a variance estimated from few subjects.
+
+    Two changes to `wilson`. The normal quantile gives way to Student's with half of Satterthwaite's
+    degrees of freedom: Var is a sum of squares u^2, whose own variance is about sum u^4 -
+    (sum u^2)^2 / n, so that Satterthwaite's are 2 / (1/G - 1/n), G = (sum u^2)^2 / sum u^4; half,
+    because errors are skewed: a test that misses the few people who err most has a low rate and a
+    low variance at once. And with no error (or nothing else) only pairs of subjects, or subjects
+    for FNMR, count as independent, not comparisons.
+    """
+    n = np.where(sums.comparisons > 0, sums.comparisons, np.nan)
+    p = sums.errors / n
+    usable = (p > 0) & (p < 1) & (sums.variance > 0)
+    n_eff = np.where(usable, p * (1 - p) / np.where(usable, sums.variance, 1), sums.independent)
+    most = np.maximum(sums.subjects - 1, 1)
+    gap = 1 / np.maximum(sums.effective, 1) - 1 / np.maximum(sums.subjects, 1)
+    freedom = np.clip(1 / np.maximum(gap, 1 / most), 1, most)
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    z = np.where(usable, stdtrit(freedom, (1 + confidence) / 2), z)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        centre = p + z**2 / (2 * n_eff)
+        half = z * np.sqrt((p * (1 - p) + z**2 / (4 * n_eff)) / n_eff)
+        scale = 1 + z**2 / n_eff
+        return np.maximum((centre - half) / scale, 0.0), np.minimum((centre + half) / scale, 1.0)
+
+
+def interval(
+    sums: Sums, confidence: float = 0.95, small_samples: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """The interval of each ratio: the paper's, or the one that allows for few subjects."""
+    if small_samples:
+        return small_sample_wilson(sums, confidence)
+    return wilson(sums.comparisons, sums.errors, sums.variance, confidence)
+
+
 def non_mated_sums(
     images: np.ndarray | None,
     group: np.ndarray,
@@ -358,22 +398,24 @@ def non_mated_sums(
     told = np.zeros(0) if comparisons is None else comparisons
     met = np.zeros(0) if images is None else np.asarray(images, np.float64)
     sums, rows = kernels.add_up(a, b, errors, told, met, owner, group, size)
-    wrong, wrong_squares, crossed, total, squares = sums
+    wrong, wrong_squares, crossed, e4, e3c, e2c2, ec3, total, squares, c4, met = sums
     row_wrong, row_total = rows
     if images is not None:
         known = group >= 0
-        n, n2, n4 = (
-            np.bincount(group[known], images[known] ** power, minlength=size) for power in (1, 2, 4)
-        )
-        total, squares = np.triu(np.outer(n, n)), np.triu(np.outer(n2, n2))
-        np.fill_diagonal(total, (n**2 - n2) / 2)
-        np.fill_diagonal(squares, (n2**2 - n4) / 2)
+        powers = {
+            k: np.bincount(group[known], images[known] ** k, minlength=size)
+            for k in (0, 1, 2, 4, 8)
+        }
+        n = powers[1]
+        met, total, squares, c4 = (_every_pair(powers[k], powers[2 * k]) for k in (0, 1, 2, 4))
         row_total = np.outer(images, n)
         row_total[known, group[known]] -= images[known] ** 2
         for x, y in _one_subject_pairs(owner, group):
             both, place = images[x] * images[y], tuple(sorted((group[x], group[y])))
+            met[place] -= 1
             total[place] -= both
             squares[place] -= both**2
+            c4[place] -= both**4
             row_total[x, group[y]] -= both
             row_total[y, group[x]] -= both
 
@@ -385,8 +427,17 @@ def non_mated_sums(
     spread = np.zeros((size, size))
     np.add.at(spread, group[known], rest)
     shared = np.triu(spread) + np.tril(spread, -1).T - 2 * single
-    variance = (single + np.maximum(shared, 0)) / np.where(total > 0, total, 1) ** 2
-    return Sums(total, wrong, variance)
+    whole = single + np.maximum(shared, 0)
+    variance = whole / np.where(total > 0, total, 1) ** 2
+    # (e - p c)^4, multiplied out: only the last term is of pairs without errors too.
+    fourths = e4 - 4 * p * e3c + 6 * p**2 * e2c2 - 4 * p**3 * ec3 + p**4 * c4
+    spread4, people = np.zeros((2, size, size))
+    np.add.at(spread4, group[known], rest**2)
+    np.add.at(people, group[known], row_total[known] > 0)
+    spread4, people = (np.triu(x) + np.tril(x, -1).T for x in (spread4, people))
+    # A pair's term stands in two rows: its fourth power is taken off once.
+    effective = _effective(whole, np.maximum(spread4 - fourths, fourths))
+    return Sums(total, wrong, variance, people, met, effective)
 
 
 def mated_sums(comparisons: np.ndarray, errors: np.ndarray, group: np.ndarray, size: int) -> Sums:
@@ -397,8 +448,23 @@ def mated_sums(comparisons: np.ndarray, errors: np.ndarray, group: np.ndarray, s
     total = np.bincount(group, comparisons, minlength=size)
     wrong = np.bincount(group, errors, minlength=size)
     p = np.nan_to_num(_ratio(wrong, total))
-    squares = np.bincount(group, (errors - p[group] * comparisons) ** 2, minlength=size)
-    return Sums(total, wrong, squares / np.where(total > 0, total, 1) ** 2)
+    terms = (errors - p[group] * comparisons) ** 2
+    squares, fourths = (np.bincount(group, terms**power, minlength=size) for power in (1, 2))
+    people = np.bincount(group, comparisons > 0, minlength=size)
+    variance = squares / np.where(total > 0, total, 1) ** 2
+    return Sums(total, wrong, variance, people, people, _effective(squares, fourths))
+
+
+def _every_pair(one: np.ndarray, squared: np.ndarray) -> np.ndarray:
+    """Sums of products over all pairs of nodes, from sums and sums of squares, by groups."""
+    result = np.triu(np.outer(one, one)).astype(np.float64)
+    np.fill_diagonal(result, (one**2 - squared) / 2)
+    return result
+
+
+def _effective(squares: np.ndarray, fourths: np.ndarray) -> np.ndarray:
+    """(sum u^2)^2 / sum u^4: 1 where there is nothing to see."""
+    return np.where(fourths > 0, squares**2 / np.where(fourths > 0, fourths, 1), 1.0)
 
 
 def _one_subject_pairs(subject: np.ndarray, group: np.ndarray) -> np.ndarray:
@@ -439,26 +505,29 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
         return np.where(denominator > 0, numerator / denominator, np.nan)
 
 
-def _note(people: int, non_mated: float, matched: float, mated: float, missed: float) -> str:
-    """What a reader must know before quoting a row."""
+def _note(people: int, non_mated: list[float], mated: list[float], small_samples: bool) -> str:
+    """What a reader must know before quoting a row; each error as (comparisons, errors, pairs of
+    subjects or subjects)."""
     if people == 1:
         notes = ["one subject: no non-mated comparisons"]
     else:
-        notes = _note_of(non_mated, matched, "non-mated comparisons", "false matches")
-    notes += _note_of(mated, missed, "mated comparisons", "false non-matches")
+        notes = _note_of(*non_mated, "non-mated comparisons", "false matches", small_samples)
+    notes += _note_of(*mated, "mated comparisons", "false non-matches", small_samples)
     if 1 < people < FEW_SUBJECTS:
         notes.append(f"few subjects ({people}): intervals are rough")
     return "; ".join(notes)
 
 
-def _note_of(comparisons: float, errors: float, kind: str, name: str) -> list[str]:
+def _note_of(
+    comparisons: float, errors: float, people: float, kind: str, name: str, small_samples: bool
+) -> list[str]:
     if comparisons == 0:
         return [f"no {kind}"]
     if errors == 0:
-        bound = min(RULE_OF_THREE / comparisons, 1.0)
-        return [
-            f"no {name}: upper bound takes comparisons as independent (rule of three {bound:.2g})"
-        ]
+        what = "subjects" if kind.startswith("mated") else "pairs of subjects"
+        what, tries = (what, people) if small_samples else ("comparisons", comparisons)
+        bound = min(RULE_OF_THREE / tries, 1.0)
+        return [f"no {name}: upper bound takes {what} as independent (rule of three {bound:.2g})"]
     if errors < FEW_ERRORS:
         return [f"few errors: {int(errors)} {name if errors > 1 else name.removesuffix('es')}"]
     return []

@@ -357,7 +357,7 @@ def _mean(tally: _Tally, values: np.ndarray, subjects: int) -> tuple[float, floa
     else:
         pairs = (tally.a, tally.b, values, tally.comparisons)
         sums = non_mated_sums(None, everyone, 1, pairs)
-    n, total, variance = (float(part.ravel()[0]) for part in sums)
+    n, total, variance = (float(part.ravel()[0]) for part in sums[:3])
     return total / n, variance
 
 

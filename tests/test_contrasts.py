@@ -91,7 +91,7 @@ def test_bad_arguments_are_named(options, message):
 
 
 def test_equal_groups_are_seldom_told_apart():
-    """Three groups without a difference: corrected p below 0.05 in about 5 % of the sets at most."""
+    """Three groups without a difference: corrected p below 0.05 in about 5 % of the sets."""
     tables = (group_contrasts(counts((0.5,) * 3, t=0.45, seed=seed)) for seed in range(120))
     hits = [(table["p_corrected"] < 0.05).any() for table in tables]
     assert np.mean(hits) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 120)
