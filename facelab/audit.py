@@ -5,7 +5,6 @@ loaded, and can be compared with another audit of the same test subjects.
 """
 
 import base64
-import io
 import json
 from dataclasses import dataclass, field
 from html import escape
@@ -17,7 +16,7 @@ import pandas as pd
 
 from facelab import files
 from facelab.comparison import Comparisons, compare_all, image_names
-from facelab.contrasts import as_sentence, group_contrasts
+from facelab.contrasts import as_chance, as_ratio, as_sentence, group_contrasts
 from facelab.differences import AuditDifferences, compare_audits
 from facelab.disparity import disparity
 from facelab.embeddings import Embeddings
@@ -108,7 +107,8 @@ class Audit:
             return ""
         if not np.isfinite(row["high"]):
             return f", a ratio of {row['value']:.3g} or more [{row['low']:.3g}, no upper end]"
-        return f", a ratio of {row['value']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
+        contrasts = self.contrasts(error)
+        return f", a ratio of {as_ratio(contrasts.iloc[0])}{as_chance(contrasts)}"
 
     def contrasts(
         self, error: str = "fmr", reference: str | None = None, correct: str = "holm"
@@ -122,7 +122,7 @@ class Audit:
         for error in ("fmr", "fnmr"):
             if (self.counts.sums(error).comparisons > 0).sum() > 1:
                 rows = self.contrasts(error)
-                found.append(as_sentence(rows.iloc[0], error, self.fmr, len(rows)))
+                found.append(as_sentence(rows, error, self.fmr))
         return found
 
     def plot(self) -> Any:
@@ -131,20 +131,20 @@ class Audit:
 
         return plots.audit_figure(self)
 
-    def plot_curves(self) -> Any:
-        """DET curves by group, with the groups' places at the threshold marked."""
+    def figures(self) -> dict[str, Any]:
+        """Every figure of the audit by its title; the first is `plot`."""
         from facelab import plots
 
-        return plots.det_curves(self.det, self.rates)
-
-    def plot_sweep(self) -> Any:
-        """Error rates by group over all thresholds."""
-        from facelab import plots
-
-        return plots.threshold_sweep(self.det, self.threshold, self.rates)
+        return {
+            "Error rates by group": self.plot(),
+            "False match rate for every pair of groups": plots.cross_group(self.cross_group),
+            "Scores by group": plots.score_distributions(self.histograms, self.threshold),
+            "FNMR against FMR by group": plots.det_curves(self.det, self.rates),
+            "Other thresholds": plots.threshold_sweep(self.det, self.threshold, self.rates),
+        }
 
     def _repr_html_(self) -> str:
-        parts = [f"<p>{escape(' '.join([self.summary(), *self.findings()]))}</p>"]
+        parts = [f"<p>{escape(self.summary())}</p>"]
         if self.warnings:
             items = "".join(f"<li>{escape(text)}</li>" for text in self.warnings)
             parts.append(f"<p>What limits this audit:</p><ul>{items}</ul>")
@@ -153,18 +153,20 @@ class Audit:
         return "".join(parts)
 
     def to_html(self, file: str | Path) -> Path:
-        """Write one self-contained page: finding, limits, figure, tables; no photo."""
-        picture = io.BytesIO()
-        figure = self.plot()
-        figure.savefig(picture, format="png")
-        image = base64.b64encode(picture.getvalue()).decode()
+        """Write one self-contained page: finding, limits, figures, tables; no photo."""
+        pictures = {
+            name: f'<img alt="{escape(figure.alt)}" src="data:image/png;base64,'
+            f'{base64.b64encode(figure.png()).decode()}">'
+            for name, figure in self.figures().items()
+        }
+        first, *others = pictures.items()
         title = f"Audit by {SEPARATOR.join(self.by)}"
         matrix = table(_rounded(self.cross_group), "False match rate for every pair of groups")
         card = escape(json.dumps(self.card, indent=2, ensure_ascii=False, default=str))
+        more = "".join(f"<h3>{escape(name)}</h3>{picture}" for name, picture in others)
         body = (
-            f"<h1>{escape(title)}</h1>"
-            f'<img alt="{escape(figure.alt)}" src="data:image/png;base64,{image}">'
-            f"{self._repr_html_()}{matrix.data}<h3>What was audited</h3><pre>{card}</pre>"
+            f"<h1>{escape(title)}</h1>{first[1]}{self._repr_html_()}{more}{matrix.data}"
+            f"<h3>What was audited</h3><pre>{card}</pre>"
         )
         files.write_text(file, page(title, body))
         return Path(file)

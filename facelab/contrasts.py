@@ -119,19 +119,31 @@ def holm(p: np.ndarray) -> np.ndarray:
     return corrected
 
 
-def as_sentence(row: pd.Series, error: str, fmr: float, corrected_over: int = 1) -> str:
-    """One contrast in a sentence, with its interval and no more than it bears."""
-    name = error.upper()
-    text = f"{name} for {row['group']} was "
-    where = f"at the threshold set for {fmr:g} overall"
+def as_ratio(row: pd.Series) -> str:
+    """A row's ratio with its interval."""
+    ratio, low, high = (_times(row[key]) for key in ("ratio", "ratio_low", "ratio_high"))
+    return f"{ratio} [{low}, {high}]"
+
+
+def as_chance(table: pd.DataFrame) -> str:
+    """What may be said of chance in the first of all contrasts, in brackets or after a comma."""
+    row = table.iloc[0]
+    if not np.isfinite(row["ratio"]):
+        return ""
+    if row["ratio_low"] <= 1 <= row["ratio_high"]:
+        return ", which is compatible with no difference"
+    if len(table) == 1:
+        return ""
+    p = "p < 0.001" if row["p_corrected"] < 1e-3 else f"p = {row['p_corrected']:.2g}"
+    return f" ({p} after Holm's correction for {len(table)} pairs of groups)"
+
+
+def as_sentence(table: pd.DataFrame, error: str, fmr: float) -> str:
+    """The first of all contrasts in a sentence, with its interval and no more than it bears."""
+    row, where = table.iloc[0], f"at the threshold set for {fmr:g} overall"
+    text = f"{error.upper()} for {row['group']} was "
     if np.isfinite(row["ratio"]):
-        ratio, low, high = (_times(row[key]) for key in ("ratio", "ratio_low", "ratio_high"))
-        text += f"{ratio} [{low}, {high}] times that for {row['reference']} {where}"
-        if row["ratio_low"] <= 1 <= row["ratio_high"]:
-            text += ", which is compatible with no difference"
-        elif np.isfinite(row["p_corrected"]) and corrected_over > 1:
-            said = "p < 0.001" if row["p_corrected"] < 1e-3 else f"p = {row['p_corrected']:.2g}"
-            text += f" ({said} after Holm's correction for {corrected_over} pairs of groups)"
+        text += f"{as_ratio(row)} times that for {row['reference']} {where}{as_chance(table)}"
     else:
         text += f"{row['rate']:.2g} and for {row['reference']} {row['reference_rate']:.2g} {where}"
     return text + (f"; {row['note']}" if row["note"] else "") + "."

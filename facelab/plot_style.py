@@ -162,6 +162,7 @@ def percent_ticks(axes: Axes) -> None:
     steps = (1, 2, 5) if high - low < 1.5 else (1,)
     ticks = [s * 10.0**d for d in range(int(low) - 1, int(high) + 2) for s in steps]
     ticks = [tick for tick in ticks if 10 ** (low - 1e-9) <= tick <= 10 ** (high + 1e-9)]
+    ticks = ticks[:: -(-len(ticks) // 5) if high - low > 5 else 1]  # labels need room
     axes.set_xticks(ticks, [f"{100 * tick:.6g}%" for tick in ticks])
     axes.minorticks_off()
 

@@ -57,7 +57,9 @@ def test_the_harder_group_is_found():
     assert (row["worst"], row["best"]) == ("b", "a")
     assert row["low"] > 1
     assert found.summary().startswith(f"At threshold {found.threshold:.4f}, set for FMR 0.02 on ")
-    ratio = rf"a ratio of {row['value']:.3g} \[{row['low']:.3g}, {row['high']:.3g}\]"
+    pair = found.contrasts().iloc[0]
+    assert pair["ratio"] == pytest.approx(row["value"])
+    ratio = rf"a ratio of {pair['ratio']:.2g} \[{pair['ratio_low']:.2g}, {pair['ratio_high']:.2g}\]"
     assert re.search(rf"FMR by race ran from .* for a to .* for b, {ratio}", found.summary())
 
 

@@ -58,23 +58,21 @@ def test_holm_by_hand():
 
 def test_no_errors_give_no_ratio_and_say_so():
     table = group_contrasts(counts((0.9, 0.0, 0.0), subjects=8, images=2, t=0.8))
-    row = table[table["ratio"].isna()].iloc[0]
-    assert "no false matches in" in row["note"]
-    assert np.isnan(row["p_corrected"])
-    assert "times" not in as_sentence(row, "fmr", 1e-3)
+    zero = table[table["ratio"].isna()]
+    assert "no false matches in" in zero.iloc[0]["note"]
+    assert np.isnan(zero.iloc[0]["p_corrected"])
+    assert "times" not in as_sentence(zero, "fmr", 1e-3)
 
 
 def test_sentences_claim_no_more_than_the_interval_bears():
-    row = pd.Series(
-        {"group": "x", "reference": "y", "ratio": 4.13, "ratio_low": 2.9, "ratio_high": 5.84}
-        | {"rate": 0.004, "reference_rate": 0.001, "p_corrected": 0.002, "note": ""}
-    )
-    assert as_sentence(row, "fmr", 1e-3, 15) == (
+    row = {"group": "x", "reference": "y", "ratio": 4.13, "ratio_low": 2.9, "ratio_high": 5.84}
+    row |= {"rate": 0.004, "reference_rate": 0.001, "p_corrected": 0.002, "note": ""}
+    assert as_sentence(pd.DataFrame([row] * 15), "fmr", 1e-3) == (
         "FMR for x was 4.1 [2.9, 5.8] times that for y at the threshold set for 0.001 overall "
         "(p = 0.002 after Holm's correction for 15 pairs of groups)."
     )
     row["ratio_low"] = 0.8
-    assert "compatible with no difference" in as_sentence(row, "fmr", 1e-3, 15)
+    assert "compatible with no difference" in as_sentence(pd.DataFrame([row]), "fmr", 1e-3)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +108,8 @@ def test_an_audit_states_its_findings():
     assert fnmr.startswith("FNMR for ")
     assert "set for 0.02 overall" in fmr
     assert len(audit.contrasts("fnmr")) == 1
-    for picture in (audit.plot_curves(), audit.plot_sweep()):
-        assert "FNMR" in picture.alt
-        assert picture.png()[:4] == b"\x89PNG"
+    figures = audit.figures()
+    assert len(figures) == 5
+    for name in ("FNMR against FMR by group", "Other thresholds"):
+        assert "FNMR" in figures[name].alt
+        assert figures[name].png()[:4] == b"\x89PNG"
