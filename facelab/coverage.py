@@ -14,8 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 from scipy.special import ndtri
 
-from facelab.error_rates import ErrorCounts, wilson
+from facelab.error_rates import ErrorCounts
 from facelab.errors import BadInput
+from facelab.intervals import wilson
 from facelab.plot_style import FAINT, INK, WIDTH, Picture, drawn
 from facelab.progress import bar
 from facelab.sample_size import FEWEST_ERRORS, Dependence

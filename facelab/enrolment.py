@@ -18,10 +18,10 @@ from facelab.error_rates import (
     RULE_OF_THREE,
     double_or_nothing,
     mated_sums,
-    wilson,
 )
 from facelab.errors import BadInput
 from facelab.groups import group_labels
+from facelab.intervals import wilson
 
 # How `facelab.detect` begins to say that an image has no usable face. Rejects for other reasons (a
 # damaged file, the same bytes twice) are faults of the files and no attempts to enrol.

@@ -6,15 +6,14 @@ weighted rates of a subject bootstrap, from which disparity and paired differenc
 
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from scipy.special import stdtrit
 
 from facelab import kernels
+from facelab.intervals import Sums, interval
 
 FEW_ERRORS = 30  # Doddington's rule of 30: below, the rate is known to no better than +-30%
 FEW_SUBJECTS = 10
@@ -27,17 +26,6 @@ class Rates(NamedTuple):
 
     fmr: np.ndarray
     fnmr: np.ndarray
-
-
-class Sums(NamedTuple):
-    """Comparisons, errors, the variance of their ratio, and how little that variance rests on."""
-
-    comparisons: np.ndarray
-    errors: np.ndarray
-    variance: np.ndarray
-    subjects: np.ndarray  # who take part
-    independent: np.ndarray  # pairs of subjects, or subjects for FNMR
-    effective: np.ndarray  # equally large independent terms that the variance is made of
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,66 +300,6 @@ def double_or_nothing(subjects: int, replicates: int, rng: np.random.Generator) 
     shared subjects make the noise, this bootstrap is wider than need be: up to sqrt(3) times.
     """
     return 2 * rng.integers(0, 2, size=(replicates, subjects), dtype=np.int8)
-
-
-def wilson(
-    comparisons: np.ndarray, errors: np.ndarray, variance: np.ndarray, confidence: float = 0.95
-) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's interval with the effective sample size p(1-p)/Var (arXiv 2306.01198).
-
-    A single error (or all but one) moves the end nearest to it to -log(confidence)/n, as the
-    paper's code does (after Brown, Cai and DasGupta 2001). Where the variance is zero although
-    errors and successes occur, the comparisons are taken as independent.
-    """
-    n = np.where(comparisons > 0, comparisons, np.nan)
-    p = errors / n
-    usable = (p > 0) & (p < 1) & (variance > 0)
-    n_eff = np.where(usable, p * (1 - p) / np.where(usable, variance, 1), n)
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    centre = p + z**2 / (2 * n_eff)
-    half = z * np.sqrt((p * (1 - p) + z**2 / (4 * n_eff)) / n_eff)
-    scale = 1 + z**2 / n_eff
-    low, high = (centre - half) / scale, (centre + half) / scale
-    nudge = -np.log(confidence) / n
-    low = np.where(errors == 0, 0 * n, np.where((errors == 1) & (n > 1), nudge, low))
-    nearly = (errors == n - 1) & (errors > 1)
-    high = np.where(errors == n, 1, np.where(nearly, 1 - nudge, high))
-    return low, high
-
-
-def small_sample_wilson(sums: Sums, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's interval that allows for a variance estimated from few subjects.
-
-    Two changes to `wilson`. The normal quantile gives way to Student's with half of Satterthwaite's
-    degrees of freedom: Var is a sum of squares u^2, whose own variance is about sum u^4 -
-    (sum u^2)^2 / n, so that Satterthwaite's are 2 / (1/G - 1/n), G = (sum u^2)^2 / sum u^4; half,
-    because errors are skewed: a test that misses the few people who err most has a low rate and a
-    low variance at once. And with no error (or nothing else) only pairs of subjects, or subjects
-    for FNMR, count as independent, not comparisons.
-    """
-    n = np.where(sums.comparisons > 0, sums.comparisons, np.nan)
-    p = sums.errors / n
-    usable = (p > 0) & (p < 1) & (sums.variance > 0)
-    n_eff = np.where(usable, p * (1 - p) / np.where(usable, sums.variance, 1), sums.independent)
-    most = np.maximum(sums.subjects - 1, 1)
-    gap = 1 / np.maximum(sums.effective, 1) - 1 / np.maximum(sums.subjects, 1)
-    freedom = np.clip(1 / np.maximum(gap, 1 / most), 1, most)
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    z = np.where(usable, stdtrit(freedom, (1 + confidence) / 2), z)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        centre = p + z**2 / (2 * n_eff)
-        half = z * np.sqrt((p * (1 - p) + z**2 / (4 * n_eff)) / n_eff)
-        scale = 1 + z**2 / n_eff
-        return np.maximum((centre - half) / scale, 0.0), np.minimum((centre + half) / scale, 1.0)
-
-
-def interval(
-    sums: Sums, confidence: float = 0.95, small_samples: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
-    """The interval of each ratio: the paper's, or the one that allows for few subjects."""
-    if small_samples:
-        return small_sample_wilson(sums, confidence)
-    return wilson(sums.comparisons, sums.errors, sums.variance, confidence)
 
 
 def non_mated_sums(

@@ -14,9 +14,10 @@ from scipy import sparse, stats
 
 from facelab.comparison import check_embeddings, image_names
 from facelab.embeddings import Embeddings
-from facelab.error_rates import FEW_ERRORS, FEW_SUBJECTS, mated_sums, non_mated_sums, wilson
+from facelab.error_rates import FEW_ERRORS, FEW_SUBJECTS, mated_sums, non_mated_sums
 from facelab.errors import BadInput
 from facelab.groups import group_labels
+from facelab.intervals import wilson
 
 BASE = "base"  # the factor of an unchanged photo
 REFERENCES = ("unchanged", "changed")

@@ -6,7 +6,7 @@ import pytest
 
 import facelab as fl
 from facelab.contrasts import as_sentence, group_contrasts, holm
-from facelab.error_rates import wilson
+from facelab.intervals import wilson
 
 
 def counts(pull=(0.0, 0.0, 0.0), subjects=60, images=4, t=0.55, seed=0, dim=32):

@@ -15,7 +15,8 @@ from scipy.special import stdtrit
 import facelab as fl
 from facelab import coverage as study
 from facelab.coverage import METHODS, coverage, seen, side_by_side, simulate
-from facelab.error_rates import mated_sums, wilson
+from facelab.error_rates import mated_sums
+from facelab.intervals import wilson
 from facelab.sample_size import Dependence
 
 STRONG = Dependence(0.1, 0.5, 0.5)

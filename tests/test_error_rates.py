@@ -7,7 +7,8 @@ from scipy.stats import norm
 from sklearn.metrics import confusion_matrix
 
 import facelab as fl
-from facelab.error_rates import ErrorCounts, double_or_nothing, wilson
+from facelab.error_rates import ErrorCounts, double_or_nothing
+from facelab.intervals import wilson
 
 COLUMNS = ["group", "subjects", "images", "mated", "non_mated"]
 COLUMNS += ["fmr", "fmr_low", "fmr_high", "fnmr", "fnmr_low", "fnmr_high", "note"]
