@@ -23,7 +23,7 @@ import pandas as pd
 from facelab import kernels
 from facelab.error_rates import ErrorCounts
 from facelab.progress import bar
-from facelab.scores import Enough, Histogram, tails
+from facelab.scores import Enough, Histogram, chosen, tails
 
 TILE = 2048
 KEEP_HITS = 10_000_000  # highest scores kept by the first pass: 12 bytes each ...
@@ -218,25 +218,22 @@ class AllPairs:
         The fine bins bound it; the scores between the bounds, made exactly, hold it.
         """
         edges = kernels.fine_edges()
-        false_matches, false_non_matches = tails(
-            self._fine.sum(axis=0) if group < 0 else self._fine[group]
-        )
+        picks = chosen(group, len(self.groups) + 1)
+        false_matches, false_non_matches = tails(self._fine[picks].sum(axis=0))
         # A product may have put a score into the bin beside its own.
         most = np.append(false_matches[:1], false_matches[:-1])
         least = np.append(false_matches[1:], false_matches[-1:])
         high = int(np.argmax(enough(most, false_non_matches)))
         if high == 0:
             return float(edges[0]), int(false_matches[0]), int(false_non_matches[0])
-        low = int(np.flatnonzero(~enough(least, false_non_matches))[-1]) if high else 0
+        low = int(np.flatnonzero(~enough(least, false_non_matches))[-1])
         low, high = edges[min(low, high - 1)], edges[high]
-        above, hits = self._between(low, high)
+        above, (a, b, scores) = self._between(low, high)
         mated_below = 0
-        values, is_mated = [hits[2]], [np.zeros(len(hits[2]), bool)]
-        if group >= 0:
-            values = [hits[2][self._bucket(*hits[:2]) == group]]
-            is_mated = [np.zeros(len(values[0]), bool)]
+        values = [scores[picks[self._bucket(a, b)]]]
+        is_mated = [np.zeros(len(values[0]), bool)]
         for a, b, scores in self._mated():
-            inside = scores if group < 0 else scores[self._bucket(a, b) == group]
+            inside = scores[picks[self._bucket(a, b)]]
             mated_below += int((inside < low).sum())
             between = inside[(inside >= low) & (inside < high)]
             values.append(between)
@@ -245,7 +242,7 @@ class AllPairs:
         counts = np.zeros((2, len(distinct)), np.int64)
         np.add.at(counts, (np.concatenate(is_mated).astype(int), place), 1)
         false_matches, false_non_matches = tails(counts)
-        false_matches += int(above.sum() if group < 0 else above[group])
+        false_matches += int(above[picks].sum())
         false_non_matches += mated_below
         turn = int(np.argmax(enough(false_matches, false_non_matches)))
         t = np.float32(low) if turn == 0 else np.nextafter(distinct[turn - 1], np.float32(np.inf))

@@ -209,6 +209,7 @@ def audit(
     by: str | list[str],
     fmr: float = 1e-3,
     calibration: Embeddings | None = None,
+    pairs: str = "all",
     confidence: float = 0.95,
     replicates: int = 1000,
     seed: int = 0,
@@ -225,10 +226,13 @@ def audit(
     by
         A group column, or several for their intersection.
     fmr
-        Target FMR over all non-mated comparisons; sets the one global threshold.
+        Target FMR; sets the one global threshold.
     calibration
         Embeddings of other subjects, by the same embedder, to set the threshold on. Without it the
         threshold is set on the test itself, which the audit then says.
+    pairs
+        The non-mated comparisons that the target FMR is meant over: "all", or "same-group", those
+        within any group, which makes a higher threshold.
     confidence
         Of all intervals.
     replicates
@@ -245,13 +249,15 @@ def audit(
         No mated or no non-mated comparisons, an unknown column, a bad vector, an image twice.
     """
     by = group_keys(by)
+    if pairs not in ("all", "same-group"):
+        raise BadInput(f'pairs must be "all" or "same-group", not {pairs!r}')
     comparisons = compare_all(embeddings, by, jobs=jobs)
     if not embeddings.table["subject"].duplicated().any():
         raise BadInput(
             "no subject has two images, so that there are no mated comparisons: FNMR needs them"
         )
-    source, said, warnings = _calibrate(comparisons, embeddings, calibration, fmr, jobs)
-    threshold = source._threshold(fmr)
+    source, said, warnings = _calibrate(comparisons, embeddings, calibration, by, fmr, pairs, jobs)
+    threshold = source._threshold(fmr, pairs)
     counts = comparisons.counts(threshold)
     rates = counts.rates(confidence, small_samples=True)
     weights = double_or_nothing(len(counts.subjects), replicates, np.random.default_rng(seed))
@@ -291,15 +297,18 @@ def _calibrate(
     comparisons: Comparisons,
     test: Embeddings,
     calibration: Embeddings | None,
+    by: list[str],
     fmr: float,
+    pairs: str,
     jobs: int | None,
 ) -> tuple[Comparisons, str, list[str]]:
     """What sets the threshold, how to call it, and what to say about it."""
+    over = "" if pairs == "all" else ", over pairs of the same group"
     if calibration is None:
-        caution = comparisons.resolution(fmr)
+        caution = comparisons.resolution(fmr, pairs)
         return (
             comparisons,
-            "the test itself (threshold and test share all subjects)",
+            f"the test itself (threshold and test share all subjects){over}",
             ([caution] if caution else []),
         )
     if calibration.vectors.shape[1] != test.vectors.shape[1]:
@@ -307,18 +316,19 @@ def _calibrate(
             f"calibration vectors have {calibration.vectors.shape[1]} numbers and test vectors "
             f"{test.vectors.shape[1]}: embed both with the same embedder"
         )
-    source = compare_all(calibration, jobs=jobs)
+    source = compare_all(calibration, by if over else None, jobs=jobs)
     subjects = set(calibration.table["subject"].astype(str))
     shared = sorted(subjects & set(test.table["subject"].astype(str)))
-    caution = source.resolution(fmr)
+    caution = source.resolution(fmr, pairs)
     warnings = [f"calibration: {caution}"] if caution else []
     if not shared:
-        return source, f"{len(subjects)} calibration subjects disjoint from the test", warnings
+        said = f"{len(subjects)} calibration subjects disjoint from the test{over}"
+        return source, said, warnings
     warnings.append(
         f"{len(shared)} of {len(subjects)} calibration subjects are in the test too "
         f"({_some(shared)}): rates at this threshold flatter the recogniser"
     )
-    said = f"{len(subjects)} calibration subjects, of which {len(shared)} are in the test too"
+    said = f"{len(subjects)} calibration subjects, of which {len(shared)} are in the test too{over}"
     return source, said, warnings
 
 

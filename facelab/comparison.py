@@ -16,7 +16,7 @@ from facelab.embeddings import Embeddings, row_lengths
 from facelab.error_rates import FEW_ERRORS, ErrorCounts
 from facelab.errors import BadInput
 from facelab.groups import group_labels
-from facelab.scores import Histogram, ScoreList, tails
+from facelab.scores import EVERY_PAIR, SAME_GROUP, Histogram, ScoreList, tails
 
 
 class Comparisons:
@@ -62,7 +62,7 @@ class Comparisons:
         return int(self._histogram.counts.sum())
 
     def __repr__(self) -> str:
-        mated = int(self._histogram.scope(-1)[1].sum())
+        mated = int(self._histogram.scope(EVERY_PAIR)[1].sum())
         return f"Comparisons({mated:,} mated, {len(self) - mated:,} non-mated, {self.groups})"
 
     @property
@@ -71,7 +71,9 @@ class Comparisons:
 
     def _place(self, group: str | None) -> int:
         if group is None or group == "all":
-            return -1
+            return EVERY_PAIR
+        if group == "same-group" and self.groups:
+            return SAME_GROUP
         if group not in self.groups:
             known = ", ".join(self.groups) or "none: compare with `by`"
             raise BadInput(f"there is no group {group!r}; the groups are: {known}")
@@ -86,9 +88,10 @@ class Comparisons:
         Parameters
         ----------
         fmr
-            Target in [0, 1), over all non-mated comparisons, across groups too.
+            Target in [0, 1), over all non-mated comparisons, across groups too, or over `group`.
         group
-            Only comparisons within this group.
+            Only comparisons within this group, or, with "same-group", within any: two people of one
+            group are harder to tell apart than two of different ones.
 
         Warns
         -----
@@ -157,7 +160,7 @@ class Comparisons:
             group has no such comparisons.
         """
         edges = self._histogram.edges
-        filled = np.flatnonzero(self._histogram.scope(-1).sum(axis=0))
+        filled = np.flatnonzero(self._histogram.scope(EVERY_PAIR).sum(axis=0))
         chosen = np.unique(np.linspace(filled[0], filled[-1] + 1, points).round().astype(int))
         frames = []
         for place in range(-1, len(self.groups)):
@@ -193,7 +196,7 @@ class Comparisons:
         A bin holds the scores in [edge, next edge).
         """
         edges = self._histogram.edges
-        filled = np.flatnonzero(self._histogram.scope(-1).sum(axis=0))
+        filled = np.flatnonzero(self._histogram.scope(EVERY_PAIR).sum(axis=0))
         step = max(1, -(-(filled[-1] + 1 - filled[0]) // bins))
         starts = np.arange(filled[0], filled[-1] + 1, step)
         ends = np.append(edges[starts], edges[min(starts[-1] + step, len(edges) - 1)])

@@ -20,6 +20,19 @@ _LIST_BINS = 8192
 Enough = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
+EVERY_PAIR, SAME_GROUP = -1, -2  # instead of the number of one group
+
+
+def chosen(group: int, buckets: int) -> np.ndarray:
+    """Which buckets a question is about: one group's, all groups', or all."""
+    picks = np.full(buckets, group < 0)
+    if group == SAME_GROUP:
+        picks[-1] = False
+    elif group >= 0:
+        picks[group] = True
+    return picks
+
+
 class Histogram(NamedTuple):
     """Scores counted in bins [edge, next edge): int64 ``counts[bucket, mated, bin]``.
 
@@ -30,8 +43,8 @@ class Histogram(NamedTuple):
     counts: np.ndarray
 
     def scope(self, group: int) -> np.ndarray:
-        """Counts (mated, bin) within a group, or of everything (-1)."""
-        return self.counts.sum(axis=0) if group < 0 else self.counts[group]
+        """Counts (mated, bin) of one group, `EVERY_PAIR` or `SAME_GROUP`."""
+        return self.counts[chosen(group, len(self.counts))].sum(axis=0)
 
 
 class ScoreList:
@@ -88,7 +101,7 @@ class ScoreList:
 
         The answer can turn only just above a score, in the scores' own precision.
         """
-        inside = slice(None) if group < 0 else self._bucket == group
+        inside = chosen(group, len(self.groups) + 1)[self._bucket]
         values, place = np.unique(self._score[inside], return_inverse=True)
         counts = np.zeros((2, len(values)), dtype=np.int64)
         np.add.at(counts, (self._mated[inside].astype(int), place), 1)

@@ -63,6 +63,14 @@ def test_the_harder_group_is_found():
     assert re.search(rf"FMR by race ran from .* for a to .* for b, {ratio}", found.summary())
 
 
+def test_the_target_may_be_meant_over_pairs_of_the_same_group(found):
+    same = fl.audit(people(), by="race", fmr=0.01, pairs="same-group", replicates=10)
+    assert same.threshold == fl.compare_all(people(), by="race").threshold(0.01, "same-group")
+    assert same.calibration.endswith(", over pairs of the same group")
+    with pytest.raises(fl.BadInput, match="pairs must be"):
+        fl.audit(people(), by="race", pairs="some")
+
+
 def test_intersections_join_their_labels():
     rates = fl.audit(people(), by=["race", "gender"], fmr=0.05, replicates=10).rates
     assert rates["group"].tolist() == ["all", "a/f", "a/m", "b/f", "b/m"]

@@ -220,6 +220,11 @@ def test_threshold_within_a_group_and_from_every_source():
     assert listed.threshold(0.01, group="b") == t
     # A score file's numbers are float64, so the next one up is nearer.
     assert scored.threshold(0.01, group="b") == np.nextafter(float(highest[k]), 2)
+    within = frame[(frame["group_a"] == frame["group_b"]) & ~frame["mated"]]
+    highest = np.sort(within["score"])[::-1]
+    t = everything.threshold(0.01, group="same-group")
+    assert t == np.nextafter(np.float32(highest[int(0.01 * len(highest))]), np.float32(2))
+    assert listed.threshold(0.01, group="same-group") == t
     for t in (0.0, 0.2, 0.5):
         pd.testing.assert_frame_equal(listed.error_rates(t), everything.error_rates(t))
         pd.testing.assert_frame_equal(listed.cross_group(t), everything.cross_group(t))
