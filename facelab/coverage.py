@@ -392,9 +392,9 @@ def figure(
     fewer than 10 errors. `table` is what `coverage` returns.
     """
     looks = {
-        "facelab": (INK, "o", "facelab: shared and few subjects allowed for"),
-        "plug-in": ("#888888", "v", "plug-in: shared subjects (arXiv 2306.01198)"),
-        "independent": ("#EE7733", "D", "comparisons taken as independent"),
+        "facelab": (INK, "o", "facelab"),
+        "plug-in": ("#888888", "v", "plug-in (arXiv 2306.01198)"),
+        "independent": ("#EE7733", "D", "independent comparisons"),
     }
     rates = sorted(table["rate"].unique(), reverse=True)
     sizes = sorted(table["subjects"].unique())
