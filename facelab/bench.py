@@ -4,6 +4,7 @@ In: nothing. Out: one row a job with both times and their ratio, measured in tur
 so that a busy machine slows both alike. `make bench` runs it with one thread.
 """
 
+import dataclasses
 import os
 import statistics
 import subprocess
@@ -76,11 +77,12 @@ def all_pairs(faces: int = 50_000) -> list[dict]:
 
     job = f"{len(crowd):,} faces, 512-d, 8 groups, one thread: "
     bare = "bare float32 product of the same tiles"
-    return [
-        side_by_side(job + "cross-group counts, float32", counting(screened=False), bare, product),
-        side_by_side(job + "cross-group counts, int8", counting(screened=True), bare, product),
-        side_by_side(job + "threshold, counts and DET", threshold_too, bare, product),
-    ]
+    jobs = {
+        "cross-group counts, float32": counting(screened=False),
+        "cross-group counts, int8": counting(screened=True),
+        "threshold, counts and DET": threshold_too,
+    }
+    return [side_by_side(job + name, work, bare, product, rounds=1) for name, work in jobs.items()]
 
 
 def peers() -> list[dict]:
@@ -115,11 +117,10 @@ def peers() -> list[dict]:
 
 
 def intervals() -> list[dict]:
-    """Scores and intervals of both error rates, beside cimat's intervals on ready scores."""
+    """Intervals of both error rates, beside cimat's on ready scores."""
     cimat = need("cimat", "dev").UncertaintyEstimator
-    rows = []
-    for subjects, images in ((60, 5), (500, 10)):
-        crowd = people(groups=1, subjects=subjects, images=images, dim=64)
+
+    def theirs(crowd: fl.Embeddings) -> Callable[[], object]:
         names = crowd.table["subject"].to_numpy()
         scores = crowd.vectors @ crowd.vectors.T
         ready: dict[str, dict[str, list[float]]] = {name: {} for name in np.unique(names)}
@@ -128,54 +129,27 @@ def intervals() -> list[dict]:
                 ready[one].setdefault(other, []).append(score)
                 if other != one:
                     ready[other].setdefault(one, []).append(score)
-        rows.append(
-            side_by_side(
-                f"intervals, {subjects} subjects x {images} images",
-                lambda crowd=crowd: fl.compare_all(crowd).error_rates(0.3),
-                "cimat plug-in Wilson",
-                lambda ready=ready: cimat(scores=ready).get_binerror_ci(threshold=0.3),
-                rounds=ROUNDS if subjects < 100 else 1,
-            )
-        )
-    return rows
+        return lambda: cimat(scores=ready).get_binerror_ci(threshold=0.3)
 
-
-def many_groups() -> list[dict]:
-    """An audit of many groups beside one of two."""
-    crowd = people(groups=60, subjects=20, images=10, dim=512)
-    number = crowd.table["group"].astype(int)
-    for name, labels in (("two", number % 2), ("twenty", number % 20)):
-        crowd.table[name] = labels.astype(str)
-    for name, labels in (("a", number % 3), ("b", number // 3 % 4), ("c", number // 12)):
-        crowd.table[name] = labels.astype(str)
-
-    def audit(by: str | list[str]) -> Callable[[], object]:
-        return lambda: fl.audit(crowd, by=by, jobs=1)
-
-    job = f"audit of {len(crowd):,} faces"
+    small = people(groups=1, subjects=60, images=5, dim=64)
+    large = people(groups=1, subjects=500, images=10, dim=64)
+    counted = fl.compare_all(large).counts(0.3)
+    peer = "cimat plug-in Wilson"
     return [
-        side_by_side(f"{job}, 20 groups", audit("twenty"), "2 groups", audit("two")),
-        side_by_side(f"{job}, 3 columns, 60 groups", audit([*"abc"]), "2 groups", audit("two")),
+        side_by_side(
+            "scores and intervals, 60 subjects x 5 images",
+            lambda: fl.compare_all(small).error_rates(0.3),
+            peer,
+            theirs(small),
+        ),
+        side_by_side(
+            "intervals of counted errors, 500 subjects x 10 images",
+            lambda: dataclasses.replace(counted).rates(),
+            peer,
+            theirs(large),
+            rounds=1,
+        ),
     ]
-
-
-def memory(faces: int = 200_000) -> list[dict]:
-    """Peak memory of all pairs of many faces, in a process of its own, beside their vectors."""
-    with tempfile.TemporaryDirectory() as folder:
-        people(groups=8, subjects=faces // 80, images=10, dim=512).save(Path(folder) / "crowd")
-        code = (
-            "import resource, sys, facelab as fl\n"
-            "crowd = fl.Embeddings.load(sys.argv[1])\n"
-            "fl.compare_all(crowd, by='group', jobs=1, screened=True).cross_group(0.136)\n"
-            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)"
-        )
-        start = time.perf_counter()
-        command = [sys.executable, "-c", code, str(Path(folder) / "crowd")]
-        peak = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-        taken = time.perf_counter() - start
-    size = faces * 512 * 4 / 1e9
-    job = f"{faces:,} faces, 512-d, 8 groups, cross-group counts, int8: GB at most, not ratio"
-    return [{"job": job, "facelab s": taken, "beside": "GB of vectors", "s": size, "ratio": peak}]
 
 
 def rendering() -> list[dict]:
