@@ -252,6 +252,8 @@ def audit(
     if pairs not in ("all", "same-group"):
         raise BadInput(f'pairs must be "all" or "same-group", not {pairs!r}')
     comparisons = compare_all(embeddings, by, jobs=jobs)
+    if not comparisons.groups:
+        raise BadInput(f"no image has a {SEPARATOR.join(by)} label: there is nothing to group by")
     if not embeddings.table["subject"].duplicated().any():
         raise BadInput(
             "no subject has two images, so that there are no mated comparisons: FNMR needs them"

@@ -152,6 +152,44 @@ def intervals() -> list[dict]:
     ]
 
 
+def many_groups() -> list[dict]:
+    """An audit of many groups beside one of two."""
+    crowd = people(groups=60, subjects=20, images=10, dim=512)
+    number = crowd.table["group"].astype(int)
+    for name, labels in (("two", number % 2), ("twenty", number % 20)):
+        crowd.table[name] = labels.astype(str)
+    for name, labels in (("a", number % 3), ("b", number // 3 % 4), ("c", number // 12)):
+        crowd.table[name] = labels.astype(str)
+
+    def audit(by: str | list[str]) -> Callable[[], object]:
+        return lambda: fl.audit(crowd, by=by, jobs=1)
+
+    job = f"audit of {len(crowd):,} faces"
+    return [
+        side_by_side(f"{job}, 20 groups", audit("twenty"), "2 groups", audit("two")),
+        side_by_side(f"{job}, 3 columns, 60 groups", audit([*"abc"]), "2 groups", audit("two")),
+    ]
+
+
+def memory(faces: int = 200_000) -> list[dict]:
+    """Peak memory of all pairs of many faces, in a process of its own, beside their vectors."""
+    with tempfile.TemporaryDirectory() as folder:
+        people(groups=8, subjects=faces // 80, images=10, dim=512).save(Path(folder) / "crowd")
+        code = (
+            "import resource, sys, facelab as fl\n"
+            "crowd = fl.Embeddings.load(sys.argv[1])\n"
+            "fl.compare_all(crowd, by='group', jobs=1, screened=True).cross_group(0.136)\n"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)"
+        )
+        start = time.perf_counter()
+        command = [sys.executable, "-c", code, str(Path(folder) / "crowd")]
+        peak = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        taken = time.perf_counter() - start
+    size = faces * 512 * 4 / 1e9
+    job = f"{faces:,} faces, 512-d, 8 groups, cross-group counts, int8: GB at most, not ratio"
+    return [{"job": job, "facelab s": taken, "beside": "GB of vectors", "s": size, "ratio": peak}]
+
+
 def rendering() -> list[dict]:
     """Rendering the synthetic population, beside decoding the same faces from JPEG files."""
     import io

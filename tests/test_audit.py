@@ -113,6 +113,10 @@ def test_what_cannot_be_audited_is_refused():
         fl.audit(people(sizes=[9]), by="race")
     with pytest.raises(fl.BadInput, match="no column 'rase'"):
         fl.audit(people(), by="rase")
+    unlabelled = people()
+    unlabelled.table["race"] = None
+    with pytest.raises(fl.BadInput, match="no image has a race label"):
+        fl.audit(unlabelled, by="race")
     narrow = fl.Embeddings.from_arrays(np.eye(4), pd.DataFrame({"subject": list("wxyz")}))
     with pytest.raises(fl.BadInput, match="calibration vectors have 4 numbers"):
         fl.audit(people(), by="race", calibration=narrow)
