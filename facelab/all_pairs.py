@@ -10,7 +10,6 @@ one tile of scores and its counts. The first pass also keeps the highest scores,
 thresholds, and the errors at them, follow without another.
 """
 
-import mmap
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -136,7 +135,7 @@ class AllPairs:
         group_to = np.where(group < 0, here, np.searchsorted(group, group, side="right"))
         side = kernels.Side(np.asarray(vectors), order, codes, group, unit, group_from, group_to)
         self._crowd = Crowd(side, _cuts(first, len(codes), tile))
-        self._vectors, self._jobs, self._screened = vectors, jobs, screened
+        self._jobs, self._screened = jobs, screened
         self._mated_kept: Hits | None = None
         self._hits: Hits | None = None
         self._floor = np.inf
@@ -219,34 +218,48 @@ class AllPairs:
         """
         edges = kernels.fine_edges()
         picks = chosen(group, len(self.groups) + 1)
-        false_matches, false_non_matches = tails(self._fine[picks].sum(axis=0))
-        # A product may have put a score into the bin beside its own.
-        most = np.append(false_matches[:1], false_matches[:-1])
-        least = np.append(false_matches[1:], false_matches[-1:])
-        high = int(np.argmax(enough(most, false_non_matches)))
-        if high == 0:
-            return float(edges[0]), int(false_matches[0]), int(false_non_matches[0])
-        low = int(np.flatnonzero(~enough(least, false_non_matches))[-1])
-        low, high = edges[min(low, high - 1)], edges[high]
+        turns = enough(*tails(self._fine[picks].sum(axis=0)))
+        if turns[0]:
+            return self._at(edges[0], picks)
+        # A product may have put a score into the bin beside its own: a bin more on either side.
+        first = int(np.argmax(turns))
+        low, high = max(first - 2, 0), min(first + 1, len(edges) - 1)
+        while True:
+            values, false_matches, false_non_matches = self._steps(edges[low], edges[high], picks)
+            turns = enough(false_matches, false_non_matches)
+            if turns[0] and low > 0:
+                low -= 1
+            elif not turns[-1] and high < len(edges) - 1:
+                high += 1
+            else:
+                break
+        turn = int(np.argmax(turns))
+        t = np.nextafter(values[turn - 1], np.float32(np.inf))
+        return float(t), int(false_matches[turn]), int(false_non_matches[turn])
+
+    def _at(self, t: float, picks: np.ndarray) -> tuple[float, int, int]:
+        """A threshold that no score lies below, and the two errors at it."""
+        non_mated, _ = self._fine[picks].sum(axis=(0, 2))
+        return float(t), int(non_mated), 0
+
+    def _steps(
+        self, low: float, high: float, picks: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The scores in [low, high), each once, and the errors at thresholds of and past them."""
         above, (a, b, scores) = self._between(low, high)
         mated_below = 0
         values = [scores[picks[self._bucket(a, b)]]]
-        is_mated = [np.zeros(len(values[0]), bool)]
+        is_mated = [np.zeros(len(values[0]), int)]
         for a, b, scores in self._mated():
             inside = scores[picks[self._bucket(a, b)]]
             mated_below += int((inside < low).sum())
-            between = inside[(inside >= low) & (inside < high)]
-            values.append(between)
-            is_mated.append(np.ones(len(between), bool))
+            values.append(inside[(inside >= low) & (inside < high)])
+            is_mated.append(np.ones(len(values[-1]), int))
         distinct, place = np.unique(np.concatenate(values), return_inverse=True)
         counts = np.zeros((2, len(distinct)), np.int64)
-        np.add.at(counts, (np.concatenate(is_mated).astype(int), place), 1)
+        np.add.at(counts, (np.concatenate(is_mated), place), 1)
         false_matches, false_non_matches = tails(counts)
-        false_matches += int(above[picks].sum())
-        false_non_matches += mated_below
-        turn = int(np.argmax(enough(false_matches, false_non_matches)))
-        t = np.float32(low) if turn == 0 else np.nextafter(distinct[turn - 1], np.float32(np.inf))
-        return float(t), int(false_matches[turn]), int(false_non_matches[turn])
+        return distinct, false_matches + int(above[picks].sum()), false_non_matches + mated_below
 
     def _between(self, low: float, high: float) -> tuple[np.ndarray, Hits]:
         """Non-mated pairs: how many score `high` or more, by bucket; those in [low, high)."""
@@ -323,8 +336,6 @@ class AllPairs:
         from facelab import int8
 
         parts = [int8.rounded(self._crowd.rows(k)) for k in range(len(self._crowd.cuts) - 1)]
-        if isinstance(self._vectors, np.memmap):  # few of its pages are needed from here on
-            self._vectors._mmap.madvise(mmap.MADV_DONTNEED)
         return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
     def _screens(self, t: float) -> bool:
@@ -405,9 +416,19 @@ def _pairs_within(subject: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]
 
 
 def _joined(parts: list[Hits]) -> Hits:
+    """The parts one after another; the list is empty afterwards."""
     if not parts:
         return np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32)
-    return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    whole = tuple(
+        np.empty(sum(map(len, column)), column[0].dtype) for column in zip(*parts, strict=False)
+    )
+    start = 0
+    while parts:  # each is let go as soon as it is copied: together they may be large
+        part = parts.pop(0)
+        for column, values in zip(whole, part, strict=True):
+            column[start : start + len(values)] = values
+        start += len(part[0])
+    return whole
 
 
 def _tallied(a: np.ndarray, b: np.ndarray, many: np.ndarray | None = None) -> Hits:

@@ -144,6 +144,21 @@ def test_thresholds_do_not_depend_on_what_was_kept(monkeypatch):
     assert one.eer("c") == other.eer("c")
 
 
+@pytest.mark.filterwarnings("ignore:.*uncertain")
+def test_thresholds_do_not_rest_on_the_fine_bins():
+    """However wrong the bins are that bound it, a threshold is exact."""
+    embeddings = people([5] * 40, ["a", "b"] * 20)
+    for group in (None, "a"):
+        for fmr in (0.0, 1e-3, 0.05, 0.7):
+            right = fl.compare_all(embeddings, by="race")
+            wrong = fl.compare_all(embeddings, by="race")
+            for shift in (-9, 4):
+                fine = np.roll(right._scores._fine, shift, axis=2)
+                wrong._scores.__dict__["_fine"] = fine
+                assert wrong.threshold(fmr, group) == right.threshold(fmr, group)
+                wrong._thresholds.clear()
+
+
 def test_the_bound_of_the_product_holds():
     """Vectors chosen so that float32 sums lose as much as they can."""
     rng = np.random.default_rng(1)
