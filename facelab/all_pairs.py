@@ -419,9 +419,8 @@ def _joined(parts: list[Hits]) -> Hits:
     """The parts one after another; the list is empty afterwards."""
     if not parts:
         return np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32)
-    whole = tuple(
-        np.empty(sum(map(len, column)), column[0].dtype) for column in zip(*parts, strict=False)
-    )
+    size = sum(len(part[0]) for part in parts)
+    whole = tuple(np.empty(size, column.dtype) for column in parts[0])
     start = 0
     while parts:  # each is let go as soon as it is copied: together they may be large
         part = parts.pop(0)
