@@ -69,7 +69,11 @@ def small_sample_wilson(sums: Sums, confidence: float = 0.95) -> tuple[np.ndarra
         centre = p + z**2 / (2 * n_eff)
         half = z * np.sqrt((p * (1 - p) + z**2 / (4 * n_eff)) / n_eff)
         scale = 1 + z**2 / n_eff
-        return np.maximum((centre - half) / scale, 0.0), np.minimum((centre + half) / scale, 1.0)
+        low, high = (centre - half) / scale, (centre + half) / scale
+    # The ends at 0 and 1, to the last bit.
+    low = np.where(sums.errors == 0, 0 * n, np.maximum(low, 0))
+    high = np.where(sums.errors == sums.comparisons, 1 + 0 * n, np.minimum(high, 1))
+    return low, high
 
 
 def interval(
