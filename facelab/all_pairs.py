@@ -104,6 +104,8 @@ class AllPairs:
         Processes; None takes all processors when there are faces enough, else one.
     screened
         Whether errors at a threshold are looked for with int8 products: None where that is faster.
+    device
+        Where products are made: "cpu", or a torch device, on which there is one process.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class AllPairs:
         tile: int = TILE,
         jobs: int | None = None,
         screened: bool | None = None,
+        device: str = "cpu",
     ) -> None:
         self.groups = tuple(labels.cat.categories)
         names, codes = np.unique(subject, return_inverse=True)
@@ -135,7 +138,7 @@ class AllPairs:
         group_to = np.where(group < 0, here, np.searchsorted(group, group, side="right"))
         side = kernels.Side(np.asarray(vectors), order, codes, group, unit, group_from, group_to)
         self._crowd = Crowd(side, _cuts(first, len(codes), tile))
-        self._jobs, self._screened = jobs, screened
+        self._jobs, self._screened, self._device = jobs, screened, device
         self._mated_kept: Hits | None = None
         self._hits: Hits | None = None
         self._floor = np.inf
@@ -155,7 +158,7 @@ class AllPairs:
                 parts.append(part)
             yield part
         if keep:
-            self._mated_kept = _joined(parts)
+            self._mated_kept = joined(parts)
 
     @cached_property
     def mated_total(self) -> int:
@@ -186,7 +189,7 @@ class AllPairs:
             place = np.clip(place + kernels.FINE_BINS // 2, 0, kernels.FINE_BINS - 1)
             np.add.at(counts, (self._bucket(a, b), 1, place), 1)
         counts[:, 0] -= counts[:, 1]
-        self._hits, self._floor = _joined(parts), floor
+        self._hits, self._floor = joined(parts), floor
         return counts
 
     @cached_property
@@ -281,7 +284,7 @@ class AllPairs:
         for a, b, scores in self._mated():
             top = scores >= high
             above -= np.bincount(self._bucket(a[top], b[top]), minlength=len(above))
-        return above, _joined(parts)
+        return above, joined(parts)
 
     # ---- errors at a threshold
 
@@ -289,7 +292,7 @@ class AllPairs:
         """Errors for every pair of units."""
         if t - self._crowd.error > self._floor:
             found = [self._kept_matches(t)]
-        elif self._screens(t) if self._screened is None else self._screened:
+        elif self._device == "cpu" and self._screens(t):
             found = self._run(screen_band, self._rounded, t)
         else:
             found = self._run(mark_band, t)
@@ -306,19 +309,19 @@ class AllPairs:
         missed = []
         for a, b, scores in self._mated():
             wrong = scores < t
-            missed.append(_tallied(unit[a[wrong]], unit[b[wrong]]))
-        missed = _tallied(*_joined(missed))
+            missed.append(tallied(unit[a[wrong]], unit[b[wrong]]))
+        missed = tallied(*joined(missed))
         # Bands follow one another in the order of units: each can be put in order by itself, for
         # less memory, unless a unit is longer than a tile.
         first = unit[cuts[:-1]]
         if len(parts) != len(first) or (first[1:] == unit[cuts[1:-1] - 1]).any():
-            parts, first = [_joined(parts)], first[:1]
+            parts, first = [joined(parts)], first[:1]
         places = [*np.searchsorted(missed[0], first), len(missed[0])]
         for number, part in enumerate(parts):
             own = tuple(column[places[number] : places[number + 1]] for column in missed)
-            parts[number] = _tallied(*_joined([part, own]))
+            parts[number] = tallied(*joined([part, own]))
         return pd.DataFrame(
-            dict(zip(("unit_a", "unit_b", "errors"), _joined(parts), strict=True)), copy=False
+            dict(zip(("unit_a", "unit_b", "errors"), joined(parts), strict=True)), copy=False
         )
 
     def _kept_matches(self, t: float) -> Hits:
@@ -328,7 +331,7 @@ class AllPairs:
         near = np.flatnonzero(np.abs(scores - t) <= self._crowd.error)
         exact[near] = self._crowd.exact(a[near], b[near])
         matched, unit = exact >= t, self._crowd.side.unit
-        return _tallied(unit[a[matched]], unit[b[matched]])
+        return tallied(unit[a[matched]], unit[b[matched]])
 
     @cached_property
     def _rounded(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -342,6 +345,8 @@ class AllPairs:
         """Whether int8 products pay: they do unless many scores must be made again."""
         from facelab import int8
 
+        if self._screened is not None:
+            return self._screened
         if len(self._crowd.side.order) < _FAN_OUT or not int8.is_fast():
             return False
         reach = 2 * float(self._rounded[2].max())
@@ -354,7 +359,12 @@ class AllPairs:
         """The bands of tiles one after another, in their order, whoever works them out."""
         bands = range(len(self._crowd.cuts) - 1)
         jobs = self._jobs
-        if jobs is None:
+        if self._device != "cpu":
+            from facelab import all_pairs_torch
+
+            jobs, band = 1, getattr(all_pairs_torch, band.__name__)
+            more = (*more, self._device)
+        elif jobs is None:
             jobs = (os.cpu_count() or 1) if len(self._crowd.side.order) >= _FAN_OUT else 1
         jobs = min(jobs, len(bands))
         total = len(bands) * (len(bands) + 1) // 2
@@ -415,7 +425,7 @@ def _pairs_within(subject: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]
         begin = end
 
 
-def _joined(parts: list[Hits]) -> Hits:
+def joined(parts: list[Hits]) -> Hits:
     """The parts one after another; the list is empty afterwards."""
     if not parts:
         return np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32)
@@ -430,7 +440,7 @@ def _joined(parts: list[Hits]) -> Hits:
     return whole
 
 
-def _tallied(a: np.ndarray, b: np.ndarray, many: np.ndarray | None = None) -> Hits:
+def tallied(a: np.ndarray, b: np.ndarray, many: np.ndarray | None = None) -> Hits:
     """Each pair of units once, in order, with how often it stands there: int32."""
     keys = a.astype(np.int64) << 32 | b
     order = np.argsort(keys, kind="stable")
@@ -464,7 +474,7 @@ def survey_band(crowd: Crowd, number: int, floor: float, buckets: int) -> tuple[
     for tile in crowd.tiles(number):
         found = kernels.survey(tile, crowd.side, crowd.error, floor, counts, room)
         parts.append(_taken(room, found))
-    return counts, _joined(parts)
+    return counts, joined(parts)
 
 
 def collect_band(
@@ -476,7 +486,7 @@ def collect_band(
     for tile in crowd.tiles(number):
         found = kernels.collect(tile, crowd.side, crowd.error, low, high, above, room)
         parts.append(_taken(room, found))
-    return above, _joined(parts)
+    return above, joined(parts)
 
 
 def mark_band(crowd: Crowd, number: int, t: float) -> Hits:
@@ -484,8 +494,8 @@ def mark_band(crowd: Crowd, number: int, t: float) -> Hits:
     room, parts = _room(crowd, number, np.int32), []
     for tile in crowd.tiles(number):
         found = kernels.mark(tile, crowd.side, crowd.error, t, room)
-        parts.append(_tallied(*(part[:found] for part in room)))
-    return _joined(parts)
+        parts.append(tallied(*(part[:found] for part in room)))
+    return joined(parts)
 
 
 def screen_band(crowd: Crowd, number: int, rounded: tuple[np.ndarray, ...], t: float) -> Hits:
@@ -506,5 +516,5 @@ def screen_band(crowd: Crowd, number: int, rounded: tuple[np.ndarray, ...], t: f
             t,
             room,
         )
-        parts.append(_tallied(*(part[:found] for part in room)))
-    return _joined(parts)
+        parts.append(tallied(*(part[:found] for part in room)))
+    return joined(parts)

@@ -213,6 +213,7 @@ def compare_all(
     tile: int = TILE,
     jobs: int | None = None,
     screened: bool | None = None,
+    device: str = "cpu",
 ) -> Comparisons:
     """Compare every face with every other: N (N - 1) / 2 scores, counted exactly.
 
@@ -233,8 +234,11 @@ def compare_all(
     screened
         Look for the errors at a threshold with int8 products, which are faster, and score again
         what they cannot decide; None does so where it pays.
+    device
+        Where products are made: "cpu", or a torch device such as "cuda", on which one process
+        works.
 
-    The results depend on none of the last three.
+    The results depend on none of the last four.
 
     Raises
     ------
@@ -243,7 +247,7 @@ def compare_all(
     """
     check_embeddings(embeddings)
     subject, labels, cautions = _people(embeddings.table, by)
-    scores = AllPairs(embeddings.vectors, subject, labels, tile, jobs, screened)
+    scores = AllPairs(embeddings.vectors, subject, labels, tile, jobs, screened, device)
     return Comparisons(scores, cautions)
 
 

@@ -159,6 +159,23 @@ def test_thresholds_do_not_rest_on_the_fine_bins():
                 wrong._thresholds.clear()
 
 
+@pytest.mark.filterwarnings("ignore:.*uncertain")
+@pytest.mark.parametrize("device", ["cpu:0", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("case", CASES)
+def test_the_device_changes_nothing(case, device, monkeypatch):
+    """The path of the GPU, which a processor can take just as well."""
+    sizes, groups, ties = CASES[case]
+    embeddings = people(sizes, groups, ties=ties)
+    here = fl.compare_all(embeddings, by="race", tile=13)
+    for keep in (0, all_pairs.KEEP_HITS):
+        monkeypatch.setattr("facelab.all_pairs.KEEP_HITS", keep)
+        there = fl.compare_all(embeddings, by="race", tile=13, device=device)
+        for t in (-1.0, 0.0, 0.3, 0.5, 1.0):
+            pd.testing.assert_frame_equal(there.counts(t).pairs, here.counts(t).pairs)
+        assert there.threshold(0.1) == here.threshold(0.1)
+        pd.testing.assert_frame_equal(there.det(), here.det())
+
+
 def test_the_bound_of_the_product_holds():
     """Vectors chosen so that float32 sums lose as much as they can."""
     rng = np.random.default_rng(1)
