@@ -31,6 +31,7 @@ KEEP_MATED = 20_000_000
 LONGEST = 1.001  # of a unit row, as `check_embeddings` admits it
 _PILOT = 2000
 _FAN_OUT = 30_000  # faces from which on processes pay
+_SCREEN_UP_TO = 120_000  # faces; beyond, torch and the rounded rows would pass 1.5 GB with the rest
 _SHOW_TILES = 64
 # What a pair takes, in units of its float32 product: measured with 512 numbers a row.
 _INT8, _AGAIN = 0.25, 6.0
@@ -347,7 +348,7 @@ class AllPairs:
 
         if self._screened is not None:
             return self._screened
-        if len(self._crowd.side.order) < _FAN_OUT or not int8.is_fast():
+        if not _FAN_OUT <= len(self._crowd.side.order) <= _SCREEN_UP_TO or not int8.is_fast():
             return False
         reach = 2 * float(self._rounded[2].max())
         again = float(np.mean(np.abs(self._pilot - t) <= reach))

@@ -233,7 +233,7 @@ def compare_all(
         processors from 30,000 faces on.
     screened
         Look for the errors at a threshold with int8 products, which are faster, and score again
-        what they cannot decide; None does so where it pays.
+        what they cannot decide; None does so where it pays and memory stays below 1.5 GB.
     device
         Where products are made: "cpu", or a torch device such as "cuda", on which one process
         works.
