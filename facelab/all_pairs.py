@@ -63,6 +63,11 @@ class Crowd:
         order = self.side.order
         return kernels.score_pairs(self.side.vectors, order[a], order[b])
 
+    def bucket(self, a: np.ndarray, b: np.ndarray, last: int) -> np.ndarray:
+        """The bucket of pairs of rows: their common group, else the last."""
+        group = self.side.group
+        return np.where((group[a] == group[b]) & (group[a] >= 0), group[a], last)
+
     @property
     def error(self) -> float:
         """By how much a float32 product may miss the exact score.
@@ -168,9 +173,7 @@ class AllPairs:
         return int((images * (images - 1) // 2).sum())
 
     def _bucket(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """The bucket of pairs of rows: their common group, else the last."""
-        group = self._crowd.side.group
-        return np.where((group[a] == group[b]) & (group[a] >= 0), group[a], len(self.groups))
+        return self._crowd.bucket(a, b, len(self.groups))
 
     # ---- the first pass
 

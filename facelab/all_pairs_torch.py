@@ -67,11 +67,6 @@ def _same_group(crowd: Crowd, tile: _Tile) -> Iterator[tuple[int, slice, slice]]
             yield int(found), slice(int(rows[0]), int(rows[-1]) + 1), slice(low, top)
 
 
-def _bucket(crowd: Crowd, a: np.ndarray, b: np.ndarray, last: int) -> np.ndarray:
-    group = crowd.side.group
-    return np.where((group[a] == group[b]) & (group[a] >= 0), group[a], last)
-
-
 def survey_band(
     crowd: Crowd, number: int, floor: float, buckets: int, device: str
 ) -> tuple[np.ndarray, Hits]:
@@ -97,7 +92,7 @@ def survey_band(
             rest = rest - own
         counts[-1] += rest
         a, b = tile.rows(near)
-        bucket = _bucket(crowd, a, b, buckets - 1)
+        bucket = crowd.bucket(a, b, buckets - 1)
         guessed = bins[a - tile.top, b - tile.start].cpu().numpy()
         exact = np.floor(crowd.exact(a, b) * np.float32(kernels.FINE_PER_UNIT)).astype(np.int64)
         exact = np.clip(exact + kernels.FINE_BINS // 2, 0, nowhere - 1)
@@ -127,7 +122,7 @@ def collect_band(
         a, b = tile.rows((scores >= low - crowd.error) & (scores <= high + crowd.error))
         exact = crowd.exact(a, b)
         top = exact >= high
-        np.add.at(above, _bucket(crowd, a[top], b[top], buckets - 1), 1)
+        np.add.at(above, crowd.bucket(a[top], b[top], buckets - 1), 1)
         keep = (exact >= low) & ~top
         parts.append((a[keep], b[keep], exact[keep]))
     return above, joined(parts)

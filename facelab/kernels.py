@@ -240,6 +240,16 @@ def collect(
 
 
 @_compiled
+def _match(units_a, units_b, many, found, fresh, one, other):
+    """Count a match of two units: in the last run, or in a new one on a fresh row or unit."""
+    if fresh or units_b[found - 1] != other:
+        units_a[found], units_b[found], many[found] = one, other, 0
+        found += 1
+    many[found - 1] += 1
+    return found
+
+
+@_compiled
 def mark(
     tile: Tile,
     side: Side,
@@ -270,11 +280,8 @@ def mark(
                     and exact_score(vectors, order[row], vectors, order[start + j]) < t
                 ):
                     continue
-                if fresh or units_b[found - 1] != unit[start + j]:
-                    units_a[found], units_b[found], many[found] = unit[row], unit[start + j], 0
-                    found += 1
-                    fresh = False
-                many[found - 1] += 1
+                found = _match(units_a, units_b, many, found, fresh, unit[row], unit[start + j])
+                fresh = False
     return found
 
 
@@ -320,11 +327,8 @@ def screen(
                     and exact_score(vectors, order[row], vectors, order[start + j]) < t
                 ):
                     continue
-                if fresh or units_b[found - 1] != unit[start + j]:
-                    units_a[found], units_b[found], many[found] = unit[row], unit[start + j], 0
-                    found += 1
-                    fresh = False
-                many[found - 1] += 1
+                found = _match(units_a, units_b, many, found, fresh, unit[row], unit[start + j])
+                fresh = False
     return found
 
 
