@@ -42,6 +42,11 @@ class Augmentation:
     soften
         Largest standard deviation (share of the side) of the blur that half of the images get,
         uniform.
+    shrink
+        Largest share of the side that half of the images lose to down-scaling, uniform; they are
+        then brought back to their size.
+    jpeg
+        Probability that an image is compressed as JPEG, with a quality from 20 to 90, uniform.
     noise
         Largest standard deviation of sensor noise, on a scale where white is 1.
     erase, cover
@@ -65,12 +70,14 @@ class Augmentation:
     grey: float = 0.0
     soften: float = 0.0
     cover: float = 0.0
+    shrink: float = 0.0
+    jpeg: float = 0.0
 
     def __post_init__(self) -> None:
         _check_types(self, "augment.")
-        for name in ("flip", "grey", "blur", "erase", "cover"):
+        for name in ("flip", "grey", "blur", "erase", "cover", "jpeg"):
             _require(0 <= getattr(self, name) <= 1, f"augment.{name}", self, "between 0 and 1")
-        for name in ("shift", "scale", "stretch", "brightness", "contrast", "colour"):
+        for name in ("shift", "scale", "stretch", "brightness", "contrast", "colour", "shrink"):
             _require(0 <= getattr(self, name) < 1, f"augment.{name}", self, "from 0 to below 1")
         for name in ("rotate", "tone", "shade", "soften", "noise"):
             _require(getattr(self, name) >= 0, f"augment.{name}", self, "0 or more")
