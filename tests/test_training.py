@@ -1,4 +1,4 @@
-"""Recipes, augmentation, the training loop and the arms of an experiment."""
+"""Recipes, the training loop and the arms of an experiment."""
 
 import dataclasses
 import math
@@ -14,7 +14,6 @@ import torch
 import facelab as fl
 from facelab.errors import BadInput, FacelabError
 from facelab.training import Augmentation, Recipe, loop
-from facelab.training.augment import augment
 from facelab.training.batches import batches
 
 # Small enough for a second a training.
@@ -101,169 +100,6 @@ def test_a_wrong_recipe_is_refused_in_one_sentence_naming_the_file(tmp_path, tex
         Recipe.from_yaml(path)
     assert message in str(error.value)
     assert "recipe.yaml" in str(error.value)
-
-
-# ---- augmentation
-
-OFF = Augmentation(**{field.name: 0.0 for field in dataclasses.fields(Augmentation)})
-
-
-def some_images(count: int = 64, side: int = 24) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(3)
-    images = 0.2 + 0.6 * torch.rand(count, 3, side, side, generator=generator)
-    return images.contiguous(memory_format=torch.channels_last)
-
-
-def test_augmentation_switched_off_changes_nothing():
-    images = some_images()
-    assert torch.equal(augment(images, OFF, torch.Generator().manual_seed(0)), images)
-
-
-@pytest.mark.parametrize("moving", [0.0, 1e-7])
-def test_flip_mirrors_the_asked_share_of_the_images_and_nothing_else(moving):
-    images = some_images(400)
-    recipe = dataclasses.replace(OFF, flip=0.5, rotate=moving)
-    changed = augment(images, recipe, torch.Generator().manual_seed(0))
-    same = (changed - images).abs().amax(dim=(1, 2, 3)) < 1e-4
-    mirrored = (changed - images.flip(3)).abs().amax(dim=(1, 2, 3)) < 1e-4
-    assert (same ^ mirrored).all()
-    assert 0.4 < mirrored.float().mean() < 0.6
-
-
-def test_shift_moves_by_at_most_the_given_share_of_the_side():
-    side = 40
-    images = torch.zeros(200, 3, side, side)
-    images[:, :, 20, 20] = 1
-    recipe = dataclasses.replace(OFF, shift=0.1)
-    changed = augment(images, recipe, torch.Generator().manual_seed(0)).sum(1)
-    place = torch.arange(side).float()
-    across = (changed.sum(1) * place).sum(1) / changed.sum((1, 2))
-    moved = across - 20
-    assert moved.abs().max() <= 0.1 * side + 0.01
-    assert moved.abs().max() > 0.08 * side
-    assert abs(moved.mean()) < 0.6
-
-
-def test_brightness_multiplies_and_contrast_keeps_the_mean():
-    images = some_images()
-    brighter = augment(images, dataclasses.replace(OFF, brightness=0.2), torch.Generator())
-    ratio = brighter / images
-    assert (ratio.amax((1, 2, 3)) - ratio.amin((1, 2, 3))).max() < 1e-4
-    assert 0.8 <= ratio.min() < 0.85 < 1.15 < ratio.max() <= 1.2
-    flatter = augment(images, dataclasses.replace(OFF, contrast=0.2), torch.Generator())
-    torch.testing.assert_close(flatter.mean((1, 2, 3)), images.mean((1, 2, 3)))
-    assert (flatter.std((1, 2, 3)) / images.std((1, 2, 3)) - 1).abs().max() <= 0.2 + 1e-5
-
-
-def test_stretch_changes_the_width_and_not_the_height():
-    side = 40
-    images = torch.zeros(200, 3, side, side)
-    images[:, :, 10:30, 10:30] = 1
-    recipe = dataclasses.replace(OFF, stretch=0.2)
-    changed = augment(images, recipe, torch.Generator().manual_seed(0))[:, 0]
-    wide, high = changed.sum(2)[:, 20], changed.sum(1)[:, 20]
-    torch.testing.assert_close(high, torch.full((200,), 20.0))
-    assert 20 / 1.2 - 0.1 <= wide.min() < 17.2 and 24.2 < wide.max() <= 20 / 0.8 + 0.1
-
-
-def test_tone_keeps_black_white_and_the_order_between():
-    ramp = torch.linspace(0, 1, 32).expand(300, 3, 32, 32)
-    changed = augment(ramp, dataclasses.replace(OFF, tone=1.0), torch.Generator().manual_seed(0))
-    assert (changed[..., 0] == 0).all() and (changed[..., -1] == 1).all()
-    assert (changed.diff(dim=3) > 0).all()
-    power = changed[:, 0, 0, 16].log() / ramp[:, 0, 0, 16].log()
-    assert 0.5 - 1e-4 <= power.min() < 0.52 and 1.95 < power.max() <= 2 + 1e-4
-
-
-def test_shade_lets_the_light_fall_off_evenly_in_every_direction():
-    images = torch.full((400, 3, 33, 33), 0.25)
-    changed = augment(images, dataclasses.replace(OFF, shade=1.0), torch.Generator().manual_seed(0))
-    assert torch.allclose(changed[:, :, 16, 16], images[:, :, 16, 16])
-    across = (changed[:, 0, 16, -1] / changed[:, 0, 16, 0]).log2() / 2
-    down = (changed[:, 0, -1, 16] / changed[:, 0, 0, 16]).log2() / 2
-    stops = torch.hypot(across, down)
-    assert stops.max() <= 1 + 1e-4 and stops.max() > 0.95 and stops.min() < 0.05
-    quarters = (across > 0).int() * 2 + (down > 0).int()
-    assert torch.bincount(quarters).min() > 60
-
-
-def test_grey_takes_the_colour_of_the_asked_share_and_leaves_the_others():
-    images = some_images(400)
-    changed = augment(images, dataclasses.replace(OFF, grey=0.3), torch.Generator().manual_seed(0))
-    colourless = (changed == changed[:, :1]).all(dim=(1, 2, 3))
-    assert 0.2 < colourless.float().mean() < 0.4
-    assert torch.equal(changed[~colourless], images[~colourless])
-    luma = (images * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1)
-    torch.testing.assert_close(changed[colourless][:, 0], luma[colourless])
-
-
-def test_soften_spreads_a_point_of_half_of_the_images_by_at_most_the_given_share():
-    side = 48
-    images = torch.zeros(300, 3, side, side)
-    images[:, :, 24, 24] = 1
-    recipe = dataclasses.replace(OFF, soften=0.05)
-    changed = augment(images, recipe, torch.Generator().manual_seed(0))[:, 1]
-    sharp = changed[:, 24, 24] == 1
-    assert 0.4 < sharp.float().mean() < 0.6
-    torch.testing.assert_close(changed.sum((1, 2)), torch.ones(300))
-    square = (torch.arange(side) - 24.0) ** 2
-    down = (changed.sum(2) @ square).sqrt()
-    across = (changed.sum(1) @ square).sqrt()
-    assert 0.9 * 0.05 * side < down.max() <= 0.05 * side + 1e-3
-    assert (across <= down + 1e-3).all()
-
-
-def test_covering_shows_a_rectangle_of_another_image_of_the_batch():
-    images = some_images(300)
-    changed = augment(images, dataclasses.replace(OFF, cover=0.5), torch.Generator().manual_seed(0))
-    covered = (changed != images).all(dim=1)
-    assert covered.any(2).sum(1).max() <= 13 and covered.any(1).sum(1).max() <= 13
-    assert 0.4 < covered.any(dim=(1, 2)).float().mean() < 0.6
-    shown = torch.where(covered.unsqueeze(1), images.roll(150, 0), images)
-    assert torch.equal(changed, shown)
-
-
-def test_blur_touches_the_asked_share_and_keeps_the_mean():
-    images = some_images(400)
-    changed = augment(images, dataclasses.replace(OFF, blur=0.3), torch.Generator())
-    touched = (changed - images).abs().amax(dim=(1, 2, 3)) > 0
-    assert 0.2 < touched.float().mean() < 0.4
-    torch.testing.assert_close(changed.mean((1, 2, 3)), images.mean((1, 2, 3)), atol=0.01, rtol=0)
-    assert changed[touched].std() < 0.6 * images[touched].std()
-
-
-def test_erasing_covers_one_grey_rectangle_of_at_most_half_the_side():
-    images = some_images(300)
-    changed = augment(images, dataclasses.replace(OFF, erase=1.0), torch.Generator())
-    covered = (changed != images).all(dim=1)
-    assert covered.any(2).sum(1).max() <= 13
-    assert covered.any(1).sum(1).max() <= 13
-    assert covered.any(dim=(1, 2)).float().mean() > 0.99
-    for image, where in zip(changed[:20], covered[:20], strict=True):
-        assert image[:, where].unique().numel() == 1
-
-
-def test_augmented_images_stay_between_0_and_1_and_repeat_with_the_seed():
-    images = some_images()
-    strong = Augmentation(
-        brightness=0.9,
-        contrast=0.9,
-        noise=0.5,
-        erase=1,
-        blur=1,
-        stretch=0.3,
-        tone=2,
-        shade=2,
-        grey=0.5,
-        soften=0.1,
-        cover=1,
-    )
-    first = augment(images.clone(), strong, torch.Generator().manual_seed(5))
-    again = augment(images.clone(), strong, torch.Generator().manual_seed(5))
-    other = augment(images.clone(), strong, torch.Generator().manual_seed(6))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-    assert first.min() >= 0 and first.max() <= 1
 
 
 # ---- the loop

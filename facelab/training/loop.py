@@ -18,7 +18,7 @@ from facelab.embedders.backbone import TimmEmbedder, as_images, network_of, pick
 from facelab.errors import BadInput, FacelabError
 from facelab.faces import FaceSet
 from facelab.progress import bar
-from facelab.training.augment import augment
+from facelab.training.augment import Chance, augment
 from facelab.training.batches import batches
 from facelab.training.heads import HEADS
 from facelab.training.recipe import Recipe
@@ -87,7 +87,7 @@ def train(
         network, head = network.to(where).train(), head.to(where)
         parameters = [*network.parameters(), *head.parameters()]
         optimiser = _optimiser(parameters, recipe)
-        chance = torch.Generator(where).manual_seed(recipe.seed)
+        generator = torch.Generator(where).manual_seed(recipe.seed)
         bf16 = _bf16(recipe.precision, where)
 
         rows_of_history = []
@@ -106,7 +106,10 @@ def train(
                 group["lr"] = rate
             head.margin = recipe.margin * _ramp(step, recipe.margin_warm_up * recipe.steps)
 
-            images = augment(as_images(gather(rows), where), recipe.augment, chance)
+            images = as_images(gather(rows), where)
+            # From half a batch away: neighbours may be of the same subject.
+            others = images.roll(len(images) // 2, 0)
+            images = augment(images, recipe.augment, Chance(generator, len(images)), others)
             target = labels_there[torch.from_numpy(rows).to(where)]
             with torch.autocast(where.type, torch.bfloat16, enabled=bf16):
                 embeddings = network(images)
