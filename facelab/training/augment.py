@@ -1,7 +1,7 @@
 """Changes to a batch of training images, each drawn anew for every image.
 
 In: float images (B, 3, S, S) from 0 to 1 and a `Chance`. Out: the same, changed. Whole batches at a
-time, in a few passes: on one CPU core this costs one to three percent of a training step.
+time, in a few passes: on one CPU core this costs two to five percent of a training step.
 """
 
 import math
@@ -241,7 +241,7 @@ def _mixed(images: Tensor, down: Tensor, across: Tensor) -> Tensor:
 
 
 def _compress(images: Tensor, probability: float, chance: Chance) -> None:
-    """Compress some images as JPEG, every other one with colours at half the resolution."""
+    """Compress some images as JPEG, half of them with colours at half the resolution."""
     chosen = chance.happens(probability)
     quality = chance.uniform(20, 91).flatten().long()
     halved = chance.happens(0.5)
