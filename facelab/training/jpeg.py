@@ -2,8 +2,8 @@
 
 In: float images (B, 3, S, S) from 0 to 1. Out: what is left of them, on the same device.
 Source: ITU-T T.81 (the cosine transform), JFIF 1.02 (the colours), and what libjpeg does with
-quality, with colours at half the resolution and with edges. `facelab.synthetic.jpeg` does the same
-to one picture of the renderer's, byte for byte nearer to a file; both use its tables.
+quality, with colours at half the resolution and with edges. `facelab.synthetic.jpeg` does the same,
+compiled, to one picture of the renderer's; both use its tables.
 """
 
 import math
