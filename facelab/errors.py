@@ -16,6 +16,10 @@ class BadInput(FacelabError, ValueError):
     """What was given cannot be used; the message names the item."""
 
 
+class Stopped(FacelabError):
+    """Somebody asked the work to stop; what was done is saved, and the message says where."""
+
+
 class MissingExtra(FacelabError, ImportError):
     """An optional package is not installed; the message gives the command that installs it."""
 

@@ -87,7 +87,7 @@ def resume_folder(
         _check_place(out, replace)  # the run that held the lock may have just finished
         different = ""
         if _holds_anything(done) and order_file.exists():
-            different = _difference(json.loads(order_file.read_text(encoding="utf-8")), order)
+            different = difference(json.loads(order_file.read_text(encoding="utf-8")), order)
         if different and not replace:
             raise BadInput(
                 f"an unfinished run for {out} differs in {different}: finish it by running it as "
@@ -110,6 +110,24 @@ def resume_folder(
         raise
     finally:
         os.close(lock)
+
+
+@contextlib.contextmanager
+def locked(folder: str | Path) -> Iterator[None]:
+    """Make a folder and keep other processes from working in it.
+
+    Raises
+    ------
+    BadInput
+        Another process does.
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    handle = _lock(folder, folder)
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def _holds_anything(folder: Path) -> bool:
@@ -163,12 +181,12 @@ def _taken(handle: int) -> bool:
     return True
 
 
-def _difference(was: Any, now: Any, name: str = "") -> str:
+def difference(was: Any, now: Any, name: str = "") -> str:
     """Where two JSON values differ first, in words; empty where they do not."""
     if isinstance(was, dict) and isinstance(now, dict):
         for key in sorted({*was, *now}):
             inner = f"{name}.{key}" if name else key
-            if words := _difference(was.get(key), now.get(key), inner):
+            if words := difference(was.get(key), now.get(key), inner):
                 return words
         return ""
     return "" if was == now else f"{name} (it was {was}, now {now})"

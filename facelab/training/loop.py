@@ -1,29 +1,28 @@
-"""The training loop: batch, forward, backward, step, log.
+"""The training loop: batch, forward, backward, step, log; look, save.
 
-In: a FaceSet and a recipe. Out: an embedder with its history.
+In: a FaceSet and a recipe. Out: an embedder with its history. Everything random about a step
+follows from the recipe's seed and the step's number, so a training that is resumed, or shared among
+processes, goes the same way.
 """
 
 import dataclasses
-import math
-import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
-import facelab
-from facelab.embedders.backbone import TimmEmbedder, as_images, network_of, pick_device, resized
-from facelab.errors import BadInput, FacelabError
+from facelab import files
+from facelab.embedders.backbone import TimmEmbedder
+from facelab.errors import BadInput, Stopped
 from facelab.faces import FaceSet
 from facelab.progress import bar
-from facelab.training.augment import Chance, augment
-from facelab.training.batches import batches
-from facelab.training.heads import HEADS
+from facelab.training.checkpoints import Checkpoints, fingerprint, stoppable
+from facelab.training.distributed import team
+from facelab.training.engine import Training
 from facelab.training.recipe import Recipe
-
-_ROWS_OF_HISTORY = 100
+from facelab.training.validation import Watch
 
 
 def train(
@@ -32,10 +31,20 @@ def train(
     *,
     seed: int | None = None,
     device: str = "auto",
+    held_out: FaceSet | None = None,
+    meta: FaceSet | None = None,
+    checkpoints: str | Path | None = None,
+    checkpoint_every: int = 500,
+    keep: int = 2,
+    resume: bool = False,
     progress: bool = True,
     on_step: Callable[[int], None] | None = None,
+    on_look: Callable[[pd.DataFrame], None] | None = None,
 ) -> TimmEmbedder:
     """Train an embedder to tell the subjects of a FaceSet apart.
+
+    Under `torchrun` all processes train one embedder together, on gloo or nccl; each of them gets
+    it, and the first writes checkpoints.
 
     Parameters
     ----------
@@ -48,181 +57,91 @@ def train(
         Stands in for the recipe's seed.
     device
         "auto" (CUDA, MPS, else CPU) or a torch device.
+    held_out
+        Other subjects, whose error rates by group are watched as the recipe's `validate` says.
+    meta
+        Other subjects, two images or more of each, on which `mitigate.meta_margins` learns.
+    checkpoints
+        Folder to save everything to, every `checkpoint_every` steps and when SIGINT or SIGTERM
+        ask to stop; the newest `keep` stay. They are left there when training ends.
+    resume
+        Go on from the newest checkpoint, if there is one; on the same device and number of threads
+        the result is that of a training that was never stopped, bit for bit.
     progress
         Show a bar.
     on_step
         Called after each step with its number from 1.
+    on_look
+        Called after each look at the held-out subjects with its rates by group.
 
     Returns
     -------
     TimmEmbedder
-        With `.history` (step, epoch, loss, lr, seconds; each row the mean since the row before)
-        and `.card` (who was trained on, how long it took).
+        With `.history` (step, epoch, loss, lr, seconds; each row the mean since the row before),
+        `.validation` (error rates by group at each look, if there is a held-out set) and `.card`
+        (who was trained on, how long it took).
 
     Raises
     ------
     BadInput
-        There are too few subjects, or faces without a subject.
+        There are too few subjects, faces without a subject or group, checkpoints of another
+        training, or unfinished ones without `resume`.
     FacelabError
         The loss stopped being a number; the message names the step and its subjects.
+    Stopped
+        SIGINT or SIGTERM came; a checkpoint was saved.
     """
-    recipe = recipe or Recipe()
-    if seed is not None:
-        recipe = dataclasses.replace(recipe, seed=seed)
-    labels, subjects = _labels(faces)
-    where = pick_device(device)
-    started = time.perf_counter()
-
-    crops = None if faces.size == recipe.size else _resized_once(faces, recipe.size)
-    gather = faces.gather if crops is None else crops.__getitem__
-    labels_there = torch.from_numpy(labels).to(where)
-
+    recipe = dataclasses.replace(recipe or Recipe(), **({} if seed is None else {"seed": seed}))
+    if recipe.mitigate.meta_margins and meta is None:
+        raise BadInput("mitigate.meta_margins learns on other subjects: give them as `meta`")
     # Whoever calls keeps their own random state.
-    with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
-        torch.manual_seed(recipe.seed)
-        network = network_of(recipe.to_dict())
-        head = HEADS[recipe.head](recipe.dim, len(subjects), recipe.scale, recipe.margin)
-        if recipe.channels_last:
-            network = network.to(memory_format=torch.channels_last)
-        network, head = network.to(where).train(), head.to(where)
-        parameters = [*network.parameters(), *head.parameters()]
-        optimiser = _optimiser(parameters, recipe)
-        generator = torch.Generator(where).manual_seed(recipe.seed)
-        bf16 = _bf16(recipe.precision, where)
-
-        rows_of_history = []
-        every = max(1, recipe.steps // _ROWS_OF_HISTORY)
-        losses: list[float] = []
-        steps = bar(
-            zip(range(recipe.steps), batches(labels, recipe), strict=False),
-            total=recipe.steps,
-            desc="train",
-            unit="step",
-            show=progress,
-        )
-        for step, rows in steps:
-            rate = learning_rate(step, recipe)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            head.margin = recipe.margin * _ramp(step, recipe.margin_warm_up * recipe.steps)
-
-            images = as_images(gather(rows), where)
-            # From half a batch away: neighbours may be of the same subject.
-            others = images.roll(len(images) // 2, 0)
-            images = augment(images, recipe.augment, Chance(generator, len(images)), others)
-            target = labels_there[torch.from_numpy(rows).to(where)]
-            with torch.autocast(where.type, torch.bfloat16, enabled=bf16):
-                embeddings = network(images)
-            loss = head.loss(embeddings, target, recipe.label_smoothing)
-
-            losses.append(loss.item())
-            if not math.isfinite(losses[-1]):
-                raise _diverged(step, subjects[labels[rows]], recipe)
-            optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(parameters, recipe.clip)
-            optimiser.step()
-
-            if (step + 1) % every == 0 or step + 1 == recipe.steps:
-                rows_of_history.append(
-                    {
-                        "step": step + 1,
-                        "epoch": (step + 1) * recipe.batch / len(faces),
-                        "loss": float(np.mean(losses)),
-                        "lr": rate,
-                        "seconds": time.perf_counter() - started,
-                    }
-                )
-                losses.clear()
-            if on_step:
-                on_step(step + 1)
-
-    card = {
-        "made_by": f"facelab {facelab.__version__}",
-        "faces": faces.card,
-        "subjects": len(subjects),
-        "images": len(faces),
-        "composition": _composition(faces),
-        "device": where.type,
-        "precision": "bf16" if bf16 else "fp32",
-        "seconds": time.perf_counter() - started,
-    }
-    name = f"{recipe.backbone}-{faces.card.get('name', 'unnamed')}-{recipe.seed}"
-    return TimmEmbedder(network, recipe.to_dict(), card, pd.DataFrame(rows_of_history), name)
-
-
-def learning_rate(step: int, recipe: Recipe) -> float:
-    """Linear up to the peak over the warm-up, then down to 0 along half a cosine."""
-    warm = recipe.warm_up * recipe.steps
-    if step < warm:
-        return recipe.lr * (step + 1) / (warm + 1)
-    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / (recipe.steps - warm)))
-
-
-def _ramp(step: int, length: float) -> float:
-    return min(1.0, step / length) if length else 1.0
-
-
-def _labels(faces: FaceSet) -> tuple[np.ndarray, np.ndarray]:
-    """Every face's subject as a number, and the subjects by number."""
-    missing = faces.table["subject"].isna().to_numpy()
-    if missing.any():
-        raise BadInput(
-            f"{int(missing.sum())} faces have no subject (the first is image "
-            f"{faces.table['image'][missing].iloc[0]!r}): drop or label them before training"
-        )
-    codes, subjects = pd.factorize(faces.table["subject"], sort=True)
-    if len(subjects) < 2:
-        raise BadInput(
-            f"training needs at least 2 subjects; {faces.card.get('name', 'the FaceSet')!r} has "
-            f"{len(subjects)}"
-        )
-    return codes.astype(np.int64), np.asarray(subjects)
-
-
-def _resized_once(faces: FaceSet, size: int) -> np.ndarray:
-    """All crops at the network's size, in memory: done once, not in every epoch."""
-    crops = np.empty((len(faces), size, size, 3), np.uint8)
-    for start in range(0, len(faces), 1024):
-        crops[start : start + 1024] = resized(faces.gather(slice(start, start + 1024)), size)
-    return crops
-
-
-def _optimiser(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """Matrices and kernels decay; biases and norms do not."""
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    # Fused: one pass over the weights, twice as fast on a CPU.
-    if recipe.optimiser == "adamw":
-        return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
-    return torch.optim.SGD(
-        groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=True, fused=True
-    )
-
-
-def _bf16(precision: str, device: torch.device) -> bool:
-    """Whether to compute in bf16: on "auto", where the machine has instructions for it."""
-    if precision != "auto":
-        return precision == "bf16"
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
-
-
-def _diverged(step: int, subjects: np.ndarray, recipe: Recipe) -> FacelabError:
-    named = ", ".join(map(str, dict.fromkeys(subjects.tolist())))
-    return FacelabError(
-        f"the loss is not a number at step {step + 1}: lower lr ({recipe.lr:g}), lengthen warm_up "
-        f"({recipe.warm_up:g}) or use precision fp32; the batch's subjects: {named}"
-    )
-
-
-def _composition(faces: FaceSet) -> dict[str, dict[str, int]]:
-    """Subjects of each group, for every column that is constant within subjects."""
-    columns = faces.subjects.select_dtypes("category").columns
-    return {
-        column: {str(k): int(v) for k, v in faces.subjects[column].value_counts().items()}
-        for column in columns
-    }
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    with team(device) as processes, torch.random.fork_rng(devices=devices):
+        training = Training(faces, recipe, processes, meta)
+        watch = Watch(held_out, recipe, training.examples.subjects) if held_out else None
+        saved = None
+        if checkpoints is not None:
+            order = {
+                "recipe": recipe.to_dict(),
+                "faces": fingerprint(faces),
+                "held_out": fingerprint(held_out) if held_out else None,
+                "meta": fingerprint(meta) if meta else None,
+            }
+            saved = Checkpoints(checkpoints, keep, order)
+        lock = files.locked(checkpoints) if saved and processes.leads else nullcontext()
+        with lock, stoppable(saved is not None) as asked:
+            if saved and saved.found():
+                if not resume:
+                    raise BadInput(
+                        f"{checkpoints} holds an unfinished training: resume it, delete it, or "
+                        "choose another folder"
+                    )
+                training.restore(saved.latest(processes.device))
+            steps = bar(
+                range(training.step, recipe.steps),
+                total=recipe.steps,
+                initial=training.step,
+                desc="train",
+                unit="step",
+                show=progress and processes.leads,
+            )
+            for step in steps:
+                training.one_step()
+                if watch and ((step + 1) % watch.every == 0 or step + 1 == recipe.steps):
+                    training.look(watch, on_look)
+                if on_step:
+                    on_step(step + 1)
+                done = step + 1 == recipe.steps or training.stale
+                now = training.waits and processes.any(bool(asked()))
+                if saved and (done or now or (step + 1) % checkpoint_every == 0):
+                    state = training.state()
+                    if processes.leads:
+                        saved.save(step + 1, state)
+                if now and not done:
+                    raise Stopped(
+                        f"training stopped at step {step + 1} of {recipe.steps} and saved in "
+                        f"{checkpoints}: resume it to go on"
+                    )
+                if done:
+                    break
+        return training.embedder(faces)

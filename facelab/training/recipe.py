@@ -84,6 +84,109 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
+class Mitigation:
+    """What is done about groups in training; the defaults do nothing.
+
+    Everything but `subject_power` needs `by`. What is set works together.
+
+    Attributes
+    ----------
+    by
+        Columns that make the groups; labels of several join as in "african/female".
+    group_power, subject_power
+        A group's share of the batches goes with its images to this power, a subject's share of its
+        group likewise: 1 is as in the data, 0 is equal shares.
+    weights
+        What an image's loss weighs by its group's share p of the images: "inverse" is 1 / p, "odds"
+        (1 - p) / p, or numbers by group.
+    dro
+        Step size of group DRO (Sagawa et al. 2020, arXiv 1911.08731, algorithm 1): groups weigh
+        q, and q grows with exp(dro * the group's mean loss).
+    focal
+        Groups weigh (1 - p) to this power, p the running mean of the probability that their images
+        give their own subject.
+    margins
+        Margins by group; groups that are not named have the recipe's.
+    meta_margins
+        Learning rate at which margins by group are learnt on the meta set given to `train`; their
+        mean over the groups stays the recipe's margin.
+    adversary
+        Weight of a classifier that reads the group from the embedding and whose gradient is
+        reversed (Ganin et al. 2016, arXiv 1505.07818), so that the embedding forgets the group.
+    """
+
+    by: list[str] = field(default_factory=list)
+    group_power: float = 1.0
+    subject_power: float = 1.0
+    weights: str | dict[str, float] = "none"
+    dro: float = 0.0
+    focal: float = 0.0
+    margins: dict[str, float] = field(default_factory=dict)
+    meta_margins: float = 0.0
+    adversary: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_types(self, "mitigate.")
+        for name in ("group_power", "subject_power"):
+            _require(0 <= getattr(self, name) <= 1, f"mitigate.{name}", self, "between 0 and 1")
+        for name in ("dro", "focal", "meta_margins", "adversary"):
+            _require(getattr(self, name) >= 0, f"mitigate.{name}", self, "0 or more")
+        if isinstance(self.weights, str):
+            known = self.weights in ("none", "inverse", "odds")
+            _require(known, "mitigate.weights", self, "none, inverse, odds or numbers by group")
+        else:
+            _require(_all_at_least_0(self.weights), "mitigate.weights", self, "numbers from 0")
+        _require(_all_at_least_0(self.margins), "mitigate.margins", self, "numbers from 0")
+        both = not (self.margins and self.meta_margins)
+        _require(both, "mitigate.margins", self, "empty where meta_margins learns them")
+        if self.needs_groups:
+            _require(bool(self.by), "mitigate.by", self, "the columns that make the groups")
+
+    @property
+    def needs_groups(self) -> bool:
+        """Whether anything here depends on the group."""
+        numbers = (self.dro, self.focal, self.meta_margins, self.adversary)
+        return self.group_power != 1 or self.weights != "none" or any(numbers) or bool(self.margins)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How the held-out subjects given to `train` are looked at.
+
+    Attributes
+    ----------
+    every
+        Steps between two looks; 0 is a tenth of all steps.
+    by
+        Columns that make the groups.
+    fmr
+        Target FMR of the one threshold, set anew on the held-out subjects at every look.
+    keep
+        Which weights training gives: those of the "last" step, or of the look at which a figure was
+        lowest: "fnmr" (over all), "worst_fnmr" (highest of a group), "fmr_ratio" (highest of a
+        group over lowest) or "garbe".
+    patience
+        Looks without a better figure after which training stops; 0 is never.
+    """
+
+    every: int = 0
+    by: list[str] = field(default_factory=list)
+    fmr: float = 1e-3
+    keep: Literal["last", "fnmr", "worst_fnmr", "fmr_ratio", "garbe"] = "last"
+    patience: int = 0
+
+    def __post_init__(self) -> None:
+        _check_types(self, "validate.")
+        for name in ("every", "patience"):
+            _require(getattr(self, name) >= 0, f"validate.{name}", self, "0 or more")
+        _require(0 < self.fmr < 1, "validate.fmr", self, "between 0 and 1")
+        if self.patience:
+            _require(self.keep != "last", "validate.keep", self, "a figure to be patient about")
+        if self.keep in ("worst_fnmr", "fmr_ratio", "garbe"):
+            _require(bool(self.by), "validate.by", self, f"the groups that {self.keep} compares")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How to train an embedder. The defaults are `experiments/recipes/small.yaml`.
 
@@ -101,32 +204,47 @@ class Recipe:
         Side of the network's input in pixels; crops of another size are area-averaged once.
     dim
         Length of the embedding.
-    head, scale, margin, margin_warm_up
-        What the loss is made of ("arcface", "cosface": classes; "contrast": the pairs of a batch,
-        which needs `together`), the scale of its cosines, its margin (radians for ArcFace, else
-        cosine), and the share of the steps over which the margin grows from 0.
+    head, head_options, scale, margin, margin_warm_up
+        What the loss is made of (`facelab.training.heads`: all but "contrast" classify the training
+        subjects, "contrast" tells the pairs of a batch apart and needs `together`), what else that
+        head takes, the scale of its cosines, its margin (an angle in radians or a cosine, as the
+        head says), and the share of the steps over which margins grow from 0.
+    centres
+        Share of the training subjects that an image is told from in a step, those of the batch and
+        others by chance (Partial FC, An et al. 2022, arXiv 2203.15565): below 1 for hundreds of
+        thousands of subjects.
     optimiser, lr, momentum, weight_decay
         "sgd" (Nesterov, `momentum`) or "adamw"; peak learning rate; decay of matrices only, never
         of biases and norms.
-    batch, steps, warm_up
-        Images a step; optimiser steps; share of the steps with a linearly growing learning rate,
-        which then falls to 0 along a cosine. Steps, not epochs: so that two sets get equal work.
+    batch, accumulate, steps
+        Images a step, over all processes; parts that a batch is worked through in, to save memory;
+        optimiser steps. Steps, not epochs: so that two sets get equal work.
+    warm_up, schedule, milestones
+        Share of the steps with a linearly growing learning rate, which then stays ("constant"),
+        falls to 0 along half a cosine ("cosine") or as a square ("poly"), or falls to a tenth at
+        each of the `milestones` ("steps"), which are shares of the steps.
     together
         Images of a subject that come into a batch together, so that it holds mated pairs; `batch`
         is a multiple. 1 is chance.
     clip
         Largest gradient norm.
+    ema
+        How much of the averaged weights stays in a step, such as 0.999; they are what is validated
+        and given. 0 is no averaging.
     label_smoothing
         Share of the target spread over the other subjects; not for "contrast".
-    augment
-        An `Augmentation`.
+    augment, mitigate, validate
+        An `Augmentation`, a `Mitigation`, a `Validation`.
     seed
         Of weights, order and augmentation.
     precision
-        "fp32", "bf16" (autocast), or "auto": bf16 where the machine computes in it natively. It
-        speeds dense convolutions 1.7-fold on such a CPU and slows depthwise ones 2-fold.
+        "fp32", "bf16" (autocast), "fp16" (autocast and a scaled loss, on CUDA), or "auto": bf16
+        where the machine computes in it natively. It speeds dense convolutions 1.7-fold on such a
+        CPU and slows depthwise ones 2-fold.
     channels_last
         Memory layout; faster for convolutions.
+    compile
+        Compile the network first (`torch.compile`): a minute or more that long trainings win back.
     """
 
     backbone: str = "resnet18"
@@ -134,43 +252,72 @@ class Recipe:
         default_factory=lambda: {"layers": [1, 2, 2, 1], "channels": [16, 48, 96, 192]}
     )
     stem_stride: int | None = 2
-    neck: Literal["flatten", "pool"] = "flatten"
+    neck: Literal["flatten", "pool", "depthwise"] = "flatten"
     size: int = 48
     dim: int = 256
-    head: Literal["arcface", "cosface", "contrast"] = "cosface"
+    head: Literal[
+        "softmax",
+        "cosface",
+        "arcface",
+        "combined",
+        "adaface",
+        "magface",
+        "subcenter",
+        "curricular",
+        "contrast",
+    ] = "cosface"
+    head_options: dict[str, Any] = field(default_factory=dict)
     scale: float = 24.0
     margin: float = 0.2
     margin_warm_up: float = 0.2
+    centres: float = 1.0
     optimiser: Literal["sgd", "adamw"] = "adamw"
     lr: float = 2e-3
     momentum: float = 0.9
     weight_decay: float = 0.05
     batch: int = 32
+    accumulate: int = 1
     steps: int = 2000
     warm_up: float = 0.1
+    schedule: Literal["cosine", "poly", "steps", "constant"] = "cosine"
+    milestones: list[float] = field(default_factory=list)
     together: int = 1
     clip: float = 5.0
+    ema: float = 0.0
     label_smoothing: float = 0.0
     augment: Augmentation = field(default_factory=Augmentation)
+    mitigate: Mitigation = field(default_factory=Mitigation)
+    validate: Validation = field(default_factory=Validation)
     seed: int = 0
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     channels_last: bool = True
+    compile: bool = False
 
     def __post_init__(self) -> None:
         _check_types(self)
         for name in ("scale", "lr", "clip"):
             _require(getattr(self, name) > 0, name, self, "above 0")
-        for name in ("size", "dim", "steps", "together"):
+        for name in ("size", "dim", "steps", "together", "accumulate"):
             _require(getattr(self, name) >= 1, name, self, "at least 1")
         _require(self.batch >= 2, "batch", self, "at least 2 (batch norm)")
-        _require(
-            self.batch % self.together == 0, "together", self, f"a divisor of batch ({self.batch})"
-        )
+        for name in ("together", "accumulate"):
+            divides = self.batch % getattr(self, name) == 0
+            _require(divides, name, self, f"a divisor of batch ({self.batch})")
+        if self.mitigate.meta_margins:
+            _require(self.centres == 1, "centres", self, "1 where margins by group are learnt")
         if self.head == "contrast":
             _require(self.together > 1, "together", self, "at least 2 for the head contrast")
             _require(self.label_smoothing == 0, "label_smoothing", self, "0 for the head contrast")
+            _require(self.accumulate == 1, "accumulate", self, "1: contrast needs all its pairs")
+            _require(self.centres == 1, "centres", self, "1: contrast has no centres")
+        _require(0 < self.centres <= 1, "centres", self, "above 0, at most 1")
+        shares = all(isinstance(share, float) and 0 < share < 1 for share in self.milestones)
+        rising = shares and sorted(set(self.milestones)) == self.milestones
+        _require(rising, "milestones", self, "rising shares of the steps, between 0 and 1")
+        if self.schedule == "steps":
+            _require(bool(self.milestones), "milestones", self, "shares of the steps")
         _require(self.stem_stride in (None, 1, 2, 4), "stem_stride", self, "1, 2, 4 or null")
-        for name in ("margin_warm_up", "warm_up", "momentum", "label_smoothing"):
+        for name in ("margin_warm_up", "warm_up", "momentum", "label_smoothing", "ema"):
             _require(0 <= getattr(self, name) < 1, name, self, "from 0 to below 1")
         for name in ("margin", "weight_decay", "seed"):
             _require(getattr(self, name) >= 0, name, self, "0 or more")
@@ -189,8 +336,9 @@ class Recipe:
             A name is not one of a recipe's, or a value is of the wrong type or out of range.
         """
         values = _known(cls, values, "recipe")
-        if "augment" in values:
-            values["augment"] = Augmentation(**_known(Augmentation, values["augment"], "augment"))
+        for name, kind in _PARTS.items():
+            if name in values:
+                values[name] = kind(**_known(kind, values[name], name))
         return cls(**values)
 
     @classmethod
@@ -205,6 +353,15 @@ class Recipe:
         """Write the recipe with every value."""
         files.write_text(path, yaml.safe_dump(self.to_dict(), sort_keys=False))
         return Path(path)
+
+
+_PARTS = {"augment": Augmentation, "mitigate": Mitigation, "validate": Validation}
+
+
+def _all_at_least_0(values: Any) -> bool:
+    return all(
+        isinstance(v, int | float) and not isinstance(v, bool) and v >= 0 for v in values.values()
+    )
 
 
 def _known(cls: type, values: Any, what: str) -> dict[str, Any]:

@@ -1,0 +1,165 @@
+"""Several processes that train one network, as `torchrun` starts them.
+
+In: the environment that `torchrun` sets. Out: which part of every batch is ours, and the sums over
+all processes that make the result that of one process: embeddings are gathered and everybody works
+out the whole batch's loss from them, gradients are added up, batch norm sees the whole batch.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
+
+from facelab.embedders.backbone import pick_device
+from facelab.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes of one training: how many, which of them this is, and its device."""
+
+    device: torch.device
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that writes and shows."""
+        return self.rank == 0
+
+    def part(self, batch: int) -> slice:
+        """This process's share of a batch.
+
+        Raises
+        ------
+        BadInput
+            The batch does not divide among the processes.
+        """
+        if batch % self.size:
+            raise BadInput(
+                f"a batch of {batch} images does not divide among {self.size} processes: change "
+                "batch, accumulate or the number of processes"
+            )
+        length = batch // self.size
+        return slice(self.rank * length, (self.rank + 1) * length)
+
+    def gather(self, part: Tensor) -> Tensor:
+        """The tensors of all processes below each other; gradients flow to one's own."""
+        return _Gather.apply(part, self) if self.size > 1 else part
+
+    def any(self, flag: bool) -> bool:
+        """Whether any process says so."""
+        if self.size == 1:
+            return flag
+        told = torch.tensor([float(flag)], device=self.device)
+        distributed.all_reduce(told)
+        return bool(told.item())
+
+    def spread(self, network: nn.Module) -> nn.Module:
+        """The network as all processes train it together; its parameters are the same objects."""
+        if self.size == 1:
+            return network
+        _synchronise(network)
+        ids = [self.device.index] if self.device.type == "cuda" else None
+        shared = DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
+        shared.register_comm_hook(None, _add_up)
+        return shared
+
+
+@contextmanager
+def team(device: str) -> Iterator[Team]:
+    """Join the other processes if `torchrun` started this one, and leave them at the end."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield Team(pick_device(device))
+        return
+    where = pick_device(device)
+    if where.type == "cuda":
+        where = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(where)
+    ours = not distributed.is_initialized()
+    if ours:
+        distributed.init_process_group("nccl" if where.type == "cuda" else "gloo")
+    try:
+        yield Team(where, distributed.get_rank(), size)
+    finally:
+        if ours:
+            distributed.destroy_process_group()
+
+
+class _Gather(torch.autograd.Function):
+    """All processes' rows. Each works out the same loss from them, so no gradient is exchanged."""
+
+    @staticmethod
+    def forward(context: Any, part: Tensor, team: Team) -> Tensor:
+        context.part = slice(team.rank * len(part), (team.rank + 1) * len(part))
+        whole = [torch.empty_like(part) for _ in range(team.size)]
+        distributed.all_gather(whole, part.contiguous())
+        return torch.cat(whole)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient[context.part], None
+
+
+def _add_up(state: None, bucket: distributed.GradBucket) -> torch.futures.Future[Tensor]:
+    """Add gradients up: each process holds its images' share of one loss, not a loss of its own."""
+    done = distributed.all_reduce(bucket.buffer(), async_op=True).get_future()
+    return done.then(lambda future: future.value()[0])
+
+
+class _WholeBatchNorm(nn.Module):
+    """Batch norm over the images of all processes; on any device, torch's own needs a GPU."""
+
+    def __init__(self, norm: nn.modules.batchnorm._BatchNorm) -> None:
+        super().__init__()
+        self.eps, self.momentum = norm.eps, norm.momentum
+        self.weight, self.bias = norm.weight, norm.bias
+        for name in ("running_mean", "running_var", "num_batches_tracked"):
+            self.register_buffer(name, getattr(norm, name))
+        # timm's norms carry their activation.
+        self.drop, self.act = (getattr(norm, name, nn.Identity()) for name in ("drop", "act"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            x = F.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+            return self.act(self.drop(x))
+        values = x.float()
+        over = [d for d in range(x.ndim) if d != 1]
+        count = values.numel() // values.shape[1] * distributed.get_world_size()
+        mean = _total(values.sum(over)) / count
+        shape = (1, -1, *[1] * (x.ndim - 2))
+        values = values - mean.view(shape)
+        var = _total((values**2).sum(over)) / count
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(var * count / (count - 1), self.momentum)
+        values = values * (var + self.eps).rsqrt().view(shape)
+        if self.weight is not None:
+            values = torch.addcmul(self.bias.view(shape), values, self.weight.view(shape))
+        return self.act(self.drop(values.to(x.dtype)))
+
+
+def _total(part: Tensor) -> Tensor:
+    """The sum over all processes, with gradients."""
+    from torch.distributed.nn.functional import all_reduce
+
+    return all_reduce(part)
+
+
+def _synchronise(module: nn.Module) -> None:
+    """Put norms over the whole batch in the place of all batch norms; names of weights stay."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.modules.batchnorm._BatchNorm):
+            setattr(module, name, _WholeBatchNorm(child).train(child.training))
+        else:
+            _synchronise(child)

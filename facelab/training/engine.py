@@ -1,0 +1,349 @@
+"""One training: all that changes while an embedder learns, and how one step changes it.
+
+In: a FaceSet and a recipe. Out: step by step, weights; in the end an embedder.
+"""
+
+import io
+import math
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+import facelab
+from facelab.embedders.backbone import TimmEmbedder, network_of
+from facelab.errors import BadInput, FacelabError
+from facelab.faces import FaceSet
+from facelab.training.augment import Chance, augment, generator_of
+from facelab.training.centres import SampledCentres
+from facelab.training.distributed import Team
+from facelab.training.examples import Examples
+from facelab.training.heads import HEADS
+from facelab.training.margins import GroupMargins, MetaSet
+from facelab.training.mitigations import Adversary, LossWeights
+from facelab.training.optimise import Average, learning_rate, optimiser_of, ramp
+from facelab.training.recipe import Recipe
+from facelab.training.validation import Watch
+
+_ROWS_OF_HISTORY = 100
+# Steps between two looks at the losses where a look makes the device or the others wait.
+_PATIENCE = 20
+
+
+class Training:
+    """All that changes while an embedder is trained, and how one step changes it.
+
+    Parameters
+    ----------
+    faces, recipe, meta
+        As `train` takes them.
+    processes
+        Who trains together.
+
+    Attributes
+    ----------
+    step
+        Steps done.
+    stale
+        Whether looks have stopped getting better for as long as the recipe has patience.
+    waits
+        Whether the step just done waited for the device and the other processes anyway.
+    """
+
+    def __init__(self, faces: FaceSet, recipe: Recipe, processes: Team, meta: FaceSet | None):
+        self.recipe, self.processes = recipe, processes
+        where = processes.device
+        mitigate = recipe.mitigate
+        self.part = processes.part(recipe.batch // recipe.accumulate)
+        self.examples = Examples(faces, recipe, where)
+        powers = (mitigate.group_power, mitigate.subject_power)
+        self.sampler = self.examples.sampler(recipe.batch, recipe.together, powers, recipe.seed)
+        names, images = self.examples.names, self.examples.images_by_group()
+
+        torch.manual_seed(recipe.seed)
+        network = network_of(recipe.to_dict())
+        if recipe.channels_last:
+            network = network.to(memory_format=torch.channels_last)
+        self.network = network.to(where).train()
+        kind = HEADS[recipe.head]
+        subjects = len(self.examples.subjects)
+        self.head = kind(
+            recipe.dim, subjects, recipe.scale, recipe.margin, **recipe.head_options
+        ).to(where)
+        self.weights = LossWeights(mitigate, names, images).to(where)
+        self.margins = GroupMargins(recipe, names).to(where)
+        self.adversary = None
+        if mitigate.adversary:
+            self.adversary = Adversary(recipe.dim, len(names), mitigate.adversary, images).to(where)
+
+        self.shared = processes.spread(self.network)
+        if recipe.compile:
+            self.shared = torch.compile(self.shared)
+        modules = [self.network, self.adversary or nn.Identity()]
+        self.parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+        self.centres = None
+        if recipe.centres == 1:
+            self.parameters += self.head.parameters()
+        self.optimiser = optimiser_of(self.parameters, recipe)
+        if recipe.centres < 1:
+            self.centres = SampledCentres(
+                self.head.weight,
+                self.optimiser,
+                recipe.centres,
+                recipe.seed,
+                weight_decay=recipe.weight_decay,
+            )
+        self.precision = _precision(recipe.precision, where)
+        self.scaler = torch.amp.GradScaler(where.type, enabled=self.precision == torch.float16)
+        self.average = Average(self.network, recipe.ema) if recipe.ema else None
+        self.own_margins = bool(mitigate.margins or mitigate.meta_margins)
+        self.meta = None
+        if mitigate.meta_margins:
+            self.meta = MetaSet(meta, recipe, processes, self.network, self.head, self.margins)
+
+        self.step = 0
+        self.spent = 0.0
+        self.started = time.perf_counter()
+        self.losses: list[Tensor] = []
+        self.unlogged: list[float] = []
+        self.history: list[dict[str, float]] = []
+        self.looks: list[pd.DataFrame] = []
+        self.best: dict[str, Any] = {}
+        self.looks_since_best = 0
+        self.stale = False
+
+    @property
+    def seconds(self) -> float:
+        """Time spent, over all runs of a resumed training."""
+        return self.spent + time.perf_counter() - self.started
+
+    @property
+    def waits(self) -> bool:
+        alone = self.processes.device.type == "cpu" and self.processes.size == 1
+        return alone or self.step % _PATIENCE == 0 or self.step == self.recipe.steps
+
+    def one_step(self) -> None:
+        """One step of the optimiser, over a whole batch."""
+        recipe, step = self.recipe, self.step
+        rate = learning_rate(step, recipe)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        rows = self.sampler.batch(step)
+        labels, groups = self.examples.labels_of(rows)
+        weight, targets = None, labels
+        if self.centres:
+            weight, targets = self.centres.begin(step, labels)
+        weights = self.weights(groups)
+        grown = ramp(step, recipe.margin_warm_up, recipe.steps)
+
+        self.optimiser.zero_grad()
+        losses = []
+        length = recipe.batch // recipe.accumulate
+        for number in range(recipe.accumulate):
+            here = slice(number * length, (number + 1) * length)
+            last = number + 1 == recipe.accumulate
+            embeddings = self._embed(rows[here], step * recipe.accumulate + number, last)
+            found = self.head.losses(
+                embeddings,
+                targets[here],
+                ramp=grown,
+                margins=self.margins(groups[here]) if self.own_margins else None,
+                weight=weight,
+                smoothing=recipe.label_smoothing,
+            )
+            loss = (found * weights[here]).sum()
+            if self.adversary:
+                told = self.adversary(embeddings, groups[here], ramp(step, 0.5, recipe.steps))
+                loss = loss + told / recipe.accumulate
+            self.scaler.scale(loss).backward()
+            losses.append(found.detach())
+
+        self.scaler.unscale_(self.optimiser)
+        moved = self.parameters if weight is None else [*self.parameters, weight]
+        nn.utils.clip_grad_norm_(moved, recipe.clip)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        if self.centres:
+            self.centres.end()
+        if self.average:
+            self.average.update(self.network, step)
+        found = torch.cat(losses)
+        self.weights.learn(groups, found)
+        if self.meta:
+            self.meta.teach(step, labels[here], groups[here], grown)
+
+        self.step += 1
+        self.losses.append((found * weights).sum())
+        if self.waits:
+            self.check()
+        if self.step % max(1, recipe.steps // _ROWS_OF_HISTORY) == 0 or self.step == recipe.steps:
+            self.log(rate)
+
+    def _embed(self, rows: np.ndarray, number: int, last: bool) -> Tensor:
+        """The embeddings of a part of the batch; this process works on its share of it."""
+        recipe, where = self.recipe, self.processes.device
+        seeds = generator_of(recipe.seed, number, where)
+        # What is random in the network, such as dropout.
+        torch.manual_seed(seeds.initial_seed() + self.processes.rank)
+        others = None
+        if recipe.augment.cover:
+            others = self.examples.images(np.roll(rows, len(rows) // 2)[self.part])
+        chance = Chance(seeds, len(rows), self.part)
+        images = self.examples.images(rows[self.part])
+        images = augment(images, recipe.augment, chance, others)
+        # Gradients are exchanged once a step.
+        quiet = self.processes.size > 1 and not last
+        with (
+            self.shared.no_sync() if quiet else nullcontext(),
+            torch.autocast(where.type, self.precision, enabled=self.precision != torch.float32),
+        ):
+            embeddings = self.shared(images)
+        return self.processes.gather(embeddings)
+
+    def check(self) -> None:
+        """See whether the losses since the last check are numbers."""
+        found = torch.stack(self.losses).tolist() if self.losses else []
+        for number, loss in enumerate(found):
+            if not math.isfinite(loss):
+                step = self.step - len(found) + number
+                rows = self.sampler.batch(step)
+                raise _diverged(
+                    step, self.examples.subjects[self.examples.labels[rows]], self.recipe
+                )
+        self.unlogged += found
+        self.losses.clear()
+
+    def log(self, rate: float) -> None:
+        """Write a row of history."""
+        self.check()
+        self.history.append(
+            {
+                "step": self.step,
+                "epoch": self.step * self.recipe.batch / len(self.examples),
+                "loss": float(np.mean(self.unlogged)),
+                "lr": rate,
+                "seconds": self.seconds,
+            }
+        )
+        self.unlogged.clear()
+
+    def look(self, watch: Watch, tell: Callable[[pd.DataFrame], None] | None) -> None:
+        """Look at the held-out subjects; keep these weights if they are the best so far."""
+        if self.processes.leads:
+            network = self.average.network if self.average else self.network
+            rates, figure = watch.look(network, self.step, torch.get_num_threads())
+            self.looks.append(rates)
+            if tell:
+                tell(rates)
+            self.looks_since_best += 1
+            if figure < self.best.get("figure", math.inf):
+                weights = {name: value.clone() for name, value in network.state_dict().items()}
+                self.best = {"figure": figure, "step": self.step, "weights": weights}
+                self.looks_since_best = 0
+        patience = self.recipe.validate.patience
+        self.stale = self.processes.any(bool(patience) and self.looks_since_best >= patience)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed training needs, as tensors and plain values."""
+        self.check()
+        state = {name: part.state_dict() for name, part in self._parts().items()}
+        looks = pd.concat(self.looks).to_json(orient="table", index=False) if self.looks else ""
+        plain = {name: getattr(self, name) for name in _PLAIN}
+        return {**state, **plain, "spent": self.seconds, "looks": looks}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        for name in _PLAIN:
+            setattr(self, name, state[name])
+        self.spent, self.started = state["spent"], time.perf_counter()
+        if state["looks"]:
+            self.looks = [pd.read_json(io.StringIO(state["looks"]), orient="table")]
+
+    def _parts(self) -> dict[str, Any]:
+        """What has a state_dict."""
+        parts = {
+            "network": self.network,
+            "head": self.head,
+            "optimiser": self.optimiser,
+            "scaler": self.scaler,
+            "weights": self.weights,
+            "margins": self.margins,
+            "centres": self.centres,
+            "adversary": self.adversary,
+            "average": self.average and self.average.network,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def embedder(self, faces: FaceSet) -> TimmEmbedder:
+        """What has been learnt: the best look's weights, the averaged ones, or the last."""
+        recipe = self.recipe
+        network = network_of({**recipe.to_dict(), **self.network.built}, pretrained=False)
+        source = self.average.network if self.average else self.network
+        network.load_state_dict(self.best.get("weights") or source.state_dict())
+        if recipe.channels_last:
+            network = network.to(memory_format=torch.channels_last)
+        card = {
+            "made_by": f"facelab {facelab.__version__}",
+            "faces": faces.card,
+            "subjects": len(self.examples.subjects),
+            "images": len(self.examples),
+            "composition": _composition(faces),
+            "device": self.processes.device.type,
+            "processes": self.processes.size,
+            "precision": _NAMES[self.precision],
+            "steps": self.step,
+            "seconds": self.seconds,
+        }
+        if self.best:
+            card["kept"] = {key: self.best[key] for key in ("step", "figure")}
+        if self.own_margins:
+            margins = self.margins(torch.arange(len(self.examples.names)).to(self.processes.device))
+            card["margins"] = dict(zip(self.examples.names, margins.tolist(), strict=True))
+        return TimmEmbedder(
+            network.to(self.processes.device),
+            recipe.to_dict(),
+            card,
+            pd.DataFrame(self.history),
+            f"{recipe.backbone}-{faces.card.get('name', 'unnamed')}-{recipe.seed}",
+            pd.concat(self.looks, ignore_index=True) if self.looks else None,
+        )
+
+
+_PLAIN = ("step", "history", "unlogged", "best", "looks_since_best", "stale")
+_NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+
+
+def _precision(asked: str, device: torch.device) -> torch.dtype:
+    """What to compute in: on "auto", bf16 where the machine has instructions for it."""
+    if asked == "fp16" and device.type != "cuda":
+        raise BadInput(f"precision fp16 needs CUDA, and this is {device.type}: take bf16 or fp32")
+    if asked != "auto":
+        return next(kind for kind, name in _NAMES.items() if name == asked)
+    native = (device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()) or (
+        device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    )
+    return torch.bfloat16 if native else torch.float32
+
+
+def _diverged(step: int, subjects: np.ndarray, recipe: Recipe) -> FacelabError:
+    named = ", ".join(map(str, dict.fromkeys(subjects.tolist())))
+    return FacelabError(
+        f"the loss is not a number at step {step + 1}: lower lr ({recipe.lr:g}), lengthen warm_up "
+        f"({recipe.warm_up:g}) or use precision fp32; the batch's subjects: {named}"
+    )
+
+
+def _composition(faces: FaceSet) -> dict[str, dict[str, int]]:
+    """Subjects of each group, for every column that is constant within subjects."""
+    columns = faces.subjects.select_dtypes("category").columns
+    return {
+        column: {str(k): int(v) for k, v in faces.subjects[column].value_counts().items()}
+        for column in columns
+    }

@@ -1,0 +1,137 @@
+"""The images that are trained on: their crops, subjects and groups, by row.
+
+In: a FaceSet and a recipe. Out: batches of tensors on the training's device.
+"""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from facelab import files
+from facelab.embedders.backbone import as_images, resized
+from facelab.errors import BadInput
+from facelab.faces import FaceSet
+from facelab.groups import group_labels
+from facelab.training.recipe import Recipe
+from facelab.training.sampler import Sampler
+
+# Bytes of resized crops that are held in memory; more of them go to a temporary file.
+_IN_MEMORY = 2**30
+
+
+class Examples:
+    """Images with subject and group.
+
+    Parameters
+    ----------
+    faces
+        Every one has a subject and, where the recipe needs groups, a group.
+    recipe
+        Its `size` and `mitigate.by`.
+    device
+        Where the tensors go.
+
+    Attributes
+    ----------
+    labels, subjects
+        int64 (N,), every image's subject as a number; the subjects by number.
+    groups, names
+        int64 (N,), every image's group as a number; the groups by number, ["all"] without `by`.
+
+    Raises
+    ------
+    BadInput
+        There are fewer than two subjects, or an image lacks its subject or group.
+    """
+
+    def __init__(self, faces: FaceSet, recipe: Recipe, device: torch.device) -> None:
+        self.device = device
+        self.labels, self.subjects = _subjects(faces)
+        self.groups, self.names = _groups(faces, recipe.mitigate.by)
+        self._gather = _crops(faces, recipe.size)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def images(self, rows: np.ndarray) -> Tensor:
+        """The crops of some rows, float (B, 3, size, size) from 0 to 1."""
+        return as_images(self._gather(rows), self.device)
+
+    def labels_of(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """The subjects and the groups of some rows, int64 (B,) each."""
+        return (
+            torch.from_numpy(self.labels[rows]).to(self.device),
+            torch.from_numpy(self.groups[rows]).to(self.device),
+        )
+
+    def images_by_group(self) -> np.ndarray:
+        """Images of each group, int (groups,)."""
+        return np.bincount(self.groups, minlength=len(self.names))
+
+    def sampler(self, batch: int, together: int, powers: tuple[float, float], seed: int) -> Sampler:
+        """Batches of these images; `powers` are the group's and the subject's."""
+        return Sampler(self.labels, self.groups, batch, together, *powers, seed)
+
+
+def resized_faces(faces: FaceSet, size: int) -> FaceSet:
+    """The same faces with crops of another size, worked out once."""
+    if faces.size == size:
+        return faces
+    crops = _resized_once(faces, size)
+    return FaceSet(faces.table, crops, faces.card)
+
+
+def _crops(faces: FaceSet, size: int) -> Callable[[np.ndarray], np.ndarray]:
+    """What gives crops at the network's size by rows: straight from the memory map if it has it."""
+    if faces.size == size:
+        return faces.gather
+    return _resized_once(faces, size).__getitem__
+
+
+def _resized_once(faces: FaceSet, size: int) -> np.ndarray:
+    """All crops at the network's size: done once, not in every epoch."""
+    shape = (len(faces), size, size, 3)
+    if np.prod(shape) <= _IN_MEMORY:
+        crops = np.empty(shape, np.uint8)
+    else:
+        # Its name goes with the block, its bytes with the array.
+        with tempfile.TemporaryDirectory(prefix="facelab-crops-") as folder:
+            crops = files.reserve_array(Path(folder) / "crops.npy", shape)
+    for start in range(0, len(faces), 1024):
+        crops[start : start + 1024] = resized(faces.gather(slice(start, start + 1024)), size)
+    return crops
+
+
+def _subjects(faces: FaceSet) -> tuple[np.ndarray, np.ndarray]:
+    missing = faces.table["subject"].isna().to_numpy()
+    if missing.any():
+        raise BadInput(
+            f"{int(missing.sum())} faces have no subject (the first is image "
+            f"{faces.table['image'][missing].iloc[0]!r}): drop or label them before training"
+        )
+    codes, subjects = pd.factorize(faces.table["subject"], sort=True)
+    if len(subjects) < 2:
+        raise BadInput(
+            f"training needs at least 2 subjects; {faces.card.get('name', 'the FaceSet')!r} has "
+            f"{len(subjects)}"
+        )
+    return codes.astype(np.int64), np.asarray(subjects)
+
+
+def _groups(faces: FaceSet, by: list[str]) -> tuple[np.ndarray, list[str]]:
+    if not by:
+        return np.zeros(len(faces), np.int64), ["all"]
+    labels = group_labels(faces.table, by)
+    missing = labels.isna().to_numpy()
+    if missing.any():
+        raise BadInput(
+            f"{int(missing.sum())} faces have no {labels.name} (the first is image "
+            f"{faces.table['image'][missing].iloc[0]!r}): drop or label them, or train without "
+            "mitigate.by"
+        )
+    return labels.cat.codes.to_numpy(np.int64), list(labels.cat.categories)

@@ -1,0 +1,154 @@
+"""Margins by group: the recipe's, fixed ones, or ones that are learnt on other subjects.
+
+In: a recipe, the groups, a meta set. Out: a margin an image.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from facelab.faces import FaceSet
+from facelab.training.distributed import Team
+from facelab.training.examples import Examples
+from facelab.training.heads import Contrast
+from facelab.training.mitigations import by_name
+from facelab.training.recipe import Recipe
+
+_META_SCALE = 16.0  # of the contrast loss on the meta set
+
+
+class GroupMargins(nn.Module):
+    """A margin a group: the recipe's, fixed ones, or learnt ones.
+
+    Learnt margins follow the idea of Meta Balanced Network (Wang et al. 2021, arXiv 2205.06548):
+    step the embedding's linear layer as the training loss with these margins would; see what that
+    does to the loss of a balanced batch of other subjects, the mean of the groups' contrast losses;
+    and move the margins against the gradient that runs back through the step. Only the last layer
+    is stepped, so it costs one forward pass of the meta batch. The margins' mean is held at the
+    recipe's margin: what is learnt is who gets more of it.
+
+    Parameters
+    ----------
+    recipe
+        Its `margin`, `mitigate` and, for the contrast of the meta batch, `scale`.
+    names
+        The groups.
+    """
+
+    STEP = 0.01  # of the layer's own norm: how far the trial step goes
+
+    def __init__(self, recipe: Recipe, names: list[str]) -> None:
+        super().__init__()
+        start = by_name(recipe.mitigate.margins, names, "margins", recipe.margin)
+        self.values = nn.Parameter(torch.tensor(start))
+        self.mean = recipe.margin
+        self.rate = recipe.mitigate.meta_margins
+        self.optimiser = torch.optim.Adam([self.values], lr=self.rate) if self.rate else None
+
+    def forward(self, groups: Tensor) -> Tensor:
+        """The margins of a batch's images, (B,)."""
+        return self.values.detach()[groups]
+
+    def learn(
+        self,
+        layer: nn.Linear,
+        train_loss: Callable[[Tensor, Tensor], Tensor],
+        features: Tensor,
+        meta_loss: Callable[[Tensor], Tensor],
+        meta_features: Tensor,
+    ) -> None:
+        """One step of the learnt margins.
+
+        Parameters
+        ----------
+        layer
+            The linear layer between the features and the embedding.
+        train_loss, meta_loss
+            Functions of the embeddings (and, the first, of the margins by group) that give a loss.
+        features, meta_features
+            float (B, F), without gradients.
+        """
+        weight = layer.weight.detach().requires_grad_()
+        loss = train_loss(_embedded(features, weight), self.values)
+        (slope,) = torch.autograd.grad(loss, weight, create_graph=True)
+        step = self.STEP * weight.detach().norm() / slope.detach().norm().clamp(min=1e-12)
+        after = meta_loss(_embedded(meta_features, weight - step * slope))
+        (self.values.grad,) = torch.autograd.grad(after, self.values)
+        self.optimiser.step()
+        with torch.no_grad():
+            self.values += self.mean - self.values.mean()
+            self.values.clamp_(min=0)
+
+    def get_extra_state(self) -> dict:
+        return self.optimiser.state_dict() if self.optimiser else {}
+
+    def set_extra_state(self, state: dict) -> None:
+        if self.optimiser:
+            self.optimiser.load_state_dict(state)
+
+
+def _embedded(features: Tensor, weight: Tensor) -> Tensor:
+    """The end of `Network`: the linear layer and a batch norm without scale and shift."""
+    return F.batch_norm(features.float() @ weight.T, None, None, training=True)
+
+
+class MetaSet:
+    """Batches of other subjects, on which `GroupMargins` learns.
+
+    Parameters
+    ----------
+    faces
+        At least two images of each subject; groups come equally often.
+    recipe, processes
+        Those of the training.
+    network, head, margins
+        What is trained.
+    """
+
+    def __init__(
+        self,
+        faces: FaceSet,
+        recipe: Recipe,
+        processes: Team,
+        network: nn.Module,
+        head: nn.Module,
+        margins: GroupMargins,
+    ) -> None:
+        self.processes, self.network, self.head, self.margins = processes, network, head, margins
+        self.examples = Examples(faces, recipe, processes.device)
+        self.sampler = self.examples.sampler(recipe.batch, 2, (0.0, 1.0), recipe.seed)
+        self.contrast = Contrast(recipe.dim, 0, _META_SCALE, 0.0)
+        self.features: list[Tensor] = []
+
+        # A function of its own, so that a copy of the network does not copy the training with it.
+        def note(layers: nn.Module, inputs: tuple[Tensor], kept: list = self.features) -> None:
+            kept[:] = [inputs[0].detach()]
+
+        network.embed.register_forward_pre_hook(note)
+
+    def teach(self, step: int, labels: Tensor, groups: Tensor, ramp: float) -> None:
+        """One step of the margins, after one of the network on the subjects and groups given."""
+        features = self.processes.gather(self.features[0])
+        rows = self.sampler.batch(step)
+        meta_labels, meta_groups = self.examples.labels_of(rows)
+        self.network.eval()
+        with torch.no_grad():
+            self.network(self.examples.images(rows))
+        self.network.train()
+
+        def train_loss(embeddings: Tensor, margins: Tensor) -> Tensor:
+            losses = self.head.losses(embeddings, labels, ramp=ramp, margins=margins[groups])
+            return losses.mean()
+
+        def meta_loss(embeddings: Tensor) -> Tensor:
+            losses = self.contrast.losses(embeddings, meta_labels)
+            groups = [meta_groups == group for group in meta_groups.unique()]
+            return torch.stack([losses[group].mean() for group in groups]).mean()
+
+        # Heads with a memory of the batches have noted this one already.
+        self.head.eval()
+        layer = self.network.embed[0]
+        self.margins.learn(layer, train_loss, features, meta_loss, self.features[0])
+        self.head.train()

@@ -1,0 +1,142 @@
+"""What is done about groups in training: loss weights, group DRO, focal weights, and an adversary
+that reads the group.
+
+In: a `Mitigation` and the groups of the training images. Out: what each image's loss weighs, and
+the adversary's loss. Balanced sampling is the `Sampler`'s, margins by group are in `margins`.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from facelab.errors import BadInput
+from facelab.training.recipe import Mitigation
+
+_PACE = 0.95  # of the running means: the last 20 steps or so
+
+
+class LossWeights(nn.Module):
+    """What each image's loss weighs, so that the weighted sum over a batch is its loss.
+
+    Parameters
+    ----------
+    mitigation
+        Its `weights`, `dro` and `focal`; what is set multiplies.
+    names
+        The groups.
+    images
+        int (groups,): training images of each.
+
+    Attributes
+    ----------
+    q
+        float (groups,): group DRO's weights, sum 1.
+    probability
+        float (groups,): running mean of the probability that images give their own subject.
+    """
+
+    def __init__(self, mitigation: Mitigation, names: list[str], images: np.ndarray) -> None:
+        super().__init__()
+        share = torch.as_tensor(images / images.sum(), dtype=torch.float32)
+        if isinstance(mitigation.weights, dict):
+            fixed = torch.tensor(by_name(mitigation.weights, names, "weights", None))
+        else:
+            fixed = {
+                "none": torch.ones(len(names)),
+                "inverse": 1 / share,
+                "odds": (1 - share) / share,
+            }[mitigation.weights]
+        if not fixed.sum() > 0:
+            raise BadInput(f"every group's weight is 0: there is nothing to learn from {names}")
+        self.dro, self.focal = mitigation.dro, mitigation.focal
+        self.register_buffer("fixed", fixed)
+        self.register_buffer("q", torch.full((len(names),), 1 / len(names)))
+        self.register_buffer("probability", torch.zeros(len(names)))
+
+    def forward(self, groups: Tensor) -> Tensor:
+        """Weights of the images of a batch by their groups (B,): float (B,), sum 1."""
+        weights = self.fixed[groups]
+        if self.focal:
+            weights = weights * (1 - self.probability[groups]) ** self.focal
+        if self.dro:
+            # q weighs a group's mean loss, however many of its images the batch holds.
+            weights = weights * self.q[groups] / self._images(groups)[groups]
+        return weights / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
+
+    @torch.no_grad()
+    def learn(self, groups: Tensor, losses: Tensor) -> None:
+        """Take note of a batch's losses (B,): hard groups weigh more from the next step on."""
+        if self.dro:
+            rise = self.dro * self._means(losses, groups)
+            # Less the largest, for exp's sake: the sum is made 1 anyway.
+            q = self.q * torch.exp(rise - rise.max())
+            self.q.copy_(q / q.sum())
+        if self.focal:
+            moved = torch.lerp(self._means(torch.exp(-losses), groups), self.probability, _PACE)
+            seen = self._images(groups) > 0
+            self.probability.copy_(torch.where(seen, moved, self.probability))
+
+    def _images(self, groups: Tensor) -> Tensor:
+        return torch.bincount(groups, minlength=len(self.fixed))
+
+    def _means(self, values: Tensor, groups: Tensor) -> Tensor:
+        """By group (groups,); 0 for a group that the batch lacks."""
+        sums = torch.zeros_like(self.fixed).index_add_(0, groups, values.to(self.fixed))
+        return sums / self._images(groups).clamp(min=1)
+
+
+class Adversary(nn.Module):
+    """A classifier of the group that learns from the embedding, and whose gradient is reversed.
+
+    Domain-adversarial training (Ganin et al. 2016, arXiv 1505.07818), as AGENDA and PASS apply it
+    to faces. Groups count equally in its loss, lest it be content to name the largest.
+
+    Parameters
+    ----------
+    dim, groups
+        Length of an embedding; number of groups.
+    weight
+        What the reversed gradient is multiplied with.
+    images
+        int (groups,): training images of each.
+    """
+
+    def __init__(self, dim: int, groups: int, weight: float, images: np.ndarray) -> None:
+        super().__init__()
+        self.weight = weight
+        self.classify = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, groups))
+        inverse = torch.as_tensor(images.sum() / (len(images) * images), dtype=torch.float32)
+        self.register_buffer("balance", inverse)
+
+    def forward(self, embeddings: Tensor, groups: Tensor, ramp: float) -> Tensor:
+        """Its mean loss over the batch; what flows back to the embedding is reversed."""
+        unit = F.normalize(embeddings.float())
+        reversed_ = _Reverse.apply(unit, self.weight * ramp)
+        return F.cross_entropy(self.classify(reversed_), groups, weight=self.balance)
+
+
+class _Reverse(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, values: Tensor, weight: float) -> Tensor:
+        context.weight = weight
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return -context.weight * gradient, None
+
+
+def by_name(
+    values: dict[str, float], names: list[str], what: str, default: float | None
+) -> list[float]:
+    """Numbers in the groups' order; a name that is no group, or a group left out, is an error."""
+    unknown = [name for name in values if name not in names]
+    if unknown:
+        raise BadInput(f"mitigate.{what}: {unknown[0]!r} is not a group; they are {names}")
+    left_out = [name for name in names if name not in values and default is None]
+    if left_out:
+        raise BadInput(f"mitigate.{what}: there is no number for the group {left_out[0]!r}")
+    return [float(values.get(name, default)) for name in names]

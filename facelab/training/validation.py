@@ -1,0 +1,85 @@
+"""The differential as it forms: error rates by group on held-out subjects, during training.
+
+In: a network and a FaceSet of subjects that it does not train on. Out: a table a look, and the
+figure by which the best look is chosen.
+"""
+
+import copy
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from facelab.comparison import compare_all
+from facelab.disparity import disparity
+from facelab.embedders.backbone import TimmEmbedder
+from facelab.errors import BadInput
+from facelab.faces import FaceSet
+from facelab.training.examples import resized_faces
+from facelab.training.recipe import Recipe
+
+# What `Validation.keep` names -> the index of it.
+_INDICES = {"fmr_ratio": ("max_min_ratio", "fmr"), "garbe": ("garbe", "both")}
+
+
+class Watch:
+    """Looks at held-out subjects.
+
+    Parameters
+    ----------
+    held_out
+        Faces of subjects that are not trained on.
+    recipe
+        Its `validate` and `size`.
+    trained
+        The subjects that are trained on.
+
+    Raises
+    ------
+    BadInput
+        A subject is in both, or the held-out faces cannot be compared.
+    """
+
+    def __init__(self, held_out: FaceSet, recipe: Recipe, trained: np.ndarray) -> None:
+        both = np.intersect1d(held_out.table["subject"].astype(str), trained.astype(str))
+        if len(both):
+            raise BadInput(
+                f"{len(both)} subjects are both trained on and held out (the first is {both[0]!r}):"
+                " split the faces by subject"
+            )
+        self.settings = recipe.validate
+        self.every = self.settings.every or max(1, recipe.steps // 10)
+        self.recipe = recipe.to_dict()
+        self.faces = resized_faces(held_out, recipe.size)
+
+    def look(self, network: Any, step: int, jobs: int) -> tuple[pd.DataFrame, float]:
+        """Rates by group at the threshold that gives the target FMR now, and the figure to lower.
+
+        Returns
+        -------
+        tuple of DataFrame and float
+            `error_rates` with `step` and `threshold` before them; the figure that the recipe
+            keeps by, NaN where it keeps the last.
+        """
+        embedder = TimmEmbedder(copy.deepcopy(network), self.recipe, {}, pd.DataFrame(), "watched")
+        embeddings = embedder.embed(self.faces, jobs=jobs, progress=False)
+        comparisons = compare_all(embeddings, by=self.settings.by or None, jobs=1)
+        threshold = comparisons.threshold(fmr=self.settings.fmr)
+        rates = comparisons.error_rates(threshold)
+        figure = self._figure(rates)
+        rates.insert(0, "step", step)
+        rates.insert(1, "threshold", threshold)
+        return rates, figure
+
+    def _figure(self, rates: pd.DataFrame) -> float:
+        keep = self.settings.keep
+        groups = rates["group"] != "all"
+        if keep == "last":
+            return float("nan")
+        if keep == "fnmr":
+            return float(rates["fnmr"][~groups].iloc[0])
+        if keep == "worst_fnmr":
+            return float(rates["fnmr"][groups].max())
+        metric, error = _INDICES[keep]
+        found = disparity(rates).set_index(["metric", "error"])["value"]
+        return float(found[metric, error])
