@@ -154,6 +154,13 @@ def test_on_the_centre_and_opposite_to_it_values_are_exact_and_gradients_finite(
     assert torch.isfinite(head.weight.grad).all()
 
 
+def test_at_the_ends_a_cosine_in_float32_is_lowered_by_the_whole_angle_and_no_more():
+    cosine, margin = torch.tensor([1.0, 1 - 2**-24]), torch.full((2,), 0.5)
+    target = HEADS["arcface"](2, 2, 1.0, 0.5).lowered(cosine, margin, 1.0, cosine)
+    expected = torch.cos(torch.acos(cosine.double()) + 0.5)
+    torch.testing.assert_close(target.double(), expected, atol=2e-7, rtol=0)
+
+
 def arcface_of_pml(head):
     return ArcFaceLoss(5, 8, margin=math.degrees(head.margin), scale=head.scale)
 
@@ -373,7 +380,7 @@ def test_a_batch_of_one_image_leaves_adafaces_deviation_a_number():
 def test_magfaces_reward_for_length_is_least_at_the_longest():
     head = head_of("magface", margin=0.0, u_m=0.0)
     lengths = torch.tensor([5.0, 10.0, 50.0, 110.0, 200.0]).double()
-    rewards = head.penalty(lengths)
+    rewards = head.penalty(lengths[:, None] * torch.eye(8, dtype=torch.float64)[:1])
     assert rewards.tolist() == pytest.approx(
         [35 * (1 / a + a / 12100) for a in (10, 10, 50, 110, 110)]
     )

@@ -161,12 +161,9 @@ class ClassHead(Head):
         weight: Tensor | None = None,
         smoothing: float = 0.0,
     ) -> Tensor:
-        # float32 also under autocast: bf16 has 8 bits, two cosines 0.004 apart would be equal.
-        with torch.autocast(embeddings.device.type, enabled=False):
-            embeddings, lengths = _in_full(embeddings)
-            logits = self._logits(embeddings, lengths, labels, ramp, margins, weight)
-            losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
-            return losses + self.penalty(lengths)
+        logits = self(embeddings, labels, ramp=ramp, margins=margins, weight=weight)
+        losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
+        return losses + self.penalty(embeddings)
 
     def forward(
         self,
@@ -178,27 +175,17 @@ class ClassHead(Head):
         weight: Tensor | None = None,
     ) -> Tensor:
         """The logits (B, rows of `weight`) that `losses` compares; parameters as there."""
+        # float32 also under autocast: bf16 has 8 bits, two cosines 0.004 apart would be equal.
         with torch.autocast(embeddings.device.type, enabled=False):
             embeddings, lengths = _in_full(embeddings)
-            return self._logits(embeddings, lengths, labels, ramp, margins, weight)
-
-    def _logits(
-        self,
-        embeddings: Tensor,
-        lengths: Tensor,
-        labels: Tensor,
-        ramp: float,
-        margins: Tensor | None,
-        weight: Tensor | None,
-    ) -> Tensor:
-        weight = (self.weight if weight is None else weight).to(embeddings.dtype)
-        cosines = self.cosines(embeddings / lengths.clamp(min=_SHORTEST)[:, None], weight)
-        rows = torch.arange(len(labels), device=labels.device)
-        cosine = cosines[rows, labels]
-        margin = self._margins(margins, ramp, cosine)
-        target = self.lowered(cosine, margin, ramp, lengths)
-        others = self.others(cosines, cosine, target)
-        return self.scale * others.index_put((rows, labels), target)
+            weight = (self.weight if weight is None else weight).to(embeddings.dtype)
+            cosines = self.cosines(embeddings / lengths.clamp(min=_SHORTEST)[:, None], weight)
+            rows = torch.arange(len(labels), device=labels.device)
+            cosine = cosines[rows, labels]
+            margin = self._margins(margins, ramp, cosine)
+            target = self.lowered(cosine, margin, ramp, lengths)
+            others = self.others(cosines, cosine, target)
+            return self.scale * others.index_put((rows, labels), target)
 
     def cosines(self, unit: Tensor, weight: Tensor) -> Tensor:
         """Between embeddings of length 1 (B, D) and every subject: (B, subjects)."""
@@ -212,8 +199,8 @@ class ClassHead(Head):
         """What stands for all subjects' cosines but the true one's: (B, subjects)."""
         return cosines
 
-    def penalty(self, lengths: Tensor) -> Tensor | float:
-        """What is added to the losses for the embeddings' lengths: (B,)."""
+    def penalty(self, embeddings: Tensor) -> Tensor | float:
+        """What is added to the losses for the embeddings themselves: (B,)."""
         return 0.0
 
 
@@ -377,8 +364,8 @@ class MagFace(ClassHead):
         share = (lengths.clamp(self.l_a, self.u_a) - self.l_a) / (self.u_a - self.l_a)
         return _at_angle(cosine, margin + ramp * (self.u_m - self.margin) * share)
 
-    def penalty(self, lengths: Tensor) -> Tensor:
-        lengths = lengths.clamp(self.l_a, self.u_a)
+    def penalty(self, embeddings: Tensor) -> Tensor:
+        lengths = _in_full(embeddings)[1].clamp(self.l_a, self.u_a)
         return self.lambda_g * (1 / lengths + lengths / self.u_a**2)
 
 
