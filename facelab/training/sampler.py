@@ -17,8 +17,8 @@ class Sampler:
     power `group_power`, a subject's share of its group with its images to the power
     `subject_power`: 1 is as in the data, 0 is equal shares, what lies between is a compromise. With
     both at 1 a pass shows every image once. Shares are kept by systematic sampling, so that in
-    every pass a subject comes as often as its share says, rounded down or up by chance; its own
-    images take turns.
+    every pass a subject comes as often as its share says, rounded down or up by chance; within a
+    pass its own images take turns.
 
     Parameters
     ----------
@@ -89,7 +89,10 @@ class Sampler:
         # Systematic sampling over the subjects in random order: whole numbers that differ from
         # what is due by less than one, with the right mean.
         shuffled = rng.permutation(len(self.due))
-        edges = np.floor(np.cumsum(self.due[shuffled]).round(6) + rng.random())
+        due = np.cumsum(self.due[shuffled]).round(6)
+        # Rounding in long sums must not make a pass longer or shorter.
+        due[-1] = self.sets
+        edges = np.floor(np.minimum(due, self.sets) + rng.random())
         wanted = np.empty(len(self.due), np.int64)
         wanted[shuffled] = np.diff(edges, prepend=0).astype(np.int64)
 
