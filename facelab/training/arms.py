@@ -1,103 +1,136 @@
 """The arms of an experiment, trained side by side.
 
-In: a FaceSet an arm, one recipe, some seeds. Out: one embedder for every arm and seed. Each is
-trained in a process of its own with one thread, which on a busy CPU is faster than threads that
-share, and gives the same result whatever else runs.
+In: a FaceSet an arm, one recipe or one an arm, some seeds. Out: one embedder for every arm and
+seed. Each is trained in a process of its own with one thread, which on a busy CPU is faster than
+threads that share, and gives the same result whatever else runs.
 """
 
+import dataclasses
+import hashlib
+import json
 import tempfile
 import threading
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import joblib
 import numpy as np
 import pandas as pd
 
+import facelab
 from facelab import files
 from facelab.errors import BadInput, FacelabError
 from facelab.faces import FaceSet
 from facelab.progress import bar
 from facelab.training.recipe import Recipe
 
+if TYPE_CHECKING:
+    from facelab.embedders.backbone import TimmEmbedder
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One training: the recipe has its seed, faces are named by the folder they are handed in."""
+
+    arm: str
+    recipe: Recipe
+    faces: Path
+    held_out: Path | None
+    meta: Path | None
+    out: Path
+
 
 def train_arms(
-    arms: dict[str, FaceSet],
-    recipe: Recipe | None = None,
+    arms: Mapping[str, FaceSet],
+    recipe: Recipe | Mapping[str, Recipe] | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     jobs: int | None = None,
-) -> dict[tuple[str, int], Any]:
-    """Train one embedder for every arm and seed, all with the same recipe and number of steps.
+    *,
+    held_out: FaceSet | None = None,
+    meta: FaceSet | None = None,
+    kept: str | Path | None = None,
+) -> "dict[tuple[str, int], TimmEmbedder]":
+    """Train one embedder for every arm and seed.
 
     Parameters
     ----------
     arms
-        Name to FaceSet. A comparison is fair between arms of equal numbers of subjects and images;
-        others are warned about.
+        Name to FaceSet; several may name the same one and differ in their recipe. A comparison is
+        fair between arms of equal numbers of subjects, images and steps; others are warned about.
     recipe
-        None is `Recipe()`.
+        One for all arms, or one an arm; None is `Recipe()`.
     seeds
         Every arm is trained once with each.
     jobs
         Processes side by side; None is one a core.
+    held_out, meta
+        Other subjects, as `train` takes them; arms whose recipe learns no margins do without
+        `meta`.
+    kept
+        Folder in which every training stays once it is finished. The same training (recipe, seed,
+        faces, held-out and meta faces, version of facelab) is loaded from there, whoever asked for
+        it first; what a kill left unfinished is trained anew. None keeps nothing.
 
     Returns
     -------
     dict of TimmEmbedder
-        By (arm, seed), arms and seeds in the order given. Each card holds `arm` and `seconds`.
+        By (arm, seed), arms and seeds in the order given. Each card holds `arm`, `seconds` and
+        `cpu_seconds`.
 
     Raises
     ------
     BadInput
-        There is no arm or no seed, or a seed is named twice.
+        There is no arm or no seed, a seed is named twice, or recipes and arms differ in names.
     FacelabError
         A training failed; the message names its arm and seed.
     """
     from facelab.embedders.backbone import TimmEmbedder
 
-    recipe = recipe or Recipe()
+    recipes = recipe if isinstance(recipe, Mapping) else dict.fromkeys(arms, recipe or Recipe())
     if not arms or not len(seeds) or len(set(seeds)) != len(seeds):
         raise BadInput("give at least one arm and at least one seed, each seed once")
-    _warn_of_unequal(arms)
-    tasks = [(arm, seed) for seed in seeds for arm in arms]
+    if set(recipes) != set(arms):
+        name = sorted(set(recipes) ^ set(arms))[0]
+        raise BadInput(f"there is no {'recipe' if name in arms else 'arm'} {name!r}: give both")
+    _warn_of_unequal(arms, recipes)
     with tempfile.TemporaryDirectory(prefix="facelab-arms-") as folder:
         work = Path(folder)
-        for number, faces in enumerate(arms.values()):
-            _hand_over(faces, recipe.size, work / f"arm{number}")
-        # One counter a training, in a file that all processes map.
-        done = files.reserve_array(work / "steps.npy", (len(tasks),), np.int64)
-        places = {arm: number for number, arm in enumerate(arms)}
-        calls = [
-            joblib.delayed(_train_one)(work, arm, places[arm], number, recipe, seed)
-            for number, (arm, seed) in enumerate(tasks)
-        ]
-        finished = threading.Event()
-        watcher = threading.Thread(
-            target=_show, args=(done, len(tasks) * recipe.steps, finished), daemon=True
-        )
-        watcher.start()
-        try:
-            # One thread each, for OpenMP, MKL and numba alike.
-            with (
-                joblib.parallel_config("loky", n_jobs=jobs or -1, inner_max_num_threads=1),
-                warnings.catch_warnings(),
-            ):
-                # A worker that has grown in one training gives way to a fresh one for the next.
-                warnings.filterwarnings("ignore", "A worker stopped while some jobs")
-                joblib.Parallel(batch_size=1, pre_dispatch="all")(calls)
-        finally:
-            finished.set()
-            watcher.join()
-        return {
-            (arm, seed): TimmEmbedder.load(work / f"embedder{tasks.index((arm, seed))}")
-            for arm in arms
-            for seed in seeds
-        }
+        handed = _Handed(work)
+        names = _Names()
+        place = Path(kept) if kept else work
+        place.mkdir(parents=True, exist_ok=True)
+        outs, tasks, found = {}, {}, set()
+        for seed in seeds:
+            for arm, faces in arms.items():
+                one = dataclasses.replace(recipes[arm], seed=seed)
+                its_meta = meta if one.mitigate.meta_margins else None
+                out = place / names.of(one, faces, held_out, its_meta)
+                outs[arm, seed] = out
+                if out in tasks or out in found:
+                    continue
+                if kept and _is_whole(out):
+                    found.add(out)
+                    continue
+                handed_over = (handed.over(part, one.size) for part in (faces, held_out, its_meta))
+                tasks[out] = _Task(arm, one, *handed_over, out)
+        if found:
+            print(f"{len(found)} of {len(found) + len(tasks)} trainings were kept in {kept}")
+        _run(list(tasks.values()), work, jobs)
+        result = {}
+        for arm in arms:
+            for seed in seeds:
+                out = outs[arm, seed]
+                embedder = TimmEmbedder.load(out)
+                embedder.name, embedder.card["arm"] = f"{arm}-{seed}", arm
+                result[arm, seed] = embedder
+        return result
 
 
-def _warn_of_unequal(arms: dict[str, FaceSet]) -> None:
+def _warn_of_unequal(arms: Mapping[str, FaceSet], recipes: Mapping[str, Recipe]) -> None:
     sizes = {name: (f.table["subject"].nunique(), len(f)) for name, f in arms.items()}
     if len(set(sizes.values())) > 1:
         told = ", ".join(f"{name}: {s} subjects, {i} images" for name, (s, i) in sizes.items())
@@ -106,47 +139,150 @@ def _warn_of_unequal(arms: dict[str, FaceSet]) -> None:
             "amount of data and not from who is in it: compose them with equal numbers",
             stacklevel=3,
         )
+    work = {name: (recipes[name].steps, recipes[name].batch) for name in arms}
+    if len(set(work.values())) > 1:
+        told = ", ".join(
+            f"{name}: {steps} steps of {batch}" for name, (steps, batch) in work.items()
+        )
+        warnings.warn(
+            f"the arms differ in training ({told}), so a difference between them may come from the "
+            "amount of training: give their recipes equal steps and batches",
+            stacklevel=3,
+        )
 
 
-def _hand_over(faces: FaceSet, size: int, folder: Path) -> None:
-    """Store an arm at the recipe's size: every process maps the same file, nothing is pickled."""
-    from facelab.embedders.backbone import resized
+class _Names:
+    """Names of trainings, made of everything that decides their result."""
 
-    folder.mkdir()
-    shape = (len(faces), size, size, 3)
-    crops = files.reserve_array(folder / "crops.npy", shape)
-    for start in range(0, len(faces), 1024):
-        crops[start : start + 1024] = resized(faces.gather(slice(start, start + 1024)), size)
-    crops.flush()
-    faces.table.to_pickle(folder / "table.pkl")
-    joblib.dump(faces.card, folder / "card.pkl")
+    def __init__(self) -> None:
+        self._prints: dict[int, str] = {}
+
+    def of(self, recipe: Recipe, *parts: FaceSet | None) -> str:
+        order = [facelab.__version__, recipe.to_dict(), *(self._print(part) for part in parts)]
+        told = hashlib.sha256(json.dumps(order, sort_keys=True).encode())
+        return told.hexdigest()[:24]
+
+    def _print(self, faces: FaceSet | None) -> str | None:
+        from facelab.training.checkpoints import fingerprint
+
+        if faces is None:
+            return None
+        if id(faces) not in self._prints:
+            self._prints[id(faces)] = fingerprint(faces)
+        return self._prints[id(faces)]
 
 
-def _train_one(work: Path, arm: str, place: int, number: int, recipe: Recipe, seed: int) -> None:
-    """One training, in its own process; the result is left in the work folder."""
+class _Handed:
+    """FaceSets in files, each once a size: every process maps the same, nothing is pickled."""
+
+    def __init__(self, work: Path) -> None:
+        self._work = work
+        self._places: dict[tuple[int, int], Path] = {}
+
+    def over(self, faces: FaceSet | None, size: int) -> Path | None:
+        from facelab.embedders.backbone import resized
+
+        if faces is None:
+            return None
+        key = (id(faces), size)
+        if key not in self._places:
+            folder = self._places[key] = self._work / f"faces{len(self._places)}"
+            folder.mkdir()
+            crops = files.reserve_array(folder / "crops.npy", (len(faces), size, size, 3))
+            for start in range(0, len(faces), 1024):
+                rows = slice(start, start + 1024)
+                crops[rows] = resized(faces.gather(rows), size)
+            crops.flush()
+            faces.table.to_pickle(folder / "table.pkl")
+            joblib.dump(faces.card, folder / "card.pkl")
+        return self._places[key]
+
+
+def _taken(folder: Path | None) -> FaceSet | None:
+    """What was handed over."""
+    if folder is None:
+        return None
+    return FaceSet(
+        pd.read_pickle(folder / "table.pkl"),
+        np.load(folder / "crops.npy", mmap_mode="r"),
+        joblib.load(folder / "card.pkl"),
+    )
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a kept training is there and can be loaded."""
+    from facelab.embedders.backbone import TimmEmbedder
+
+    if not folder.exists():
+        return False
+    try:
+        TimmEmbedder.load(folder)
+    except (FacelabError, OSError) as error:
+        warnings.warn(f"{error}: it is trained again", stacklevel=3)
+        return False
+    return True
+
+
+def _run(tasks: list[_Task], work: Path, jobs: int | None) -> None:
+    """Train side by side, under one bar."""
+    if not tasks:
+        return
+    # One counter a training, in a file that all processes map.
+    done = files.reserve_array(work / "steps.npy", (len(tasks),), np.int64)
+    steps = sum(task.recipe.steps for task in tasks)
+    finished = threading.Event()
+    watcher = threading.Thread(target=_show, args=(done, steps, finished), daemon=True)
+    watcher.start()
+    try:
+        # One thread each, for OpenMP, MKL and numba alike.
+        with (
+            joblib.parallel_config("loky", n_jobs=jobs or -1, inner_max_num_threads=1),
+            warnings.catch_warnings(),
+        ):
+            # A worker that has grown in one training gives way to a fresh one for the next.
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs")
+            calls = [
+                joblib.delayed(_train_one)(task, work / "steps.npy", number)
+                for number, task in enumerate(tasks)
+            ]
+            joblib.Parallel(batch_size=1, pre_dispatch="all")(calls)
+    finally:
+        finished.set()
+        watcher.join()
+
+
+def _train_one(task: _Task, counters: Path, number: int) -> None:
+    """One training, in its own process; the result is left where the task says."""
     import torch
 
     from facelab.training.loop import train
 
+    # With one job this is the caller's own process, which keeps its threads.
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    folder = work / f"arm{place}"
-    done = np.load(work / "steps.npy", mmap_mode="r+")
+    done = np.load(counters, mmap_mode="r+")
 
     def count(step: int) -> None:
         done[number] = step
 
+    start = time.process_time()
     try:
-        faces = FaceSet(
-            pd.read_pickle(folder / "table.pkl"),
-            np.load(folder / "crops.npy", mmap_mode="r"),
-            joblib.load(folder / "card.pkl"),
+        embedder = train(
+            _taken(task.faces),
+            task.recipe,
+            device="cpu",
+            held_out=_taken(task.held_out),
+            meta=_taken(task.meta),
+            progress=False,
+            on_step=count,
         )
-        embedder = train(faces, recipe, seed=seed, device="cpu", progress=False, on_step=count)
     except Exception as error:
-        raise FacelabError(f"training arm {arm!r} with seed {seed} failed: {error}") from error
-    embedder.name = f"{arm}-{seed}"
-    embedder.card["arm"] = arm
-    embedder.save(work / f"embedder{number}")
+        seed = task.recipe.seed
+        raise FacelabError(f"training arm {task.arm!r} with seed {seed} failed: {error}") from error
+    finally:
+        torch.set_num_threads(threads)
+    embedder.card["cpu_seconds"] = time.process_time() - start
+    embedder.save(task.out, replace=True)
 
 
 def _show(done: np.ndarray, total: int, finished: threading.Event) -> None:
