@@ -1,7 +1,8 @@
-"""Our own embedders: a timm backbone, one linear layer, a unit vector.
+"""Our own embedders: a trained network with its recipe, card and history.
 
 In: what `train` made, or the folder it was saved to. Out: `Embeddings`; on disk
-`model.safetensors`, `embedder.json` and `history.csv`.
+`model.safetensors`, `embedder.json`, `history.csv` and, where training watched held-out subjects,
+`validation.csv`.
 """
 
 import json
@@ -15,87 +16,15 @@ import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 import facelab
 from facelab import files
+from facelab.embedders.network import Network, network_of
 from facelab.embeddings import Embeddings
-from facelab.errors import BadInput, FacelabError
+from facelab.errors import BadInput
 from facelab.faces import FaceSet
 from facelab.progress import bar
-
-
-class Network(nn.Module):
-    """A backbone and its neck: images (B, 3, size, size) from 0 to 1 in, embeddings (B, dim) out.
-
-    Parameters are those of the same names in `facelab.training.Recipe`.
-    """
-
-    def __init__(
-        self,
-        backbone: str,
-        backbone_options: dict[str, Any],
-        stem_stride: int | None,
-        neck: str,
-        size: int,
-        dim: int,
-    ) -> None:
-        super().__init__()
-        self.backbone = _create(backbone, backbone_options)
-        if stem_stride:
-            _set_stem_stride(self.backbone, stem_stride, backbone)
-        self.neck = neck
-        with torch.inference_mode():
-            self.eval()
-            width = self._features(torch.zeros(1, 3, size, size)).shape[1]
-            self.train()
-        # Batch norm without scale and shift: margins on the sphere want features of one size.
-        self.embed = nn.Sequential(
-            nn.Linear(width, dim, bias=False), nn.BatchNorm1d(dim, affine=False)
-        )
-
-    def _features(self, images: Tensor) -> Tensor:
-        features = self.backbone.forward_features(images * 2 - 1)
-        if self.neck == "flatten":
-            return features.flatten(1)
-        return self.backbone.forward_head(features, pre_logits=True)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.embed(self._features(images))
-
-
-def _create(name: str, options: dict[str, Any]) -> nn.Module:
-    import timm
-
-    if not timm.is_model(name):
-        near = timm.list_models(f"*{name.split('_')[0]}*")[:5]
-        hint = f"; there are: {', '.join(near)}" if near else ""
-        raise BadInput(f"timm has no model {name!r}{hint}")
-    try:
-        return timm.create_model(name, num_classes=0, **options)
-    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
-        raise BadInput(f"timm cannot build {name} with {options}: {error}") from error
-    except OSError as error:
-        raise FacelabError(
-            f"the pretrained weights of {name} could not be fetched ({error}): give "
-            "`checkpoint_path` in backbone_options, or train from scratch"
-        ) from error
-
-
-def _set_stem_stride(backbone: nn.Module, stride: int, name: str) -> None:
-    """Make the stem shrink the image by `stride`: its last strided layers lose their stride."""
-    first = next((m for m in backbone.modules() if isinstance(m, nn.Conv2d)), None)
-    if first is None:
-        raise BadInput(f"{name} has no convolution as its stem: leave stem_stride out")
-    pool = getattr(backbone, "maxpool", None)
-    has_pool = pool is not None and not isinstance(pool, nn.Identity)
-    if has_pool and stride < first.stride[0] * 2:
-        backbone.maxpool = nn.Identity()
-        has_pool = False
-    rest = stride // 2 if has_pool else stride
-    if rest > first.stride[0]:
-        raise BadInput(f"the stem of {name} shrinks by {first.stride[0]}, not by {stride}")
-    first.stride = (rest, rest)
 
 
 def resized(crops: np.ndarray, size: int) -> np.ndarray:
@@ -157,6 +86,9 @@ class TimmEmbedder:
         Who was in its training data, how long it took, what made it.
     history
         DataFrame of the training: step, epoch, loss, lr, seconds.
+    validation
+        DataFrame of the looks at held-out subjects while it trained (step, group, fmr, fnmr ...),
+        or None.
     name, dim, size
         What it is called; length of an embedding; side of its input in pixels.
     """
@@ -168,11 +100,13 @@ class TimmEmbedder:
         card: dict[str, Any],
         history: pd.DataFrame,
         name: str,
+        validation: pd.DataFrame | None = None,
     ) -> None:
         self.network = network.eval().requires_grad_(False)
         self.recipe = recipe
         self.card = card
         self.history = history
+        self.validation = validation
         self.name = name
         self.dim = recipe["dim"]
         self.size = recipe["size"]
@@ -183,7 +117,12 @@ class TimmEmbedder:
         )
 
     def embed(
-        self, faces: FaceSet, flip: bool = True, batch: int = 256, jobs: int | None = None
+        self,
+        faces: FaceSet,
+        flip: bool = True,
+        batch: int = 256,
+        jobs: int | None = None,
+        progress: bool = True,
     ) -> Embeddings:
         """Embed every face.
 
@@ -198,6 +137,8 @@ class TimmEmbedder:
         jobs
             Batches worked on side by side on a CPU, one thread each; None is one a core. The
             result does not depend on it.
+        progress
+            Show a bar.
 
         Returns
         -------
@@ -222,31 +163,36 @@ class TimmEmbedder:
                 vectors[start : start + batch] = found.cpu().numpy()
 
         starts = range(0, len(faces), batch)
-        with bar(total=len(faces), desc=f"embed with {self.name}", unit="face") as progress:
+        shown = bar(total=len(faces), desc=f"embed with {self.name}", unit="face", show=progress)
+        with shown:
             if device.type == "cpu":
                 for start, _ in zip(starts, _in_threads(one, starts, jobs), strict=True):
-                    progress.update(min(batch, len(faces) - start))
+                    shown.update(min(batch, len(faces) - start))
             else:
                 for start in starts:
                     one(start)
-                    progress.update(min(batch, len(faces) - start))
+                    shown.update(min(batch, len(faces) - start))
         card = {k: faces.card[k] for k in ("name", "synthetic", "licence") if k in faces.card}
         return Embeddings.from_arrays(
             vectors, faces.table, embedder=self.name, flip=flip, faces=card
         )
 
     def save(self, folder: str | Path, replace: bool = False) -> Path:
-        """Store as `model.safetensors`, `embedder.json` and `history.csv`."""
+        """Store as `model.safetensors`, `embedder.json`, `history.csv` and `validation.csv`."""
         with files.write_folder(folder, replace) as aside:
             state = {name: value.contiguous() for name, value in self.network.state_dict().items()}
             save_file(state, aside / "model.safetensors")
             self.history.to_csv(aside / "history.csv", index=False)
+            if self.validation is not None:
+                self.validation.to_csv(aside / "validation.csv", index=False)
             about = {
                 "kind": "timm",
                 "name": self.name,
                 "facelab": facelab.__version__,
                 "input": {"size": self.size, "colour": "RGB", "mean": 0.5, "std": 0.5},
                 "recipe": self.recipe,
+                # The recipe's may be a name on the hub: this one builds without asking there.
+                "built": self.network.built,
                 "card": self.card,
                 "sha256": files.sha256(aside / "model.safetensors"),
             }
@@ -260,7 +206,7 @@ class TimmEmbedder:
         Raises
         ------
         FileNotFoundError
-            One of the three files is not there.
+            `embedder.json`, `model.safetensors` or `history.csv` is not there.
         BadInput
             A file is damaged, or they do not belong together.
         """
@@ -270,25 +216,18 @@ class TimmEmbedder:
                 raise FileNotFoundError(f"{folder} is not a trained embedder: {name} is missing")
         try:
             about = json.loads((folder / "embedder.json").read_text(encoding="utf-8"))
-            network = network_of(about["recipe"], pretrained=False)
+            built = about.get("built", {})
+            network = network_of({**about["recipe"], **built}, pretrained=False)
             network.load_state_dict(load_file(folder / "model.safetensors"))
             history = pd.read_csv(folder / "history.csv")
+            looks = folder / "validation.csv"
+            validation = pd.read_csv(looks) if looks.is_file() else None
         except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
             raise BadInput(f"{folder} cannot be read as a trained embedder: {error}") from error
         if about["recipe"]["channels_last"]:
             network = network.to(memory_format=torch.channels_last)
         network = network.to(pick_device(device))
-        return cls(network, about["recipe"], about["card"], history, about["name"])
-
-
-def network_of(recipe: dict[str, Any], pretrained: bool = True) -> Network:
-    """The network a recipe (as plain values) describes; `pretrained=False` fetches no weights."""
-    options = dict(recipe["backbone_options"])
-    if not pretrained:
-        options.pop("pretrained", None)
-        options.pop("checkpoint_path", None)
-    kept = {name: recipe[name] for name in ("backbone", "stem_stride", "neck", "size", "dim")}
-    return Network(backbone_options=options, **kept)
+        return cls(network, about["recipe"], about["card"], history, about["name"], validation)
 
 
 def _in_threads(work: Any, items: range, jobs: int | None) -> Any:
