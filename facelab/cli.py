@@ -8,6 +8,7 @@ sentence on stderr; `--debug`, or FACELAB_DEBUG=1, shows where they came from.
 import errno
 import os
 import re
+import shutil
 import signal
 import sys
 import traceback
@@ -21,7 +22,7 @@ import typer
 
 import facelab as fl
 from facelab import files
-from facelab.errors import BadInput, FacelabError
+from facelab.errors import BadInput, FacelabError, Stopped
 
 if TYPE_CHECKING:
     from facelab.audit import Audit
@@ -211,15 +212,45 @@ def train(
     out: Out,
     recipe: Annotated[Path | None, typer.Option(help="Recipe yaml; default: built in.")] = None,
     seed: Annotated[int | None, typer.Option(help="Stands in for the recipe's seed.")] = None,
+    held_out: Annotated[
+        Path | None, typer.Option(help="FaceSet of other subjects to watch error rates on.")
+    ] = None,
+    meta: Annotated[
+        Path | None, typer.Option(help="FaceSet of other subjects to learn margins by group on.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a stopped training left off.")
+    ] = False,
+    checkpoint_every: Annotated[int, typer.Option(help="Steps between two checkpoints.")] = 500,
+    keep: Annotated[int, typer.Option(help="Checkpoints to keep while training.")] = 2,
     force: Force = False,
 ) -> None:
-    """Train an embedder on a FaceSet."""
+    """Train an embedder on a FaceSet; Ctrl-C saves, --resume goes on.
+
+    On several processes: torchrun --nproc-per-node=N -m facelab train ...
+    """
     _free(out, force)
-    chosen = fl.Recipe.from_yaml(recipe) if recipe else None
-    embedder = fl.train(fl.load(faces), chosen, seed=seed, device=device)
-    embedder.save(out, replace=force)
-    _done(f"embedder {embedder.name}, {embedder.card['seconds']:.0f} s", out)
+    checkpoints = out.with_name(out.name + ".checkpoints")
+    leads = os.environ.get("RANK", "0") == "0"
+    if force and not resume and leads:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    embedder = fl.train(
+        fl.load(faces),
+        fl.Recipe.from_yaml(recipe) if recipe else None,
+        seed=seed,
+        device=device,
+        held_out=fl.load(held_out) if held_out else None,
+        meta=fl.load(meta) if meta else None,
+        checkpoints=checkpoints,
+        checkpoint_every=checkpoint_every,
+        keep=keep,
+        resume=resume,
+    )
+    if leads:
+        embedder.save(out, replace=force)
+        shutil.rmtree(checkpoints)
+        _done(f"embedder {embedder.name}, {embedder.card['seconds']:.0f} s", out)
 
 
 @app.command()
@@ -459,6 +490,8 @@ def command(arguments: list[str]) -> int:
         return _fail(f"{error.format_message()} (see facelab --help)", 2, debug)
     except (typer.Abort, KeyboardInterrupt):
         return _fail(_INTERRUPTED, 130, debug)
+    except Stopped as error:
+        return _fail(str(error), 130, debug)
     except (FacelabError, OSError) as error:
         return _fail(_words(error), 1, debug)
     except Exception as error:

@@ -6,6 +6,6 @@ must be equal between its arms held equal.
 
 from facelab.training.arms import train_arms
 from facelab.training.loop import train
-from facelab.training.recipe import Augmentation, Recipe
+from facelab.training.recipe import Augmentation, Mitigation, Recipe, Validation
 
-__all__ = ["Augmentation", "Recipe", "train", "train_arms"]
+__all__ = ["Augmentation", "Mitigation", "Recipe", "Validation", "train", "train_arms"]

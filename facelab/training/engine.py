@@ -252,9 +252,8 @@ class Training:
         """Everything that a resumed training needs, as tensors and plain values."""
         self.check()
         state = {name: part.state_dict() for name, part in self._parts().items()}
-        looks = pd.concat(self.looks).to_json(orient="table", index=False) if self.looks else ""
         plain = {name: getattr(self, name) for name in _PLAIN}
-        return {**state, **plain, "spent": self.seconds, "looks": looks}
+        return {**state, **plain, "spent": self.seconds, "looks": _packed(self.looks)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
@@ -263,8 +262,7 @@ class Training:
         for name in _PLAIN:
             setattr(self, name, state[name])
         self.spent, self.started = state["spent"], time.perf_counter()
-        if state["looks"]:
-            self.looks = [pd.read_json(io.StringIO(state["looks"]), orient="table")]
+        self.looks = _unpacked(state["looks"])
 
     def _parts(self) -> dict[str, Any]:
         """What has a state_dict."""
@@ -330,6 +328,16 @@ def _precision(asked: str, device: torch.device) -> torch.dtype:
         device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     )
     return torch.bfloat16 if native else torch.float32
+
+
+def _packed(frames: list[pd.DataFrame]) -> list[Tensor]:
+    """Tables as a checkpoint can hold them, to the last bit: parquet files in tensors."""
+    packed = [np.frombuffer(frame.to_parquet(), np.uint8) for frame in frames]
+    return [torch.tensor(data) for data in packed]
+
+
+def _unpacked(packed: list[Tensor]) -> list[pd.DataFrame]:
+    return [pd.read_parquet(io.BytesIO(data.cpu().numpy().tobytes())) for data in packed]
 
 
 def _diverged(step: int, subjects: np.ndarray, recipe: Recipe) -> FacelabError:
