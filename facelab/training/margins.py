@@ -75,11 +75,13 @@ class GroupMargins(nn.Module):
         (slope,) = torch.autograd.grad(loss, weight, create_graph=True)
         step = self.STEP * weight.detach().norm() / slope.detach().norm().clamp(min=1e-12)
         after = meta_loss(_embedded(meta_features, weight - step * slope))
-        (self.values.grad,) = torch.autograd.grad(after, self.values)
+        (gradient,) = torch.autograd.grad(after, self.values)
+        # What all groups have in common goes before the step, which would make it as large as the
+        # differences.
+        self.values.grad = gradient - gradient.mean()
         self.optimiser.step()
         with torch.no_grad():
-            self.values += self.mean - self.values.mean()
-            self.values.clamp_(min=0)
+            self.values.copy_(_with_mean(self.values, self.mean))
 
     def get_extra_state(self) -> dict:
         return self.optimiser.state_dict() if self.optimiser else {}
@@ -91,7 +93,16 @@ class GroupMargins(nn.Module):
 
 def _embedded(features: Tensor, weight: Tensor) -> Tensor:
     """The end of `Network`: the linear layer and a batch norm without scale and shift."""
-    return F.batch_norm(features.float() @ weight.T, None, None, training=True)
+    return F.batch_norm(features.to(weight) @ weight.T, None, None, training=True)
+
+
+def _with_mean(values: Tensor, mean: float) -> Tensor:
+    """The numbers from 0 with this mean that are nearest: all shifted, and cut at 0."""
+    ranked = values.sort(descending=True).values
+    # By how much to shift where only the 1, 2, ... largest stay above 0.
+    shifts = mean * len(values) - ranked.cumsum(0)
+    shifts /= torch.arange(1, len(values) + 1, device=values.device)
+    return (values + shifts[ranked + shifts >= 0][-1]).clamp(min=0)
 
 
 class MetaSet:
