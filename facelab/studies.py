@@ -421,9 +421,7 @@ def shares_figure(
         values = table[part].assign(x=x[part]).sort_values("x")
         colour, width = palette[group], 3 if bold else 1.4
         left.plot(values["x"], values["value"], "-o", color=colour, lw=width, ms=4, label=group)
-        faint = 0.2 if bold else 0.08
-        ends = values["low"], values["high"]
-        left.fill_between(values["x"], *ends, color=colour, lw=0, alpha=faint)
+        left.vlines(values["x"], values["low"], values["high"], color=colour, lw=width, alpha=0.35)
     left.axhline(fmr, color=INK, ls="--", lw=1)
     left.set_title("FMR of each group at the one threshold")
     left.set_ylabel("FMR (log)")
@@ -463,6 +461,6 @@ def _factor_ticks(axes: Any, axis: str = "x") -> None:
     low, high = axes.get_xlim() if axis == "x" else axes.get_ylim()
     every = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
     ticks = [tick for tick in every if low <= tick <= high]
-    ticks = [tick for tick in ticks if f"{tick:e}".startswith("1.0")] if len(ticks) > 6 else ticks
+    ticks = [tick for tick in ticks if f"{tick:e}".startswith("1.0")] if len(ticks) > 5 else ticks
     getattr(axes, f"set_{axis}ticks")(ticks, [f"×{tick:g}" for tick in ticks])
     axes.minorticks_off()
