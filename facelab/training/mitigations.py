@@ -5,6 +5,7 @@ In: a `Mitigation` and the groups of the training images. Out: what each image's
 the adversary's loss. Balanced sampling is the `Sampler`'s, margins by group are in `margins`.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,8 @@ class LossWeights(nn.Module):
     Attributes
     ----------
     q
-        float (groups,): group DRO's weights, sum 1.
+        float (groups,): group DRO's weights, sum 1, with which a group's mean loss counts in the
+        next step.
     probability
         float (groups,): running mean of the probability that images give their own subject.
     """
@@ -53,8 +55,14 @@ class LossWeights(nn.Module):
             raise BadInput(f"every group's weight is 0: there is nothing to learn from {names}")
         self.dro, self.focal = mitigation.dro, mitigation.focal
         self.register_buffer("fixed", fixed)
-        self.register_buffer("q", torch.full((len(names),), 1 / len(names)))
+        # Logarithms: a group that was easy for long has a q too small for a float, and must be able
+        # to come back.
+        self.register_buffer("log_q", torch.full((len(names),), -math.log(len(names))))
         self.register_buffer("probability", torch.zeros(len(names)))
+
+    @property
+    def q(self) -> Tensor:
+        return self.log_q.exp()
 
     def forward(self, groups: Tensor) -> Tensor:
         """Weights of the images of a batch by their groups (B,): float (B,), sum 1."""
@@ -62,18 +70,18 @@ class LossWeights(nn.Module):
         if self.focal:
             weights = weights * (1 - self.probability[groups]) ** self.focal
         if self.dro:
-            # q weighs a group's mean loss, however many of its images the batch holds.
-            weights = weights * self.q[groups] / self._images(groups)[groups]
+            # q weighs a group's mean loss, however many of its images the batch holds. Only ratios
+            # count: over the largest, lest a batch of easy groups weigh nothing.
+            log_q = self.log_q[groups]
+            weights = weights * (log_q - log_q.max()).exp() / self._images(groups)[groups]
         return weights / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
 
     @torch.no_grad()
     def learn(self, groups: Tensor, losses: Tensor) -> None:
         """Take note of a batch's losses (B,): hard groups weigh more from the next step on."""
         if self.dro:
-            rise = self.dro * self._means(losses, groups)
-            # Less the largest, for exp's sake: the sum is made 1 anyway.
-            q = self.q * torch.exp(rise - rise.max())
-            self.q.copy_(q / q.sum())
+            risen = self.log_q + self.dro * self._means(losses, groups)
+            self.log_q.copy_(risen.log_softmax(0))
         if self.focal:
             moved = torch.lerp(self._means(torch.exp(-losses), groups), self.probability, _PACE)
             seen = self._images(groups) > 0
