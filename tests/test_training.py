@@ -2,8 +2,6 @@
 
 import dataclasses
 import math
-import warnings
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,6 @@ import torch
 import facelab as fl
 from facelab.errors import BadInput, FacelabError
 from facelab.training import Augmentation, Recipe, loop
-from facelab.training.batches import batches
 
 # Small enough for a second a training.
 TINY = Recipe(
@@ -160,55 +157,6 @@ def test_a_resized_set_trains_as_one_that_was_resized_before():
     assert np.array_equal(a, b)
 
 
-def test_the_learning_rate_warms_up_and_falls_to_nothing_along_a_cosine():
-    recipe = dataclasses.replace(TINY, steps=100, warm_up=0.1, lr=1.0)
-    rates = np.array([loop.learning_rate(step, recipe) for step in range(100)])
-    assert (np.diff(rates[:10]) > 0).all() and rates[0] == pytest.approx(1 / 11)
-    assert rates[10] == pytest.approx(1.0)
-    assert rates[55] == pytest.approx(0.5)
-    assert 0 < rates[99] < 1e-3
-
-
-def test_a_pass_of_batches_shows_every_image_once_before_any_twice():
-    recipe = dataclasses.replace(TINY, batch=7)
-    rows = np.concatenate(list(islice(batches(np.zeros(20, int), recipe), 20)))
-    for start in range(0, 140, 20):
-        assert sorted(rows[start : start + 20]) == list(range(20))
-    assert not np.array_equal(rows[:20], rows[20:40])
-
-
-def test_images_that_come_together_are_of_one_subject_and_all_have_their_turn():
-    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(6), [3, 4, 5, 6, 7, 8]))
-    recipe = dataclasses.replace(TINY, batch=9, together=3)
-    rows = np.concatenate(list(islice(batches(labels, recipe), 40))).reshape(-1, 3)
-    assert (labels[rows] == labels[rows[:, :1]]).all()
-    assert all(len(set(together)) == 3 for together in rows.tolist())
-    # A pass is 3 + 3 + 3 + 6 + 6 + 6 images in 9 sets.
-    first, second = rows[:9].ravel(), rows[9:18].ravel()
-    assert np.bincount(labels[first]).tolist() == [3, 3, 3, 6, 6, 6]
-    assert len(set(first)) == len(first) and not np.array_equal(first, second)
-    assert set(rows.ravel()) == set(range(len(labels)))
-
-
-def test_a_subject_with_too_few_images_to_come_together_is_refused():
-    recipe = dataclasses.replace(TINY, together=8)
-    with pytest.raises(BadInput, match="a subject has only 6 of the 8 images that come together"):
-        fl.train(patterns(), recipe)
-
-
-def test_biases_and_norms_do_not_decay():
-    faces = patterns()
-    network = loop.network_of(TINY.to_dict())
-    optimiser = loop._optimiser(list(network.parameters()), TINY)
-    decayed = {id(p) for p in optimiser.param_groups[0]["params"]}
-    assert optimiser.param_groups[0]["weight_decay"] == TINY.weight_decay
-    assert optimiser.param_groups[1]["weight_decay"] == 0
-    for name, parameter in network.named_parameters():
-        is_matrix = not name.endswith("bias") and "bn" not in name and "downsample.1" not in name
-        assert (id(parameter) in decayed) == is_matrix, name
-    assert len(faces)
-
-
 def test_training_on_one_subject_is_refused():
     with pytest.raises(BadInput, match="at least 2 subjects; 'patterns' has 1"):
         fl.train(patterns()[:6], TINY)
@@ -300,47 +248,3 @@ def test_training_on_a_gpu_gives_an_embedder_that_works_on_a_cpu(tmp_path):
     loaded = fl.load_embedder(embedder.save(tmp_path / "embedder"))
     close = (loaded.embed(faces).vectors * embedder.embed(faces).vectors).sum(1)
     assert close.min() > 0.999
-
-
-# ---- arms
-
-
-def test_arms_equal_training_one_by_one_and_come_back_in_order():
-    arms = {"a": patterns(seed=0), "b": patterns(seed=1)}
-    recipe = dataclasses.replace(TINY, steps=4)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
-        embedders = fl.train_arms(arms, recipe, seeds=(0, 7), jobs=2)
-    assert list(embedders) == [("a", 0), ("a", 7), ("b", 0), ("b", 7)]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    alone = fl.train(arms["b"], recipe, seed=7, device="cpu")
-    torch.set_num_threads(threads)
-    beside = embedders["b", 7]
-    assert np.array_equal(beside.embed(arms["b"]).vectors, alone.embed(arms["b"]).vectors)
-    assert beside.name == "b-7"
-    assert beside.card["arm"] == "b"
-    assert beside.card["seconds"] > 0
-    assert beside.recipe["seed"] == 7
-    assert beside.history["step"].tolist() == [1, 2, 3, 4]
-
-
-def test_arms_of_unequal_size_are_warned_about():
-    arms = {"large": patterns(12), "small": patterns(10)}
-    with pytest.warns(UserWarning, match="large: 12 subjects, 72 images, small: 10 subjects, 60"):
-        fl.train_arms(arms, dataclasses.replace(TINY, steps=1), seeds=[0], jobs=1)
-
-
-def test_a_failing_arm_names_itself_and_its_seed():
-    arms = {"fine": patterns(), "lonely": patterns()[:6]}
-    with (
-        pytest.warns(UserWarning),
-        pytest.raises(FacelabError, match=r"arm 'lonely' with seed 3 failed: .*at least 2 subj"),
-    ):
-        fl.train_arms(arms, dataclasses.replace(TINY, steps=1), seeds=[3], jobs=1)
-
-
-def test_arms_need_an_arm_and_seeds_that_differ():
-    for arms, seeds in (({}, [0]), ({"a": patterns()}, []), ({"a": patterns()}, [1, 1])):
-        with pytest.raises(BadInput, match="at least one arm and at least one seed"):
-            fl.train_arms(arms, TINY, seeds=seeds)
