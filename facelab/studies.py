@@ -4,6 +4,8 @@ In: audits of every arm on the same test subjects, one a training seed. Out: one
 and paired changes with intervals, a picture of it, and sentences.
 """
 
+import dataclasses
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +21,7 @@ from facelab.errors import BadInput
 from facelab.groups import group_labels
 from facelab.plot_style import FAINT, INK, Picture, colours, drawn, group_rows, panels
 from facelab.progress import bar
+from facelab.training import Recipe, train
 
 if TYPE_CHECKING:
     from facelab.faces import FaceSet
@@ -275,18 +278,64 @@ def _interval(
 # ---- how it is read
 
 
-def cpu_cost(embedders: Mapping[tuple[str, int], Any], baseline: str) -> pd.DataFrame:
-    """CPU time of each arm's training: `arm seconds ratio low high`.
+def cpu_cost(
+    arms: "Mapping[str, FaceSet]",
+    recipes: Mapping[str, Recipe],
+    baseline: str,
+    meta: "FaceSet | None" = None,
+    steps: int = 30,
+    repeats: int = 3,
+) -> pd.DataFrame:
+    """CPU time of a training step: `arm seconds ratio low high`.
 
-    `ratio` is the mean over seeds of the arm's time over the baseline's with the same seed, `low`
-    and `high` the least and the most of them: what else the machine does makes it rough.
+    A few steps of every arm in turn, and all of it again: trainings that ran at different times
+    cannot be compared, for their time depends on what else the machine did.
+
+    Parameters
+    ----------
+    arms, recipes, meta
+        As `train_arms` takes them.
+    baseline
+        The arm whose time `ratio` is over.
+    steps, repeats
+        Of every arm, each time on one thread; how often.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `seconds` a step and `ratio` are medians, `low` and `high` the least and the most of the
+        ratios.
     """
-    taken = pd.Series({key: one.card["cpu_seconds"] for key, one in embedders.items()}).unstack()
-    taken = taken.loc[list(dict.fromkeys(arm for arm, _ in embedders))]
-    ratio = taken / taken.loc[baseline]
-    told = {"seconds": taken.mean(axis=1), "ratio": ratio.mean(axis=1)}
-    told |= {"low": ratio.min(axis=1), "high": ratio.max(axis=1)}
-    return pd.DataFrame(told).rename_axis("arm").reset_index()
+    taken = {arm: [] for arm in arms}
+    for _ in range(repeats):
+        for arm, faces in arms.items():
+            taken[arm].append(_seconds_a_step(faces, recipes[arm], meta, steps))
+    ratios = pd.DataFrame(taken).T
+    ratios = ratios / ratios.loc[baseline]
+    told = {"seconds": pd.DataFrame(taken).median(), "ratio": ratios.median(axis=1)}
+    told |= {"low": ratios.min(axis=1), "high": ratios.max(axis=1)}
+    return pd.DataFrame(told).loc[list(arms)].rename_axis("arm").reset_index()
+
+
+def _seconds_a_step(faces: "FaceSet", recipe: Recipe, meta: "FaceSet | None", steps: int) -> float:
+    import torch
+
+    ticks: list[float] = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        train(
+            faces,
+            dataclasses.replace(recipe, steps=steps + 1),
+            device="cpu",
+            meta=meta if recipe.mitigate.meta_margins else None,
+            progress=False,
+            on_step=lambda _: ticks.append(time.process_time()),
+        )
+    finally:
+        torch.set_num_threads(threads)
+    # The first step warms up.
+    return (ticks[-1] - ticks[0]) / steps
 
 
 def readable(table: pd.DataFrame, changes: bool = False) -> pd.DataFrame:

@@ -1,11 +1,13 @@
 """Studies: figures of many arms, their paired changes, and what is said about them."""
 
-from types import SimpleNamespace
+import dataclasses
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import stats
+from training_sets import TINY, patterns
 
 import facelab as fl
 from facelab import studies
@@ -194,14 +196,23 @@ def test_what_cannot_be_compared_is_refused_naming_the_arm(arms):
         studies.by_seed(arms, "baseline", ["fmr:c"])
 
 
-def test_cpu_cost_is_paired_by_seed():
-    seconds = {("plain", 0): 10.0, ("plain", 1): 20.0, ("dear", 0): 15.0, ("dear", 1): 40.0}
-    embedders = {
-        key: SimpleNamespace(card={"cpu_seconds": value}) for key, value in seconds.items()
-    }
-    cost = studies.cpu_cost(embedders, "plain").set_index("arm")
+def test_cpu_cost_is_the_median_ratio_of_turns_to_the_baselines(monkeypatch):
+    told = {"plain": iter([1.0, 2.0, 4.0]), "dear": iter([1.5, 4.0, 10.0])}
+    monkeypatch.setattr(studies, "_seconds_a_step", lambda faces, *rest: next(told[faces]))
+    recipes = dict.fromkeys(told, TINY)
+    cost = studies.cpu_cost({arm: arm for arm in told}, recipes, "plain").set_index("arm")
     assert cost.index.tolist() == ["plain", "dear"]
-    assert cost.loc["dear"].to_dict() == {"seconds": 27.5, "ratio": 1.75, "low": 1.5, "high": 2.0}
+    assert cost.loc["dear"].to_dict() == {"seconds": 4.0, "ratio": 2.0, "low": 1.5, "high": 2.5}
+
+
+def test_a_wider_network_costs_more_cpu_time_and_threads_stay_as_they_were():
+    threads = torch.get_num_threads()
+    faces = patterns()
+    wide = {"layers": [1, 1, 1, 1], "channels": [64, 64, 128, 128]}
+    recipes = {"thin": TINY, "wide": dataclasses.replace(TINY, backbone_options=wide)}
+    cost = studies.cpu_cost(dict.fromkeys(recipes, faces), recipes, "thin", steps=4)
+    assert cost.set_index("arm").loc["wide", "low"] > 1
+    assert torch.get_num_threads() == threads
 
 
 def test_rare_groups_get_larger_margins_by_the_fourth_root(faces):
