@@ -202,7 +202,7 @@ def test_a_full_disk_costs_a_checkpoint_and_not_the_training(tmp_path, monkeypat
 def test_two_trainings_at_once_do_not_share_a_folder(tmp_path):
     def second(step: int) -> None:
         if step == 3:
-            with pytest.raises(BadInput, match="another run .* is writing"):
+            with pytest.raises(BadInput, match=r"another run .* is writing"):
                 fl.train(patterns(), TINY, device="cpu", checkpoints=tmp_path / "kept")
 
     fl.train(patterns(), TINY, device="cpu", checkpoints=tmp_path / "kept", on_step=second)

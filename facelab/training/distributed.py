@@ -67,7 +67,7 @@ class Team:
             return network
         _synchronise(network)
         ids = [self.device.index] if self.device.type == "cuda" else None
-        shared = DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
+        shared = DistributedDataParallel(network, device_ids=ids)
         shared.register_comm_hook(None, _add_up)
         return shared
 
@@ -132,13 +132,13 @@ class _WholeBatchNorm(nn.Module):
                 x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )
             return self.act(self.drop(x))
-        values = x.float()
+        values = x.to(torch.promote_types(x.dtype, torch.float32))
         over = [d for d in range(x.ndim) if d != 1]
         count = values.numel() // values.shape[1] * distributed.get_world_size()
-        mean = _total(values.sum(over)) / count
+        mean = _Total.apply(values.sum(over)) / count
         shape = (1, -1, *[1] * (x.ndim - 2))
         values = values - mean.view(shape)
-        var = _total((values**2).sum(over)) / count
+        var = _Total.apply((values**2).sum(over)) / count
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
@@ -149,11 +149,20 @@ class _WholeBatchNorm(nn.Module):
         return self.act(self.drop(values.to(x.dtype)))
 
 
-def _total(part: Tensor) -> Tensor:
-    """The sum over all processes, with gradients."""
-    from torch.distributed.nn.functional import all_reduce
+class _Total(torch.autograd.Function):
+    """The sum over all processes; gradients come back summed: each has its share of the loss."""
 
-    return all_reduce(part)
+    @staticmethod
+    def forward(context: Any, part: Tensor) -> Tensor:
+        total = part.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        distributed.all_reduce(total)
+        return total
 
 
 def _synchronise(module: nn.Module) -> None:

@@ -63,23 +63,24 @@ class Training:
         self.examples = Examples(faces, recipe, where)
         powers = (mitigate.group_power, mitigate.subject_power)
         self.sampler = self.examples.sampler(recipe.batch, recipe.together, powers, recipe.seed)
-        names, images = self.examples.names, self.examples.images_by_group()
+        names, shares = self.examples.names, self.sampler.shares
 
         torch.manual_seed(recipe.seed)
         network = network_of(recipe.to_dict())
         if recipe.channels_last:
             network = network.to(memory_format=torch.channels_last)
-        self.network = network.to(where).train()
-        kind = HEADS[recipe.head]
-        subjects = len(self.examples.subjects)
-        self.head = kind(
-            recipe.dim, subjects, recipe.scale, recipe.margin, **recipe.head_options
-        ).to(where)
-        self.weights = LossWeights(mitigate, names, images).to(where)
-        self.margins = GroupMargins(recipe, names).to(where)
+        self.precision = _precision(recipe.precision, where)
+        kind = torch.float64 if self.precision == torch.float64 else torch.float32
+        self.network = network.to(where, kind).train()
+        options = {"scale": recipe.scale, "margin": recipe.margin, **recipe.head_options}
+        head = HEADS[recipe.head](recipe.dim, len(self.examples.subjects), **options)
+        self.head = head.to(where, kind)
+        self.weights = LossWeights(mitigate, names, shares).to(where, kind)
+        self.margins = GroupMargins(recipe, names).to(where, kind)
         self.adversary = None
         if mitigate.adversary:
-            self.adversary = Adversary(recipe.dim, len(names), mitigate.adversary, images).to(where)
+            adversary = Adversary(recipe.dim, len(names), mitigate.adversary, shares)
+            self.adversary = adversary.to(where, kind)
 
         self.shared = processes.spread(self.network)
         if recipe.compile:
@@ -98,13 +99,14 @@ class Training:
                 recipe.seed,
                 weight_decay=recipe.weight_decay,
             )
-        self.precision = _precision(recipe.precision, where)
         self.scaler = torch.amp.GradScaler(where.type, enabled=self.precision == torch.float16)
         self.average = Average(self.network, recipe.ema) if recipe.ema else None
         self.own_margins = bool(mitigate.margins or mitigate.meta_margins)
         self.meta = None
         if mitigate.meta_margins:
-            self.meta = MetaSet(meta, recipe, processes, self.network, self.head, self.margins)
+            self.meta = MetaSet(
+                meta, self.examples, recipe, processes, self.network, self.head, self.margins
+            )
 
         self.step = 0
         self.spent = 0.0
@@ -195,12 +197,13 @@ class Training:
             others = self.examples.images(np.roll(rows, len(rows) // 2)[self.part])
         chance = Chance(seeds, len(rows), self.part)
         images = self.examples.images(rows[self.part])
-        images = augment(images, recipe.augment, chance, others)
+        images = augment(images, recipe.augment, chance, others).to(self.network.embed[0].weight)
         # Gradients are exchanged once a step.
         quiet = self.processes.size > 1 and not last
+        half = self.precision if self.precision.itemsize == 2 else None
         with (
             self.shared.no_sync() if quiet else nullcontext(),
-            torch.autocast(where.type, self.precision, enabled=self.precision != torch.float32),
+            torch.autocast(where.type, half, enabled=half is not None),
         ):
             embeddings = self.shared(images)
         return self.processes.gather(embeddings)
@@ -315,7 +318,12 @@ class Training:
 
 
 _PLAIN = ("step", "history", "unlogged", "best", "looks_since_best", "stale")
-_NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+_NAMES = {
+    torch.float64: "fp64",
+    torch.float32: "fp32",
+    torch.bfloat16: "bf16",
+    torch.float16: "fp16",
+}
 
 
 def _precision(asked: str, device: torch.device) -> torch.dtype:

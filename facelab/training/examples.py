@@ -69,9 +69,14 @@ class Examples:
             torch.from_numpy(self.groups[rows]).to(self.device),
         )
 
-    def images_by_group(self) -> np.ndarray:
-        """Images of each group, int (groups,)."""
-        return np.bincount(self.groups, minlength=len(self.names))
+    def refuse_shared(self, others: np.ndarray, where: str) -> None:
+        """Raise BadInput if any of some other subjects is trained on."""
+        both = np.intersect1d(self.subjects.astype(str), others.astype(str))
+        if len(both):
+            raise BadInput(
+                f"{len(both)} subjects are both trained on and in {where} (the first is "
+                f"{both[0]!r}): split the faces by subject"
+            )
 
     def sampler(self, batch: int, together: int, powers: tuple[float, float], seed: int) -> Sampler:
         """Batches of these images; `powers` are the group's and the subject's."""

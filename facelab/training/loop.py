@@ -92,20 +92,19 @@ def train(
         SIGINT or SIGTERM came; a checkpoint was saved.
     """
     recipe = dataclasses.replace(recipe or Recipe(), **({} if seed is None else {"seed": seed}))
-    if recipe.mitigate.meta_margins and meta is None:
-        raise BadInput("mitigate.meta_margins learns on other subjects: give them as `meta`")
+    _check_sets(recipe, held_out, meta)
     # Whoever calls keeps their own random state.
     devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     with team(device) as processes, torch.random.fork_rng(devices=devices):
         training = Training(faces, recipe, processes, meta)
-        watch = Watch(held_out, recipe, training.examples.subjects) if held_out else None
+        watch = None if held_out is None else Watch(held_out, recipe, training.examples)
         saved = None
         if checkpoints is not None:
             order = {
                 "recipe": recipe.to_dict(),
                 "faces": fingerprint(faces),
-                "held_out": fingerprint(held_out) if held_out else None,
-                "meta": fingerprint(meta) if meta else None,
+                "held_out": None if held_out is None else fingerprint(held_out),
+                "meta": None if meta is None else fingerprint(meta),
             }
             saved = Checkpoints(checkpoints, keep, order)
         lock = files.locked(checkpoints) if saved and processes.leads else nullcontext()
@@ -145,3 +144,16 @@ def train(
                 if done:
                     break
         return training.embedder(faces)
+
+
+def _check_sets(recipe: Recipe, held_out: FaceSet | None, meta: FaceSet | None) -> None:
+    """Every set that the recipe needs is there, and none that it would not look at."""
+    if recipe.mitigate.meta_margins and meta is None:
+        raise BadInput("mitigate.meta_margins learns on other subjects: give them as `meta`")
+    if meta is not None and not recipe.mitigate.meta_margins:
+        raise BadInput("nothing is learnt on `meta`: set mitigate.meta_margins, or leave it out")
+    if recipe.validate.keep != "last" and held_out is None:
+        raise BadInput(
+            f"validate.keep asks for the best {recipe.validate.keep}: give the subjects to see it "
+            "on as `held_out`"
+        )

@@ -112,6 +112,8 @@ class MetaSet:
     ----------
     faces
         At least two images of each subject; groups come equally often.
+    trained
+        What is trained on.
     recipe, processes
         Those of the training.
     network, head, margins
@@ -121,6 +123,7 @@ class MetaSet:
     def __init__(
         self,
         faces: FaceSet,
+        trained: Examples,
         recipe: Recipe,
         processes: Team,
         network: nn.Module,
@@ -129,6 +132,7 @@ class MetaSet:
     ) -> None:
         self.processes, self.network, self.head, self.margins = processes, network, head, margins
         self.examples = Examples(faces, recipe, processes.device)
+        trained.refuse_shared(self.examples.subjects, "the meta set")
         self.sampler = self.examples.sampler(recipe.batch, 2, (0.0, 1.0), recipe.seed)
         self.contrast = Contrast(recipe.dim, 0, _META_SCALE, 0.0)
         self.features: list[Tensor] = []
@@ -146,7 +150,7 @@ class MetaSet:
         meta_labels, meta_groups = self.examples.labels_of(rows)
         self.network.eval()
         with torch.no_grad():
-            self.network(self.examples.images(rows))
+            self.network(self.examples.images(rows).to(self.margins.values))
         self.network.train()
 
         def train_loss(embeddings: Tensor, margins: Tensor) -> Tensor:

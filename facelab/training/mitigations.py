@@ -22,14 +22,19 @@ _PACE = 0.95  # of the running means: the last 20 steps or so
 class LossWeights(nn.Module):
     """What each image's loss weighs, so that the weighted sum over a batch is its loss.
 
+    A group's weight is the same in every batch, whoever else is in it: divided by the mean weight
+    of all images, not by that of the batch, which a rare group would raise when it comes. Weights
+    sum to 1 over many batches; with group DRO, which weighs a group's mean loss by q however many
+    of its images there are, over a batch that has every group.
+
     Parameters
     ----------
     mitigation
         Its `weights`, `dro` and `focal`; what is set multiplies.
     names
         The groups.
-    images
-        int (groups,): training images of each.
+    shares
+        float (groups,): each group's share of the batches, sum 1.
 
     Attributes
     ----------
@@ -40,9 +45,9 @@ class LossWeights(nn.Module):
         float (groups,): running mean of the probability that images give their own subject.
     """
 
-    def __init__(self, mitigation: Mitigation, names: list[str], images: np.ndarray) -> None:
+    def __init__(self, mitigation: Mitigation, names: list[str], shares: np.ndarray) -> None:
         super().__init__()
-        share = torch.as_tensor(images / images.sum(), dtype=torch.float32)
+        share = torch.as_tensor(shares, dtype=torch.float32)
         if isinstance(mitigation.weights, dict):
             fixed = torch.tensor(by_name(mitigation.weights, names, "weights", None))
         else:
@@ -54,6 +59,7 @@ class LossWeights(nn.Module):
         if not fixed.sum() > 0:
             raise BadInput(f"every group's weight is 0: there is nothing to learn from {names}")
         self.dro, self.focal = mitigation.dro, mitigation.focal
+        self.register_buffer("share", share)
         self.register_buffer("fixed", fixed)
         # Logarithms: a group that was easy for long has a q too small for a float, and must be able
         # to come back.
@@ -65,16 +71,12 @@ class LossWeights(nn.Module):
         return self.log_q.exp()
 
     def forward(self, groups: Tensor) -> Tensor:
-        """Weights of the images of a batch by their groups (B,): float (B,), sum 1."""
-        weights = self.fixed[groups]
-        if self.focal:
-            weights = weights * (1 - self.probability[groups]) ** self.focal
+        """Weights of the images of a batch by their groups (B,): float (B,)."""
+        of_groups = self.fixed * (1 - self.probability) ** self.focal
+        of_groups = of_groups / (self.share * of_groups).sum().clamp(min=1e-12)
         if self.dro:
-            # q weighs a group's mean loss, however many of its images the batch holds. Only ratios
-            # count: over the largest, lest a batch of easy groups weigh nothing.
-            log_q = self.log_q[groups]
-            weights = weights * (log_q - log_q.max()).exp() / self._images(groups)[groups]
-        return weights / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
+            return (of_groups * self.q)[groups] / self._images(groups)[groups]
+        return of_groups[groups] / len(groups)
 
     @torch.no_grad()
     def learn(self, groups: Tensor, losses: Tensor) -> None:
@@ -100,7 +102,9 @@ class Adversary(nn.Module):
     """A classifier of the group that learns from the embedding, and whose gradient is reversed.
 
     Domain-adversarial training (Ganin et al. 2016, arXiv 1505.07818), as AGENDA and PASS apply it
-    to faces. Groups count equally in its loss, lest it be content to name the largest.
+    to faces. How much the embedding forgets must be measured with a classifier that has not been
+    its opponent: it may learn to hide from this one alone. Groups count equally in its loss, lest
+    it be content to name the largest.
 
     Parameters
     ----------
@@ -108,20 +112,20 @@ class Adversary(nn.Module):
         Length of an embedding; number of groups.
     weight
         What the reversed gradient is multiplied with.
-    images
-        int (groups,): training images of each.
+    shares
+        float (groups,): each group's share of the batches, sum 1.
     """
 
-    def __init__(self, dim: int, groups: int, weight: float, images: np.ndarray) -> None:
+    def __init__(self, dim: int, groups: int, weight: float, shares: np.ndarray) -> None:
         super().__init__()
         self.weight = weight
         self.classify = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, groups))
-        inverse = torch.as_tensor(images.sum() / (len(images) * images), dtype=torch.float32)
+        inverse = torch.as_tensor(1 / (groups * shares), dtype=torch.float32)
         self.register_buffer("balance", inverse)
 
     def forward(self, embeddings: Tensor, groups: Tensor, ramp: float) -> Tensor:
         """Its mean loss over the batch; what flows back to the embedding is reversed."""
-        unit = F.normalize(embeddings.float())
+        unit = F.normalize(embeddings.to(torch.promote_types(embeddings.dtype, torch.float32)))
         reversed_ = _Reverse.apply(unit, self.weight * ramp)
         return F.cross_entropy(self.classify(reversed_), groups, weight=self.balance)
 

@@ -97,8 +97,8 @@ class Mitigation:
         A group's share of the batches goes with its images to this power, a subject's share of its
         group likewise: 1 is as in the data, 0 is equal shares.
     weights
-        What an image's loss weighs by its group's share p of the images: "inverse" is 1 / p, "odds"
-        (1 - p) / p, or numbers by group.
+        What an image's loss weighs by its group's share p of the batches: "inverse" is 1 / p,
+        "odds" (1 - p) / p, or numbers by group.
     dro
         Step size of group DRO (Sagawa et al. 2020, arXiv 1911.08731, algorithm 1): groups weigh
         q, and q grows with exp(dro * the group's mean loss).
@@ -238,9 +238,10 @@ class Recipe:
     seed
         Of weights, order and augmentation.
     precision
-        "fp32", "bf16" (autocast), "fp16" (autocast and a scaled loss, on CUDA), or "auto": bf16
-        where the machine computes in it natively. It speeds dense convolutions 1.7-fold on such a
-        CPU and slows depthwise ones 2-fold.
+        "fp32", "bf16" (autocast), "fp16" (autocast and a scaled loss, on CUDA), "fp64" (to check
+        that two ways of training are one: in fp32 rounding alone parts them in a few dozen steps),
+        or "auto": bf16 where the machine computes in it natively. It speeds dense convolutions
+        1.7-fold on such a CPU and slows depthwise ones 2-fold.
     channels_last
         Memory layout; faster for convolutions.
     compile
@@ -289,7 +290,7 @@ class Recipe:
     mitigate: Mitigation = field(default_factory=Mitigation)
     validate: Validation = field(default_factory=Validation)
     seed: int = 0
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16", "fp64"] = "auto"
     channels_last: bool = True
     compile: bool = False
 
@@ -305,6 +306,10 @@ class Recipe:
             _require(divides, name, self, f"a divisor of batch ({self.batch})")
         if self.mitigate.meta_margins:
             _require(self.centres == 1, "centres", self, "1 where margins by group are learnt")
+            _require(self.margin > 0, "margin", self, "above 0 where it is shared among groups")
+        if self.mitigate.focal:
+            plain = self.head != "magface"
+            _require(plain, "head", self, "one whose loss is a probability's, for mitigate.focal")
         if self.head == "contrast":
             _require(self.together > 1, "together", self, "at least 2 for the head contrast")
             _require(self.label_smoothing == 0, "label_smoothing", self, "0 for the head contrast")

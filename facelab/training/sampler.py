@@ -35,6 +35,11 @@ class Sampler:
     seed
         Of all choices.
 
+    Attributes
+    ----------
+    shares
+        float (groups,): each group's share of the batches, sum 1.
+
     Raises
     ------
     BadInput
@@ -65,7 +70,9 @@ class Sampler:
             if (group[labels] != groups).any():
                 raise BadInput("a subject stands in two groups: repair its labels before training")
         self.sets = max(1, len(labels) // together)
-        self.due = self.sets * _shares(self.images, group, group_power, subject_power)
+        shares = _shares(self.images, group, group_power, subject_power)
+        self.due = self.sets * shares
+        self.shares = np.bincount(group, shares)
         self._pass = (-1, np.empty(0, np.int64))
 
     def batch(self, step: int) -> np.ndarray:

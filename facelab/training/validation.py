@@ -7,15 +7,13 @@ figure by which the best look is chosen.
 import copy
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from facelab.comparison import compare_all
 from facelab.disparity import disparity
 from facelab.embedders.backbone import TimmEmbedder
-from facelab.errors import BadInput
 from facelab.faces import FaceSet
-from facelab.training.examples import resized_faces
+from facelab.training.examples import Examples, resized_faces
 from facelab.training.recipe import Recipe
 
 # What `Validation.keep` names -> the index of it.
@@ -32,7 +30,7 @@ class Watch:
     recipe
         Its `validate` and `size`.
     trained
-        The subjects that are trained on.
+        What is trained on.
 
     Raises
     ------
@@ -40,13 +38,8 @@ class Watch:
         A subject is in both, or the held-out faces cannot be compared.
     """
 
-    def __init__(self, held_out: FaceSet, recipe: Recipe, trained: np.ndarray) -> None:
-        both = np.intersect1d(held_out.table["subject"].astype(str), trained.astype(str))
-        if len(both):
-            raise BadInput(
-                f"{len(both)} subjects are both trained on and held out (the first is {both[0]!r}):"
-                " split the faces by subject"
-            )
+    def __init__(self, held_out: FaceSet, recipe: Recipe, trained: Examples) -> None:
+        trained.refuse_shared(held_out.table["subject"].unique().astype(str), "the held-out set")
         self.settings = recipe.validate
         self.every = self.settings.every or max(1, recipe.steps // 10)
         self.recipe = recipe.to_dict()
@@ -61,7 +54,9 @@ class Watch:
             `error_rates` with `step` and `threshold` before them; the figure that the recipe
             keeps by, NaN where it keeps the last.
         """
-        embedder = TimmEmbedder(copy.deepcopy(network), self.recipe, {}, pd.DataFrame(), "watched")
+        embedder = TimmEmbedder(
+            copy.deepcopy(network).float(), self.recipe, {}, pd.DataFrame(), "watched"
+        )
         embeddings = embedder.embed(self.faces, jobs=jobs, progress=False)
         comparisons = compare_all(embeddings, by=self.settings.by or None, jobs=1)
         threshold = comparisons.threshold(fmr=self.settings.fmr)
