@@ -5,6 +5,7 @@ so that a busy machine slows both alike. `make bench` runs it with one thread.
 """
 
 import dataclasses
+import itertools
 import os
 import statistics
 import subprocess
@@ -213,51 +214,103 @@ def rendering() -> list[dict]:
 
 
 def training() -> list[dict]:
-    """The training loop, beside forward, backward and step alone of the same network."""
+    """The training loop, beside forward, backward and step alone, and beside a JPEG pipeline."""
     import torch
-    from torch.nn import functional as F
-
-    from facelab.embedders.backbone import network_of
-    from facelab.training.heads import HEADS
 
     torch.set_num_threads(1)
-    recipe = fl.Recipe(steps=20)
-    rng = np.random.default_rng(0)
-    count = recipe.batch * 4
-    table = pd.DataFrame(
-        {
-            "subject": [f"s{number % 64}" for number in range(count)],
-            "image": [str(number) for number in range(count)],
-        }
-    )
-    crops = rng.integers(0, 256, (count, recipe.size, recipe.size, 3), dtype=np.uint8)
-    faces = fl.FaceSet.from_arrays(table, crops)
-
-    def bare() -> None:
-        from facelab.training.loop import _bf16, _optimiser
-
-        device = torch.device("cpu")
-        network = network_of(recipe.to_dict()).to(memory_format=torch.channels_last).train()
-        head = HEADS[recipe.head](recipe.dim, 64, recipe.scale, recipe.margin)
-        optimiser = _optimiser([*network.parameters(), *head.parameters()], recipe)
-        images = torch.rand(recipe.batch, 3, recipe.size, recipe.size)
-        images = images.contiguous(memory_format=torch.channels_last)
-        target = torch.arange(recipe.batch) % 64
-        for _ in range(recipe.steps):
-            with torch.autocast("cpu", torch.bfloat16, enabled=_bf16(recipe.precision, device)):
-                embeddings = network(images)
-            optimiser.zero_grad()
-            F.cross_entropy(head(embeddings, target), target).backward()
-            optimiser.step()
-
-    return [
-        side_by_side(
-            f"train {recipe.steps} steps of {recipe.batch} images",
-            lambda: fl.train(faces, recipe, device="cpu", progress=False),
-            "forward, backward, step alone",
-            bare,
+    faces = fl.synthesize(subjects=64, images_per_subject=8, jobs=1)
+    strong = Path(__file__).parents[1] / "experiments" / "recipes" / "lfw.yaml"
+    recipes = {"the default recipe": fl.Recipe(steps=150)}
+    if strong.exists():  # a checkout, not an installed package
+        recipes["recipes/lfw.yaml"] = dataclasses.replace(fl.Recipe.from_yaml(strong), steps=8)
+    rows = []
+    for name, recipe in recipes.items():
+        rows.append(
+            side_by_side(
+                f"train {recipe.steps} steps of {recipe.batch} images, {name}",
+                lambda recipe=recipe: fl.train(faces, recipe, device="cpu", progress=False),
+                "forward, backward, step alone",
+                lambda recipe=recipe: _bare(recipe, faces),
+            )
         )
-    ]
+    recipe = recipes["the default recipe"]
+    with tempfile.TemporaryDirectory(prefix="facelab-bench-") as folder:
+        from PIL import Image
+
+        for number, (subject, crop) in enumerate(
+            zip(faces.table["subject"], faces.crops, strict=True)
+        ):
+            place = Path(folder) / str(subject)
+            place.mkdir(exist_ok=True)
+            Image.fromarray(crop).save(place / f"{number}.jpg", quality=90)
+        rows.append(
+            side_by_side(
+                f"train {recipe.steps} steps of {recipe.batch} images",
+                lambda: fl.train(faces, recipe, device="cpu", progress=False),
+                "timm's dataset and transforms over JPEG files, DataLoader with one worker",
+                lambda: _pipeline(recipe, Path(folder)),
+            )
+        )
+    return rows
+
+
+def _bare(recipe: fl.Recipe, faces: fl.FaceSet) -> None:
+    """Forward, backward and step on a batch that is there already."""
+    import torch
+
+    size = (recipe.batch, 3, recipe.size, recipe.size)
+    images = torch.rand(size).contiguous(memory_format=torch.channels_last)
+    together = torch.arange(recipe.batch) // recipe.together
+    step = _stepper(recipe, faces.table["subject"].nunique())
+    for _ in range(recipe.steps):
+        step(images, together % faces.table["subject"].nunique())
+
+
+def _pipeline(recipe: fl.Recipe, folder: Path) -> None:
+    """The same steps, fed as timm's own training script feeds them."""
+    from timm.data import ImageDataset, create_transform
+    from torch.utils.data import DataLoader
+
+    transform = create_transform(recipe.size, is_training=True, scale=(0.9, 1.0))
+    loader = DataLoader(
+        ImageDataset(str(folder), transform=transform),
+        recipe.batch,
+        shuffle=True,
+        drop_last=True,
+        num_workers=1,
+        persistent_workers=True,
+    )
+    step = _stepper(recipe, len(list(folder.iterdir())))
+    done = 0
+    while done < recipe.steps:
+        for images, labels in itertools.islice(loader, recipe.steps - done):
+            step(images, labels)
+            done += 1
+
+
+def _stepper(recipe: fl.Recipe, subjects: int) -> Callable:
+    """One step of the recipe's network, head and optimiser."""
+    import torch
+
+    from facelab.embedders.backbone import network_of
+    from facelab.training.engine import _precision
+    from facelab.training.heads import HEADS
+    from facelab.training.optimise import optimiser_of
+
+    network = network_of(recipe.to_dict()).to(memory_format=torch.channels_last).train()
+    head = HEADS[recipe.head](recipe.dim, subjects, recipe.scale, recipe.margin)
+    optimiser = optimiser_of([*network.parameters(), *head.parameters()], recipe)
+    precision = _precision(recipe.precision, torch.device("cpu"))
+    half = precision if precision.itemsize == 2 else None
+
+    def step(images: torch.Tensor, labels: torch.Tensor) -> None:
+        with torch.autocast("cpu", half, enabled=half is not None):
+            embeddings = network(images)
+        optimiser.zero_grad()
+        head.losses(embeddings, labels).mean().backward()
+        optimiser.step()
+
+    return step
 
 
 def main() -> None:

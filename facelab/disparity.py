@@ -4,6 +4,7 @@ In: error rates by group, and, for intervals, their bootstrap. Out: one row an i
 worst and best group and what limits the number. No index is a verdict: read it beside the rates.
 """
 
+import warnings
 from collections.abc import Callable
 from statistics import NormalDist
 from typing import NamedTuple
@@ -223,7 +224,9 @@ def indices(
     denominator that nothing bounds.
     """
     observed = _observed(rates[rates["group"] != "all"], replicates, a)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        # Where no group has a rate numpy says that there is nothing to average; NaN says it too.
+        warnings.simplefilter("ignore", RuntimeWarning)
         result = {
             (metric, error): _where_two(index.of(x, floor), x)
             for error, (x, floor) in observed.items()

@@ -1,4 +1,4 @@
-"""Recipes, the training loop and the arms of an experiment."""
+"""Recipes and the training loop."""
 
 import dataclasses
 import math
@@ -8,40 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from training_sets import TINY, patterns
 
 import facelab as fl
 from facelab.errors import BadInput, FacelabError
-from facelab.training import Augmentation, Recipe, loop
-
-# Small enough for a second a training.
-TINY = Recipe(
-    backbone="resnet18",
-    backbone_options={"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16]},
-    size=32,
-    dim=32,
-    batch=32,
-    steps=12,
-    scale=16.0,
-    precision="fp32",
-)
-
-
-def patterns(subjects: int = 12, images: int = 6, size: int = 32, seed: int = 0) -> fl.FaceSet:
-    """Subjects that differ in a coarse pattern of colours, images that differ in noise."""
-    rng = np.random.default_rng(seed)
-    pattern = rng.integers(0, 256, (subjects, 4, 4, 3)).repeat(size // 4, 1).repeat(size // 4, 2)
-    crops = pattern.repeat(images, 0) + rng.normal(0, 20, (subjects * images, size, size, 3))
-    subject = np.repeat([f"s{number:03d}" for number in range(subjects)], images)
-    table = pd.DataFrame(
-        {
-            "subject": subject,
-            "image": [f"{name}/{number % images}" for number, name in enumerate(subject)],
-            "gender": np.repeat(["female", "male"] * (subjects // 2), images),
-        }
-    )
-    crops = crops.clip(0, 255).astype(np.uint8)
-    return fl.FaceSet.from_arrays(table, crops, name="patterns", synthetic=True)
-
+from facelab.training import Augmentation, Recipe, engine
 
 # ---- recipes
 
@@ -75,7 +46,27 @@ def test_every_shipped_recipe_is_valid():
         ("steps: true", "steps must be of type int, not True"),
         ("batch: 1", "batch must be at least 2"),
         ("lr: -1", "lr must be above 0, not -1.0"),
-        ("head: softmax", "head must be one of arcface, cosface, contrast, not 'softmax'"),
+        ("head: triplet", "head must be one of softmax, cosface, arcface, combined, adaface"),
+        ("centres: 0", "centres must be above 0, at most 1, not 0.0"),
+        ("accumulate: 3", "accumulate must be a divisor of batch (32), not 3"),
+        ("schedule: steps", "milestones must be shares of the steps, not []"),
+        ("milestones: [0.7, 0.5]", "milestones must be rising shares of the steps"),
+        ("milestones: [half]", "milestones must be rising shares of the steps"),
+        ("ema: 1", "ema must be from 0 to below 1"),
+        ("mitigate: {dro: 0.1}", "mitigate.by must be the columns that make the groups, not []"),
+        ("mitigate: {weights: rare}", "mitigate.weights must be none, inverse, odds or numbers"),
+        ("mitigate: {by: [race], weights: {a: -1}}", "mitigate.weights must be numbers from 0"),
+        ("mitigate: {by: [race], group_power: 2}", "mitigate.group_power must be between 0 and 1"),
+        (
+            "mitigate: {by: [race], margins: {a: 0.1}, meta_margins: 0.1}",
+            "mitigate.margins must be empty where meta_margins learns them",
+        ),
+        (
+            "{centres: 0.5, mitigate: {by: [race], meta_margins: 0.1}}",
+            "centres must be 1 where margins by group are learnt, not 0.5",
+        ),
+        ("validate: {patience: 2}", "validate.keep must be a figure to be patient about"),
+        ("validate: {keep: garbe}", "validate.by must be the groups that garbe compares"),
         ("together: 5", "together must be a divisor of batch (32), not 5"),
         ("head: contrast", "together must be at least 2 for the head contrast, not 1"),
         (
@@ -170,7 +161,7 @@ def test_training_on_faces_without_a_subject_is_refused_naming_one():
 
 
 def test_a_diverging_loss_stops_with_step_subjects_and_advice(monkeypatch):
-    real = loop.network_of
+    real = engine.network_of
     calls = []
 
     def broken(recipe):
@@ -183,7 +174,7 @@ def test_a_diverging_loss_stops_with_step_subjects_and_advice(monkeypatch):
         network.register_forward_hook(third_is_nan)
         return network
 
-    monkeypatch.setattr(loop, "network_of", broken)
+    monkeypatch.setattr(engine, "network_of", broken)
     with pytest.raises(FacelabError, match=r"not a number at step 3: lower lr .* subjects: .*s0"):
         fl.train(patterns(), TINY)
 
@@ -221,11 +212,11 @@ def test_timm_models_train_by_name(backbone, stem_stride, neck):
 def test_the_stem_stride_sets_how_far_the_stem_shrinks():
     for stride in (1, 2, 4):
         recipe = dataclasses.replace(TINY, stem_stride=stride).to_dict()
-        backbone = loop.network_of(recipe).backbone
+        backbone = engine.network_of(recipe).backbone
         side = backbone.forward_features(torch.zeros(1, 3, 64, 64)).shape[-1]
         assert side == 64 // stride // 8
     with pytest.raises(BadInput, match="shrinks by 2, not by 4"):
-        loop.network_of(
+        engine.network_of(
             TINY.to_dict()
             | {"backbone": "mobilenetv4_conv_small_050", "backbone_options": {}}
             | {"stem_stride": 4}

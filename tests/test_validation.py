@@ -11,6 +11,7 @@ import facelab as fl
 from facelab.embedders.backbone import TimmEmbedder
 from facelab.errors import BadInput
 from facelab.training import Recipe, Validation
+from facelab.training.examples import Examples
 from facelab.training.validation import Watch
 
 HELD_OUT = patterns(seed=1, prefix="h")
@@ -86,7 +87,9 @@ def test_figures_are_those_that_the_names_say(watched):
     look = look.drop(columns=["step", "threshold"])
 
     def figure(keep: str) -> float:
-        return Watch(HELD_OUT, with_validate(keep=keep), np.array(["s"]))._figure(look)
+        recipe = with_validate(keep=keep)
+        trained = Examples(patterns(), recipe, torch.device("cpu"))
+        return Watch(HELD_OUT, recipe, trained)._figure(look)
 
     assert np.isnan(figure("last"))
     assert figure("fnmr") == 0.2
