@@ -8,6 +8,7 @@ threads that share, and gives the same result whatever else runs.
 import dataclasses
 import hashlib
 import json
+import os
 import tempfile
 import threading
 import time
@@ -242,7 +243,7 @@ def _run(tasks: list[_Task], work: Path, jobs: int | None) -> None:
             # A worker that has grown in one training gives way to a fresh one for the next.
             warnings.filterwarnings("ignore", "A worker stopped while some jobs")
             calls = [
-                joblib.delayed(_train_one)(task, work / "steps.npy", number)
+                joblib.delayed(_train_one)(task, work / "steps.npy", number, os.getpid())
                 for number, task in enumerate(tasks)
             ]
             joblib.Parallel(batch_size=1, pre_dispatch="all")(calls)
@@ -251,7 +252,7 @@ def _run(tasks: list[_Task], work: Path, jobs: int | None) -> None:
         watcher.join()
 
 
-def _train_one(task: _Task, counters: Path, number: int) -> None:
+def _train_one(task: _Task, counters: Path, number: int, caller: int) -> None:
     """One training, in its own process; the result is left where the task says."""
     import torch
 
@@ -264,6 +265,8 @@ def _train_one(task: _Task, counters: Path, number: int) -> None:
 
     def count(step: int) -> None:
         done[number] = step
+        if caller not in (os.getpid(), os.getppid()):
+            os._exit(1)  # whoever asked was killed: nobody waits for this
 
     start = time.process_time()
     try:

@@ -358,8 +358,8 @@ def _diverged(step: int, subjects: np.ndarray, recipe: Recipe) -> FacelabError:
 
 def _composition(faces: FaceSet) -> dict[str, dict[str, int]]:
     """Subjects of each group, for every column that is constant within subjects."""
-    columns = faces.subjects.select_dtypes("category").columns
+    subjects = faces.subjects.select_dtypes("category")
     return {
-        column: {str(k): int(v) for k, v in faces.subjects[column].value_counts().items()}
-        for column in columns
+        column: {str(k): int(v) for k, v in subjects[column].value_counts().items()}
+        for column in subjects
     }
