@@ -137,6 +137,18 @@ def test_training_in_a_thread_saves_although_only_the_main_thread_hears_signals(
     assert (tmp_path / "kept" / "step-000000012.pt").is_file()
 
 
+def test_a_training_that_ran_out_of_patience_is_not_taken_up_again(tmp_path):
+    validate = Validation(every=1, by=["gender"], fmr=0.05, keep="fnmr", patience=2)
+    recipe = dataclasses.replace(TINY, validate=validate)
+    options = {"held_out": patterns(seed=1, prefix="h"), "checkpoints": tmp_path / "kept"}
+    first = fl.train(patterns(), recipe, device="cpu", **options)
+    assert first.card["steps"] < 12
+    again = fl.train(patterns(), recipe, device="cpu", resume=True, **options)
+    assert again.card["steps"] == first.card["steps"]
+    assert again.card["kept"] == first.card["kept"]
+    assert again.validation.equals(first.validation)
+
+
 def test_only_the_newest_checkpoints_are_kept(tmp_path):
     fl.train(
         patterns(), TINY, device="cpu", checkpoints=tmp_path / "kept", checkpoint_every=2, keep=3

@@ -193,9 +193,7 @@ def test_what_is_set_together_multiplies():
     ),
     data=st.data(),
 )
-def test_weights_are_numbers_whatever_the_losses(
-    images, weights, dro, focal, losses, data
-):
+def test_weights_are_numbers_whatever_the_losses(images, weights, dro, focal, losses, data):
     shares = np.array(images) / sum(images)
     made = weights_of(shares, weights=weights, dro=dro, focal=focal)
     for _ in range(20):

@@ -124,10 +124,6 @@ class Head(nn.Module, ABC):
             Buffers that follow the batches are updated in training mode only.
         """
 
-    def loss(self, embeddings: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-        """The mean of the losses."""
-        return self.losses(embeddings, labels, smoothing=smoothing).mean()
-
     def _margins(self, margins: Tensor | None, ramp: float, like: Tensor) -> Tensor:
         if margins is None:
             return torch.full_like(like, self.margin * ramp)

@@ -116,8 +116,9 @@ def train(
                         "choose another folder"
                     )
                 training.restore(saved.latest(processes.device))
+            # A training that had no patience left when it was saved has nothing left to do.
             steps = bar(
-                range(training.step, recipe.steps),
+                range(training.step, training.step if training.stale else recipe.steps),
                 total=recipe.steps,
                 initial=training.step,
                 desc="train",

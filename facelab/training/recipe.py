@@ -245,8 +245,8 @@ class Recipe:
     channels_last
         Memory layout; faster for convolutions.
     compile
-        Compile the network first (`torch.compile`). On a CPU it costs a minute or more and gained 3 %
-        for the default network; it is meant for GPUs.
+        Compile the network first (`torch.compile`). On a CPU it costs a minute or more and gained
+        3 % for the default network; it is meant for GPUs.
     """
 
     backbone: str = "resnet18"
