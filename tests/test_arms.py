@@ -166,23 +166,40 @@ import facelab as fl
 arms = {{"quick": patterns(seed=0), "slow": patterns(seed=1)}}
 steps = {{"quick": 2, "slow": {slow}}}
 recipes = {{arm: dataclasses.replace(TINY, steps=number) for arm, number in steps.items()}}
-fl.train_arms(arms, recipes, [0], jobs=1, kept={kept!r})
+if __name__ == "__main__":
+    fl.train_arms(arms, recipes, [0], jobs=2, kept={kept!r})
 """
 
 
+def wait_until(done, what):
+    until = time.monotonic() + 240
+    while not done():
+        assert time.monotonic() < until, f"{what} not after four minutes"
+        time.sleep(0.1)
+
+
+def is_empty(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="SIGKILL is POSIX")
-def test_what_was_finished_outlives_a_kill_of_the_caller(tmp_path):
+def test_a_kill_of_the_caller_leaves_what_was_finished_and_no_process(tmp_path):
     kept = tmp_path / "kept"
     code = CALLER.format(here=str(Path(__file__).parent), kept=str(kept), slow=100_000)
     caller = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
-    until = time.monotonic() + 240
-    while not list(kept.glob("*/embedder.json")):
-        assert caller.poll() is None, "the caller ended before anything was finished"
-        assert time.monotonic() < until, "nothing was finished"
-        time.sleep(0.1)
-    # The caller and its worker, in the midst of the second training.
-    os.killpg(caller.pid, signal.SIGKILL)
-    caller.wait()
+    try:
+        wait_until(lambda: list(kept.glob("*/embedder.json")), "the quick training")
+        assert caller.poll() is None, "killed in the midst of the slow one"
+        caller.kill()
+        caller.wait()
+        wait_until(lambda: is_empty(caller.pid), "the end of its workers")
+    finally:
+        if not is_empty(caller.pid):
+            os.killpg(caller.pid, signal.SIGKILL)
     (finished,) = kept.glob("[!.]*")
     took = json.loads((finished / "embedder.json").read_text())["card"]["seconds"]
 

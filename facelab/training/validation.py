@@ -5,6 +5,7 @@ figure by which the best look is chosen.
 """
 
 import copy
+import warnings
 from typing import Any
 
 import pandas as pd
@@ -44,6 +45,7 @@ class Watch:
         self.every = self.settings.every or max(1, recipe.steps // 10)
         self.recipe = recipe.to_dict()
         self.faces = resized_faces(held_out, recipe.size)
+        self.told: set[str] = set()
 
     def look(self, network: Any, step: int, jobs: int) -> tuple[pd.DataFrame, float]:
         """Rates by group at the threshold that gives the target FMR now, and the figure to lower.
@@ -59,7 +61,13 @@ class Watch:
         )
         embeddings = embedder.embed(self.faces, jobs=jobs, progress=False)
         comparisons = compare_all(embeddings, by=self.settings.by or None, jobs=1)
-        threshold = comparisons.threshold(fmr=self.settings.fmr)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            threshold = comparisons.threshold(fmr=self.settings.fmr)
+        # The held-out set is the same at every look: what there is to say of it is said once.
+        for words in {str(warning.message) for warning in told} - self.told:
+            warnings.warn(words, stacklevel=2)
+            self.told.add(words)
         rates = comparisons.error_rates(threshold)
         figure = self._figure(rates)
         rates.insert(0, "step", step)
