@@ -362,7 +362,9 @@ def readable(table: pd.DataFrame, changes: bool = False) -> pd.DataFrame:
 def _told(row: dict[str, Any], column: str, signed: bool) -> str:
     kind, value = _kind(row["figure"]), row[column]
     sign = "+" if signed and not kind.log else ""
-    return f"{100 * value if kind.unit and not (signed and kind.log) else value:{sign}.3g}"
+    shown = 100 * value if kind.unit and not (signed and kind.log) else value
+    # What is left of rounding is no change.
+    return f"{round(shown, 9):{sign}.3g}"
 
 
 def verdict(row: Mapping[str, Any]) -> str:

@@ -170,6 +170,9 @@ def test_tables_are_read_in_percent_points_and_times(table):
     changes = studies.readable(table.reset_index(), changes=True)
     assert "overall FNMR, points" in changes and "FMR, worst / best group, times" in changes
     assert changes.index.tolist() == ["baseline", "even", "noisy"]
+    rounded = table.reset_index().assign(change=1.85e-15, change_low=-0.01, change_high=0.02)
+    shown = studies.readable(rounded, changes=True)
+    assert shown.loc["noisy", "overall FNMR, points"] == "+0 [-1, +2]"
 
 
 def test_groups_rates_are_figures_too_and_zero_counts_as_half_an_error(arms):
