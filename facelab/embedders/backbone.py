@@ -57,6 +57,13 @@ def resized(crops: np.ndarray, size: int) -> np.ndarray:
     return result
 
 
+def write_resized(faces: FaceSet, out: np.ndarray) -> None:
+    """Put the crops of all faces, at the side of `out`, into `out`: uint8 (N, size, size, 3)."""
+    for start in range(0, len(faces), 1024):
+        rows = slice(start, start + 1024)
+        out[rows] = resized(faces.gather(rows), out.shape[1])
+
+
 def as_images(crops: np.ndarray, device: torch.device) -> Tensor:
     """Crops as the network takes them: float (B, 3, S, S) from 0 to 1, channels last."""
     # Copied: torch refuses to look at memory that it may not write, as a memory map's.

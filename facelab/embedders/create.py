@@ -183,6 +183,8 @@ def _no_long_wait() -> Iterator[None]:
     try:
         get_session().head(constants.ENDPOINT, timeout=5)
     except Exception:
+        # Errors of requests, httpx or httpx2, by the client's version: any of them says that the
+        # hub is out of reach. What the cache lacks is then told by the client itself.
         constants.HF_HUB_OFFLINE = True
     try:
         yield

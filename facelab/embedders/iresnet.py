@@ -5,6 +5,7 @@ the paper (the linear layer and its batch norm) is the neck `flatten` and the em
 `facelab.embedders.network.Network`.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
@@ -23,7 +24,7 @@ FACE = {
 default_cfgs = generate_default_cfgs({"iresnet18": FACE, "iresnet50": FACE})
 
 
-class FaceTrunk(nn.Module):
+class FaceTrunk(nn.Module, ABC):
     """What timm asks of a model, for trunks that end in a map and have no classes.
 
     Parameters
@@ -44,9 +45,9 @@ class FaceTrunk(nn.Module):
         self.num_features = self.head_hidden_size = num_features
         self.drop = nn.Dropout(drop_rate)
 
+    @abstractmethod
     def forward_features(self, x: Tensor) -> Tensor:
         """The map, (B, num_features, S/16, S/16)."""
-        raise NotImplementedError
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """The mean of the map's places, (B, num_features)."""

@@ -73,7 +73,7 @@ def train_arms(
         `meta`.
     kept
         Folder in which every training stays once it is finished. The same training (recipe, seed,
-        faces, held-out and meta faces, version of facelab) is loaded from there, whoever asked for
+        faces, held-out and meta faces, facelab's own code) is loaded from there, whoever asked for
         it first; what a kill left unfinished is trained anew. None keeps nothing.
 
     Returns
@@ -157,9 +157,12 @@ class _Names:
 
     def __init__(self) -> None:
         self._prints: dict[int, str] = {}
+        home = Path(facelab.__file__).parent
+        code = sorted(home.glob("training/*.py")) + sorted(home.glob("embedders/*.py"))
+        self._code = [facelab.__version__, *(files.sha256(path) for path in code)]
 
     def of(self, recipe: Recipe, *parts: FaceSet | None) -> str:
-        order = [facelab.__version__, recipe.to_dict(), *(self._print(part) for part in parts)]
+        order = [self._code, recipe.to_dict(), *(self._print(part) for part in parts)]
         told = hashlib.sha256(json.dumps(order, sort_keys=True).encode())
         return told.hexdigest()[:24]
 
@@ -181,7 +184,7 @@ class _Handed:
         self._places: dict[tuple[int, int], Path] = {}
 
     def over(self, faces: FaceSet | None, size: int) -> Path | None:
-        from facelab.embedders.backbone import resized
+        from facelab.embedders.backbone import write_resized
 
         if faces is None:
             return None
@@ -190,9 +193,7 @@ class _Handed:
             folder = self._places[key] = self._work / f"faces{len(self._places)}"
             folder.mkdir()
             crops = files.reserve_array(folder / "crops.npy", (len(faces), size, size, 3))
-            for start in range(0, len(faces), 1024):
-                rows = slice(start, start + 1024)
-                crops[rows] = resized(faces.gather(rows), size)
+            write_resized(faces, crops)
             crops.flush()
             faces.table.to_pickle(folder / "table.pkl")
             joblib.dump(faces.card, folder / "card.pkl")

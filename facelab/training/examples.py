@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from facelab import files
-from facelab.embedders.backbone import as_images, resized
+from facelab.embedders.backbone import as_images, write_resized
 from facelab.errors import BadInput
 from facelab.faces import FaceSet
 from facelab.groups import group_labels
@@ -87,8 +87,7 @@ def resized_faces(faces: FaceSet, size: int) -> FaceSet:
     """The same faces with crops of another size, worked out once."""
     if faces.size == size:
         return faces
-    crops = _resized_once(faces, size)
-    return FaceSet(faces.table, crops, faces.card)
+    return FaceSet(faces.table, _resized_once(faces, size), faces.card)
 
 
 def _crops(faces: FaceSet, size: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -107,8 +106,7 @@ def _resized_once(faces: FaceSet, size: int) -> np.ndarray:
         # Its name goes with the block, its bytes with the array.
         with tempfile.TemporaryDirectory(prefix="facelab-crops-") as folder:
             crops = files.reserve_array(Path(folder) / "crops.npy", shape)
-    for start in range(0, len(faces), 1024):
-        crops[start : start + 1024] = resized(faces.gather(slice(start, start + 1024)), size)
+    write_resized(faces, crops)
     return crops
 
 
