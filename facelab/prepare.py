@@ -9,7 +9,7 @@ import hashlib
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,12 +90,12 @@ def prepare(
         raise BadInput(f"the size must be from 16 to 1024 pixels, not {size}")
     if not len(reader):
         raise BadInput(f"{reader.name} has no images")
-    cutter = _Cutter(reader.root, size, detector, aligned)
+    cutter = _Cutter(reader.root, size, detector, aligned, reader.read)
     with files.write_folder(out, replace) as aside:
         kept, rejects = _stream(reader, cutter, aside / "crops.npy", jobs)
         if rejects and not (set_aside and kept):
             raise BadInput(_complaint(reader, rejects, set_aside))
-        table = reader.table.drop(columns="path")
+        table = reader.table.drop(columns=["path", "offset"], errors="ignore")
         rejected = table.iloc[list(rejects)].copy()
         rejected.insert(2, "reason", [problem.reason for problem in rejects.values()])
         if set_aside:
@@ -186,28 +186,31 @@ class _Cutter:
     size: int
     detector: Detector | None
     aligned: bool
+    read: Callable[[Path, int], bytes] | None = None
 
-    def batch(self, paths: list[str]) -> list[_Outcome]:
-        return [self.one(path) for path in paths]
+    def batch(self, places: list[tuple[str, int]]) -> list[_Outcome]:
+        return [self.one(path, offset) for path, offset in places]
 
-    def one(self, path: str) -> _Outcome:
+    def one(self, path: str, offset: int = 0) -> _Outcome:
         digest = b""
         try:
-            data = self._read(Path(path))
+            data = self._read(Path(path), offset)
             digest = hashlib.sha256(data).digest()
             return _Outcome(self._cut(decode(data)), digest, None)
         except Unusable as problem:
             return _Outcome(None, digest, problem)
 
-    def _read(self, path: Path) -> bytes:
+    def _read(self, path: Path, offset: int) -> bytes:
         if not path.resolve().is_relative_to(self.root):
             raise Unusable("it is a link that leaves the folder")
         if not path.is_file():
             raise Unusable("it is not a file" if path.exists() else "it is not there")
         try:
-            return path.read_bytes()
+            return path.read_bytes() if self.read is None else self.read(path, offset)
         except OSError as error:
             raise Unusable(f"it cannot be read ({error.strerror})") from None
+        except BadInput as error:
+            raise Unusable(str(error)) from None
 
     def _cut(self, photo: np.ndarray) -> np.ndarray:
         height, width = photo.shape[:2]
@@ -235,10 +238,12 @@ def _stream(
 ) -> tuple[list[int], dict[int, Unusable]]:
     """Write every usable crop to a .npy file as it comes; row numbers kept, and the problems."""
     paths = reader.table["path"].tolist()
+    offsets = reader.table["offset"].tolist() if "offset" in reader.table else [0] * len(paths)
     if jobs is None:
         enough = _PHOTOS_PER_WORKER if cutter.detector else _IMAGES_PER_WORKER
         jobs = min(joblib.cpu_count(), -(-len(paths) // enough))
-    batches = [paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)]
+    places = list(zip(paths, offsets, strict=True))
+    batches = [places[start : start + _BATCH] for start in range(0, len(places), _BATCH)]
     kept: list[int] = []
     problems: dict[int, Unusable] = {}
     first_with: dict[bytes, int] = {}

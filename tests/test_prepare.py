@@ -193,7 +193,7 @@ def test_a_killed_run_leaves_no_result_and_the_next_run_cleans_up(photos, tmp_pa
     os.mkfifo(photos / "c" / "stuck.png")  # never delivers: the run hangs in the middle
     code = (
         "import sys, facelab as fl; from facelab.prepare import _Cutter;"
-        "_Cutter._read = lambda self, path: path.read_bytes();"
+        "_Cutter._read = lambda self, path, offset: path.read_bytes();"
         "fl.prepare(sys.argv[1], sys.argv[2], size=32, jobs=1)"
     )
     run = subprocess.Popen([sys.executable, "-c", code, photos, tmp_path / "out"])

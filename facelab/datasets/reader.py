@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from facelab.errors import BadInput
@@ -18,7 +19,9 @@ IMAGE_SUFFIXES = frozenset(
     [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm"]
 )
 # Reserved columns of a reader's table; every other column is a group column.
-PLAIN_COLUMNS = ("path", "subject", "image")
+PLAIN_COLUMNS = ("path", "offset", "subject", "image")
+AGE_GROUPS = ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "70+")
+_FIRST_AGES = (0, 3, 10, 20, 30, 40, 50, 60, 70)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +36,15 @@ class Reader:
         The folder that holds the images; no image may lie outside it.
     table
         One row an image: `path` (str, absolute), `subject`, `image` (unique name), then group
-        columns as categoricals, missing where unknown.
+        columns as categoricals, missing where unknown. Where many images lie in one file, `path`
+        is that file and `offset` (int) says where in it.
     card
         Facts for the FaceSet's card: source, licence, consent, synthetic.
     notes
         One sentence on each thing found that a user should know.
+    read
+        Takes the encoded bytes of one image out of a file that holds many: called with the row's
+        `path` and `offset`, in any process. None: a file is an image.
     """
 
     name: str
@@ -45,6 +52,7 @@ class Reader:
     table: pd.DataFrame
     card: dict[str, Any]
     notes: tuple[str, ...] = field(default=())
+    read: Callable[[Path, int], bytes] | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -96,6 +104,26 @@ def images_by_subject(root: Path) -> tuple[list[tuple[Path, str]], int]:
             elif not path.name.startswith("."):
                 passed_over += 1
     return found, passed_over
+
+
+def image_files(root: Path) -> list[tuple[Path, str]]:
+    """(path, name relative to `root` with slashes) of every image below it, in order of names;
+    hidden folders and links to folders are passed over."""
+    found = []
+    for place, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [path for path in map(Path(place).joinpath, sorted(names)) if is_image(path)]
+    return [(path, path.relative_to(root).as_posix()) for path in found]
+
+
+def label_file(given: str | os.PathLike | None, names: Iterable[str], *places: Path) -> Path | None:
+    """The label file: the one given, or the first of `names` that lies in one of `places`."""
+    if given is not None:
+        if not Path(given).is_file():
+            raise FileNotFoundError(f"there is no label file {given}")
+        return Path(given)
+    beside = (place / name for name in names for place in places)
+    return next((path for path in beside if path.is_file()), None)
 
 
 def image_table(rows: list[tuple[Path, str, str]]) -> pd.DataFrame:
@@ -195,15 +223,23 @@ def attach_labels(
 
 
 def coded(
-    values: pd.Series, vocabulary: dict[str, str], column: str, source: Path
+    values: pd.Series,
+    vocabulary: dict[str, str],
+    column: str,
+    source: Path,
+    first_line: int | None = None,
 ) -> pd.Categorical:
-    """Labels in the words of `vocabulary` (keys lower case); empty or absent is missing."""
+    """Labels in the words of `vocabulary` (keys lower case); empty or absent is missing.
+
+    `first_line` is the line of the file that row 0 of `values` was read from, to name a bad one.
+    """
     known = {"": None, **vocabulary}
     lower = values.fillna("").str.lower()
     strange = ~lower.isin(set(known))
     if strange.any():
+        line = "" if first_line is None else f" in line {first_line + strange.to_numpy().argmax()}"
         raise BadInput(
-            f"{source} has {column} {values[strange].iloc[0]!r} "
+            f"{source} has {column} {values[strange].iloc[0]!r}{line} "
             f"({strange.sum()} rows with such values): use {', '.join(sorted(vocabulary))} or empty"
         )
     return as_categorical(lower.map(known))
@@ -213,3 +249,48 @@ def as_categorical(values: pd.Series) -> pd.Categorical:
     """Text labels as a categorical with sorted categories; empty is missing."""
     values = values.where(values.fillna("") != "")
     return pd.Categorical(values, categories=sorted(values.dropna().unique()))
+
+
+def age_groups(ages: pd.Series) -> pd.Categorical:
+    """Whole years (missing allowed) in the age groups of FairFace, in order of age."""
+    years = pd.to_numeric(ages, errors="coerce")
+    return pd.cut(years, [*_FIRST_AGES, np.inf], right=False, labels=list(AGE_GROUPS)).array
+
+
+def of_their_own(table: pd.DataFrame, name: str) -> str:
+    """A sentence on a set that does not say who is shown."""
+    return (
+        f"{name} does not say who is shown: each of its {len(table)} images is a subject of its "
+        "own, which gives no mated comparison, and some non-mated ones may be of one person."
+    )
+
+
+def settled(
+    labels: pd.Series, subjects: pd.Series, column: str
+) -> tuple[pd.Categorical, list[str]]:
+    """One label a subject: the one most of its labelled images have, missing on a tie.
+
+    Returns
+    -------
+    labels, notes
+        The labels (an unlabelled image stays so), and a sentence if any changed.
+    """
+    text = labels.astype(object)
+    counts = pd.crosstab(subjects, text)
+    most = counts.eq(counts.max(axis=1), axis=0)
+    winner = counts.idxmax(axis=1).where(most.sum(axis=1) == 1)
+    unsure = (counts > 0).sum(axis=1) > 1
+    if not unsure.any():
+        return as_categorical(text), []
+    repaired = text.mask(text.notna() & subjects.map(unsure).eq(True), subjects.map(winner))
+    changed = text.notna() & (repaired.isna() | (repaired != text))
+    note = (
+        f"{unsure.sum()} subjects have more than one {column} (first {unsure.idxmax()}): each "
+        f"takes the one most of its images have, none on a tie ({changed.sum()} labels changed)."
+    )
+    return as_categorical(repaired), [note]
+
+
+def card(source: str, licence: str, consent: str, synthetic: bool = False) -> dict[str, Any]:
+    """The facts of a set for the FaceSet's card."""
+    return {"source": source, "licence": licence, "consent": consent, "synthetic": synthetic}
