@@ -1,0 +1,120 @@
+"""Any table of image files and labels: csv or parquet.
+
+In: a table with one row an image: its path, who is shown where known, and labels. Out: a `Reader`.
+"""
+
+import os
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from facelab.datasets import reader
+from facelab.errors import BadInput
+
+
+def table(
+    path: str | os.PathLike,
+    root: str | os.PathLike | None = None,
+    *,
+    image: str = "path",
+    subject: str | None = "subject",
+    by: list[str] | None = None,
+) -> reader.Reader:
+    """Read a csv or parquet table of image files.
+
+    Parameters
+    ----------
+    path
+        The table; parquet if its name ends in `.parquet` or `.pq`, else csv with a line of names.
+    root
+        Folder that the image paths start from and must stay in; by default the table's own.
+    image
+        Column of the image paths, relative to `root` or absolute within it.
+    subject
+        Column that says who is shown. None: each image is a subject of its own.
+    by
+        Label columns to keep; by default all. Values are kept as text, empty is missing.
+
+    Returns
+    -------
+    Reader
+        `image` is the path relative to `root`, in the order of the table.
+
+    Raises
+    ------
+    BadInput
+        A column is not there or has a name that facelab needs itself, a path or a subject is
+        empty, a path leaves `root`, or an image stands in two rows: the sentence names the row.
+    """
+    path = Path(path)
+    root = reader.existing_folder(path.parent if root is None else root)
+    needed = [image, *([subject] if subject else []), *(by or [])]
+    frame, first = _read(path, needed)
+    if not len(frame):
+        raise BadInput(f"{path} has no rows")
+    names = [_inside(name, root, path, row) for row, name in enumerate(frame[image], first)]
+    twice = pd.Series(names).duplicated()
+    if twice.any():
+        row = int(twice.to_numpy().argmax())
+        raise BadInput(
+            f"{path} row {row + first} lists {names[row]!r} again ({twice.sum()} such rows): keep "
+            "one row an image"
+        )
+    if subject and (frame[subject] == "").any():
+        row = int((frame[subject] == "").to_numpy().argmax())
+        raise BadInput(
+            f"{path} row {row + first} has no {subject}: say who is shown, or read the table with "
+            "subject=None if it is not known"
+        )
+    who = frame[subject] if subject else names
+    rows = [(root / name, person, name) for name, person in zip(names, who, strict=True)]
+    result = reader.image_table(rows)
+    for column in frame.columns.drop(needed[: 1 + bool(subject)]) if by is None else by:
+        if column in (*reader.PLAIN_COLUMNS, "reason"):
+            raise BadInput(
+                f"{path} has a label column {column!r}, a name that facelab needs itself: rename it"
+            )
+        result[column] = reader.as_categorical(frame[column])
+    notes = [] if subject else [reader.of_their_own(result, path.name)]
+    facts = reader.card(path.name, "not stated", "not stated")
+    return reader.Reader(path.stem, root, result, facts, tuple(notes))
+
+
+def _read(path: Path, needed: list[str]) -> tuple[pd.DataFrame, int]:
+    """The table as text, and the number that people give its first row."""
+    if path.suffix.lower() not in (".parquet", ".pq"):
+        return reader.read_csv(path, needed), 2
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no table {path}")
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
+        raise BadInput(f"{path} cannot be read as a parquet file: {error}") from error
+    for column in needed:
+        if column not in frame.columns:
+            raise BadInput(
+                f"{path} has no column {column!r}; it has: {', '.join(map(str, frame.columns))}"
+            )
+    frame = frame.reset_index(drop=True)
+    text = {str(name): as_text(frame[name]) for name in frame.columns}
+    return pd.DataFrame(text), 0
+
+
+def as_text(values: pd.Series) -> pd.Series:
+    """Values as text; missing is empty, and whole numbers that missing ones turned into floats
+    lose their `.0`."""
+    if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
+        values = values.astype("Int64")
+    return values.astype(object).where(values.notna(), "").astype(str).str.strip()
+
+
+def _inside(name: str, root: Path, source: Path, row: int) -> str:
+    """A path of the table as a name relative to `root`."""
+    plain = PurePosixPath(os.path.normpath(root / name.replace("\\", "/")))
+    if not name or plain == root or not plain.is_relative_to(root):
+        what = f"the path {name!r} outside {root}" if name else "no path"
+        raise BadInput(
+            f"{source} row {row} has {what}: give paths below that folder, or name the folder they "
+            "start from with root="
+        )
+    return plain.relative_to(root).as_posix()
