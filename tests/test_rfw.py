@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import facelab as fl
 from facelab import datasets
@@ -140,3 +141,49 @@ def test_lists_go_straight_into_the_accuracy_of_each_race(root):
     for race in table.index[1:]:
         mine = (pairs["group"] == race).to_numpy()
         assert table["accuracy"][race] == fl.pair_accuracy(scores[mine], pairs[mine]).mean
+
+
+def write_images(root, races=RACES):
+    """One subject of each race, and one that stands in two."""
+    for seed, race in enumerate(races):
+        for who in [f"m.{race[:2].lower()}", *(["m.twice"] * (race in ("Asian", "Indian")))]:
+            path = root / "test" / "data" / race / who / f"{who}_0001.jpg"
+            path.parent.mkdir(parents=True)
+            pixels = np.full((32, 32, 3), 10 * seed + len(who), np.uint8)
+            Image.fromarray(pixels).save(path, "png")
+
+
+@pytest.mark.parametrize("place", ["", "test", "test/data"])
+def test_images_are_named_as_the_pair_lists_name_them(root, place):
+    write_images(root)
+    read = datasets.rfw(root / place)
+    table = read.table.set_index("image")
+    assert table["race"]["African/m.af/m.af_0001.jpg"] == "african"
+    assert table["race"]["Asian/m.twice/m.twice_0001.jpg"] == "multiple"
+    assert table["subject"]["Indian/m.twice/m.twice_0001.jpg"] == "m.twice"
+    assert "1 subjects stand in more than one race (first m.twice): their 2" in read.notes[0]
+    assert "MS-Celeb" in read.card["source"]
+    faces = fl.prepare(read, root / "out", size=32, jobs=1)
+    order = dict(zip(faces.table["image"], faces.crops, strict=True))
+    assert order["Indian/m.twice/m.twice_0001.jpg"][0, 0, 0] == 37
+    assert len(order) == 6
+
+
+def test_a_race_without_images_is_refused_unless_partial(root):
+    write_images(root, ["African"])
+    with pytest.raises(fl.BadInput, match="no folder Asian"):
+        datasets.rfw(root)
+    assert datasets.rfw(root, partial=True).table["race"].tolist() == ["african"]
+
+
+def test_images_join_the_pairs_of_the_lists(root):
+    for race in RACES:
+        for fold in range(10):
+            for letter, count in (("a", 3), ("b", 1)):
+                who = f"m.{race[:2].lower()}{fold}{letter}"
+                folder = root / "test" / "data" / race / who
+                folder.mkdir(parents=True)
+                for number in range(1, count + 1):
+                    (folder / f"{who}_{number:04d}.jpg").write_bytes(b"x")
+    pairs = datasets.rfw_pairs(root, datasets.rfw(root).table)
+    assert len(pairs) == 160

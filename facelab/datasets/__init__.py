@@ -6,19 +6,32 @@ tables as frames that `facelab.pair_accuracy` and `facelab.Comparisons.from_scor
 """
 
 from facelab.datasets.bfw import bfw_scores
+from facelab.datasets.bupt import bupt
+from facelab.datasets.fairface import fairface
+from facelab.datasets.fer2013 import fer2013
 from facelab.datasets.folder import folder
 from facelab.datasets.insightface_bin import insightface_bin, insightface_bin_pairs
+from facelab.datasets.insightface_rec import insightface_rec
 from facelab.datasets.lfw import lfw, lfw_pairs
 from facelab.datasets.reader import Reader
-from facelab.datasets.rfw import rfw_pairs
+from facelab.datasets.rfw import rfw, rfw_pairs
+from facelab.datasets.table import table
+from facelab.datasets.utkface import utkface
 
 __all__ = [
     "Reader",
     "bfw_scores",
+    "bupt",
+    "fairface",
+    "fer2013",
     "folder",
     "insightface_bin",
     "insightface_bin_pairs",
+    "insightface_rec",
     "lfw",
     "lfw_pairs",
+    "rfw",
     "rfw_pairs",
+    "table",
+    "utkface",
 ]

@@ -1,7 +1,7 @@
-"""The pair lists of Racial Faces in the Wild (Wang et al. 2019): one a race, ten folds each.
+"""Racial Faces in the Wild (Wang et al. 2019): images of four races, and a pair list for each.
 
-In: `txts/R/R_pairs.txt` for R in African, Asian, Caucasian, Indian. Out: one table of pairs with
-the race of each.
+In: `data/R/m.xxx/m.xxx_0001.jpg` and `txts/R/R_pairs.txt` for R in African, Asian, Caucasian,
+Indian. Out: a `Reader` with `race`, and one table of pairs with the race of each.
 """
 
 import os
@@ -10,13 +10,90 @@ from pathlib import Path
 
 import pandas as pd
 
-from facelab.datasets.lfw import pair_of
+from facelab.datasets import reader
+from facelab.datasets.lfw import MULTIPLE, pair_of
 from facelab.datasets.pair_lists import listed_in
-from facelab.datasets.reader import existing_folder
 from facelab.errors import BadInput
 
 RACES = ("African", "Asian", "Caucasian", "Indian")
 FOLDS = 10
+
+
+def rfw(root: str | os.PathLike, *, partial: bool = False) -> reader.Reader:
+    """Read RFW's images.
+
+    Parameters
+    ----------
+    root
+        The folder `data`, or `test` that contains it, or the one above.
+    partial
+        Go without races whose folder is not there.
+
+    Returns
+    -------
+    Reader
+        `race`: african, asian, caucasian, indian; `image` is `African/m.xxx/m.xxx_0001.jpg`, as
+        `rfw_pairs` names it.
+
+    Raises
+    ------
+    BadInput
+        A race's folder is not there, or holds no images.
+
+    Notes
+    -----
+    A subject that stands in the folders of two races (13 do) is one subject, in none of the single
+    groups: its race becomes "multiple", and a note says how many. `rfw_pairs` keeps the race of
+    each list.
+    """
+    root = reader.existing_folder(root)
+    places = [root, root / "data", root / "test" / "data"]
+    place = next((p for p in places if any((p / race).is_dir() for race in RACES)), root)
+    absent = [race for race in RACES if not (place / race).is_dir()]
+    if len(absent) == len(RACES) or (absent and not partial):
+        raise BadInput(
+            f"{place} has no folder {absent[0]}: give RFW's folder `test`, or go without that race "
+            "with partial=True"
+        )
+    table, notes = images_by_race(place)
+    overlap = "RFW's subjects are also in MS-Celeb-1M: a model trained on it may have seen them."
+    card = reader.card(
+        "Racial Faces in the Wild (Wang et al. 2019), from MS-Celeb-1M",
+        "non-commercial research use",
+        "none: photographs of celebrities from the web, collected by name (MS-Celeb-1M)",
+    )
+    return reader.Reader("rfw", place, table, card, (*notes, overlap))
+
+
+def images_by_race(place: Path) -> tuple[pd.DataFrame, list[str]]:
+    """The table of `R/subject/image` with `race`, and notes; of the races that are there."""
+    rows, races, passed_over = [], [], 0
+    for race in RACES:
+        found, others = (
+            reader.images_by_subject(place / race) if (place / race).is_dir() else ([], 0)
+        )
+        passed_over += others
+        rows += [(path, who, f"{race}/{who}/{path.name}") for path, who in found]
+        races += [race.lower()] * len(found)
+    if not rows:
+        raise BadInput(f"{place} holds no images R/subject/image.jpg for R in {', '.join(RACES)}")
+    table = reader.image_table(rows)
+    race, notes = one_race_each(pd.Series(races), table["subject"])
+    table["race"] = reader.as_categorical(race)
+    return table, reader.passed_over_note(passed_over) + notes
+
+
+def one_race_each(race: pd.Series, subjects: pd.Series) -> tuple[pd.Series, list[str]]:
+    """Races with "multiple" for subjects that stand in several, and a sentence if there are any."""
+    several = race.groupby(subjects.to_numpy()).transform("nunique") > 1
+    if not several.any():
+        return race, []
+    who = subjects[several]
+    note = (
+        f"{who.nunique()} subjects stand in more than one race (first {who.iloc[0]}): their "
+        f'{several.sum()} images are labelled "{MULTIPLE}", in none of the single groups.'
+    )
+    return race.mask(several, MULTIPLE), [note]
 
 
 def rfw_pairs(
@@ -53,7 +130,7 @@ def rfw_pairs(
         Subjects stand in the lists of two races (13 in RFW's image folders): their comparisons
         count in both, and the two are not independent.
     """
-    root = existing_folder(root)
+    root = reader.existing_folder(root)
     places = [place for place in (root, root / "txts", root / "test" / "txts") if place.is_dir()]
     lists = {
         race: place / race / f"{race}_pairs.txt"

@@ -1,0 +1,142 @@
+"""BUPT-Balancedface and BUPT-Globalface (Wang and Deng 2020): training faces of four races.
+
+In: `race_per_7000/African/m.xxx/m.xxx_0001.jpg` (any folder of the four races), or a RecordIO file
+with its `.lst`. Out: a `Reader` with `race`.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from facelab.datasets import reader
+from facelab.datasets.insightface_rec import classes_of, images_in
+from facelab.datasets.record_io import image_at
+from facelab.datasets.rfw import RACES, images_by_race, one_race_each
+from facelab.errors import BadInput
+
+# In the order of BUPT's RecordIO labels.
+CODES = ("caucasian", "indian", "asian", "african")
+_CONSENT = "none: photographs of celebrities from the web, collected by name (MS-Celeb-1M)"
+
+
+def bupt(root: str | os.PathLike, lst: str | os.PathLike | None = None) -> reader.Reader:
+    """Read BUPT-Balancedface or BUPT-Globalface.
+
+    Parameters
+    ----------
+    root
+        The folder that holds the four races' folders, or one above it; or a `.rec` file.
+    lst
+        For a `.rec`: its list. By default the `.lst` file of the same name beside it, if any.
+
+    Returns
+    -------
+    Reader
+        `race`: african, asian, caucasian, indian. From folders `image` is
+        `African/m.xxx/m.xxx_0001.jpg` and `subject` is `m.xxx`; from a `.rec` they are the
+        record's key and class number.
+
+    Raises
+    ------
+    BadInput
+        A race's folder is not there, or the list does not fit the records: the sentence names
+        the line.
+
+    Notes
+    -----
+    The race of a record is the second of its labels, or of the numbers in its line of the list:
+    0 Caucasian, 1 Indian, 2 Asian, 3 African (3 is inferred: it is the one left). A subject that
+    stands in several races is in none of them. The crops differ in size by race, and Indian has
+    fewer images (275 thousand against 324 to 326 in Balancedface): resolution and number of images
+    are not balanced. Three subjects are also in RFW: leave them out of training if you test on it.
+    """
+    if Path(root).is_file():
+        return _from_rec(Path(root).resolve(), lst)
+    if lst is not None:
+        raise BadInput(f"{root} is a folder, whose races are its folders: leave lst out")
+    root = reader.existing_folder(root)
+    inside = [root, *reader.sub_folders(root)]
+    place = next((f for f in inside if all((f / race).is_dir() for race in RACES)), None)
+    if place is None:
+        raise BadInput(
+            f"{root} does not hold the four folders {', '.join(RACES)}: give the folder "
+            "race_per_7000 or the one above"
+        )
+    table, notes = images_by_race(place)
+    return reader.Reader("bupt", place, table, _card(), tuple([*notes, _uneven(table)]))
+
+
+def _from_rec(path: Path, lst: str | os.PathLike | None) -> reader.Reader:
+    table, labels = images_in(path, 2)
+    table["subject"] = classes_of(labels[:, 0], table, path)
+    codes, source = labels[:, 1], path
+    found = reader.label_file(lst, [path.with_suffix(".lst").name], path.parent)
+    if found is not None:
+        codes, source = _codes(found, table, labels[:, 0]), found
+    if np.isnan(codes).any():
+        row = int(np.isnan(codes).argmax())
+        raise BadInput(
+            f"{path} record {table['image'][row]} has no race ({np.isnan(codes).sum()} have none): "
+            "give the list that came with the file with lst="
+        )
+    wrong = ~np.isin(codes, range(4))
+    if wrong.any():
+        raise BadInput(
+            f"{source} gives the record {table['image'][int(wrong.argmax())]} the race "
+            f"{codes[wrong.argmax()]:g}: expected 0 Caucasian, 1 Indian, 2 Asian or 3 African"
+        )
+    race = pd.Series([CODES[code] for code in codes.astype(int).tolist()])
+    race, more = one_race_each(race, table["subject"])
+    table["race"] = reader.as_categorical(race)
+    inferred = "Race 3 of the records is taken for African, the one that is left."
+    notes = [*more, inferred, _uneven(table)]
+    return reader.Reader("bupt", path.parent, table, _card(), tuple(notes), image_at)
+
+
+def _codes(source: Path, table: pd.DataFrame, classes: np.ndarray) -> np.ndarray:
+    """The race code of each record, by its key, from lines `key class race path`."""
+    rows = {}
+    text = source.read_text(encoding="utf-8-sig", errors="backslashreplace")
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.split("\t")
+        if not line.strip():
+            continue
+        try:
+            key, who, code = int(words[0]), float(words[1]), float(words[2])
+        except (ValueError, IndexError):
+            raise BadInput(
+                f"{source} line {number} is not `key<tab>class<tab>race<tab>path`"
+            ) from None
+        rows[f"{key:08d}"] = (who, code, number)
+    absent = ~table["image"].isin(rows)
+    if absent.any():
+        raise BadInput(
+            f"{source} has no line for the record {table['image'][absent].iloc[0]} "
+            f"({absent.sum()} have none): it is another file's list"
+        )
+    for name, who in zip(table["image"], classes.tolist(), strict=True):
+        if rows[name][0] != who:
+            raise BadInput(
+                f"{source} line {rows[name][2]} gives the record {name} the class "
+                f"{rows[name][0]:g}, the record itself says {who:g}: it is another file's list"
+            )
+    return np.array([rows[name][1] for name in table["image"]])
+
+
+def _uneven(table: pd.DataFrame) -> str:
+    counts = table["race"].value_counts().sort_index()
+    return (
+        "BUPT has as many subjects of each race and not as many images "
+        f"({', '.join(f'{race} {count}' for race, count in counts.items())}), its crops differ in "
+        "size by race, and 3 of its subjects are also in RFW."
+    )
+
+
+def _card() -> dict:
+    return reader.card(
+        "BUPT-Balancedface or BUPT-Globalface (Wang and Deng 2020), from MS-Celeb-1M",
+        "non-commercial research use",
+        _CONSENT,
+    )
