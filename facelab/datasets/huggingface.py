@@ -1,0 +1,253 @@
+"""Hugging Face's layouts of image sets: `imagefolder`, and parquet files with the images inside.
+
+In: a folder with `metadata.csv` or `metadata.jsonl` beside the images, or a folder a class; or
+`data/train-00000-of-00002.parquet`. Out: a `Reader`.
+"""
+
+import functools
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from facelab.datasets import reader
+from facelab.datasets.table import as_text
+from facelab.errors import BadInput
+
+_METADATA = ("metadata.csv", "metadata.jsonl")
+
+
+def huggingface(
+    root: str | os.PathLike, *, image: str = "image", subject: str | None = None
+) -> reader.Reader:
+    """Read an `imagefolder` or a folder of parquet files.
+
+    Parameters
+    ----------
+    root
+        A parquet file, or a folder. With parquet files below it these are read, in order of their
+        names; else its images, with the metadata files beside them.
+    image
+        Parquet: the column of images (a struct of `bytes` and `path`, or plain bytes).
+    subject
+        The column that says who is shown. None: each image is a subject of its own.
+
+    Returns
+    -------
+    Reader
+        One group column a label: of parquet files those of text, truth or whole numbers, in the
+        words of the file's own `ClassLabel` names; of metadata all; of folders without metadata
+        `label`, the folder's name. `image` is the path below `root`, or the parquet file's name
+        and the row in it (`train-00000-of-00002/00012`, from 0).
+
+    Raises
+    ------
+    BadInput
+        A file cannot be read, lacks a column, or differs from the first in its columns; a label is
+        outside its names; metadata and images disagree. The sentence names file and row.
+
+    Notes
+    -----
+    Images stay in the parquet files until `prepare` reads them, a row group at a time; a row
+    without image bytes is unusable then, as a file that is not there is.
+    """
+    root = Path(root)
+    if root.is_file():
+        return _from_parquet(root.parent.resolve(), [root.resolve()], image, subject)
+    root = reader.existing_folder(root)
+    files = sorted(path for path in root.rglob("*.parquet") if not path.name.startswith("."))
+    if files:
+        return _from_parquet(root, files, image, subject)
+    return _from_images(root, subject)
+
+
+def _from_images(root: Path, subject: str | None) -> reader.Reader:
+    found = reader.image_files(root)
+    if not found:
+        raise BadInput(f"{root} holds no parquet files and no images")
+    table = reader.image_table([(path, name, name) for path, name in found])
+    sources = [path for name in _METADATA for path in sorted(root.rglob(name))]
+    notes: list[str] = []
+    if sources:
+        rows = pd.concat([_metadata(path, root) for path in sources], ignore_index=True)
+        labels, notes = reader.attach_labels(table, rows, sources[0], str, False)
+        labels = labels.drop(columns="file")
+    else:
+        folders = [name.split("/")[:-1] for _, name in found]
+        flat = next((name for (_, name), f in zip(found, folders, strict=True) if not f), None)
+        if flat is not None:
+            raise BadInput(
+                f"{root} holds {flat!r} in no class's folder, and no {' or '.join(_METADATA)}"
+            )
+        labels = pd.DataFrame({"label": [folder[-1] for folder in folders]})
+    return _reader(root, table, labels, subject, notes, None)
+
+
+def _metadata(path: Path, root: Path) -> pd.DataFrame:
+    """A metadata file as text, with `file` relative to `root`."""
+    if path.suffix == ".csv":
+        rows = reader.read_csv(path, ["file_name"])
+    else:
+        records = []
+        text = path.read_text(encoding="utf-8-sig", errors="backslashreplace")
+        for number, line in enumerate(text.split("\n"), start=1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except ValueError as error:
+                raise BadInput(f"{path} line {number} is not json: {error}") from None
+            if not (isinstance(record, dict) and isinstance(record.get("file_name"), str)):
+                raise BadInput(f"{path} line {number} has no file_name")
+            records.append(record)
+        rows = pd.DataFrame(records, columns=None if records else ["file_name"])
+        rows = pd.DataFrame({name: as_text(rows[name]) for name in rows.columns})
+    start = path.parent.relative_to(root).as_posix()
+    names = rows.pop("file_name").map(lambda name: os.path.normpath(f"{start}/{name}"))
+    rows.insert(0, "file", names)
+    return rows
+
+
+def _from_parquet(root: Path, files: list[Path], image: str, subject: str | None) -> reader.Reader:
+    tables, labels = [], []
+    for path in files:
+        rows, offsets = _labels(path, image)
+        if labels and list(rows.columns) != list(labels[0].columns):
+            raise BadInput(f"{path} has other columns than {files[0].name}: read them apart")
+        place = path.relative_to(root).with_suffix("").as_posix()
+        names = [f"{place}/{row:05d}" for row in offsets]
+        tables.append(
+            pd.DataFrame({"path": str(path), "offset": offsets, "subject": names, "image": names})
+        )
+        labels.append(rows)
+    table = pd.concat(tables, ignore_index=True)
+    if not len(table):
+        raise BadInput(f"{files[0]} holds no rows")
+    labels = pd.concat(labels, ignore_index=True)
+    return _reader(root, table, labels, subject, [], functools.partial(image_in, image=image))
+
+
+def _labels(path: Path, image: str) -> tuple[pd.DataFrame, range]:
+    """The labels of a file, as text, and its row numbers; the images are not read."""
+    import pyarrow as pa
+
+    file = _opened(path)
+    schema = file.schema_arrow
+    if image not in schema.names:
+        raise BadInput(
+            f"{path} has no column {image!r}; it has {', '.join(schema.names)}: name the column of "
+            "the images with image="
+        )
+    at = schema.field(image).type
+    inside = [field.name for field in at] if pa.types.is_struct(at) else []
+    if not (pa.types.is_binary(at) or pa.types.is_large_binary(at) or "bytes" in inside):
+        raise BadInput(f"{path} has images as {at} in {image!r}: expected their encoded bytes")
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer)
+    kinds += (pa.types.is_boolean, pa.types.is_dictionary)
+    kept = [field.name for field in schema if any(kind(field.type) for kind in kinds)]
+    try:
+        frame = file.read(columns=kept).to_pandas()
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path} is damaged: {error}") from error
+    names = _class_names(schema.metadata, path)
+    rows = pd.DataFrame(index=range(file.metadata.num_rows))
+    for column in kept:
+        rows[column] = as_text(frame[column])
+        if column in names:
+            words = {str(code): word for code, word in enumerate(names[column])} | {"-1": ""}
+            strange = ~rows[column].isin([*words, ""])
+            if strange.any():
+                raise BadInput(
+                    f"{path} row {strange.idxmax()} has {column} {rows[column][strange.idxmax()]}, "
+                    f"and there are {len(words) - 1} names for it"
+                )
+            rows[column] = rows[column].map(words).fillna("")
+    return rows, range(len(rows))
+
+
+def _class_names(metadata: dict[bytes, bytes] | None, path: Path) -> dict[str, list[str]]:
+    """The words of coded columns, which `datasets` keeps in the file's own metadata."""
+    text = (metadata or {}).get(b"huggingface")
+    if text is None:
+        return {}
+    try:
+        features: dict[str, Any] = json.loads(text)["info"]["features"]
+        return {
+            column: list(map(str, feature["names"]))
+            for column, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{path} has metadata that `datasets` does not write ({error!r})") from error
+
+
+def _reader(
+    root: Path,
+    table: pd.DataFrame,
+    labels: pd.DataFrame,
+    subject: str | None,
+    notes: list[str],
+    read: Callable[[Path, int], bytes] | None,
+) -> reader.Reader:
+    if subject is None:
+        notes = [*notes, reader.of_their_own(table, root.name)]
+    else:
+        if subject not in labels.columns:
+            raise BadInput(f"{root} has no column {subject!r}; it has {', '.join(labels.columns)}")
+        who = labels.pop(subject).fillna("")
+        if (who == "").any():
+            raise BadInput(f"{root} has no {subject} for {table['image'][(who == '').idxmax()]!r}")
+        table["subject"] = who
+    for column in labels.columns:
+        if column in (*reader.PLAIN_COLUMNS, "reason"):
+            raise BadInput(
+                f"{root} has a label column {column!r}, a name that facelab needs itself: rename "
+                "it, or say subject= if it says who is shown"
+            )
+        table[column] = reader.as_categorical(labels[column])
+    card = reader.card(root.name, "not stated", "not stated")
+    return reader.Reader(root.name, root, table, card, tuple(notes), read)
+
+
+def image_in(path: Path, offset: int, image: str = "image") -> bytes:
+    """The encoded image in a row of a parquet file."""
+    written = path.stat().st_mtime_ns  # what was kept of a file that has changed is not used
+    ends = _row_ends(path, written)
+    group = int(np.searchsorted(ends, offset, side="right"))
+    if group == len(ends):
+        raise BadInput(f"{path} has no row {offset}")
+    start = int(ends[group - 1]) if group else 0
+    cell = _column(path, written, group, image)[offset - start].as_py()
+    data = cell.get("bytes") if isinstance(cell, dict) else cell
+    if data is None:
+        raise BadInput(f"row {offset} of {path.name} holds no image, only a path or nothing")
+    return data
+
+
+def _opened(path: Path) -> Any:
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(path)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path} cannot be read as a parquet file: {error}") from error
+
+
+@functools.lru_cache(maxsize=8)
+def _row_ends(path: Path, written: int) -> np.ndarray:
+    metadata = _opened(path).metadata
+    sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+    return np.cumsum(sizes)
+
+
+@functools.lru_cache(maxsize=1)
+def _column(path: Path, written: int, group: int, image: str) -> Any:
+    """The images of a row group: `prepare` goes through them in order, so that one is enough."""
+    try:
+        return _opened(path).read_row_group(group, columns=[image]).column(image)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"row group {group} of {path.name} is damaged: {error}") from error
