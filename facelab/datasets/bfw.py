@@ -1,7 +1,8 @@
-"""The pair table of Balanced Faces in the Wild (Robinson et al. 2020), with its score columns.
+"""Balanced Faces in the Wild (Robinson et al. 2020): its images, and its pairs with their scores.
 
-In: the csv `fold,p1,p2,label,id1,id2,att1,att2,vgg16,...,sphereface`. Out: the scores of one column
-as `facelab.Comparisons.from_scores` takes them.
+In: `asian_females/n000009/0010_01.jpg`, and the csv
+`fold,p1,p2,label,id1,id2,att1,att2,vgg16,...,sphereface`. Out: a `Reader` with `race` and `gender`,
+and the scores of one column as `facelab.Comparisons.from_scores` takes them.
 """
 
 import os
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from facelab.datasets import reader
 from facelab.errors import BadInput
 
 SCORES = ("vgg16", "resnet50", "senet50", "sphereface")
@@ -20,6 +22,67 @@ _LABELS = {
     for g, gender in GENDERS.items()
     for spelling in (r + g, f"{race}_{gender}s")  # AF, or asian_females, as the table was published
 }
+
+
+def bfw(root: str | os.PathLike, *, partial: bool = False) -> reader.Reader:
+    """Read BFW's images.
+
+    Parameters
+    ----------
+    root
+        The folder that holds the eight folders `asian_females` to `white_males`, or the one above.
+    partial
+        Go without groups whose folder is not there.
+
+    Returns
+    -------
+    Reader
+        `race` (asian, black, indian, white) and `gender`; `subject` is `n000009`, `image` is
+        `asian_females/n000009/0010_01.jpg`, as in the columns p1 and p2 of the pair table.
+
+    Raises
+    ------
+    BadInput
+        A group's folder is not there, no images are found, or a subject stands in two groups.
+    """
+    root = reader.existing_folder(root)
+    folders = {name: label for name, label in _LABELS.items() if "_" in name}
+    places = [root, *reader.sub_folders(root)]
+    place = next((p for p in places if any((p / name).is_dir() for name in folders)), root)
+    absent = [name for name in folders if not (place / name).is_dir()]
+    if len(absent) == len(folders) or (absent and not partial):
+        raise BadInput(
+            f"{place} has no folder {absent[0]}: give the folder of BFW's eight groups, or go "
+            "without that group with partial=True"
+        )
+    rows, labels, passed_over = [], [], 0
+    for name in folders:
+        if name in absent:
+            continue
+        found, others = reader.images_by_subject(place / name)
+        passed_over += others
+        rows += [(path, who, f"{name}/{who}/{path.name}") for path, who in found]
+        labels += [folders[name]] * len(found)
+    if not rows:
+        raise BadInput(f"{place} holds no images asian_females/n000009/0010_01.jpg")
+    table, labels = reader.image_table(rows), pd.DataFrame(labels)
+    group = labels["race"] + " " + labels["gender"]
+    mixed = group.groupby(table["subject"]).nunique() > 1
+    if mixed.any():
+        raise BadInput(
+            f"{place} has subject {mixed.idxmax()} in two groups ({mixed.sum()} such subjects): "
+            "BFW has each in one, so find out which is right"
+        )
+    for column in ("race", "gender"):
+        table[column] = reader.as_categorical(labels[column])
+    overlap = "BFW is drawn from VGGFace2: a model trained on that has seen these subjects."
+    card = reader.card(
+        "Balanced Faces in the Wild (Robinson et al. 2020), from VGGFace2 (withdrawn)",
+        "research use",
+        "none: photographs of celebrities from a web search; groups as seen by others",
+    )
+    notes = (*reader.passed_over_note(passed_over), overlap)
+    return reader.Reader("bfw", place, table, card, notes)
 
 
 def bfw_scores(

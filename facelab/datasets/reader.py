@@ -247,7 +247,8 @@ def coded(
 
 def as_categorical(values: pd.Series) -> pd.Categorical:
     """Text labels as a categorical with sorted categories; empty is missing."""
-    values = values.where(values.fillna("") != "")
+    values = values.astype(object)
+    values = values.where(values.notna() & (values != ""))
     return pd.Categorical(values, categories=sorted(values.dropna().unique()))
 
 

@@ -1,0 +1,144 @@
+"""CelebA (Liu et al. 2015): celebrities with 40 attributes, identities and a split.
+
+In: `img_align_celeba/000001.jpg` (or `img_celeba`), `list_attr_celeba.txt`, `identity_CelebA.txt`,
+`list_eval_partition.txt`; the csv files of the Kaggle copy too. Out: a `Reader`.
+"""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from facelab.datasets import reader
+from facelab.errors import BadInput
+
+_FOLDERS = ("img_align_celeba", "img_align_celeba_png", "img_celeba")
+_PLACES = ("", "Anno", "Eval")  # as in the published archive
+_IDENTITIES = ("identity_CelebA.txt", "identity_CelebA.csv")
+_ATTRIBUTES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
+_PARTITION = ("list_eval_partition.txt", "list_eval_partition.csv")
+_SPLITS = {"0": "train", "1": "validation", "2": "test"}
+
+
+def celeba(
+    root: str | os.PathLike, *, attributes: list[str] | None = None, partial: bool = False
+) -> reader.Reader:
+    """Read CelebA.
+
+    Parameters
+    ----------
+    root
+        The folder that holds `img_align_celeba` or `img_celeba`, with the label files there or in
+        `Anno` and `Eval`.
+    attributes
+        Attributes to keep besides gender and age, such as `["Smiling", "Eyeglasses"]`, as yes/no
+        columns under their own names; by default none.
+    partial
+        Let the label files name images that are not there.
+
+    Returns
+    -------
+    Reader
+        `gender` (Male), `age_group` (Young: young, not young), `split` (train, validation, test)
+        and the attributes asked for; `image` is `000001.jpg`.
+
+    Raises
+    ------
+    BadInput
+        A label file is cut short or holds another value than its kind has (the sentence names the
+        line), an attribute is not there, or labels and images disagree.
+
+    Notes
+    -----
+    Without `identity_CelebA.txt` (the Kaggle copy lacks it) each image is a subject of its own. The
+    attributes are other people's judgements of photographs, some of them harsh ones: only what is
+    asked for comes through.
+    """
+    root = reader.existing_folder(root)
+    folder = _images_folder(root)
+    found = reader.image_files(folder)
+    if not found:
+        raise BadInput(f"{folder} holds no images")
+    table = reader.image_table([(path, path.name, path.name) for path, _ in found])
+    places = [place / name for place in (root, folder.parent) for name in _PLACES]
+    notes = []
+
+    def label(names: tuple[str, ...], wanted: dict[str, tuple[str, dict[str, str] | None]]) -> bool:
+        """Add columns to the table, each from a column of a label file, if that is there."""
+        path = reader.label_file(None, names, *places)
+        if path is None:
+            notes.append(f"No {names[0]} was found: its labels are missing.")
+            return False
+        frame, first = _read(path)
+        rows = pd.DataFrame({"file": frame["file"]})
+        for column, (name, words) in wanted.items():
+            if name not in frame.columns:
+                raise BadInput(f"{path} has no column {name!r}")
+            values = frame[name]
+            rows[column] = reader.coded(values, words, name, path, first) if words else values
+        matched, more = reader.attach_labels(table, rows, path, _key, partial)
+        notes.extend(more)
+        for column in wanted:
+            table[column] = matched[column]
+        return True
+
+    if label(_IDENTITIES, {"subject": ("1", None)}):
+        table["subject"] = table["subject"].fillna(table["image"])
+    else:
+        notes.append(reader.of_their_own(table, "This copy of CelebA"))
+    wanted = {
+        "gender": ("Male", {"1": "male", "-1": "female"}),
+        "age_group": ("Young", {"1": "young", "-1": "not young"}),
+        **{name: (name, {"1": "yes", "-1": "no"}) for name in attributes or []},
+    }
+    if not label(_ATTRIBUTES, wanted) and attributes:
+        raise BadInput(f"{root} holds no {_ATTRIBUTES[0]} to take {attributes[0]!r} from")
+    label(_PARTITION, {"split": ("1", _SPLITS)})
+    card = reader.card(
+        "CelebFaces Attributes (Liu et al. 2015)",
+        "non-commercial research use",
+        "none: photographs of celebrities from the web",
+    )
+    return reader.Reader("celeba", folder, table, card, tuple(notes))
+
+
+def _images_folder(root: Path) -> Path:
+    """The folder of the images; the Kaggle copy has one of the same name within it."""
+    inside = [root / name for name in _FOLDERS if (root / name).is_dir()]
+    if len(inside) > 1:
+        raise BadInput(f"{root} holds CelebA twice ({', '.join(_FOLDERS)}): leave one of them")
+    if not inside:
+        raise BadInput(f"{root} has no folder {' or '.join(_FOLDERS)}: give the folder above it")
+    return inside[0]
+
+
+def _key(name: str) -> str:
+    """By number alone: the same images come as .jpg and as .png."""
+    return Path(name).stem
+
+
+def _read(path: Path) -> tuple[pd.DataFrame, int]:
+    """A label file as text, and its first line of labels: `file`, then columns by the file's own
+    names, or by number from 1 where it has none."""
+    if path.suffix == ".csv":
+        frame = reader.read_csv(path, [])
+        names = list(frame.columns)
+        plain = [str(n) for n in range(1, len(names))] if len(names) == 2 else names[1:]
+        return frame.set_axis(["file", *plain], axis=1), 2
+    lines = path.read_text(encoding="utf-8-sig", errors="backslashreplace").splitlines()
+    first, names = 0, []
+    if lines and lines[0].strip().isdigit():  # list_attr_celeba.txt: the number, then the names
+        promised, names, first = int(lines[0]), lines[1].split() if len(lines) > 1 else [], 2
+    rows = [(number, line.split()) for number, line in enumerate(lines[first:], first + 1)]
+    rows = [(number, words) for number, words in rows if words]
+    if not rows:
+        raise BadInput(f"{path} holds no labels")
+    names = names or [str(number) for number in range(1, len(rows[0][1]))]
+    for number, words in rows:
+        if len(words) != len(names) + 1:
+            raise BadInput(
+                f"{path} line {number} has {len(words)} words where {len(names) + 1} should stand"
+            )
+    if first and promised != len(rows):
+        raise BadInput(f"{path} promises {promised} images in its first line and has {len(rows)}")
+    return pd.DataFrame([words for _, words in rows], columns=["file", *names]), first + 1
