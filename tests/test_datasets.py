@@ -69,6 +69,7 @@ def test_a_flat_folder_takes_its_subjects_from_the_file_names(root):
         ["Ada_Lovelace", "Ada_Lovelace_0001.jpg"]
     ]
     assert reader.table["gender"].tolist() == ["female"]
+    assert not any("passed over" in note for note in reader.notes)
 
 
 def test_labels_of_absent_images_are_refused_unless_the_set_is_partial(root):

@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -118,6 +119,24 @@ def test_what_is_wrong_with_parquet_is_named(parquet):
     first.write_bytes(first.read_bytes()[:-20])
     with pytest.raises(fl.BadInput, match=r"00000-of-00002.parquet cannot be read as a parquet"):
         datasets.huggingface(parquet)
+
+
+def test_random_damage_to_parquet_is_read_or_refused_in_one_sentence(parquet):
+    rng = np.random.default_rng(0)
+    path = parquet / "data/train-00000-of-00002.parquet"
+    data = path.read_bytes()
+    refused = 0
+    for _ in range(100):
+        place = int(rng.integers(len(data)))
+        path.write_bytes(data[:place] + rng.bytes(3) + data[place + int(rng.integers(9)) :])
+        try:
+            read = datasets.huggingface(parquet, subject="who")
+            for file, offset in read.table[["path", "offset"]].itertuples(index=False):
+                read.read(Path(file), offset)
+        except fl.BadInput as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 10
 
 
 ROWS = [("0.png", "a", 30), ("sub/1.png", "a", None), ("2.png", "b", 41)]

@@ -201,6 +201,29 @@ def test_a_damaged_image_within_a_rec_is_set_aside_and_the_rest_goes_on(tmp_path
     assert faces.table["image"].tolist() == ["00000001", "00000003", "00000004"]
 
 
+def test_random_damage_is_read_or_refused_in_one_sentence(tmp_path):
+    """Bytes changed, taken out, put in and cut off, in the records and in the index."""
+    rng = np.random.default_rng(0)
+    path = write_rec(tmp_path, LABELS, IMAGES)
+    whole = {file: file.read_bytes() for file in (path, path.with_suffix(".idx"))}
+    refused = 0
+    for _ in range(100):
+        for file, data in whole.items():
+            file.write_bytes(data)
+        file = list(whole)[rng.integers(2)]
+        data, place = whole[file], int(rng.integers(len(whole[file])))
+        tail = data[place + int(rng.integers(1, 9)) :] if rng.random() < 0.8 else b""
+        file.write_bytes(data[:place] + rng.bytes(int(rng.integers(6))) + tail)
+        try:
+            read = insightface_rec(path)
+            for offset in read.table["offset"]:
+                read.read(path, offset)
+        except fl.BadInput as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 50
+
+
 LST = "".join(f"{key}\t{who}\t{race}\tm/{key}.jpg\n" for key, who, race in [
     (1, 0, 0), (2, 2, 3), (3, 1, 1), (4, 2, 3)])  # fmt: skip
 

@@ -152,7 +152,8 @@ def _labels(path: Path, image: str) -> tuple[pd.DataFrame, range]:
     try:
         frame = file.read(columns=kept).to_pandas()
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path} is damaged: {error}") from error
+        why = reader.one_line(error)
+        raise BadInput(f"{path} is damaged: {why}") from error
     names = _class_names(schema.metadata, path)
     rows = pd.DataFrame(index=range(file.metadata.num_rows))
     for column in kept:
@@ -234,7 +235,8 @@ def _opened(path: Path) -> Any:
     try:
         return pq.ParquetFile(path)
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path} cannot be read as a parquet file: {error}") from error
+        why = reader.one_line(error)
+        raise BadInput(f"{path} cannot be read as a parquet file: {why}") from error
 
 
 @functools.lru_cache(maxsize=8)
@@ -250,4 +252,5 @@ def _column(path: Path, written: int, group: int, image: str) -> Any:
     try:
         return _opened(path).read_row_group(group, columns=[image]).column(image)
     except (OSError, ValueError) as error:
-        raise BadInput(f"row group {group} of {path.name} is damaged: {error}") from error
+        why = reader.one_line(error)
+        raise BadInput(f"row group {group} of {path.name} is damaged: {why}") from error

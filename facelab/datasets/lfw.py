@@ -147,6 +147,7 @@ def _images(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     flat = not found
     if flat:
         found = [(path, "") for path in sorted(folder.iterdir()) if reader.is_image(path)]
+        passed_over -= len(found)
     rows = []
     for path, subject in found:
         name = _parse(path.name)

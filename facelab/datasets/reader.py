@@ -68,6 +68,11 @@ def printable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
+def one_line(error: Exception) -> str:
+    """What an error of another library says, as a part of one sentence."""
+    return " ".join(str(error).split())
+
+
 def existing_folder(path: str | os.PathLike) -> Path:
     """The folder's real path, or one sentence that says it is not there."""
     path = Path(path)
@@ -155,7 +160,7 @@ def read_csv(path: str | os.PathLike, columns: Iterable[str]) -> pd.DataFrame:
         # A subject may be called NA or null: only pandas' own reading of them is switched off.
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} cannot be read as a csv file: {error}") from error
+        raise BadInput(f"{path} cannot be read as a csv file: {one_line(error)}") from error
     table.columns = table.columns.str.strip()
     for column in columns:
         if column not in table.columns:

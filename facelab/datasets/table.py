@@ -89,7 +89,8 @@ def _read(path: Path, needed: list[str]) -> tuple[pd.DataFrame, int]:
     try:
         frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
-        raise BadInput(f"{path} cannot be read as a parquet file: {error}") from error
+        why = reader.one_line(error)
+        raise BadInput(f"{path} cannot be read as a parquet file: {why}") from error
     for column in needed:
         if column not in frame.columns:
             raise BadInput(
