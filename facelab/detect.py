@@ -27,6 +27,17 @@ TEMPLATE = np.array(
 )
 
 
+# Where YuNet's mean landmarks lie in ready ArcFace crops, less the template: it marks the mouth's
+# corners higher than the landmarks of which the template is the mean, and without this the crops
+# are 3 % too narrow. Measured on 176 LFW photos whose ready crops are known.
+_YUNET_OFFSET = np.array([[-0.5, 0.2], [-0.6, 0.3], [-0.3, 1.0], [-1.0, -2.4], [-0.1, -2.4]])
+# Sides of the upright pictures in which YuNet looks again, each also mirrored. They show half as
+# much again as the crop.
+_SECOND_LOOKS = (384, 448)
+_SECOND_VIEW = 1.5
+_MIRRORED = [1, 0, 2, 4, 3]  # the landmarks' places in a mirror image
+
+
 class Unusable(Exception):
     """This image gives no crop; the message completes the sentence "the image ..."."""
 
@@ -61,6 +72,10 @@ class Detector(Protocol):
 
     def detect(self, photo: np.ndarray) -> list[Face]:
         """All faces in an RGB uint8 photo."""
+        ...
+
+    def refine(self, photo: np.ndarray, face: Face) -> Face:
+        """One of these faces again, its landmarks placed as well as the detector can."""
         ...
 
 
@@ -136,12 +151,42 @@ class YuNet:
 
     def detect(self, photo: np.ndarray) -> list[Face]:
         """All faces in an RGB uint8 photo."""
+        return self._detect(photo, self.longest_side)
+
+    def refine(self, photo: np.ndarray, face: Face) -> Face:
+        """The face with the mean landmarks of several looks at it, upright, large and mirrored.
+
+        YuNet's landmarks move by 2 % of the crop's side when the photo is scaled or mirrored, which
+        costs an embedder more than anything else in the alignment; the mean moves less. They come
+        back in the template's convention: YuNet's constant offsets from it are taken off.
+        """
+        cv2 = need("cv2", "onnx")
+        found = []
+        for side in _SECOND_LOOKS:
+            middle = (TEMPLATE + 0.5 - 56) / (112 * _SECOND_VIEW) + 0.5
+            target = middle * side - 0.5
+            there = similarity(face.landmarks, target)
+            back = cv2.invertAffineTransform(there)
+            view = _cut_out(photo, face.landmarks, target, side)
+            for mirrored in (False, True):
+                again = self._detect(view[:, ::-1] if mirrored else view, side)
+                looks = [
+                    _mirror(one.landmarks, side) if mirrored else one.landmarks for one in again
+                ]
+                here = [look for look in looks if _same_face(look, target)]
+                found += [look @ back[:, :2].T + back[:, 2] for look in here[:1]]
+        landmarks = np.mean(found, axis=0) if found else face.landmarks
+        matrix = similarity(landmarks, TEMPLATE + _YUNET_OFFSET)
+        offset = np.linalg.solve(matrix[:, :2], _YUNET_OFFSET.T).T
+        return Face(face.box, landmarks - offset, face.score)
+
+    def _detect(self, photo: np.ndarray, longest_side: int) -> list[Face]:
         cv2 = need("cv2", "onnx")
         if self._network is None:
             cv2.setNumThreads(1)
             self._network = self._open()
         height, width = photo.shape[:2]
-        scale = self.longest_side / max(height, width)
+        scale = longest_side / max(height, width)
         scaled = (max(1, round(width * scale)), max(1, round(height * scale)))
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         photo = cv2.resize(photo, scaled, interpolation=how)
@@ -160,6 +205,17 @@ class YuNet:
             )
             for row in rows
         ]
+
+
+def _mirror(landmarks: np.ndarray, width: int) -> np.ndarray:
+    """Landmarks found in a mirror image, as they lie in the image."""
+    return np.column_stack([width - 1 - landmarks[:, 0], landmarks[:, 1]])[_MIRRORED]
+
+
+def _same_face(found: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether landmarks lie within half the distance of the eyes from where a face is known."""
+    off = np.linalg.norm(found.mean(axis=0) - expected.mean(axis=0))
+    return bool(off < np.linalg.norm(expected[1] - expected[0]) / 2)
 
 
 def main_face(faces: list[Face], height: int, width: int) -> Face:
@@ -212,9 +268,13 @@ def align(photo: np.ndarray, landmarks: np.ndarray, size: int = 112) -> np.ndarr
     numpy.ndarray
         uint8 (size, size, 3) RGB; black where the crop reaches over the photo's border.
     """
-    cv2 = need("cv2", "onnx")
     # Pixel centres are at whole numbers: scaling is about the corner at -0.5.
-    target = (TEMPLATE + 0.5) * (size / 112) - 0.5
+    return _cut_out(photo, landmarks, (TEMPLATE + 0.5) * (size / 112) - 0.5, size)
+
+
+def _cut_out(photo: np.ndarray, landmarks: np.ndarray, target: np.ndarray, size: int) -> np.ndarray:
+    """A square picture of a photo in which the landmarks come to lie on `target`."""
+    cv2 = need("cv2", "onnx")
     matrix = similarity(landmarks, target)
     shrink = float(np.hypot(*matrix[:, 0]))
     photo, corner = _around(photo, matrix, shrink, size)

@@ -216,7 +216,7 @@ class _Cutter:
         height, width = photo.shape[:2]
         if self.detector is not None:
             face = main_face(self.detector.detect(photo), height, width)
-            return align(photo, face.landmarks, self.size)
+            return align(photo, self.detector.refine(photo, face).landmarks, self.size)
         if height == width == self.size:
             return photo
         if not self.aligned:

@@ -7,6 +7,7 @@ import pytest
 
 import facelab as fl
 from facelab.detect import (
+    _YUNET_OFFSET,
     TEMPLATE,
     Face,
     Unusable,
@@ -98,6 +99,58 @@ def test_what_lies_outside_the_photo_is_black():
     assert (crop[:99, 57:] == 255).all()
     with pytest.raises(Unusable, match="its face lies outside it"):
         align(white, TEMPLATE + 1000)
+
+
+class Looking(YuNet):
+    """A YuNet that finds a face where `finds(side)` says, or nothing."""
+
+    def __init__(self, finds):
+        self.finds, self.sides = finds, []
+
+    def _detect(self, photo, longest_side):
+        assert photo.shape == (longest_side, longest_side, 3)
+        self.sides.append(longest_side)
+        return [Face(np.zeros(4), landmarks, 0.9) for landmarks in self.finds(longest_side)]
+
+
+def upright(side):
+    """Where the landmarks of a face lie in the picture of a second look."""
+    return ((TEMPLATE + 0.5 - 56) / (112 * 1.5) + 0.5) * side - 0.5
+
+
+PHOTO = np.zeros((400, 500, 3), np.uint8)
+
+
+def test_the_constant_offset_of_yunet_is_taken_off():
+    seen, meant = (
+        turned(points - 56, 30, 2, (250, 200)) for points in (TEMPLATE + _YUNET_OFFSET, TEMPLATE)
+    )
+    refined = Looking(lambda side: []).refine(PHOTO, Face(np.zeros(4), seen, 0.9))
+    np.testing.assert_allclose(refined.landmarks, meant, atol=1e-9)
+
+
+def test_errors_to_one_side_cancel_between_a_look_and_its_mirror_image():
+    def to_the_right(side):
+        # The template is not quite its own mirror image: the same face is found in both.
+        plain = upright(side)
+        mirrored = np.column_stack([side - 1 - plain[:, 0], plain[:, 1]])[[1, 0, 2, 4, 3]]
+        return [(plain if len(detector.sides) % 2 else mirrored) + [side / 40, 0]]
+
+    seen = turned(TEMPLATE - 56, -20, 1.7, (250, 200))
+    detector = Looking(to_the_right)
+    refined = detector.refine(PHOTO, Face(np.zeros(4), seen, 0.9))
+    assert detector.sides == [384, 384, 448, 448]
+    unmoved = Looking(lambda side: []).refine(PHOTO, Face(np.zeros(4), seen, 0.9))
+    np.testing.assert_allclose(refined.landmarks, unmoved.landmarks, atol=1e-6)
+
+
+def test_another_face_in_a_second_look_is_passed_over():
+    seen = turned(TEMPLATE - 56, 0, 1, (250, 200))
+    known = Face(np.zeros(4), seen, 0.9)
+    aside = np.array([1 / 3, 0])
+    beside = Looking(lambda side: [upright(side) + aside * side]).refine(PHOTO, known)
+    nothing = Looking(lambda side: []).refine(PHOTO, known)
+    np.testing.assert_array_equal(beside.landmarks, nothing.landmarks)
 
 
 def face(left, top, width, height):

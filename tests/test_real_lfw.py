@@ -186,7 +186,8 @@ def test_photos_are_found_and_aligned_like_the_ready_crops(real, plain, embedder
     vectors = embedder.embed(both, flip=False).vectors
     cosine = (vectors * plain.vectors[ready[both.table["image"]]]).sum(axis=1)
     assert len(cosine) == 176
-    # The same photo, cut out by two aligners: well above the threshold for one person (0.3).
-    assert cosine.mean() > 0.94
-    assert np.median(cosine) > 0.95
-    assert (cosine < 0.8).sum() <= 3
+    # The same photo, cut out by two aligners. With one look at the photo and no offset the mean is
+    # 0.950 and 19 are below 0.9; with the ready crops' own transform it is 0.995.
+    assert cosine.mean() > 0.96
+    assert np.median(cosine) > 0.965
+    assert (cosine < 0.9).sum() <= 6
