@@ -21,8 +21,10 @@ import pandas as pd
 from facelab import files
 from facelab.datasets import Reader, folder
 from facelab.detect import Detector, Unusable, align, main_face
+from facelab.error_rates import mated_sums
 from facelab.errors import BadInput
 from facelab.faces import FaceSet, load, new_card, write_labels
+from facelab.intervals import wilson
 from facelab.progress import bar
 
 MAX_PIXELS = 100_000_000
@@ -69,8 +71,8 @@ def prepare(
     -------
     FaceSet
         Loaded from `out`. Its card has `notes` (sentences that a user should read),
-        `failure_to_acquire` (images and rejects, overall and by group column) and
-        `single_image_subjects`.
+        `failure_to_acquire` (images, rejects and their share with its 95 % interval, the variance
+        over subjects; overall and by group column), `duplicates` and `single_image_subjects`.
 
     Raises
     ------
@@ -81,7 +83,7 @@ def prepare(
     Notes
     -----
     The same bytes under a second name are unusable: they would make a mated comparison of an image
-    with itself, or one face two people.
+    with itself, or one face two people. They are no failure to acquire, and no image of its rate.
     """
     reader = photos if isinstance(photos, Reader) else folder(photos)
     if detector is not None and aligned:
@@ -168,6 +170,10 @@ def _rgb(image: Any) -> np.ndarray:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return np.asarray(image.convert("RGB"))
+
+
+class _Duplicate(Unusable):
+    """An image that has been taken already under another name: nothing failed."""
 
 
 class _Outcome(NamedTuple):
@@ -278,7 +284,7 @@ def _header(file: io.BufferedWriter, count: int, size: int) -> None:
 
 def _same_bytes(table: pd.DataFrame, first: int, row: int) -> Unusable:
     other = "" if table["subject"][first] == table["subject"][row] else ", another subject"
-    return Unusable(f"it has the same bytes as {table['image'][first]}{other}")
+    return _Duplicate(f"it has the same bytes as {table['image'][first]}{other}")
 
 
 def _complaint(reader: Reader, rejects: dict[int, Unusable], set_aside: bool) -> str:
@@ -312,26 +318,40 @@ def _card(
         notes.append(
             f"{single} subjects have one image: they give non-mated comparisons and no mated one."
         )
-    lost = np.isin(np.arange(len(table)), list(rejects))
+    twice = [row for row, problem in rejects.items() if isinstance(problem, _Duplicate)]
+    attempts = table.assign(lost=np.isin(np.arange(len(table)), list(rejects)))
+    attempts = attempts.drop(index=table.index[twice])
     how = "taken as aligned crops" if cutter.detector is None else "detected and aligned"
     card = new_card(
         reader.name,
         **reader.card,
         crops={"made": how, "detector": getattr(cutter.detector, "name", None)},
         failure_to_acquire={
-            "images": len(table),
-            "rejected": len(rejects),
-            "by_group": {column: _lost_by(table[column], lost) for column in reader.groups},
+            **_lost_by(attempts, pd.Series("all", index=attempts.index))["all"],
+            "by_group": {column: _lost_by(attempts, table[column]) for column in reader.groups},
         },
+        duplicates=len(twice),
         single_image_subjects=single,
         notes=notes,
     )
     return card
 
 
-def _lost_by(column: pd.Series, lost: np.ndarray) -> dict[str, dict[str, int]]:
-    groups = column.astype("str").where(column.notna(), "(no label)")
+def _lost_by(attempts: pd.DataFrame, labels: pd.Series) -> dict[str, dict[str, float]]:
+    """Failures to acquire of each label: the share, and Wilson's interval over subjects."""
+    labels = labels.loc[attempts.index]
+    groups = labels.astype("str").where(labels.notna(), "(no label)").to_numpy()
+    counts = attempts.groupby([groups, "subject"], observed=True)["lost"].agg(["size", "sum"])
+    group, names = pd.factorize(counts.index.get_level_values(0), sort=True)
+    sums = mated_sums(counts["size"].to_numpy(), counts["sum"].to_numpy(), group, len(names))
+    low, high = wilson(sums.comparisons, sums.errors, sums.variance)
     return {
-        group: {"images": len(rows), "rejected": int(rows.sum())}
-        for group, rows in pd.Series(lost, index=column.index).groupby(groups)
+        name: {
+            "images": int(sums.comparisons[k]),
+            "rejected": int(sums.errors[k]),
+            "rate": float(sums.errors[k] / sums.comparisons[k]),
+            "low": float(low[k]),
+            "high": float(high[k]),
+        }
+        for k, name in enumerate(names)
     }

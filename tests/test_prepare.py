@@ -15,6 +15,7 @@ from PIL import Image, ImageFile
 
 import facelab as fl
 from facelab.detect import Unusable
+from facelab.enrolment import enrolment
 from facelab.prepare import decode
 
 SIZE = 32
@@ -123,23 +124,41 @@ def test_failures_to_acquire_are_counted_by_group(photos, tmp_path):
     labels.to_csv(tmp_path / "labels.csv", index=False)
     reader = fl.datasets.folder(photos, labels=tmp_path / "labels.csv")
     faces = fl.prepare(reader, tmp_path / "out", size=SIZE, set_aside=True)
-    assert faces.card["failure_to_acquire"] == {
-        "images": 8,
-        "rejected": 2,
-        "by_group": {
-            "gender": {
-                "(no label)": {"images": 2, "rejected": 1},
-                "female": {"images": 3, "rejected": 0},
-                "male": {"images": 3, "rejected": 1},
-            }
-        },
+    failures = faces.card["failure_to_acquire"]
+    counts = {
+        group: (found["images"], found["rejected"])
+        for group, found in failures["by_group"]["gender"].items()
     }
+    assert (failures["images"], failures["rejected"]) == (8, 2)
+    assert counts == {"(no label)": (2, 1), "female": (3, 0), "male": (3, 1)}
+    assert faces.card["duplicates"] == 0
     assert list(pd.read_parquet(tmp_path / "out" / "rejects.parquet")) == [
         "subject",
         "image",
         "reason",
         "gender",
     ]
+
+
+def test_failures_to_acquire_have_the_intervals_of_enrolment_and_duplicates_are_none(
+    photos, tmp_path
+):
+    for name in ("a/8", "b/8", "b/9"):
+        (photos / f"{name}.png").write_bytes(b"")
+    for name in ("a/9", "c/9"):
+        (photos / f"{name}.png").write_bytes((photos / "a" / "0.png").read_bytes())
+    card = fl.prepare(photos, tmp_path / "out", size=SIZE, set_aside=True).card
+    failures = card["failure_to_acquire"]
+    presented = pd.DataFrame({"subject": list("aaaabbbbc"), "failed": [False] * 9, "group": "g"})
+    presented.loc[[3, 6, 7], "failed"] = True
+    row = enrolment(presented, "group", replicates=10).rates.iloc[0]
+    assert (failures["images"], failures["rejected"]) == (9, 3)
+    assert (failures["rate"], failures["low"], failures["high"]) == pytest.approx(
+        (row["fte"], row["fte_low"], row["fte_high"]), abs=1e-12
+    )
+    assert 0 < failures["low"] < 1 / 3 < failures["high"] < 1
+    assert card["duplicates"] == 2
+    assert len(pd.read_parquet(tmp_path / "out" / "rejects.parquet")) == 5
 
 
 def test_all_bad_images_are_counted_and_none_left_is_an_error(photos, tmp_path):
