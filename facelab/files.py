@@ -252,11 +252,16 @@ def reserve_array(path: str | Path, shape: tuple[int, ...], dtype: Any = "uint8"
 
 def write_text(path: str | Path, text: str) -> None:
     """Write a text file aside, then rename it into place."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file aside, then rename it into place."""
     path = Path(path)
     handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_ASIDE, dir=path.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
         os.chmod(aside, 0o644)
         os.replace(aside, path)
     except BaseException:

@@ -1,11 +1,16 @@
 """Detection and alignment: landmarks land on the template, whatever the photo."""
 
+import hashlib
+import io
 import pickle
+import urllib.error
+import urllib.request
 
 import numpy as np
 import pytest
 
 import facelab as fl
+from facelab import detect
 from facelab.detect import (
     _YUNET_OFFSET,
     TEMPLATE,
@@ -16,6 +21,7 @@ from facelab.detect import (
     load_detector,
     main_face,
     similarity,
+    yunet_model,
 )
 
 
@@ -174,13 +180,43 @@ def test_landmarks_on_one_point_are_unusable():
 def test_detectors_that_cannot_be_opened_are_one_sentence(tmp_path):
     with pytest.raises(fl.BadInput, match="no detector 'haar'; there is: yunet"):
         load_detector("haar")
-    with pytest.raises(fl.BadInput, match=r"needs its model file.*--detector-model PATH"):
-        load_detector("yunet")
     with pytest.raises(FileNotFoundError, match="there is no detector model"):
         load_detector("yunet", tmp_path / "none.onnx")
     (tmp_path / "text.onnx").write_text("hello")
     with pytest.raises(fl.BadInput, match="is not a YuNet model"):
         YuNet(tmp_path / "text.onnx")
+
+
+def test_the_model_is_fetched_once_checked_and_kept(tmp_path, monkeypatch):
+    asked = []
+
+    def serve(url, timeout):
+        asked.append(url)
+        return io.BytesIO(b"the model")
+
+    monkeypatch.setenv("FACELAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(urllib.request, "urlopen", serve)
+    with pytest.raises(fl.BadInput, match=r"not the YuNet model.*--detector-model PATH"):
+        yunet_model()
+    assert not (tmp_path / "cache").exists()
+    monkeypatch.setattr(detect, "_YUNET_SHA256", hashlib.sha256(b"the model").hexdigest())
+    for _ in range(2):
+        assert yunet_model().read_bytes() == b"the model"
+    assert len(asked) == 2
+    yunet_model().write_bytes(b"the mode")
+    with pytest.raises(fl.BadInput, match="is damaged or another file: delete it"):
+        yunet_model()
+
+
+def test_without_a_network_one_sentence_says_what_to_put_where(tmp_path, monkeypatch):
+    def fail(url, timeout):
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setenv("FACELAB_CACHE", str(tmp_path))
+    monkeypatch.setattr(urllib.request, "urlopen", fail)
+    expected = rf"fetched \(no route to host\): fetch https://.* put it at {tmp_path}/face_.*PATH"
+    with pytest.raises(fl.BadInput, match=expected):
+        load_detector("yunet")
 
 
 @pytest.mark.real
