@@ -207,7 +207,11 @@ class _Cutter:
             return _Outcome(None, digest, problem)
 
     def _read(self, path: Path, offset: int) -> bytes:
-        if not path.resolve().is_relative_to(self.root):
+        try:
+            inside = path.resolve().is_relative_to(self.root)
+        except (OSError, RuntimeError):  # what Python 3.11 says of a circle of links
+            raise Unusable("it is a link that leads nowhere") from None
+        if not inside:
             raise Unusable("it is a link that leaves the folder")
         if not path.is_file():
             raise Unusable("it is not a file" if path.exists() else "it is not there")
