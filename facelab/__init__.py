@@ -20,6 +20,7 @@ _HOMES = {
     "synthesize_twins": "synthetic",
     "datasets": None,
     "prepare": "prepare",
+    "failure_to_acquire": "prepare",
     "group_labels": "groups",
     "ita": "groups",
     "monk": "groups",

@@ -6,6 +6,7 @@ sentence on stderr; `--debug`, or FACELAB_DEBUG=1, shows where they came from.
 """
 
 import errno
+import inspect
 import os
 import re
 import shutil
@@ -26,7 +27,9 @@ from facelab.errors import BadInput, FacelabError, Stopped
 
 if TYPE_CHECKING:
     from facelab.audit import Audit
+    from facelab.datasets import Reader
     from facelab.embeddings import Embeddings
+    from facelab.faces import FaceSet
 
 app = typer.Typer(
     name="facelab",
@@ -84,8 +87,21 @@ FrameKind = Annotated[Frame, typer.Option(help="Aligned crops, or heads in the m
 class Layout(StrEnum):
     """How real faces lie on disk."""
 
-    lfw = "lfw"
     folder = "folder"
+    table = "table"
+    huggingface = "huggingface"
+    lfw = "lfw"
+    rfw = "rfw"
+    bfw = "bfw"
+    bupt = "bupt"
+    insightface_rec = "insightface_rec"
+    vggface2 = "vggface2"
+    celeba = "celeba"
+    fairface = "fairface"
+    utkface = "utkface"
+    morph = "morph"
+    casual_conversations = "casual_conversations"
+    fer2013 = "fer2013"
 
 
 @app.callback(invoke_without_command=True)
@@ -171,10 +187,26 @@ def twins(
 @app.command()
 def prepare(
     layout: Annotated[Layout, typer.Argument(help="How the photos lie on disk.")],
-    root: Annotated[Path, typer.Argument(help="Folder of the photos.")],
+    root: Annotated[Path, typer.Argument(help="Folder of the photos, or the file of them.")],
     out: Out,
-    labels: Annotated[Path | None, typer.Option(help="csv of labels; lfw finds its own.")] = None,
-    partial: Annotated[bool, typer.Option(help="Labels may name images not there.")] = False,
+    labels: Annotated[Path | None, typer.Option(help="Label file; most are found.")] = None,
+    partial: Annotated[
+        bool | None, typer.Option("--partial", help="Only a part of the set is here.")
+    ] = None,
+    photos: Annotated[
+        Path | None, typer.Option(help="table: where its paths start, else its own folder.")
+    ] = None,
+    image: Annotated[
+        str | None, typer.Option(help="table, huggingface: column of the images.")
+    ] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option(help='table, huggingface: column of who is shown; "" for nobody knows.'),
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="table, celeba: a label column to keep; repeatable."),
+    ] = None,
     detector: Annotated[str | None, typer.Option(help="Find and align faces: yunet.")] = None,
     detector_model: Annotated[Path | None, typer.Option(help="The detector's model file.")] = None,
     aligned: Annotated[bool, typer.Option(help="Aligned crops of another size: resize.")] = False,
@@ -187,10 +219,10 @@ def prepare(
 ) -> None:
     """Make a FaceSet of real photos."""
     _free(out, force)
-    from facelab import datasets
     from facelab.detect import load_detector
 
-    reader = getattr(datasets, layout.value)(root, labels, partial=partial)
+    options = {"labels": labels, "partial": partial, "root": photos, "image": image}
+    reader = _reader(layout, root, {**options, "subject": subject, "by": label or None})
     faces = fl.prepare(
         reader,
         out,
@@ -203,7 +235,24 @@ def prepare(
     )
     for note in faces.card.get("notes", []):
         typer.echo(f"note: {note}", err=True)
+    _print_failures(faces)
     _done(f"{len(faces):,} faces of {len(faces.subjects):,} subjects", out)
+
+
+def _reader(layout: Layout, place: Path, options: dict[str, Any]) -> "Reader":
+    """The reader of a layout, with those options that were given."""
+    from facelab import datasets
+
+    read = getattr(datasets, layout.value)
+    takes = list(inspect.signature(read).parameters)[1:]
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if name not in takes:
+            word = {"root": "photos", "by": "label"}.get(name, name)
+            raise _UsageError(f"the layout {layout.value} takes no --{word}")
+    if "subject" in given:
+        given["subject"] = given["subject"] or None
+    return read(place, **given)
 
 
 @app.command()
@@ -454,6 +503,15 @@ def _print_audit(one: "Audit") -> None:
         typer.echo(f"* {group}: {notes[group]}")
     for warning in one.warnings:
         typer.echo(f"note: {warning}")
+
+
+def _print_failures(faces: "FaceSet") -> None:
+    table = fl.failure_to_acquire(faces)
+    percent = table[["rate", "low", "high"]].map(lambda rate: f"{100 * rate:.3g}")
+    shown = table[["by", "group", "images", "rejected"]]
+    shown = shown.assign(**{"failure to acquire, %": percent["rate"]})
+    shown["95 % interval"] = percent["low"] + " to " + percent["high"]
+    typer.echo(f"\n{shown.to_string(index=False)}\n")
 
 
 def _free(out: Path, force: bool) -> None:

@@ -44,6 +44,8 @@ _YUNET_OFFSET = np.array([[-0.5, 0.2], [-0.6, 0.3], [-0.3, 1.0], [-1.0, -2.4], [
 # much again as the crop.
 _SECOND_LOOKS = (384, 448)
 _SECOND_VIEW = 1.5
+# Of 700 FairFace photos, in which faces fill the picture, 56 have none at 640 px and all at 256.
+_SMALLER = 0.4
 _MIRRORED = [1, 0, 2, 4, 3]  # the landmarks' places in a mirror image
 
 
@@ -188,8 +190,14 @@ class YuNet:
         return {**self.__dict__, "_network": None}
 
     def detect(self, photo: np.ndarray) -> list[Face]:
-        """All faces in an RGB uint8 photo."""
-        return self._detect(photo, self.longest_side)
+        """All faces in an RGB uint8 photo.
+
+        A photo without any is looked at once more, smaller: a face that fills it is larger than
+        those that YuNet has learnt.
+        """
+        return self._detect(photo, self.longest_side) or self._detect(
+            photo, round(self.longest_side * _SMALLER)
+        )
 
     def refine(self, photo: np.ndarray, face: Face) -> Face:
         """The face with the mean landmarks of several looks at it, upright, large and mirrored.

@@ -359,3 +359,27 @@ def _lost_by(attempts: pd.DataFrame, labels: pd.Series) -> dict[str, dict[str, f
         }
         for k, name in enumerate(names)
     }
+
+
+def failure_to_acquire(faces: FaceSet) -> pd.DataFrame:
+    """Photos of which no crop could be made, by group: the first differential there is.
+
+    Returns
+    -------
+    DataFrame
+        Columns by (the group column, "" for all), group, images, rejected, rate, low, high: the
+        share with its 95 % interval, Wilson's with the variance over subjects.
+
+    Raises
+    ------
+    BadInput
+        The faces were not made by `prepare`.
+    """
+    found = faces.card.get("failure_to_acquire")
+    if found is None:
+        raise BadInput(f"{faces.card.get('name')!r} was not prepared from photos: nothing failed")
+    overall = {key: value for key, value in found.items() if key != "by_group"}
+    rows = [{"by": "", "group": "all", **overall}]
+    for column, groups in found["by_group"].items():
+        rows += [{"by": column, "group": group, **one} for group, one in groups.items()]
+    return pd.DataFrame(rows)

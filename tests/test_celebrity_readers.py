@@ -68,7 +68,7 @@ def celeba(tmp_path):
 
 
 def test_celeba_is_read_with_identities_attributes_and_split(celeba):
-    read = datasets.celeba(celeba, attributes=["Smiling"])
+    read = datasets.celeba(celeba, by=["Smiling"])
     assert read.groups == ["gender", "age_group", "Smiling", "split"]
     assert values(read, "subject") == ["2880", "2937", "2880"]
     assert values(read, "gender") == ["female", "male", "male"]
@@ -119,7 +119,7 @@ def test_celeba_partly_there(celeba):
         datasets.celeba(celeba)
     assert values(datasets.celeba(celeba, partial=True), "subject") == ["2880", "2880"]
     with pytest.raises(fl.BadInput, match="no column 'Hat'"):
-        datasets.celeba(celeba, attributes=["Hat"], partial=True)
+        datasets.celeba(celeba, by=["Hat"], partial=True)
 
 
 VGG = ["test/n000001/0001_01.jpg", "train/n000002/0001_01.jpg", "train/n000002/0002_01.jpg"]

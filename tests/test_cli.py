@@ -194,6 +194,40 @@ def test_prepare_reads_a_folder_a_subject(say, tmp_path):
     assert "4 faces of 2 subjects" in out
 
 
+def test_prepare_reads_a_table_with_the_columns_that_are_named(say, tmp_path):
+    lines = ["file,who,gender,mood"]
+    for number in range(4):
+        photo(tmp_path / "photos" / f"{number}.jpg", (number * 50, 90, 70))
+        lines.append(f"{number}.jpg,{'ab'[number // 2]},{'MF'[number // 2]},calm")
+    (tmp_path / "list.csv").write_text("\n".join(lines))
+    words = ("table", tmp_path / "list.csv", "--photos", tmp_path / "photos", "--image", "file")
+    who = ("--subject", "who", "--label", "gender", "--jobs", 1)
+    code, out, _ = say("prepare", *words, *who, "--out", tmp_path / "x")
+    assert code == 0, out
+    faces = fl.load(tmp_path / "x")
+    assert list(faces.table) == ["subject", "image", "gender"]
+    assert faces.table["subject"].tolist() == ["a", "a", "b", "b"]
+    assert re.search(r"gender +F +2 +0 +0 +0 to \d", out)
+    words = (*words, "--subject", "", "--jobs", 1)
+    code, out, _ = say("prepare", *words, "--out", tmp_path / "y")
+    assert (code, "4 faces of 4 subjects" in out) == (0, True)
+
+
+def test_prepare_says_which_option_a_layout_does_not_take(say, tmp_path):
+    for option, value in (("--label", "x"), ("--photos", "x"), ("--partial", None)):
+        words = [option] if value is None else [option, value]
+        code, _, err = say("prepare", "utkface", tmp_path, "-o", tmp_path / "y", *words)
+        assert code == 2
+        assert f"utkface takes no {option}" in one_sentence(err)
+
+
+def test_every_layout_has_its_reader():
+    from facelab.cli import Layout
+
+    readers = {name for name in fl.datasets.__all__ if "_pairs" not in name}
+    assert readers - {"Reader", "bfw_scores", "insightface_bin"} == {one.value for one in Layout}
+
+
 def test_train_embed_audit_compare_from_end_to_end(say, face_folder, tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("steps: 3\nbatch: 32\nsize: 32\nprecision: fp32\n")
@@ -288,7 +322,9 @@ def test_runs_lists_what_was_kept(say, tmp_path):
         ["fly"],
         ["audit"],
         ["audit", "x"],
-        ["prepare", "celeba", "x", "--out", "y"],
+        ["prepare", "yearbook", "x", "--out", "y"],
+        ["prepare", "utkface", "x", "--out", "y", "--partial"],
+        ["prepare", "lfw", "x", "--out", "y", "--label", "Smiling"],
         ["synthesize", "--subjects", "many", "--out", "y"],
         ["run", "x.ipynb", "-p", "n"],
         ["run", "x.ipynb", "-p", "n", "[1"],

@@ -262,7 +262,7 @@ def test_a_wrong_line_of_a_bupt_list_is_named(tmp_path, old, new, sentence):
 
 
 def test_bupt_records_without_races_ask_for_the_list(tmp_path):
-    with pytest.raises(fl.BadInput, match=r"00000001 has no race \(3 have none\).*lst="):
+    with pytest.raises(fl.BadInput, match=r"00000001 has no race \(3 have none\).*labels="):
         bupt(write_rec(tmp_path, LABELS, IMAGES))
 
 
@@ -277,7 +277,7 @@ def test_bupt_as_folders(tmp_path):
     faces = fl.prepare(read, tmp_path / "out", size=32, jobs=1)
     for row in range(4):
         np.testing.assert_array_equal(faces.crops[row], picture(row))
-    with pytest.raises(fl.BadInput, match="leave lst out"):
+    with pytest.raises(fl.BadInput, match="leave labels out"):
         bupt(tmp_path, "x.lst")
     (place / "Asian").rename(place / "Other")
     with pytest.raises(fl.BadInput, match="does not hold the four folders"):

@@ -21,14 +21,14 @@ CODES = ("caucasian", "indian", "asian", "african")
 _CONSENT = "none: photographs of celebrities from the web, collected by name (MS-Celeb-1M)"
 
 
-def bupt(root: str | os.PathLike, lst: str | os.PathLike | None = None) -> reader.Reader:
+def bupt(root: str | os.PathLike, labels: str | os.PathLike | None = None) -> reader.Reader:
     """Read BUPT-Balancedface or BUPT-Globalface.
 
     Parameters
     ----------
     root
         The folder that holds the four races' folders, or one above it; or a `.rec` file.
-    lst
+    labels
         For a `.rec`: its list. By default the `.lst` file of the same name beside it, if any.
 
     Returns
@@ -53,9 +53,9 @@ def bupt(root: str | os.PathLike, lst: str | os.PathLike | None = None) -> reade
     are not balanced. Three subjects are also in RFW: leave them out of training if you test on it.
     """
     if Path(root).is_file():
-        return _from_rec(Path(root).resolve(), lst)
-    if lst is not None:
-        raise BadInput(f"{root} is a folder, whose races are its folders: leave lst out")
+        return _from_rec(Path(root).resolve(), labels)
+    if labels is not None:
+        raise BadInput(f"{root} is a folder, whose races are its folders: leave labels out")
     root = reader.existing_folder(root)
     inside = [root, *reader.sub_folders(root)]
     place = next((f for f in inside if all((f / race).is_dir() for race in RACES)), None)
@@ -68,18 +68,18 @@ def bupt(root: str | os.PathLike, lst: str | os.PathLike | None = None) -> reade
     return reader.Reader("bupt", place, table, _card(), tuple([*notes, _uneven(table)]))
 
 
-def _from_rec(path: Path, lst: str | os.PathLike | None) -> reader.Reader:
+def _from_rec(path: Path, given: str | os.PathLike | None) -> reader.Reader:
     table, labels = images_in(path, 2)
     table["subject"] = classes_of(labels[:, 0], table, path)
     codes, source = labels[:, 1], path
-    found = reader.label_file(lst, [path.with_suffix(".lst").name], path.parent)
+    found = reader.label_file(given, [path.with_suffix(".lst").name], path.parent)
     if found is not None:
         codes, source = _codes(found, table, labels[:, 0]), found
     if np.isnan(codes).any():
         row = int(np.isnan(codes).argmax())
         raise BadInput(
             f"{path} record {table['image'][row]} has no race ({np.isnan(codes).sum()} have none): "
-            "give the list that came with the file with lst="
+            "give the list that came with the file with labels="
         )
     wrong = ~np.isin(codes, range(4))
     if wrong.any():

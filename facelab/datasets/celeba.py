@@ -21,7 +21,7 @@ _SPLITS = {"0": "train", "1": "validation", "2": "test"}
 
 
 def celeba(
-    root: str | os.PathLike, *, attributes: list[str] | None = None, partial: bool = False
+    root: str | os.PathLike, *, by: list[str] | None = None, partial: bool = False
 ) -> reader.Reader:
     """Read CelebA.
 
@@ -30,7 +30,7 @@ def celeba(
     root
         The folder that holds `img_align_celeba` or `img_celeba`, with the label files there or in
         `Anno` and `Eval`.
-    attributes
+    by
         Attributes to keep besides gender and age, such as `["Smiling", "Eyeglasses"]`, as yes/no
         columns under their own names; by default none.
     partial
@@ -89,10 +89,10 @@ def celeba(
     wanted = {
         "gender": ("Male", {"1": "male", "-1": "female"}),
         "age_group": ("Young", {"1": "young", "-1": "not young"}),
-        **{name: (name, {"1": "yes", "-1": "no"}) for name in attributes or []},
+        **{name: (name, {"1": "yes", "-1": "no"}) for name in by or []},
     }
-    if not label(_ATTRIBUTES, wanted) and attributes:
-        raise BadInput(f"{root} holds no {_ATTRIBUTES[0]} to take {attributes[0]!r} from")
+    if not label(_ATTRIBUTES, wanted) and by:
+        raise BadInput(f"{root} holds no {_ATTRIBUTES[0]} to take {by[0]!r} from")
     label(_PARTITION, {"split": ("1", _SPLITS)})
     card = reader.card(
         "CelebFaces Attributes (Liu et al. 2015)",
