@@ -31,7 +31,7 @@ experiment: $(READY)  ## the main job: skewed against balanced training, into ex
 test: $(READY)  ## the tests, with those on real faces where FACELAB_REAL is set
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist worksteal
 
 lab: $(READY)  ## JupyterLab on the notebooks; LAB="--no-browser" and the like are passed on
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks $(LAB)
