@@ -1,36 +1,42 @@
-"""From images on disk to a FaceSet: decoded, aligned, counted.
+"""From images on disk to a FaceSet: decoded, detected, aligned, counted.
 
 In: a data set reader or a folder a subject. Out: a FaceSet folder that is whole or not there; what
-could not be used stops the work, or is set aside in `rejects.parquet` and counted by group.
+could not be used is set aside in `rejects.parquet` with its reason and counted by group. What is
+finished outlives a kill: the same call goes on there and ends with the same bytes.
 """
 
-import contextlib
 import hashlib
-import io
+import json
 import os
-import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO
 
 import joblib
 import numpy as np
 import pandas as pd
 
+import facelab
 from facelab import files
+from facelab.cutter import MEASURED, Cutter, Outcome, Place, stamp
 from facelab.datasets import Reader, folder
-from facelab.detect import Detector, Unusable, align, main_face
+from facelab.detect import CHOICES, Detector, Unusable
 from facelab.error_rates import mated_sums
 from facelab.errors import BadInput
 from facelab.faces import FaceSet, load, new_card, write_labels
 from facelab.intervals import wilson
 from facelab.progress import bar
 
-MAX_PIXELS = 100_000_000
+# Columns of a reader's table that say where the labelled face is: pixels of the upright photo.
+BOX = ("box_left", "box_top", "box_width", "box_height")
 _BATCH = 32
 _IMAGES_PER_WORKER = 500  # fewer are done before another process has started
 _PHOTOS_PER_WORKER = 50  # the same where faces must be detected
+_SAVE_EVERY = 5.0  # seconds of work that a kill may cost
 
 
 def prepare(
@@ -40,7 +46,10 @@ def prepare(
     size: int = 112,
     detector: Detector | None = None,
     aligned: bool = False,
-    set_aside: bool = False,
+    face: str = "prominent",
+    min_face: float = 20,
+    rivals: float | None = None,
+    set_aside: bool = True,
     replace: bool = False,
     jobs: int | None = None,
 ) -> FaceSet:
@@ -51,7 +60,8 @@ def prepare(
     photos
         A reader (`facelab.datasets.lfw(root)`), or a folder with one sub-folder a subject.
     out
-        Folder to write; it appears when everything is done, and not before.
+        Folder to write; it appears when everything is done, and not before. What a kill left
+        unfinished waits in a hidden folder beside it, and the same call goes on there.
     size
         Side of the crops in pixels.
     detector
@@ -59,26 +69,42 @@ def prepare(
         (`facelab.detect.YuNet(model)`). None: the images are aligned crops of `size` already.
     aligned
         The images are square aligned crops of another size: resize them.
+    face
+        Which of several faces a photo is about: ``"prominent"`` (large and near the middle),
+        ``"largest"``, ``"central"``, or ``"labelled"``: the one in the box that the reader's
+        columns `box_left`, `box_top`, `box_width` and `box_height` give, in pixels of the upright
+        photo.
+    min_face
+        Set faces aside whose box has a shorter side of fewer pixels of the photo; 0 keeps all.
+        A crop of 112 px that is made of less than 20 has little of its own to recognise.
+    rivals
+        Set photos aside in which another face has at least this share of the chosen one's area,
+        such as 0.5: who is meant is not certain there. None: never.
     set_aside
         Go on without images that cannot be used, and keep them in `rejects.parquet` with their
-        reasons. False: stop and leave nothing behind.
+        reasons: a failure to acquire is a result. False: stop and leave nothing behind.
     replace
         Put the result in the place of a FaceSet that is at `out`.
     jobs
-        Worker processes; by default as many as pay off.
+        Worker processes; by default as many as pay off. The bytes do not depend on it.
 
     Returns
     -------
     FaceSet
-        Loaded from `out`. Its card has `notes` (sentences that a user should read),
-        `failure_to_acquire` (images, rejects and their share with its 95 % interval, the variance
-        over subjects; overall and by group column), `duplicates` and `single_image_subjects`.
+        Loaded from `out`. Where faces were detected its table has `face_size` (shorter side of the
+        face's box in pixels of the photo) and `faces_found` (in the photo). Its card has `notes`
+        (sentences that a user should read), `failure_to_acquire` (images, rejects and their share
+        with its 95 % interval, the variance over subjects; overall and by group column),
+        `duplicates` and `single_image_subjects`.
 
     Raises
     ------
     BadInput
-        There are images that cannot be used (the sentence names the first, its reason and their
-        number), or none that can.
+        No image can be used, or some cannot and `set_aside` is False (the sentence names the first,
+        its reason and their number); or there is unfinished work at `out` with other options or of
+        photos that have changed since.
+    OSError
+        The disk has no room for a crop of every image; nothing is left there.
 
     Notes
     -----
@@ -86,198 +112,221 @@ def prepare(
     with itself, or one face two people. They are no failure to acquire, and no image of its rate.
     """
     reader = photos if isinstance(photos, Reader) else folder(photos)
+    _check_options(reader, size, detector, aligned, face, min_face, rivals)
+    boxes = _boxes(reader) if face == "labelled" else None
+    cutter = Cutter(reader.root, size, detector, aligned, face, min_face, rivals, reader.read)
+    places = _places(reader, boxes)
+    with files.resume_folder(out, _order(reader, places, cutter), replace) as (aside, done):
+        taken = _resume(reader.table, places, done, replace)
+        _stream(taken, places, cutter, aside / "crops.npy", done, jobs)
+        if taken.problems and not (set_aside and taken.kept):
+            # Nothing to go on with: mended images are other images.
+            shutil.rmtree(done)
+            raise BadInput(_complaint(reader, taken.problems, set_aside))
+        table = reader.table.drop(columns=["path", "offset"], errors="ignore")
+        rejected = table.iloc[list(taken.problems)].copy()
+        reasons = [problem.reason for problem in taken.problems.values()]
+        rejected.insert(2, "reason", reasons)
+        if set_aside:
+            rejected.reset_index(drop=True).to_parquet(aside / "rejects.parquet")
+        kept = table.iloc[taken.kept]
+        if detector is not None:
+            kept = kept.assign(
+                **dict(zip(MEASURED, zip(*taken.measured, strict=True), strict=True))
+            )
+        write_labels(aside, kept, _card(reader, table, taken.kept, taken.problems, cutter))
+    return load(out)
+
+
+def _check_options(
+    reader: Reader,
+    size: int,
+    detector: Detector | None,
+    aligned: bool,
+    face: str,
+    min_face: float,
+    rivals: float | None,
+) -> None:
     if detector is not None and aligned:
         raise BadInput("give a detector for photos or aligned=True for crops, not both")
     if not 16 <= size <= 1024:
         raise BadInput(f"the size must be from 16 to 1024 pixels, not {size}")
+    if face not in CHOICES:
+        raise BadInput(f"`face` must be one of {', '.join(CHOICES)}, not {face!r}")
+    if detector is None and (face != CHOICES[0] or rivals is not None):
+        raise BadInput("`face` and `rivals` choose among detected faces: give a detector")
+    if not min_face >= 0:
+        raise BadInput(f"`min_face` must be a number of pixels, not {min_face}")
+    if rivals is not None and not 0 < rivals <= 1:
+        raise BadInput(f"`rivals` must be a share from 0 to 1 of the face's area, not {rivals}")
     if not len(reader):
         raise BadInput(f"{reader.name} has no images")
-    cutter = _Cutter(reader.root, size, detector, aligned, reader.read)
-    with files.write_folder(out, replace) as aside:
-        kept, rejects = _stream(reader, cutter, aside / "crops.npy", jobs)
-        if rejects and not (set_aside and kept):
-            raise BadInput(_complaint(reader, rejects, set_aside))
-        table = reader.table.drop(columns=["path", "offset"], errors="ignore")
-        rejected = table.iloc[list(rejects)].copy()
-        rejected.insert(2, "reason", [problem.reason for problem in rejects.values()])
-        if set_aside:
-            rejected.reset_index(drop=True).to_parquet(aside / "rejects.parquet")
-        write_labels(aside, table.iloc[kept], _card(reader, table, kept, rejects, cutter))
-    return load(out)
+    for column in MEASURED if detector is not None else ():
+        if column in reader.table.columns:
+            raise BadInput(
+                f"{reader.name} has a label column {column!r}, a name that facelab needs itself: "
+                "rename it"
+            )
 
 
-def decode(data: bytes) -> np.ndarray:
-    """An image file's bytes as uint8 (H, W, 3) RGB, upright as its EXIF orientation says.
-
-    Grayscale, palette, CMYK and 16-bit images are converted; transparent ones are laid on white;
-    of an animation the first picture is taken.
-
-    Raises
-    ------
-    Unusable
-        The bytes are not a whole image of at most 100 million pixels.
-    """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    if not data:
-        raise Unusable("it is empty (zero bytes)")
-    with warnings.catch_warnings(), _whole_images_only():
-        # Pillow tells of odd metadata by the thousand; what cannot be used is said in one sentence.
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            image = Image.open(io.BytesIO(data))
-            if image.width * image.height > MAX_PIXELS:
-                raise Image.DecompressionBombError
-            image.load()
-            return _rgb(ImageOps.exif_transpose(image))
-        except UnidentifiedImageError:
-            raise Unusable("it is not an image") from None
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            raise Unusable(f"it has more than {MAX_PIXELS:,} pixels") from None
-        except Unusable:
-            raise
-        except Exception as error:
-            # Decoders raise anything from struct.error to SyntaxError on damaged bytes.
-            raise Unusable(f"it is truncated or damaged ({error})") from None
-
-
-@contextlib.contextmanager
-def _whole_images_only() -> Iterator[None]:
-    """Pillow's strictness whatever the rest of the process has asked for."""
-    from PIL import Image, ImageFile
-
-    before = ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS
-    ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = False, MAX_PIXELS
+def _boxes(reader: Reader) -> np.ndarray:
+    """The labelled boxes (N, 4); NaN where an image has none."""
+    absent = [column for column in BOX if column not in reader.table.columns]
+    if absent:
+        raise BadInput(
+            f"face='labelled' needs the columns {', '.join(BOX)}, and {reader.name} has no "
+            f"{absent[0]}: read the labels with them, or choose another face"
+        )
+    cells = [reader.table[column].astype(object) for column in BOX]
     try:
-        yield
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = before
+        return np.column_stack([pd.to_numeric(values).to_numpy(float) for values in cells])
+    except (ValueError, TypeError) as error:
+        raise BadInput(f"the boxes of {reader.name} are not all numbers: {error}") from error
 
 
-def _rgb(image: Any) -> np.ndarray:
-    from PIL import Image
+def _places(reader: Reader, boxes: np.ndarray | None) -> list[Place]:
+    paths = reader.table["path"].tolist()
+    offsets = reader.table["offset"].tolist() if "offset" in reader.table else [0] * len(paths)
+    where = [None] * len(paths) if boxes is None else map(tuple, boxes.tolist())
+    return [Place(*place) for place in zip(paths, offsets, where, strict=True)]
 
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise Unusable("its pixels have more than 16 bits")
-        gray = ((values + 128) // 257).astype(np.uint8)
-        return np.repeat(gray[..., None], 3, axis=2)
-    if image.mode == "F":
-        raise Unusable("its pixels are floating-point numbers of no stated range")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.asarray(image.convert("RGB"))
+
+def _order(reader: Reader, places: list[Place], cutter: Cutter) -> dict[str, Any]:
+    """What decides every crop, but for the photos' own bytes."""
+    names = hashlib.sha256()
+    for image, place in zip(reader.table["image"], places, strict=True):
+        names.update(repr((image, place.offset, place.box)).encode())
+    detector = cutter.detector
+    return {
+        "made_by": f"facelab {facelab.__version__}",
+        "code": _code_hash(),
+        "photos": f"{len(places)} of {reader.name}, digest {names.hexdigest()[:16]}",
+        "detector": None if detector is None else f"{detector.name} {joblib.hash(detector)}",
+        **{name: getattr(cutter, name) for name in ("size", "aligned", "face", "min_face")},
+        "rivals": cutter.rivals,
+    }
+
+
+@cache
+def _code_hash() -> str:
+    """SHA-256 over what makes crops: work that other code left unfinished is not gone on with."""
+    here = Path(__file__).parent
+    total = hashlib.sha256()
+    for name in ("cutter.py", "decode.py", "detect.py"):
+        total.update((here / name).read_bytes())
+    return total.hexdigest()[:16]
 
 
 class _Duplicate(Unusable):
     """An image that has been taken already under another name: nothing failed."""
 
 
-class _Outcome(NamedTuple):
-    """What became of one image file: a crop, or the reason why not."""
+@dataclass
+class _Taken:
+    """What has been done so far, in the order of the table."""
 
-    crop: np.ndarray | None
-    digest: bytes
-    problem: Unusable | None
+    table: pd.DataFrame
+    kept: list[int] = field(default_factory=list)
+    measured: list[list[float]] = field(default_factory=list)
+    problems: dict[int, Unusable] = field(default_factory=dict)
+    _first_with: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        return len(self.kept) + len(self.problems)
+
+    def add(self, outcome: Outcome) -> bool:
+        """Take the next row's outcome; whether its crop is kept."""
+        row, problem = self.rows, outcome.problem
+        if problem is None and outcome.digest in self._first_with:
+            problem = _same_bytes(self.table, self._first_with[outcome.digest], row)
+        if problem is not None:
+            self.problems[row] = problem
+            return False
+        self._first_with[outcome.digest] = row
+        self.kept.append(row)
+        self.measured.append(outcome.measured)
+        return True
 
 
-@dataclass(frozen=True)
-class _Cutter:
-    """Makes crops of image files; travels to the worker processes."""
-
-    root: Path
-    size: int
-    detector: Detector | None
-    aligned: bool
-    read: Callable[[Path, int], bytes] | None = None
-
-    def batch(self, places: list[tuple[str, int]]) -> list[_Outcome]:
-        return [self.one(path, offset) for path, offset in places]
-
-    def one(self, path: str, offset: int = 0) -> _Outcome:
-        digest = b""
-        try:
-            data = self._read(Path(path), offset)
-            digest = hashlib.sha256(data).digest()
-            return _Outcome(self._cut(decode(data)), digest, None)
-        except Unusable as problem:
-            return _Outcome(None, digest, problem)
-
-    def _read(self, path: Path, offset: int) -> bytes:
-        try:
-            inside = path.resolve().is_relative_to(self.root)
-        except (OSError, RuntimeError):  # what Python 3.11 says of a circle of links
-            raise Unusable("it is a link that leads nowhere") from None
-        if not inside:
-            raise Unusable("it is a link that leaves the folder")
-        if not path.is_file():
-            raise Unusable("it is not a file" if path.exists() else "it is not there")
-        try:
-            return path.read_bytes() if self.read is None else self.read(path, offset)
-        except OSError as error:
-            raise Unusable(f"it cannot be read ({error.strerror})") from None
-        except BadInput as error:
-            raise Unusable(str(error)) from None
-
-    def _cut(self, photo: np.ndarray) -> np.ndarray:
-        height, width = photo.shape[:2]
-        if self.detector is not None:
-            face = main_face(self.detector.detect(photo), height, width)
-            return align(photo, self.detector.refine(photo, face).landmarks, self.size)
-        if height == width == self.size:
-            return photo
-        if not self.aligned:
-            raise Unusable(
-                f"it is {width}x{height} px, not {self.size}x{self.size}",
-                "give a detector to find and align the faces (--detector yunet --detector-model "
-                "PATH), or say aligned=True (--aligned) if they are aligned crops of another size",
-            )
-        if height != width:
-            raise Unusable(f"it is {width}x{height} px, and an aligned crop is square")
-        from PIL import Image
-
-        how = Image.Resampling.BOX if width > self.size else Image.Resampling.BICUBIC
-        return np.asarray(Image.fromarray(photo).resize((self.size, self.size), how))
+def _resume(table: pd.DataFrame, places: list[Place], done: Path, replace: bool) -> _Taken:
+    """What an earlier run has finished, if its photos are still the same."""
+    taken, now = _Taken(table), cache(stamp)  # many images may lie in one file
+    for part in sorted(done.glob("*.json")):
+        for digest, was, measured, *problem in json.loads(part.read_text(encoding="utf-8")):
+            place = places[taken.rows]
+            if was != now(place.path) and not replace:
+                raise BadInput(
+                    f"{table['image'][taken.rows]} has changed since an unfinished run took it: "
+                    f"delete {done.parent} to begin again, or choose another folder"
+                )
+            if was != now(place.path):
+                shutil.rmtree(done)
+                done.mkdir()
+                return _Taken(table)
+            told = Unusable(*problem) if problem else None
+            taken.add(Outcome(None, digest, was, measured, told))
+    return taken
 
 
 def _stream(
-    reader: Reader, cutter: _Cutter, crops: Path, jobs: int | None
-) -> tuple[list[int], dict[int, Unusable]]:
-    """Write every usable crop to a .npy file as it comes; row numbers kept, and the problems."""
-    paths = reader.table["path"].tolist()
-    offsets = reader.table["offset"].tolist() if "offset" in reader.table else [0] * len(paths)
+    taken: _Taken, places: list[Place], cutter: Cutter, crops: Path, done: Path, jobs: int | None
+) -> None:
+    """Write every usable crop to a .npy file as it comes, and now and then what is finished."""
+    size = cutter.size
+    if not taken.rows:
+        # Room for all of them at once: a full disk is known before the work, not after hours.
+        files.reserve_array(crops, (len(places), size, size, 3))
+    with (
+        crops.open("r+b") as file,
+        bar(total=len(places), desc="prepare", unit="img", initial=taken.rows) as progress,
+    ):
+        _header(file, len(taken.kept), size)
+        file.seek(len(taken.kept) * size * size * 3, os.SEEK_CUR)
+        fresh, first, due = [], taken.rows, time.monotonic() + _SAVE_EVERY
+        for outcome in _outcomes(places[taken.rows :], cutter, jobs):
+            fresh.append(outcome)
+            if taken.add(outcome):
+                file.write(np.ascontiguousarray(outcome.crop).data)
+            elif not progress.disable:
+                progress.set_postfix_str(f"{len(taken.problems)} set aside", refresh=False)
+            progress.update()
+            if time.monotonic() >= due or taken.rows == len(places):
+                _save(file, fresh, done / f"{first:09d}.json")
+                fresh, first, due = [], taken.rows, time.monotonic() + _SAVE_EVERY
+        file.truncate()
+        _header(file, len(taken.kept), size)
+
+
+def _outcomes(places: list[Place], cutter: Cutter, jobs: int | None) -> Iterator[Outcome]:
+    """What becomes of each image, in order."""
     if jobs is None:
         enough = _PHOTOS_PER_WORKER if cutter.detector else _IMAGES_PER_WORKER
-        jobs = min(joblib.cpu_count(), -(-len(paths) // enough))
-    places = list(zip(paths, offsets, strict=True))
+        jobs = max(1, min(joblib.cpu_count(), -(-len(places) // enough)))
     batches = [places[start : start + _BATCH] for start in range(0, len(places), _BATCH)]
-    kept: list[int] = []
-    problems: dict[int, Unusable] = {}
-    first_with: dict[bytes, int] = {}
-    with crops.open("wb") as file, bar(total=len(paths), desc="prepare", unit="img") as progress:
-        _header(file, 0, cutter.size)
-        work = joblib.Parallel(jobs, return_as="generator")(
-            joblib.delayed(cutter.batch)(batch) for batch in batches
-        )
-        outcomes = (outcome for batch in work for outcome in batch)
-        for row, (crop, digest, problem) in enumerate(outcomes):
-            if problem is None and digest in first_with:
-                problem = _same_bytes(reader.table, first_with[digest], row)
-            if problem is None:
-                first_with[digest] = row
-                kept.append(row)
-                file.write(np.ascontiguousarray(crop).data)
-            else:
-                problems[row] = problem
-            progress.update()
-        _header(file, len(kept), cutter.size)
-    return kept, problems
+    work = joblib.Parallel(jobs, return_as="generator")(
+        joblib.delayed(cutter.batch)(os.getpid(), batch) for batch in batches
+    )
+    return (outcome for batch in work for outcome in batch)
 
 
-def _header(file: io.BufferedWriter, count: int, size: int) -> None:
+def _save(crops: BinaryIO, fresh: Iterable[Outcome], part: Path) -> None:
+    """Note what is finished, when its crops are on the disk."""
+    crops.flush()
+    os.fsync(crops.fileno())
+    rows = [
+        [one.digest, one.stamp, one.measured, *(one.problem.args if one.problem else ())]
+        for one in fresh
+    ]
+    aside = part.with_suffix(".partial")
+    with open(aside, "w", encoding="utf-8") as file:
+        json.dump(rows, file)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(part)
+
+
+def _header(file: BinaryIO, count: int, size: int) -> None:
     """(Re)write the .npy header; NumPy pads it so that a longer first axis still fits."""
     file.seek(0)
     shape = (count, size, size, 3)
@@ -307,7 +356,7 @@ def _card(
     table: pd.DataFrame,
     kept: list[int],
     rejects: dict[int, Unusable],
-    cutter: _Cutter,
+    cutter: Cutter,
 ) -> dict[str, Any]:
     """The card: the reader's facts, how the crops were made, and what was lost by group."""
     single = int((table["subject"].iloc[kept].value_counts() == 1).sum())
@@ -326,19 +375,19 @@ def _card(
     attempts = table.assign(lost=np.isin(np.arange(len(table)), list(rejects)))
     attempts = attempts.drop(index=table.index[twice])
     how = "taken as aligned crops" if cutter.detector is None else "detected and aligned"
-    card = new_card(
+    groups = [column for column in reader.groups if column not in BOX]
+    return new_card(
         reader.name,
         **reader.card,
         crops={"made": how, "detector": getattr(cutter.detector, "name", None)},
         failure_to_acquire={
             **_lost_by(attempts, pd.Series("all", index=attempts.index))["all"],
-            "by_group": {column: _lost_by(attempts, table[column]) for column in reader.groups},
+            "by_group": {column: _lost_by(attempts, table[column]) for column in groups},
         },
         duplicates=len(twice),
         single_image_subjects=single,
         notes=notes,
     )
-    return card
 
 
 def _lost_by(attempts: pd.DataFrame, labels: pd.Series) -> dict[str, dict[str, float]]:
