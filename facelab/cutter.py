@@ -13,11 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facelab.decode import decode
+from facelab.decode import decode, decode_reduced
 from facelab.detect import Detector, Unusable, align, check_face, main_face
 from facelab.errors import BadInput, need
 from facelab.workers import end_with
 
+# Huge JPEGs are read at a part of their size, as long as detection and crop are no worse for it:
+# detectors see 640 px, and a crop's second look is made of at least as many pixels as it has.
+_LEAST_SIDE, _LEAST_FACE = 1280, 250
 MEASURED = ("face_size", "faces_found")  # what a detector's crops come with
 
 
@@ -64,7 +67,7 @@ class Cutter:
         try:
             data = self._read(Path(place.path), place.offset)
             digest = hashlib.sha256(data).hexdigest()
-            crop, measured = self._cut(decode(data), place.box)
+            crop, measured = self._cut(data, place.box)
             return Outcome(crop, digest, read, measured, None)
         except Unusable as problem:
             return Outcome(None, digest, read, [], problem)
@@ -85,18 +88,20 @@ class Cutter:
         except BadInput as error:
             raise Unusable(str(error)) from None
 
-    def _cut(
-        self, photo: np.ndarray, box: tuple[float, ...] | None
-    ) -> tuple[np.ndarray, list[float]]:
+    def _cut(self, data: bytes, box: tuple[float, ...] | None) -> tuple[np.ndarray, list[float]]:
         """The crop, and what was measured of the face."""
         if self.detector is None:
-            return self._taken_as_it_is(photo), []
-        faces = self.detector.detect(photo)
+            return self._taken_as_it_is(decode(data)), []
+        photo, factor = decode_reduced(data, _LEAST_SIDE)
+        height, width = (side * factor for side in photo.shape[:2])
+        faces = [face.scaled(factor) for face in self.detector.detect(photo)]
         where = None if box is None else np.array(box)
-        face = main_face(faces, *photo.shape[:2], self.face, where)
+        face = main_face(faces, height, width, self.face, where)
         check_face(face, faces, self.min_face, self.rivals)
-        crop = align(photo, self.detector.refine(photo, face).landmarks, self.size)
-        return crop, [round(face.size, 1), len(faces)]
+        if factor > 1 and face.size < factor * _LEAST_FACE * max(1, self.size / 112):
+            photo, factor = decode(data), 1
+        landmarks = self.detector.refine(photo, face.scaled(1 / factor)).landmarks
+        return align(photo, landmarks, self.size), [round(face.size, 1), len(faces)]
 
     def _taken_as_it_is(self, photo: np.ndarray) -> np.ndarray:
         height, width = photo.shape[:2]

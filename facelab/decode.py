@@ -28,6 +28,28 @@ def decode(data: bytes) -> np.ndarray:
     Unusable
         The bytes are not a whole image of at most 100 million pixels.
     """
+    return decode_reduced(data)[0]
+
+
+def decode_reduced(data: bytes, least: int | None = None) -> tuple[np.ndarray, int]:
+    """An image as `decode` gives it, or a JPEG at a half, a quarter or an eighth of its size.
+
+    A JPEG's blocks hold their own averages: of a phone's photo of 12 million pixels the half takes
+    a fifth of the time.
+
+    Parameters
+    ----------
+    data
+        The file's bytes; all of them are read, and damage anywhere is noticed.
+    least
+        The shorter side of what is wanted, in pixels; None: the whole image.
+
+    Returns
+    -------
+    image, factor
+        uint8 (H, W, 3), its shorter side at least `least` or the image's own; and by how much the
+        image is larger: 1, 2, 4 or 8.
+    """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     if not data:
@@ -40,8 +62,11 @@ def decode(data: bytes) -> np.ndarray:
             image = Image.open(io.BytesIO(data))
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
+            width = image.width
+            if least is not None:
+                image.draft(None, (least, least))
             image.load()
-            return _rgb(ImageOps.exif_transpose(image))
+            return _rgb(ImageOps.exif_transpose(image)), round(width / image.width)
         except UnidentifiedImageError:
             raise Unusable("it is not an image") from None
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):

@@ -84,6 +84,10 @@ class Face:
         """The shorter side of the box."""
         return float(self.box[2:].min())
 
+    def scaled(self, factor: float) -> "Face":
+        """The face as it lies in the photo `factor` times as large."""
+        return Face(self.box * factor, (self.landmarks + 0.5) * factor - 0.5, self.score)
+
 
 class Detector(Protocol):
     """What `facelab.prepare` needs of a detector; it must survive pickling."""

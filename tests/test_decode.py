@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from facelab.decode import decode
+from facelab.decode import decode, decode_reduced
 from facelab.detect import Unusable
 
 
@@ -54,16 +54,90 @@ def test_cmyk_jpegs_come_out_in_their_colours():
     assert np.abs(decode(encoded(flat, "JPEG", quality=95))[0, 0] - [200.0, 40, 90]).max() <= 4
 
 
-def test_exif_orientation_turns_the_picture_upright():
+# How the picture that was stored must be turned to be seen upright (Exif 2.32, table 6).
+UPRIGHT = {
+    1: lambda stored: stored,
+    2: np.fliplr,
+    3: lambda stored: np.rot90(stored, 2),
+    4: np.flipud,
+    5: lambda stored: stored.transpose(1, 0, 2),
+    6: lambda stored: np.rot90(stored, -1),
+    7: lambda stored: np.rot90(stored, 2).transpose(1, 0, 2),
+    8: lambda stored: np.rot90(stored, 1),
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+def test_exif_orientation_turns_the_picture_upright(kind, orientation):
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: rotate 90 degrees clockwise to see it upright
-    data = encoded(Image.fromarray(COLOURS), "PNG", exif=exif)
-    np.testing.assert_array_equal(decode(data), np.rot90(COLOURS, -1))
+    exif[0x0112] = orientation
+    stored = COLOURS[:12]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = encoded(Image.fromarray(stored), kind, exif=exif, **options)
+    np.testing.assert_array_equal(decode(data), UPRIGHT[orientation](stored))
 
 
-def test_of_an_animation_the_first_picture_is_taken():
+def test_sixteen_bit_colour_as_opencv_writes_it_keeps_its_full_range():
+    import cv2
+
+    deep = COLOURS.astype(np.uint16) * 257
+    data = cv2.imencode(".png", deep[..., ::-1])[1].tobytes()
+    np.testing.assert_array_equal(decode(data), COLOURS)
+
+
+def test_transparent_gray_is_laid_on_white():
+    alpha = np.where(RAMP % 2 == 0, 0, 255).astype(np.uint8)
+    expected = np.where(RAMP % 2 == 0, 255, RAMP)
+    data = encoded(Image.fromarray(np.dstack([RAMP, alpha]), mode="LA"))
+    np.testing.assert_array_equal(decode(data), np.repeat(expected[..., None], 3, 2))
+
+
+def smooth(height, width):
+    y, x = np.mgrid[:height, :width] / 90
+    return (127 + 100 * np.stack([np.sin(x), np.sin(y), np.cos(x + y)], axis=-1)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("least", "factor"), [(None, 1), (400, 1), (200, 2), (150, 2), (60, 4), (50, 8)]
+)
+def test_a_reduced_jpeg_is_its_blocks_averages(least, factor):
+    picture = smooth(400, 640)
+    data = encoded(Image.fromarray(picture), "JPEG", quality=98, subsampling=0)
+    small, found = decode_reduced(data, least)
+    assert found == factor
+    shape = (400 // factor, factor, 640 // factor, factor, 3)
+    assert np.abs(small - picture.reshape(shape).mean(axis=(1, 3))).max() < 6
+
+
+def test_a_reduced_jpeg_is_upright_and_whole():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = smooth(400, 640)
+    data = encoded(Image.fromarray(picture), "JPEG", quality=98, subsampling=0, exif=exif)
+    small, factor = decode_reduced(data, 200)
+    expected = np.rot90(picture.reshape(200, 2, 320, 2, 3).mean(axis=(1, 3)), -1)
+    assert (small.shape, factor) == ((320, 200, 3), 2)
+    assert np.abs(small - expected).max() < 6
+    for end in (-1, -5, -1000):
+        with pytest.raises(Unusable):
+            decode_reduced(data[:end], 200)
+    assert decode_reduced(encoded(Image.fromarray(picture)), 50)[1] == 1
+
+
+def test_a_reduced_cmyk_jpeg_keeps_its_colours():
+    flat = Image.new("RGB", (640, 640), (200, 40, 90)).convert("CMYK")
+    small, factor = decode_reduced(encoded(flat, "JPEG", quality=95), 300)
+    assert factor == 2
+    assert np.abs(small[0, 0] - [200.0, 40, 90]).max() <= 4
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_of_an_animation_the_first_picture_is_taken(kind):
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
-    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+    assert Image.open(io.BytesIO(data)).n_frames == 2
     assert decode(data)[0, 0].tolist() == [255, 0, 0]
 
 

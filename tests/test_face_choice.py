@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 import facelab as fl
-from facelab.detect import TEMPLATE, Face, Unusable, main_face
+from facelab.detect import TEMPLATE, Face, Unusable, align, main_face
 
 # Left, top, width, height in a photo of 200 x 100: in the corner, in the middle, and a large one.
 CORNER, MIDDLE, LARGE = (0, 0, 40, 50), (95, 45, 20, 24), (130, 20, 60, 70)
@@ -153,6 +153,45 @@ def test_photos_of_several_similar_faces_are_set_aside_where_that_is_asked_for(p
         "its face is not the only one: 1 more with at least 40% of its area"
     )
     assert "a/all" in prepared(photos, tmp_path, face="largest", rivals=0.5)[0]
+
+
+class Placed:
+    """Finds a face that takes a given share of the photo's height, and keeps what it was shown."""
+
+    name = "placed"
+
+    def __init__(self, share):
+        self.share, self.shown = share, []
+
+    def detect(self, photo):
+        side = self.share * photo.shape[0]
+        middle = np.array(photo.shape[1::-1]) / 2
+        box = np.array([*(middle - side / 2), side, side])
+        return [Face(box, middle + (TEMPLATE - 56) / 112 * side * 1.25, 0.9)]
+
+    def refine(self, photo, face):
+        self.shown.append(photo.shape)
+        return face
+
+
+@pytest.mark.parametrize(("share", "shown"), [(0.3, (1300, 1600, 3)), (0.1, (2600, 3200, 3))])
+def test_a_huge_jpeg_is_read_at_half_its_size_where_the_crop_is_none_the_worse(
+    tmp_path, share, shown
+):
+    y, x = np.mgrid[:2600, :3200] / 40
+    photo = np.stack([np.sin(x), np.sin(y), np.cos(x + y)], axis=-1)
+    photo = (127 + 100 * photo).astype(np.uint8)
+    place = tmp_path / "photos" / "a"
+    place.mkdir(parents=True)
+    Image.fromarray(photo).save(place / "0.jpg", quality=95)
+    detector = Placed(share)
+    faces = fl.prepare(tmp_path / "photos", tmp_path / "out", detector=detector, jobs=1)
+    assert detector.shown == [shown]
+    assert faces.table["face_size"].tolist() == [2600 * share]
+    whole = align(photo, detector.detect(photo)[0].landmarks)
+    off = np.abs(faces.crops[0].astype(int) - whole)
+    assert off.mean() < 1.5
+    assert off.max() < 12
 
 
 def test_options_that_cannot_be_are_one_sentence(photos, tmp_path):
