@@ -210,14 +210,25 @@ def prepare(
     detector: Annotated[str | None, typer.Option(help="Find and align faces: yunet.")] = None,
     detector_model: Annotated[Path | None, typer.Option(help="The detector's model file.")] = None,
     aligned: Annotated[bool, typer.Option(help="Aligned crops of another size: resize.")] = False,
+    face: Annotated[
+        str, typer.Option(help="Which of several faces: prominent, largest, central, labelled.")
+    ] = "prominent",
+    min_face: Annotated[
+        float, typer.Option(help="Set smaller faces aside; pixels of the photo.")
+    ] = 20,
+    rivals: Annotated[
+        float | None,
+        typer.Option(help="Set photos aside with another face of this share of its area, as 0.5."),
+    ] = None,
     set_aside: Annotated[
-        bool, typer.Option(help="Keep unusable images in a table, go on.")
-    ] = False,
+        bool,
+        typer.Option(help="Keep unusable images in rejects.parquet and go on, or stop at any."),
+    ] = True,
     size: Size = 112,
     jobs: Jobs = None,
     force: Force = False,
 ) -> None:
-    """Make a FaceSet of real photos."""
+    """Make a FaceSet of real photos; after a kill the same command goes on."""
     _free(out, force)
     from facelab.detect import load_detector
 
@@ -229,6 +240,9 @@ def prepare(
         size=size,
         detector=load_detector(detector, detector_model) if detector else None,
         aligned=aligned,
+        face=face,
+        min_face=min_face,
+        rivals=rivals,
         set_aside=set_aside,
         replace=force,
         jobs=jobs,

@@ -347,7 +347,7 @@ def _complaint(reader: Reader, rejects: dict[int, Unusable], set_aside: bool) ->
         what = f"none of the {len(reader)} images can be used"
     advice = problem.advice or "mend or remove them"
     if not set_aside and len(rejects) < len(reader):
-        advice += ", or go on without them with set_aside=True (--set-aside)"
+        advice += ", or go on without them: set_aside=True (--set-aside)"
     return f"{what}, first {reader.table['image'][row]}: {problem.reason}; {advice}"
 
 
@@ -395,7 +395,11 @@ def _lost_by(attempts: pd.DataFrame, labels: pd.Series) -> dict[str, dict[str, f
     labels = labels.loc[attempts.index]
     groups = labels.astype("str").where(labels.notna(), "(no label)").to_numpy()
     counts = attempts.groupby([groups, "subject"], observed=True)["lost"].agg(["size", "sum"])
-    group, names = pd.factorize(counts.index.get_level_values(0), sort=True)
+    found = counts.index.get_level_values(0)
+    # In the order of the labels, which for ages is not that of their spelling.
+    order = [*pd.Categorical(labels).categories.astype(str), "(no label)"]
+    names = [name for name in order if name in set(found)]
+    group = pd.Categorical(found, categories=names).codes
     sums = mated_sums(counts["size"].to_numpy(), counts["sum"].to_numpy(), group, len(names))
     low, high = wilson(sums.comparisons, sums.errors, sums.variance)
     return {

@@ -7,7 +7,7 @@ import pytest
 
 import facelab as fl
 from facelab.detect import load_detector
-from facelab.prepare import decode
+from facelab.decode import decode
 
 pytestmark = pytest.mark.real
 
