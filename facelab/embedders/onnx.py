@@ -4,31 +4,34 @@ In: a model file and how its pixels are prepared, stated beside the model or by 
 embedder like our own, run by onnxruntime.
 """
 
+import functools
 import json
 import os
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import yaml
 
 from facelab import files
+from facelab.embedders.batches import embed_batches
 from facelab.embeddings import Embeddings
 from facelab.errors import BadInput, need
 from facelab.faces import FaceSet
-from facelab.progress import bar
 
 _EXAMPLE = '{"channels": "rgb", "mean": 127.5, "std": 128}'
 _STATED = ("channels", "mean", "std")
 _OPTIONAL = ("size", "output", "name")
+_OPTIONS = {*_STATED, *_OPTIONAL}
+_FACTS = ("title", "training_data", "ms_celeb", "licence", "note")
 
 
 class OnnxEmbedder:
     """A pretrained embedder in an ONNX file.
 
     How pixels become the model's input is never guessed: it stands in a file beside the model with
-    the model's name (`model.json`, `model.yaml`), or is given by arguments, which win.
+    the model's name (`model.json`, `model.yaml`), in a preset, or is given by arguments. Arguments
+    win over a preset, and a preset over the file.
 
     Parameters
     ----------
@@ -45,14 +48,17 @@ class OnnxEmbedder:
         The output that holds the vectors, where there are several.
     name
         What to call it in tables and figures; by default the file's name.
+    preset
+        A well-known model of which all this is known, see `presets()`. What it was trained on and
+        its licence go into the embeddings' card.
 
     Raises
     ------
     MissingExtra
         onnxruntime is not installed.
     FileNotFoundError, BadInput
-        The file is not there, is not a model, or does not map images to vectors; or its
-        preprocessing is not stated.
+        The file is not there, is not a model, does not map images to vectors, or is not the model
+        that the preset describes; or its preprocessing is not stated.
     """
 
     def __init__(
@@ -65,6 +71,7 @@ class OnnxEmbedder:
         size: int | None = None,
         output: str | None = None,
         name: str | None = None,
+        preset: str | None = None,
     ) -> None:
         self.path = Path(path)
         if not self.path.is_file():
@@ -77,15 +84,15 @@ class OnnxEmbedder:
             "output": output,
             "name": name,
         }
-        stated = _beside(self.path) | {
-            key: value for key, value in given.items() if value is not None
-        }
+        known = _preset(preset) if preset else {}
+        stated = _beside(self.path) | {key: known[key] for key in known if key in _OPTIONS}
+        stated |= {key: value for key, value in given.items() if value is not None}
         absent = [key for key in _STATED if key not in stated]
         if absent:
             raise BadInput(
                 f"how {self.path.name} wants its pixels is not stated ({', '.join(absent)}): write "
                 f"{self.path.with_suffix('.json').name} beside it, such as {_EXAMPLE}, or give "
-                "these as options; the input is (pixel - mean) / std"
+                "these as options, or a preset; the input is (pixel - mean) / std"
             )
         self.name = str(stated.get("name", self.path.stem))
         self.preprocessing = {key: stated[key] for key in _STATED}
@@ -97,9 +104,21 @@ class OnnxEmbedder:
         self._read_input(stated.get("size"))
         self._output = self._choose_output(stated.get("output"))
         self.dim = self._run(np.full((1, self.size, self.size, 3), 127, np.uint8)).shape[1]
+        if known and self.dim != known["dim"]:
+            raise BadInput(
+                f"{self.path.name} gives vectors of {self.dim} numbers, and the preset {preset} "
+                f"is of a model of {known['dim']}: give the preset of this model"
+            )
+        # What a report must be able to say of whoever is in the training data.
+        self.about = {"preset": preset} | {key: known[key] for key in _FACTS if key in known}
 
     def embed(
-        self, faces: FaceSet, flip: bool = True, batch: int = 64, jobs: int | None = None
+        self,
+        faces: FaceSet,
+        flip: bool = True,
+        batch: int = 64,
+        jobs: int | None = None,
+        progress: bool = True,
     ) -> Embeddings:
         """One unit vector a face.
 
@@ -113,6 +132,8 @@ class OnnxEmbedder:
             Faces handed to the model at a time, where it takes more than one.
         jobs
             Threads, each running the model on its own batch; by default one a core.
+        progress
+            Show a bar.
 
         Raises
         ------
@@ -124,31 +145,22 @@ class OnnxEmbedder:
                 f"{self.name} takes faces of {self.size} px and these are of {faces.size} px: "
                 f"prepare them with size={self.size}"
             )
-        starts = range(0, len(faces), batch)
-
-        def embed_batch(start: int) -> np.ndarray:
-            crops = faces.gather(np.arange(start, min(start + batch, len(faces))))
-            vectors = self._run(crops)
-            return vectors + self._run(crops[:, :, ::-1]) if flip else vectors
-
+        facts = {"model": self.about} if self.about["preset"] else {}
         # Threads, not processes: onnxruntime leaves the interpreter free while it computes, and
         # every session run keeps to its own thread.
-        work = joblib.Parallel(jobs or joblib.cpu_count(), prefer="threads", return_as="generator")
-        vectors = np.empty((len(faces), self.dim), np.float32)
-        with bar(total=len(faces), desc=f"embed {self.name}", unit="img") as progress:
-            parts = work(joblib.delayed(embed_batch)(start) for start in starts)
-            for start, part in zip(starts, parts, strict=True):
-                vectors[start : start + len(part)] = part
-                progress.update(len(part))
-        facts = ("name", "synthetic", "source", "licence", "consent")
-        return Embeddings.from_arrays(
-            vectors,
-            faces.table,
-            embedder=self.name,
+        return embed_batches(
+            self._run,
+            faces,
+            self.dim,
+            name=self.name,
+            flip=flip,
+            batch=batch,
+            jobs=jobs,
+            workers="threads",
+            progress=progress,
             model_sha256=files.sha256(self.path),
             preprocessing=self.preprocessing,
-            flip=flip,
-            faces={key: faces.card[key] for key in facts if key in faces.card},
+            **facts,
         )
 
     def __repr__(self) -> str:
@@ -211,6 +223,18 @@ class OnnxEmbedder:
                 f"{self.path.name} gives {vectors.shape} for {step} images, not one vector each"
             )
         return vectors[:count]
+
+
+@functools.cache
+def presets() -> dict[str, dict[str, Any]]:
+    """The known models by name: their preprocessing, training data, licence and source."""
+    return yaml.safe_load(Path(__file__).with_name("presets.yaml").read_text(encoding="utf-8"))
+
+
+def _preset(name: str) -> dict[str, Any]:
+    if name not in presets():
+        raise BadInput(f"there is no preset {name!r}; there are: {', '.join(presets())}")
+    return presets()[name]
 
 
 def _session(path: Path) -> Any:

@@ -1,0 +1,79 @@
+"""What every embedder that works on crops does alike: batches, mirror images, unit rows.
+
+In: a FaceSet and a function from uint8 crops to vectors. Out: `Embeddings`.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import joblib
+import numpy as np
+
+from facelab.embeddings import Embeddings
+from facelab.faces import FaceSet
+from facelab.progress import bar
+
+Workers = Literal["threads", "processes"]
+# Facts of the faces that go with their vectors.
+_FACTS = ("name", "synthetic", "source", "licence", "consent")
+
+
+def embed_batches(
+    run: Callable[[np.ndarray], np.ndarray],
+    faces: FaceSet,
+    dim: int,
+    *,
+    name: str,
+    flip: bool,
+    batch: int,
+    jobs: int | None,
+    workers: Workers | None,
+    progress: bool,
+    **card: Any,
+) -> Embeddings:
+    """One unit vector a face.
+
+    Parameters
+    ----------
+    run
+        uint8 crops (n, S, S, 3) to n rows of `dim` numbers.
+    faces
+        Whom to embed.
+    dim
+        Length of a row.
+    flip
+        Add the row of the mirror image before normalising.
+    batch
+        Crops handed to `run` at a time.
+    jobs, workers
+        How many batches are worked on side by side, by default one a core; None as `workers` is
+        one after the other.
+    card
+        What else is to be known of the embedder.
+
+    Raises
+    ------
+    BadInput
+        A row is zero or not finite; the message names the image.
+    """
+    jobs = (jobs or joblib.cpu_count()) if workers else 1
+    starts = range(0, len(faces), batch)
+    # Crops are read as they are needed, and handed over: not a whole set to every process.
+    parts = joblib.Parallel(jobs, prefer=workers, return_as="generator")(
+        joblib.delayed(_embed)(run, faces.gather(slice(start, start + batch)), flip)
+        for start in starts
+    )
+    vectors = np.empty((len(faces), dim), np.float32)
+    with bar(total=len(faces), desc=f"embed with {name}", unit="face", show=progress) as shown:
+        for start, part in zip(starts, parts, strict=True):
+            vectors[start : start + len(part)] = part
+            shown.update(len(part))
+    facts = {key: faces.card[key] for key in _FACTS if key in faces.card}
+    return Embeddings.from_arrays(
+        vectors, faces.table, embedder=name, flip=flip, faces=facts, **card
+    )
+
+
+def _embed(run: Callable[[np.ndarray], np.ndarray], crops: np.ndarray, flip: bool) -> np.ndarray:
+    vectors = run(crops)
+    return vectors + run(np.ascontiguousarray(crops[:, :, ::-1])) if flip else vectors
