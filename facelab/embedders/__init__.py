@@ -1,44 +1,66 @@
 """Embedders: faces in, unit vectors out.
 
-Every kind has `.name`, `.dim`, `.size` and `.embed(faces, flip=True, batch=256, jobs=None)`, which
-returns `Embeddings`. Ours are folders that `train` saved; others' are ONNX files.
+Every kind has `.name`, `.dim`, `.size` and `.embed(faces, flip=True, batch=..., jobs=None,
+progress=True)`, which returns `Embeddings`. Ours are folders that `train` saved; others' are ONNX
+files, dlib's network, models of timm and the hub, and any function on crops.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from facelab.embedders.function import embedder_of
 from facelab.errors import BadInput
 
+__all__ = ["embedder_of", "load_embedder"]
 
-def load_embedder(path: str | Path, **options: Any) -> Any:
+
+def load_embedder(source: str | Path | Callable, **options: Any) -> Any:
     """Open an embedder.
 
     Parameters
     ----------
-    path
-        A folder that a trained embedder's `save` wrote, or an `.onnx` file.
+    source
+        A folder that a trained embedder's `save` wrote; an `.onnx` file; "dlib"; "timm:name",
+        "hf-hub:owner/name" or "local-dir:folder" of a model with pretrained weights; or a function
+        on uint8 crops.
     options
-        For ONNX files: how faces are prepared, see `facelab.embedders.onnx.OnnxEmbedder`.
+        For ONNX files: how faces are prepared, or `preset`, see
+        `facelab.embedders.onnx.OnnxEmbedder`. For timm's and the hub's models see
+        `facelab.embedders.hub.hub_embedder`; for a function see `embedder_of`.
 
     Returns
     -------
-    TimmEmbedder or OnnxEmbedder
+    TimmEmbedder, OnnxEmbedder or FunctionEmbedder
 
     Raises
     ------
     FileNotFoundError
         Nothing is there.
     BadInput
-        It is neither of the two kinds.
+        It is none of these kinds.
+    MissingExtra
+        What it needs is not installed.
     """
-    path = Path(path)
+    if callable(source):
+        return embedder_of(source, **options)
+    if source == "dlib":
+        _no_options("dlib's embedder", options)
+        from facelab.embedders.dlib import dlib_embedder
+
+        return dlib_embedder()
+    if isinstance(source, str) and source.startswith(("timm:", "hf-hub:", "local-dir:")):
+        from facelab.embedders.hub import hub_embedder
+
+        return hub_embedder(source, **options)
+    path = Path(source)
     if not path.exists():
         raise FileNotFoundError(
-            f"there is no embedder at {path}: give a folder saved by training or an .onnx file"
+            f"there is no embedder at {path}: give a folder saved by training, an .onnx file, "
+            "dlib, timm:NAME or hf-hub:OWNER/NAME"
         )
     if (path / "embedder.json").is_file():
-        if options:
-            raise BadInput(f"a trained embedder takes no options, but got: {', '.join(options)}")
+        _no_options("a trained embedder", options)
         from facelab.embedders.backbone import TimmEmbedder
 
         return TimmEmbedder.load(path)
@@ -49,3 +71,8 @@ def load_embedder(path: str | Path, **options: Any) -> Any:
     raise BadInput(
         f"{path} is neither a trained embedder (a folder with embedder.json) nor an .onnx file"
     )
+
+
+def _no_options(what: str, options: dict[str, Any]) -> None:
+    if options:
+        raise BadInput(f"{what} takes no options, but got: {', '.join(options)}")

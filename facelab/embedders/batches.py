@@ -75,5 +75,6 @@ def embed_batches(
 
 
 def _embed(run: Callable[[np.ndarray], np.ndarray], crops: np.ndarray, flip: bool) -> np.ndarray:
-    vectors = run(crops)
+    # Torch takes no array with its axes turned round, and a FaceSet may hold one.
+    vectors = run(np.ascontiguousarray(crops))
     return vectors + run(np.ascontiguousarray(crops[:, :, ::-1])) if flip else vectors
