@@ -14,7 +14,7 @@ import pandas as pd
 
 from facelab import files
 from facelab.errors import BadInput
-from facelab.faces import as_face_table
+from facelab.faces import FaceSet, as_face_table
 
 _PART = 16384  # rows that are looked at in float64 at a time
 
@@ -89,6 +89,53 @@ class Embeddings:
         else:
             result._refuse(np.abs(lengths - 1) > 1e-3, "is not of length 1 (pass normalise=True)")
         return result
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | Path,
+        faces: FaceSet | pd.DataFrame,
+        *,
+        image: str = "image",
+        vectors: str | None = None,
+        partial: bool = False,
+        name: str | None = None,
+    ) -> "Embeddings":
+        """Embeddings from a file of vectors that others computed, joined by the images' names.
+
+        Parameters
+        ----------
+        path
+            `.npz`, `.parquet` or `.csv`; see `facelab.embedders.precomputed.read_vectors`.
+        faces
+            Who is on the images: a FaceSet, or a table with `subject` and `image`.
+        image, vectors
+            Where names and vectors stand in the file: columns or keys.
+        partial
+            Go on where images have no vector, several, or are not in the table; the card's notes
+            count them.
+        name
+            What the embedder is called; by default the file's name.
+
+        Raises
+        ------
+        FileNotFoundError, BadInput
+            The file is not there, cannot be read, or does not fit; or a vector is zero or holds
+            NaN.
+        """
+        from facelab.embedders.precomputed import join, read_vectors
+
+        path = Path(path)
+        table = as_face_table(faces if isinstance(faces, pd.DataFrame) else faces.table)
+        names, found = read_vectors(path, image, vectors)
+        rows, found, sentence = join(names, found, table["image"], path, partial)
+        card: dict[str, Any] = {"embedder": name or path.stem, "vectors_sha256": files.sha256(path)}
+        if not isinstance(faces, pd.DataFrame):
+            facts = ("name", "synthetic", "source", "licence", "consent")
+            card["faces"] = {key: faces.card[key] for key in facts if key in faces.card}
+        if sentence:
+            card["notes"] = [sentence]
+        return cls.from_arrays(found, table.iloc[rows].reset_index(drop=True), **card)
 
     def _refuse(self, bad: np.ndarray, why: str) -> None:
         if bad.any():

@@ -1,0 +1,258 @@
+"""Vectors that others computed, read from npz, parquet or csv and laid beside a table of faces.
+
+In: a file of vectors with the names of their images. Out: the vectors in the table's order, and
+one sentence on what did not fit. Nothing pickled is opened.
+"""
+
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow
+import pyarrow.parquet
+
+from facelab.datasets.reader import one_line
+from facelab.errors import BadInput
+
+# What the libraries raise for a damaged file.
+_DAMAGE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, pyarrow.ArrowException)
+_NO_NUMBER = ["", "nan", "NaN", "NA"]
+
+
+def read_vectors(
+    path: str | Path, image: str = "image", vectors: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Names of images and their vectors, as a file has them.
+
+    Parameters
+    ----------
+    path
+        `.npz`: an array (N, D) and one of N names, or one vector under each image's name.
+        `.parquet`: a column of names and a column of lists, or columns v0 .. vN.
+        `.csv`: a column of names and columns v0 .. vN, or no other columns than numbers.
+    image
+        The column or key of the names.
+    vectors
+        The key, the list column, or what the numbered columns' names begin with, where there is a
+        choice.
+
+    Returns
+    -------
+    names, vectors
+        Text (N,), float64 (N, D).
+
+    Raises
+    ------
+    FileNotFoundError, BadInput
+        There is no such file, it is damaged, or no names or vectors are in it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file of vectors {path}")
+    readers = {".npz": _from_npz, ".parquet": _from_parquet, ".csv": _from_csv}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise BadInput(f"{path} is no file of vectors: give {', '.join(readers)}")
+    try:
+        names, rows = reader(path, image, vectors)
+    except BadInput:
+        raise
+    except _DAMAGE as error:
+        raise BadInput(f"{path} cannot be read as vectors: {one_line(error)}") from error
+    if not len(rows) or not rows.shape[1]:
+        raise BadInput(f"{path} holds no vectors")
+    return names.astype(str), rows
+
+
+def join(
+    names: np.ndarray, vectors: np.ndarray, images: pd.Series, source: Path, partial: bool
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """The table's rows that have a vector, these vectors, and a sentence on what did not fit.
+
+    Parameters
+    ----------
+    names, vectors
+        As `read_vectors` gives them.
+    images
+        The table's images, each once.
+    source
+        The file, to be named.
+    partial
+        Go on with what fits. An image with several vectors that are the same has one; with
+        several that differ it has none.
+
+    Raises
+    ------
+    BadInput
+        Something does not fit and `partial` is False, or nothing fits.
+    """
+    place = pd.Series(np.arange(len(images)), index=images.to_numpy()).reindex(names).to_numpy()
+    known = ~np.isnan(place)
+    unknown = pd.unique(names[~known])
+    order = np.flatnonzero(known)
+    _, first, which = np.unique(names[order], return_index=True, return_inverse=True)
+    differs = (vectors[order] != vectors[order[first]][which]).any(axis=1)
+    differs[first] = False  # but for NaN, which differs from itself
+    again = np.setdiff1d(np.arange(len(order)), first)
+    twice = pd.unique(names[order[again]])
+    unclear = pd.unique(names[order[differs]])
+    row = np.full(len(images), -1)
+    row[place[order[first]].astype(int)] = order[first]
+    missing = images[row < 0].to_numpy()
+    row[images.isin(unclear).to_numpy()] = -1
+    parts = [
+        _counted(missing, "of the table without a vector"),
+        _counted(twice, "with more than one vector", _how(len(unclear), partial)),
+        _counted(unknown, "of the file not in the table"),
+    ]
+    told = ", ".join(part for part in parts if part)
+    sentence = f"{source.name} does not fit the table: {told}" if told else ""
+    if not len(order):
+        raise BadInput(
+            f"no image of the table has a vector in {source}: the table's first is "
+            f"{images.iloc[0]!r}, the file's {str(names[0])!r}"
+        )
+    if told and not partial:
+        raise BadInput(f"{sentence}: mend it, or go on with what fits with partial=True")
+    rows = np.flatnonzero(row >= 0)
+    return rows, vectors[row[rows]], sentence
+
+
+def _counted(images: np.ndarray, what: str, more: str = "") -> str:
+    if not len(images):
+        return ""
+    noun = "image" if len(images) == 1 else "images"
+    return f"{len(images)} {noun} {what} (first {str(images[0])!r}{more})"
+
+
+def _how(unclear: int, partial: bool) -> str:
+    left = ", left out" if partial else ""
+    return f"; of {unclear} the vectors differ{left}" if unclear else ""
+
+
+def _from_npz(path: Path, image: str, vectors: str | None) -> tuple[np.ndarray, np.ndarray]:
+    with np.load(path, allow_pickle=False) as file:
+        try:
+            arrays = {key: file[key] for key in file.files}
+        except ValueError as error:
+            if "allow_pickle" not in str(error):
+                raise
+            raise BadInput(
+                f"{path} holds pickled objects, which are not opened: store names as text, "
+                "np.array(names, dtype=str)"
+            ) from error
+    wide = [key for key, value in arrays.items() if value.ndim == 2 and _numeric(value)]
+    flat = {key for key, value in arrays.items() if value.ndim == 1 and _numeric(value)}
+    if arrays and not vectors and image not in arrays and flat == set(arrays):
+        if len({len(value) for value in arrays.values()}) > 1:
+            raise BadInput(f"{path} holds vectors of several lengths")
+        return np.array(list(arrays)), np.stack(list(arrays.values())).astype(np.float64)
+    key = _the_one(path, vectors, wide, "array of vectors (N, D)", list(arrays))
+    names = arrays.get(image)
+    if names is None or names.ndim != 1 or names.dtype.kind not in "USiu":
+        raise BadInput(
+            f"{path} has no array {image!r} of names; it has: {', '.join(arrays)} (give image=, "
+            "the key of the names)"
+        )
+    if names.dtype.kind == "S":
+        names = np.char.decode(names, "utf-8")
+    rows = arrays[key]
+    if len(names) != len(rows):
+        raise BadInput(f"{path} has {len(names)} names ({image}) for {len(rows)} vectors ({key})")
+    return names, rows.astype(np.float64)
+
+
+def _from_parquet(path: Path, image: str, vectors: str | None) -> tuple[np.ndarray, np.ndarray]:
+    table = pyarrow.parquet.read_table(path)
+    # An index that pandas stored is a column here, and may hold the names.
+    names = _names(path, image, table.column_names, lambda: table.column(image).to_pandas())
+    lists = [
+        field.name
+        for field in table.schema
+        if pyarrow.types.is_list(field.type)
+        or pyarrow.types.is_large_list(field.type)
+        or pyarrow.types.is_fixed_size_list(field.type)
+    ]
+    if vectors in lists or (vectors is None and lists):
+        key = _the_one(path, vectors, lists, "column of lists", table.column_names)
+        values = table.column(key).to_pylist()
+        lengths = {len(value) if value is not None else 0 for value in values}
+        if len(lengths) > 1:
+            raise BadInput(f"{path}, column {key}: vectors of several lengths, {sorted(lengths)}")
+        return names, np.array(values, dtype=np.float64).reshape(len(values), -1)
+    return names, _from_columns(path, table.to_pandas(ignore_metadata=True), image, vectors)
+
+
+def _from_csv(path: Path, image: str, vectors: str | None) -> tuple[np.ndarray, np.ndarray]:
+    columns = pd.read_csv(path, nrows=0).columns
+    # An image may be called NA; a number may not.
+    missing = {column: _NO_NUMBER for column in columns if column != image}
+    table = pd.read_csv(path, dtype={image: str}, na_values=missing, keep_default_na=False)
+    names = _names(path, image, list(columns), lambda: table[image])
+    return names, _from_columns(path, table, image, vectors)
+
+
+def _names(path: Path, image: str, columns: list[str], read: Any) -> np.ndarray:
+    if image not in columns:
+        raise BadInput(
+            f"{path} has no column {image!r}; it has: {_listed(columns)} (give image=, the column "
+            "of the names)"
+        )
+    names = read()
+    if names.isna().any() or (names.astype(str) == "").any():
+        raise BadInput(f"{path}: a row of column {image!r} is empty: every vector needs a name")
+    return names.astype(str).to_numpy()
+
+
+def _from_columns(path: Path, table: pd.DataFrame, image: str, prefix: str | None) -> np.ndarray:
+    """The numbers of columns v0 .. vN by their numbers, else of all columns but the names'."""
+    numbered: dict[str, dict[int, str]] = {}
+    others = [column for column in table.columns if column != image]
+    for column in others:
+        found = re.fullmatch(r"(.*?)(\d+)", str(column))
+        if found:
+            numbered.setdefault(found[1], {})[int(found[2])] = column
+    several = [name for name, columns in numbered.items() if len(columns) > 1]
+    if prefix is None and not several and all(_numeric(table[column]) for column in others):
+        chosen = others
+    else:
+        what = "run of numbered columns (v0, v1 ...)"
+        choice = _the_one(path, prefix, several, what, [str(column) for column in others])
+        by_number = numbered[choice]
+        start = min(by_number)
+        absent = sorted(set(range(start, max(by_number) + 1)) - set(by_number))
+        if absent or start > 1:
+            lacking = absent[0] if absent else 0
+            raise BadInput(f"{path} has no column {choice}{lacking} among {choice}{start} ...")
+        chosen = [by_number[number] for number in sorted(by_number)]
+    for column in chosen:
+        if not _numeric(table[column]):
+            raise BadInput(f"{path}, column {column}: not every row is a number")
+    return table[chosen].to_numpy(dtype=np.float64)
+
+
+def _the_one(
+    path: Path, given: str | None, candidates: list[str], what: str, there: list[str]
+) -> str:
+    if given is not None and given not in candidates:
+        raise BadInput(f"{path} has no {what} {given!r}; it has: {_listed(there)}")
+    if given is None and len(candidates) != 1:
+        count = "no" if not candidates else f"{len(candidates)} times a"
+        raise BadInput(
+            f"{path} has {count} {what}: give vectors=, one of {_listed(candidates or there)}"
+        )
+    return given if given is not None else candidates[0]
+
+
+def _numeric(values: Any) -> bool:
+    return pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(
+        values.dtype
+    )
+
+
+def _listed(names: list[str], most: int = 8) -> str:
+    more = ", ..." if len(names) > most else ""
+    return (", ".join(map(str, names[:most])) or "nothing") + more
