@@ -109,13 +109,19 @@ def load_detector(name: str, model: str | os.PathLike | None = None) -> Detector
     Parameters
     ----------
     name
-        "yunet".
+        "yunet", or "dlib" (extra `dlib`, offline).
     model
-        Path of the detector's model file; by default `yunet_model()`.
+        Path of YuNet's model file; by default `yunet_model()`. dlib brings its own.
     """
-    if name != "yunet":
-        raise BadInput(f"there is no detector {name!r}; there is: yunet")
-    return YuNet(yunet_model() if model is None else model)
+    if name == "yunet":
+        return YuNet(yunet_model() if model is None else model)
+    if name != "dlib":
+        raise BadInput(f"there is no detector {name!r}; there are: yunet, dlib")
+    if model is not None:
+        raise BadInput("dlib's detector brings its own models: leave the detector's model out")
+    from facelab.detect_dlib import Dlib
+
+    return Dlib()
 
 
 def yunet_model() -> Path:

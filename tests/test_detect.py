@@ -178,7 +178,7 @@ def test_landmarks_on_one_point_are_unusable():
 
 
 def test_detectors_that_cannot_be_opened_are_one_sentence(tmp_path):
-    with pytest.raises(fl.BadInput, match="no detector 'haar'; there is: yunet"):
+    with pytest.raises(fl.BadInput, match="no detector 'haar'; there are: yunet, dlib"):
         load_detector("haar")
     with pytest.raises(FileNotFoundError, match="there is no detector model"):
         load_detector("yunet", tmp_path / "none.onnx")
