@@ -20,6 +20,7 @@ import pandas as pd
 
 import facelab as fl
 from facelab.all_pairs import TILE
+from facelab.detect import TEMPLATE, YuNet
 from facelab.errors import need
 from facelab.faces import as_face_table
 
@@ -27,9 +28,15 @@ ROUNDS = 3
 
 
 def side_by_side(
-    job: str, ours: Callable[[], object], other: str, theirs: Callable, rounds: int = ROUNDS
+    job: str,
+    ours: Callable[[], object],
+    other: str,
+    theirs: Callable,
+    rounds: int = ROUNDS,
+    images: int | None = None,
 ) -> dict:
-    """Median seconds of both over alternating rounds, after one round that is not counted."""
+    """Median seconds of both over alternating rounds, after one round that is not counted; where
+    `images` says how many the job has, `{}` in its name, how many a second too."""
     seconds: dict[str, list[float]] = {"ours": [], "theirs": []}
     for counted in [False] + [True] * rounds:
         for name, work in (("ours", ours), ("theirs", theirs)):
@@ -38,7 +45,11 @@ def side_by_side(
             if counted:
                 seconds[name].append(time.perf_counter() - start)
     mine, peer = (statistics.median(taken) for taken in seconds.values())
-    return {"job": job, "facelab s": mine, "beside": other, "s": peer, "ratio": peer / mine}
+    row = {"job": job, "facelab s": mine, "beside": other, "s": peer, "ratio": peer / mine}
+    if images is None:
+        return row
+    a_second = {"facelab images/s": images / mine, "images/s": images / peer}
+    return row | {"job": job.format(images)} | a_second
 
 
 def people(groups: int, subjects: int, images: int, dim: int) -> fl.Embeddings:
@@ -313,6 +324,124 @@ def _stepper(recipe: fl.Recipe, subjects: int) -> Callable:
     return step
 
 
+def preparing() -> list[dict]:
+    """Images on disk to a FaceSet, beside a plain loop of Pillow and OpenCV.
+
+    Photos are real ones where FACELAB_REAL is set; without, there is nothing to detect.
+    """
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="facelab-bench-") as folder:
+        crops = _as_files(fl.synthesize(60, 10, jobs=1, frame="full"), Path(folder), "jpg")
+        rows.append(
+            side_by_side(
+                "prepare {} JPEG files, aligned crops",
+                lambda: _prepare(crops, Path(folder) / "out", size=64, aligned=True),
+                "Pillow: decode, resize, np.save",
+                lambda: _plain_crops(crops, Path(folder) / "plain.npy", 64),
+                images=600,
+            )
+        )
+        real = os.environ.get("FACELAB_REAL")
+        if real:
+            photos = Path(real) / "lfw" / "photos250"
+            model = Path(real) / "models" / "face_detection_yunet.onnx"
+            need("cv2", "onnx").setNumThreads(1)
+            reader = fl.datasets.lfw(photos, partial=True)
+            detector = YuNet(model)
+            rows.append(
+                side_by_side(
+                    "prepare {} photos: YuNet, a look again and one mirrored, align",
+                    lambda: _prepare(reader, Path(folder) / "out", detector=detector),
+                    "Pillow, one look of YuNet, warpAffine, np.save",
+                    lambda: _plain_photos(photos, model, Path(folder) / "plain.npy"),
+                    images=len(reader),
+                )
+            )
+    return rows
+
+
+def _as_files(faces: fl.FaceSet, folder: Path, kind: str) -> Path:
+    """The crops as image files, a folder a subject."""
+    from PIL import Image
+
+    for number, (who, crop) in enumerate(zip(faces.table["subject"], faces.crops, strict=True)):
+        place = folder / kind / str(who) / f"{number}.{kind}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(crop).save(place, quality=90)
+    return folder / kind
+
+
+def _prepare(photos: Path | fl.datasets.Reader, out: Path, **options: object) -> None:
+    fl.prepare(photos, out, jobs=1, replace=True, **options)
+
+
+def _plain_crops(folder: Path, out: Path, size: int) -> None:
+    """What users write themselves for ready crops."""
+    from PIL import Image
+
+    crops = []
+    for path in sorted(folder.rglob("*.jpg")):
+        image = Image.open(path).convert("RGB")
+        crops.append(np.asarray(image.resize((size, size), Image.Resampling.BOX)))
+    np.save(out, np.stack(crops))
+
+
+def _plain_photos(folder: Path, model: Path, out: Path) -> None:
+    """What users write themselves for photos: the largest face of one look, at the photo's size."""
+    from PIL import Image
+
+    cv2 = need("cv2", "onnx")
+    detector, crops = cv2.FaceDetectorYN.create(str(model), "", (250, 250), 0.6), []
+    for path in sorted(folder.glob("*.jpg")):
+        photo = np.asarray(Image.open(path).convert("RGB"))
+        detector.setInputSize(photo.shape[1::-1])
+        _, faces = detector.detect(photo[..., ::-1].copy())
+        if faces is not None:
+            face = max(faces, key=lambda face: face[2] * face[3])
+            matrix, _ = cv2.estimateAffinePartial2D(face[4:14].reshape(5, 2), TEMPLATE)
+            crops.append(cv2.warpAffine(photo, matrix, (112, 112)))
+    np.save(out, np.stack(crops))
+
+
+def feeding(epochs: int = 5) -> list[dict]:
+    """Crops into training: the memory-mapped FaceSet, beside a DataLoader over image files."""
+    import torch
+    from torch.utils.data import DataLoader
+    from torchvision.datasets import ImageFolder
+    from torchvision.transforms import ToTensor
+
+    from facelab.training.examples import Examples
+
+    torch.set_num_threads(1)
+    rows, recipe = [], fl.Recipe(size=112)
+    with tempfile.TemporaryDirectory(prefix="facelab-bench-") as folder:
+        made = fl.synthesize(60, 10, jobs=1, out=Path(folder) / "faces")
+
+        def ours() -> None:
+            examples = Examples(fl.load(Path(folder) / "faces"), recipe, torch.device("cpu"))
+            sampler = examples.sampler(60, 1, (0.0, 0.0), seed=0)
+            for step in range(epochs * len(made) // 60):
+                batch = sampler.batch(step)
+                examples.images(batch), examples.labels_of(batch)
+
+        def theirs(files: Path) -> Callable[[], None]:
+            loader = DataLoader(ImageFolder(str(files), ToTensor()), 60, shuffle=True)
+            return lambda: [len(labels) for _ in range(epochs) for _, labels in loader]
+
+        for kind in ("jpg", "png"):
+            peer = theirs(_as_files(made, Path(folder), kind))
+            rows.append(
+                side_by_side(
+                    "feed {} crops of 112 px to training",
+                    ours,
+                    f"torchvision ImageFolder and DataLoader over {kind} files",
+                    peer,
+                    images=epochs * len(made),
+                )
+            )
+    return rows
+
+
 def main() -> None:
     """Print the table."""
     os.environ["FACELAB_PROGRESS"] = "0"
@@ -324,9 +453,11 @@ def main() -> None:
         *intervals(),
         *rendering(),
         *training(),
+        *preparing(),
+        *feeding(),
     ]
     table = pd.DataFrame(rows).rename(columns={"ratio": "ratio (other / facelab)"})
-    print(table.to_string(index=False, float_format="{:.3g}".format))
+    print(table.to_string(index=False, float_format="{:.3g}".format, na_rep=""))
 
 
 if __name__ == "__main__":
