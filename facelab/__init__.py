@@ -29,6 +29,7 @@ _HOMES = {
     "train": "training",
     "train_arms": "training",
     "load_embedder": "embedders",
+    "embedder_of": "embedders",
     "Embeddings": "embeddings",
     "Comparisons": "comparison",
     "compare_all": "comparison",

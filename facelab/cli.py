@@ -57,10 +57,15 @@ Size = Annotated[int, typer.Option(help="Side of a crop in pixels.")]
 PopulationFile = Annotated[
     Path | None, typer.Option(help="Yaml of what differs from the built-in population.")
 ]
-EmbedderPath = Annotated[
-    Path | None,
-    typer.Option("--embedder", help="Folder saved by `facelab train`, or an .onnx file."),
+EmbedderName = Annotated[
+    str | None,
+    typer.Option(
+        "--embedder",
+        metavar="PATH",
+        help="Folder saved by `facelab train`, .onnx file, dlib, timm:NAME, hf-hub:OWNER/NAME.",
+    ),
 ]
+Preset = Annotated[str | None, typer.Option(help="ONNX: a known model, such as w600k_r50.")]
 Flip = Annotated[bool, typer.Option("--flip/--no-flip", help="Average with the mirror image.")]
 Channels = Annotated[str | None, typer.Option(help="ONNX: rgb or bgr.")]
 Mean = Annotated[str | None, typer.Option(help="ONNX: pixel mean, one number or three: 127.5")]
@@ -207,7 +212,9 @@ def prepare(
         list[str] | None,
         typer.Option(help="table, celeba: a label column to keep; repeatable."),
     ] = None,
-    detector: Annotated[str | None, typer.Option(help="Find and align faces: yunet.")] = None,
+    detector: Annotated[
+        str | None, typer.Option(help="Find and align faces: yunet, or dlib (offline).")
+    ] = None,
     detector_model: Annotated[Path | None, typer.Option(help="The detector's model file.")] = None,
     aligned: Annotated[bool, typer.Option(help="Aligned crops of another size: resize.")] = False,
     face: Annotated[
@@ -320,17 +327,18 @@ def train(
 def embed(
     faces: Annotated[Path, typer.Argument(help="FaceSet folder.")],
     out: Out,
-    embedder: EmbedderPath,
+    embedder: EmbedderName,
     flip: Flip = True,
     channels: Channels = None,
     mean: Mean = None,
     std: Std = None,
+    preset: Preset = None,
     jobs: Jobs = None,
     force: Force = False,
 ) -> None:
     """Turn faces into embeddings."""
     _free(out, force)
-    model = fl.load_embedder(embedder, **_preprocessing(channels, mean, std))
+    model = fl.load_embedder(embedder, **_preprocessing(channels, mean, std, preset))
     embeddings = model.embed(fl.load(faces), flip=flip, jobs=jobs)
     embeddings.save(out, replace=force)
     _done(f"{len(embeddings):,} embeddings by {model.name}", out)
@@ -344,11 +352,12 @@ def audit(
     calibration: Annotated[
         Path | None, typer.Option(help="Other subjects to set the threshold on, like SOURCE.")
     ] = None,
-    embedder: EmbedderPath = None,
+    embedder: EmbedderName = None,
     flip: Flip = True,
     channels: Channels = None,
     mean: Mean = None,
     std: Std = None,
+    preset: Preset = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Keep the audits here.")] = None,
     jobs: Jobs = None,
     force: Force = False,
@@ -356,7 +365,7 @@ def audit(
     """Error rates by group at one threshold, with intervals."""
     if out:
         _free(out, force)
-    options = _preprocessing(channels, mean, std)
+    options = _preprocessing(channels, mean, std, preset)
     model = fl.load_embedder(embedder, **options) if embedder else None
     keys = [words.split(",") for words in dict.fromkeys(by)]
     test = _embeddings(source, model, flip, jobs, keys)
@@ -477,9 +486,12 @@ def _parameters(words: list[str]) -> dict[str, Any]:
     return found
 
 
-def _preprocessing(channels: str | None, mean: str | None, std: str | None) -> dict[str, Any]:
+def _preprocessing(
+    channels: str | None, mean: str | None, std: str | None, preset: str | None
+) -> dict[str, Any]:
     """The options for ONNX embedders that were given."""
-    given: dict[str, Any] = {"channels": channels} if channels else {}
+    words = {"channels": channels, "preset": preset}
+    given: dict[str, Any] = {name: word for name, word in words.items() if word}
     for name, words in (("mean", mean), ("std", std)):
         if words is None:
             continue

@@ -97,7 +97,7 @@ def test_images_are_not_unpacked_over_others_unless_said(small, tmp_path):
 
 def test_it_becomes_a_face_set_whose_pairs_are_scored(small, tmp_path):
     reader = datasets.insightface_bin(small, tmp_path / "images")
-    faces = fl.prepare(reader, tmp_path / "faces", size=32)
+    faces = fl.prepare(reader, tmp_path / "faces", size=32, set_aside=False)
     pixels = np.asarray(Image.open(io.BytesIO(encoded(4))))
     np.testing.assert_array_equal(faces.crops[3], pixels)
     pairs = datasets.insightface_bin_pairs(small, faces.table, folds=2)
@@ -175,7 +175,7 @@ def test_bad_images_are_set_aside_and_their_pairs_counted(tmp_path):
     path = write(tmp_path / "bad.bin", (images, truths))
     reader = datasets.insightface_bin(path, tmp_path / "images")
     with pytest.raises(fl.BadInput, match=r"3 of \d+ images cannot be used, first 000002.jpg"):
-        fl.prepare(reader, tmp_path / "faces", size=32)
+        fl.prepare(reader, tmp_path / "faces", size=32, set_aside=False)
     faces = fl.prepare(reader, tmp_path / "faces", size=32, set_aside=True)
     rejects = pd.read_parquet(tmp_path / "faces" / "rejects.parquet")
     assert rejects["image"].tolist() == ["000002.jpg", "000009.png", "000011.jpg"]

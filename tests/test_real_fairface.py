@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import facelab as fl
-from facelab.detect import load_detector
 from facelab.decode import decode
+from facelab.detect import load_detector
 
 pytestmark = pytest.mark.real
 

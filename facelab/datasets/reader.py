@@ -20,6 +20,8 @@ IMAGE_SUFFIXES = frozenset(
 )
 # Reserved columns of a reader's table; every other column is a group column.
 PLAIN_COLUMNS = ("path", "offset", "subject", "image")
+# Where a label says that the face is, in pixels of the upright photo; no group columns either.
+BOX_COLUMNS = ("box_left", "box_top", "box_width", "box_height")
 AGE_GROUPS = ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "70+")
 _FIRST_AGES = (0, 3, 10, 20, 30, 40, 50, 60, 70)
 
@@ -60,7 +62,7 @@ class Reader:
     @property
     def groups(self) -> list[str]:
         """The group columns."""
-        return [column for column in self.table.columns if column not in PLAIN_COLUMNS]
+        return [c for c in self.table.columns if c not in (*PLAIN_COLUMNS, *BOX_COLUMNS)]
 
 
 def printable(name: str) -> str:

@@ -67,7 +67,9 @@ def write_resized(faces: FaceSet, out: np.ndarray) -> None:
 def as_images(crops: np.ndarray, device: torch.device) -> Tensor:
     """Crops as the network takes them: float (B, 3, S, S) from 0 to 1, channels last."""
     # Copied: torch refuses to look at memory that it may not write, as a memory map's.
-    images = torch.tensor(crops).to(device, non_blocking=True).permute(0, 3, 1, 2)
+    images = (
+        torch.tensor(np.ascontiguousarray(crops)).to(device, non_blocking=True).permute(0, 3, 1, 2)
+    )
     return images.to(torch.float32).div_(255)
 
 

@@ -7,8 +7,6 @@ in blocks; what is finished outlives a kill.
 
 import hashlib
 import os
-import threading
-import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -28,6 +26,7 @@ from facelab.synthetic.plan import Block, Face, Order, faces_of, plan_blocks
 from facelab.synthetic.population import Population, default_population
 from facelab.synthetic.render import build_model, render
 from facelab.synthetic.subjects import build_subject, subject_name, subject_stream
+from facelab.workers import end_with
 
 if TYPE_CHECKING:
     from facelab.faces import FaceSet
@@ -288,17 +287,5 @@ def _one(
     parent: int, work: Callable[..., Any], order: Order, block: Block, *more: Any
 ) -> tuple[Block, Any]:
     if os.getppid() == parent:
-        _end_with(parent)
+        end_with(parent)
     return block, work(order, block, *more)
-
-
-@cache
-def _end_with(parent: int) -> None:
-    """End this worker soon after the process that started it, also where that was killed."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
