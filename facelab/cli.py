@@ -228,9 +228,13 @@ def prepare(
         typer.Option(help="Set photos aside with another face of this share of its area, as 0.5."),
     ] = None,
     set_aside: Annotated[
-        bool,
-        typer.Option(help="Keep unusable images in rejects.parquet and go on, or stop at any."),
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--set-aside/--stop",
+            help="Keep unusable images in rejects.parquet and go on (default with a detector), or "
+            "stop at the first (default without).",
+        ),
+    ] = None,
     size: Size = 112,
     jobs: Jobs = None,
     force: Force = False,

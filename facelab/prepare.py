@@ -49,7 +49,7 @@ def prepare(
     face: str = "prominent",
     min_face: float = 20,
     rivals: float | None = None,
-    set_aside: bool = True,
+    set_aside: bool | None = None,
     replace: bool = False,
     jobs: int | None = None,
 ) -> FaceSet:
@@ -82,7 +82,9 @@ def prepare(
         such as 0.5: who is meant is not certain there. None: never.
     set_aside
         Go on without images that cannot be used, and keep them in `rejects.parquet` with their
-        reasons: a failure to acquire is a result. False: stop and leave nothing behind.
+        reasons, or (False) stop and leave nothing behind. By default a photo in which no face is
+        found is a result, and an image that ought to be a ready crop a mistake: True with a
+        `detector`, False without.
     replace
         Put the result in the place of a FaceSet that is at `out`.
     jobs
@@ -112,6 +114,7 @@ def prepare(
     with itself, or one face two people. They are no failure to acquire, and no image of its rate.
     """
     reader = photos if isinstance(photos, Reader) else folder(photos)
+    set_aside = detector is not None if set_aside is None else set_aside
     _check_options(reader, size, detector, aligned, face, min_face, rivals)
     boxes = _boxes(reader) if face == "labelled" else None
     cutter = Cutter(reader.root, size, detector, aligned, face, min_face, rivals, reader.read)

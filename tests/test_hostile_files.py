@@ -90,7 +90,7 @@ def test_two_hundred_hostile_files_are_set_aside_each_with_its_reason(tmp_path):
     count = hostile_files(bad, outside)
     assert count == 200
     before = sorted(os.listdir(os.fsencode(bad)))
-    faces = fl.prepare(tmp_path / "photos", tmp_path / "out", size=SIZE, jobs=1)
+    faces = fl.prepare(tmp_path / "photos", tmp_path / "out", size=SIZE, jobs=1, set_aside=True)
     rejects = pd.read_parquet(tmp_path / "out" / "rejects.parquet")
     assert faces.table["image"].tolist() == [f"good/{number}.png" for number in range(3)]
     assert len(rejects) == count

@@ -48,7 +48,7 @@ def test_importing_the_module_does_not_hide_the_function():
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_crops_are_the_images_in_the_order_of_the_table(photos, tmp_path, jobs):
-    faces = fl.prepare(photos, tmp_path / "out", size=SIZE, jobs=jobs)
+    faces = fl.prepare(photos, tmp_path / "out", size=SIZE, jobs=jobs, set_aside=True)
     assert faces.table["image"].tolist() == [
         "a/0.png",
         "a/1.png",
@@ -66,7 +66,7 @@ def test_crops_are_the_images_in_the_order_of_the_table(photos, tmp_path, jobs):
 
 
 def test_a_subject_with_one_image_is_kept_and_counted(photos, tmp_path):
-    card = fl.prepare(photos, tmp_path / "out", size=SIZE).card
+    card = fl.prepare(photos, tmp_path / "out", size=SIZE, set_aside=True).card
     assert card["single_image_subjects"] == 1
     assert "1 subjects have one image" in card["notes"][-1]
     assert card["subjects"] == 3
@@ -102,7 +102,7 @@ def test_a_bad_image_stops_the_work_and_leaves_nothing(photos, tmp_path, kind):
 def test_a_bad_image_is_set_aside_with_its_reason(photos, tmp_path, kind):
     data, reason = BAD[kind]
     (photos / "b" / "9.jpg").write_bytes(data)
-    faces = fl.prepare(photos, tmp_path / "out", size=SIZE)
+    faces = fl.prepare(photos, tmp_path / "out", size=SIZE, set_aside=True)
     rejects = pd.read_parquet(tmp_path / "out" / "rejects.parquet")
     assert len(faces) == 6
     assert rejects["image"].tolist() == ["b/9.jpg"]
@@ -119,7 +119,7 @@ def test_failures_to_acquire_are_counted_by_group(photos, tmp_path):
     labels["gender"] = [{"a": "female", "b": "male", "c": ""}[name[0]] for name in images]
     labels.to_csv(tmp_path / "labels.csv", index=False)
     reader = fl.datasets.folder(photos, labels=tmp_path / "labels.csv")
-    faces = fl.prepare(reader, tmp_path / "out", size=SIZE)
+    faces = fl.prepare(reader, tmp_path / "out", size=SIZE, set_aside=True)
     failures = faces.card["failure_to_acquire"]
     counts = {
         group: (found["images"], found["rejected"])
@@ -143,7 +143,7 @@ def test_failures_to_acquire_have_the_intervals_of_enrolment_and_duplicates_are_
         (photos / f"{name}.png").write_bytes(b"")
     for name in ("a/9", "c/9"):
         (photos / f"{name}.png").write_bytes((photos / "a" / "0.png").read_bytes())
-    card = fl.prepare(photos, tmp_path / "out", size=SIZE).card
+    card = fl.prepare(photos, tmp_path / "out", size=SIZE, set_aside=True).card
     failures = card["failure_to_acquire"]
     presented = pd.DataFrame({"subject": list("aaaabbbbc"), "failed": [False] * 9, "group": "g"})
     presented.loc[[3, 6, 7], "failed"] = True
@@ -172,7 +172,7 @@ def test_folders_named_like_images_and_links_out_of_the_root_are_rejected(photos
     Image.fromarray(pixels(77)).save(secret)
     (photos / "a" / "9.png").symlink_to(secret)
     (photos / "b" / "7.png").symlink_to(photos / "nowhere.png")
-    fl.prepare(photos, tmp_path / "out", size=SIZE)
+    fl.prepare(photos, tmp_path / "out", size=SIZE, set_aside=True)
     rejects = pd.read_parquet(tmp_path / "out" / "rejects.parquet").set_index("image")["reason"]
     assert rejects.to_dict() == {
         "a/8.jpg": "it is not a file",
@@ -185,9 +185,9 @@ def test_an_empty_folder_and_a_taken_place_are_refused(photos, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(fl.BadInput, match="holds no images"):
         fl.prepare(tmp_path / "empty", tmp_path / "out")
-    fl.prepare(photos, tmp_path / "out", size=SIZE)
+    fl.prepare(photos, tmp_path / "out", size=SIZE, set_aside=True)
     with pytest.raises(fl.BadInput, match="exists already"):
-        fl.prepare(photos, tmp_path / "out", size=SIZE)
+        fl.prepare(photos, tmp_path / "out", size=SIZE, set_aside=True)
     before = (tmp_path / "out" / "card.json").read_text()
     (photos / "a" / "0.png").write_bytes(b"")
     with pytest.raises(fl.BadInput, match="cannot be used"):
@@ -196,7 +196,7 @@ def test_an_empty_folder_and_a_taken_place_are_refused(photos, tmp_path):
 
 
 def test_aligned_crops_of_another_size_are_averaged_by_area(photos, tmp_path):
-    faces = fl.prepare(photos, tmp_path / "out", size=16, aligned=True)
+    faces = fl.prepare(photos, tmp_path / "out", size=16, aligned=True, set_aside=True)
     expected = pixels(0).reshape(16, 2, 16, 2, 3).mean(axis=(1, 3))
     assert np.abs(faces.crops[0] - expected).max() <= 1
     Image.new("RGB", (30, 20)).save(photos / "a" / "0.png")
@@ -205,5 +205,5 @@ def test_aligned_crops_of_another_size_are_averaged_by_area(photos, tmp_path):
 
 
 def test_the_card_names_no_path_of_the_machine(photos, tmp_path):
-    fl.prepare(photos, tmp_path / "out", size=SIZE)
+    fl.prepare(photos, tmp_path / "out", size=SIZE, set_aside=True)
     assert str(tmp_path) not in json.dumps(json.loads((tmp_path / "out/card.json").read_text()))

@@ -37,7 +37,7 @@ KILLED = """
         return one(self, place)
 
     Cutter.one = some
-    fl.prepare(sys.argv[1], sys.argv[2], size=32, jobs=1)
+    fl.prepare(sys.argv[1], sys.argv[2], size=32, jobs=1, set_aside=True)
 """
 
 ORPHANED = """
@@ -98,7 +98,7 @@ def contents(folder):
 
 
 def uninterrupted(photos, tmp_path):
-    fl.prepare(photos, tmp_path / "whole", size=SIZE, jobs=1)
+    fl.prepare(photos, tmp_path / "whole", size=SIZE, jobs=1, set_aside=True)
     expected = contents(tmp_path / "whole")
     shutil.rmtree(tmp_path / "whole")
     return expected
@@ -119,7 +119,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     expected, bar, bars = uninterrupted(photos, tmp_path), MODULE.bar, []
     monkeypatch.setattr(MODULE, "bar", lambda **say: (bars.append(say), bar(**say))[1])
     out = tmp_path / "set"
-    faces = fl.prepare(photos, out, size=SIZE, jobs=jobs)
+    faces = fl.prepare(photos, out, size=SIZE, jobs=jobs, set_aside=True)
     assert (bars[0]["initial"], bars[0]["total"], bars[0]["unit"]) == (64, COUNT, "img")
     assert contents(out) == expected
     assert sorted(os.listdir(tmp_path)) == ["photos", "set"]
@@ -129,7 +129,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
 
 
 def test_what_a_killed_run_found_is_found_after_it(photos, unfinished, tmp_path):
-    faces = fl.prepare(photos, tmp_path / "set", size=SIZE, jobs=1)
+    faces = fl.prepare(photos, tmp_path / "set", size=SIZE, jobs=1, set_aside=True)
     rejects = pd.read_parquet(tmp_path / "set" / "rejects.parquet")
     assert faces.card["duplicates"] == 2
     assert dict(zip(rejects["image"], rejects["reason"], strict=True)) == {
@@ -145,23 +145,23 @@ def test_unfinished_work_of_other_options_or_photos_is_not_gone_on_with(
 ):
     out, before = tmp_path / "set", contents(unfinished / "done")
     with pytest.raises(fl.BadInput, match=r"differs in size \(it was 32, now 16\).*or delete"):
-        fl.prepare(photos, out, size=16, jobs=1)
+        fl.prepare(photos, out, size=16, jobs=1, set_aside=True)
     Image.new("RGB", (SIZE, SIZE)).save(photos / "9" / "99a.png")
     with pytest.raises(fl.BadInput, match=r"differs in photos \(it was 100 of .*, now 101 of "):
-        fl.prepare(photos, out, size=SIZE, jobs=1)
+        fl.prepare(photos, out, size=SIZE, jobs=1, set_aside=True)
     (photos / "9" / "99a.png").unlink()
     Image.new("RGB", (SIZE, SIZE)).save(photos / "0" / "03.png")
     with pytest.raises(fl.BadInput, match=r"0/03\.png has changed since .*: delete .* to begin"):
-        fl.prepare(photos, out, size=SIZE, jobs=1)
+        fl.prepare(photos, out, size=SIZE, jobs=1, set_aside=True)
     assert contents(unfinished / "done") == before
-    faces = fl.prepare(photos, out, size=SIZE, jobs=1, replace=True)
+    faces = fl.prepare(photos, out, size=SIZE, jobs=1, replace=True, set_aside=True)
     assert (faces.crops[3] == 0).all()
     assert sorted(os.listdir(tmp_path)) == ["photos", "set"]
 
 
 def test_a_photo_that_changes_before_its_turn_is_taken_as_it_is(photos, unfinished, tmp_path):
     Image.new("RGB", (SIZE, SIZE), "red").save(photos / "8" / "80.png")
-    faces = fl.prepare(photos, tmp_path / "set", size=SIZE, jobs=1)
+    faces = fl.prepare(photos, tmp_path / "set", size=SIZE, jobs=1, set_aside=True)
     row = faces.table["image"].tolist().index("8/80.png")
     assert (faces.crops[row] == [255, 0, 0]).all()
 
@@ -181,7 +181,7 @@ def test_a_disk_without_room_is_known_before_the_work(photos, tmp_path, monkeypa
     monkeypatch.setattr(os, "posix_fallocate", full)
     monkeypatch.setattr(MODULE, "_outcomes", lambda *work: pytest.fail("work was begun"))
     with pytest.raises(OSError, match="No space left on device: 0 MB are needed"):
-        fl.prepare(photos, tmp_path / "set", size=SIZE, jobs=1)
+        fl.prepare(photos, tmp_path / "set", size=SIZE, jobs=1, set_aside=True)
     assert os.listdir(tmp_path) == ["photos"]
 
 
@@ -200,9 +200,9 @@ def test_a_disk_that_fills_up_leaves_no_set_and_the_work_goes_on_later(
         patch.setattr(MODULE, "_SAVE_EVERY", 0.0)
         patch.setattr(os, "fsync", fill)
         with pytest.raises(OSError, match="No space left on device"):
-            fl.prepare(photos, out, size=SIZE, jobs=1)
+            fl.prepare(photos, out, size=SIZE, jobs=1, set_aside=True)
     assert sorted(os.listdir(tmp_path)) == [".set.partial", "photos"]
-    fl.prepare(photos, out, size=SIZE, jobs=1)
+    fl.prepare(photos, out, size=SIZE, jobs=1, set_aside=True)
     assert contents(out) == expected
     assert sorted(os.listdir(tmp_path)) == ["photos", "set"]
 
