@@ -18,8 +18,9 @@ import pandas as pd
 import facelab
 from facelab import files
 from facelab.errors import BadInput
-from facelab.groups import group_labels
+from facelab.groups import effective_number, group_labels
 
+NO_LABEL = "(no label)"
 FILES = ("faces.parquet", "crops.npy", "card.json")
 _CHUNK = 4096  # crops read or written at a time: 150 MB at 112 px
 
@@ -52,6 +53,10 @@ def as_face_table(table: pd.DataFrame) -> pd.DataFrame:
             f"image {table['image'][twice].iloc[0]!r} stands in the table twice "
             f"({int(twice.sum())} repeated rows): keep one row an image"
         )
+    return _with_categories(table)
+
+
+def _with_categories(table: pd.DataFrame) -> pd.DataFrame:
     for column in table.columns.difference(["subject", "image"]):
         if pd.api.types.is_string_dtype(table[column]) and not isinstance(
             table[column].dtype, pd.CategoricalDtype
@@ -86,8 +91,13 @@ class FaceSet:
             raise BadInput(f"crops must be uint8, not {crops.dtype}")
         if count != len(table):
             raise BadInput(f"{count} crops do not fit a table of {len(table)} rows")
-        self.table = as_face_table(table)
-        counts = {"subjects": int(self.table["subject"].nunique()), "images": len(self.table)}
+        self._hold(as_face_table(table), card, crops, rows)
+
+    def _hold(
+        self, table: pd.DataFrame, card: dict[str, Any], crops: np.ndarray, rows: np.ndarray | None
+    ) -> None:
+        counts = {"subjects": int(table["subject"].nunique()), "images": len(table)}
+        self.table = table
         self.card = dict(card) | counts
         self._store = crops
         self._rows = rows  # rows of the store, None for all of them in order
@@ -117,17 +127,24 @@ class FaceSet:
         """The crops of some rows, uint8 (len(rows), S, S, 3): reads these and no others."""
         return np.asarray(self._store[rows if self._rows is None else self._rows[rows]])
 
+    def _numbered(self) -> tuple[np.ndarray, pd.Index]:
+        """Of each row the number of its subject, and the subjects in order of their names."""
+        codes, names = pd.factorize(self.table["subject"], sort=True)
+        return codes, pd.Index(names, name="subject")
+
     @property
     def subjects(self) -> pd.DataFrame:
         """One row a subject: `images`, and every column that is constant within each subject."""
-        first = self.table.drop_duplicates("subject").set_index("subject").sort_index()
+        codes, names = self._numbered()
+        first = np.full(len(names), len(codes))
+        np.minimum.at(first, codes, np.arange(len(codes)))
         constant = [
             column
-            for column in first.columns.drop("image")
-            if len(self.table[["subject", column]].drop_duplicates()) == len(first)
+            for column in self.table.columns.drop(["subject", "image"])
+            if _is_constant(self.table[column], first[codes])
         ]
-        images = self.table["subject"].value_counts().reindex(first.index)
-        return first[constant].assign(images=images)
+        found = self.table[constant].iloc[first].set_axis(names, axis=0)
+        return found.assign(images=np.bincount(codes, minlength=len(names)))
 
     def composition(self, by: str | list[str]) -> pd.DataFrame:
         """Who is in the set.
@@ -138,14 +155,69 @@ class FaceSet:
             Index `group`; columns `subjects`, `images`, `subject_share`, `image_share` (of the
             whole set). Faces without a label stand in the row "(no label)".
         """
-        labels = group_labels(self.table, by)
-        groups = labels.cat.add_categories("(no label)").fillna("(no label)")
-        grouped = self.table.groupby(groups, observed=True)["subject"]
-        result = pd.DataFrame({"subjects": grouped.nunique(), "images": grouped.size()})
-        result["subject_share"] = result["subjects"] / max(self.table["subject"].nunique(), 1)
+        held = self._images_held(by)
+        grouped = held.groupby("group", observed=True)["images"]
+        result = pd.DataFrame({"subjects": grouped.size(), "images": grouped.sum()})
+        result["subject_share"] = result["subjects"] / max(held["subject"].nunique(), 1)
         result["image_share"] = result["images"] / max(len(self), 1)
         result.index = result.index.astype("str").rename("group")
         return result
+
+    def _images_held(self, by: str | list[str]) -> pd.DataFrame:
+        """How many images each subject has in each group: `group`, `subject` (a number), `images`.
+
+        One row for what occurs; faces without a label are in the group "(no label)".
+        """
+        labels = group_labels(self.table, by)
+        groups = [*labels.cat.categories, NO_LABEL]
+        group = labels.cat.codes.to_numpy().astype(np.int64)
+        group[group < 0] = len(groups) - 1
+        subject, names = self._numbered()
+        places, images = np.unique(group * max(len(names), 1) + subject, return_counts=True)
+        group, subject = np.divmod(places, max(len(names), 1))
+        group = pd.Categorical.from_codes(group, categories=groups)
+        return pd.DataFrame({"group": group, "subject": subject, "images": images})
+
+    def effective_groups(self, by: str | list[str]) -> pd.DataFrame:
+        """How many equally large groups would be as diverse as these: Hill numbers (Hill 1973).
+
+        Returns
+        -------
+        DataFrame
+            Index `of`: subjects, images. Columns `groups` (that occur), `exp_entropy` (the
+            exponential of Shannon's entropy, order 1), `inverse_simpson` (order 2, which large
+            groups dominate), `unlabelled` (left out of the others). A subject who stands in two
+            groups counts in both.
+        """
+        counts = self.composition(by)[["subjects", "images"]]
+        labelled = counts.drop(index=NO_LABEL, errors="ignore")
+        rows = {
+            name: {
+                "groups": len(labelled),
+                "exp_entropy": effective_number(labelled[name], order=1),
+                "inverse_simpson": effective_number(labelled[name], order=2),
+                "unlabelled": int(counts[name].sum() - labelled[name].sum()),
+            }
+            for name in counts
+        }
+        return pd.DataFrame.from_dict(rows, "index").rename_axis("of")
+
+    def images_per_subject(self, by: str | list[str]) -> pd.DataFrame:
+        """How many images the subjects of each group have there.
+
+        Returns
+        -------
+        DataFrame
+            Index `group`, first "all"; columns `subjects`, `images`, `single` (subjects with one
+            image, who give no mated comparison), `mean`, `least`, `quarter`, `median`,
+            `three_quarters`, `most`.
+        """
+        held = self._images_held(by)
+        every = held.groupby("subject")["images"].sum()
+        rows = {"all": _spread(every)} if len(every) else {}
+        for group, images in held.groupby("group", observed=True)["images"]:
+            rows[str(group)] = _spread(images)
+        return pd.DataFrame.from_dict(rows, "index").rename_axis("group")
 
     # ---- selections
 
@@ -155,6 +227,11 @@ class FaceSet:
         if not isinstance(index, slice) and index.dtype == bool and len(index) != len(self):
             raise BadInput(f"a mask of {len(index)} does not fit a FaceSet of {len(self)}")
         numbers = np.arange(len(self))[index]
+        if not isinstance(index, slice) and index.dtype != bool and numbers.size:
+            number, often = (int(part) for part in _most_often(numbers))
+            if often > 1:
+                image = self.table["image"].iloc[number]
+                raise BadInput(f"image {image!r} is asked for {often} times: ask once for each row")
         return self._take(numbers)
 
     def _take(self, numbers: np.ndarray, **derived: Any) -> "FaceSet":
@@ -162,7 +239,10 @@ class FaceSet:
         card = {name: value for name, value in self.card.items() if name != "sha256"}
         if derived:
             card["derived"] = [*card.get("derived", []), derived]
-        return FaceSet(self.table.iloc[numbers], self._store, card, rows)
+        part = FaceSet.__new__(FaceSet)  # rows of a table that was checked: no need to check again
+        table = _with_categories(self.table.iloc[numbers].reset_index(drop=True))
+        part._hold(table, card, self._store, rows)
+        return part
 
     def query(self, expression: str) -> "FaceSet":
         """The faces for which a pandas expression holds: ``faces.query("gender == 'female'")``."""
@@ -213,11 +293,8 @@ class FaceSet:
         # Along the order each subject goes to the part furthest below its due: every run of
         # neighbours (a stratum is one) is shared out within a subject or two of exactly.
         part = np.empty(len(subjects), dtype=np.int64)
-        have = np.zeros(len(wanted))
-        for position, subject in enumerate(order):
-            part[subject] = np.argmax(wanted * (position + 1) - have)
-            have[part[subject]] += 1
-        where = pd.Series(part, index=subjects.index)[self.table["subject"]].to_numpy()
+        part[order] = _shared_out(wanted.tolist(), len(subjects))
+        where = part[self._numbered()[0]]
         return {
             name: self._take(np.flatnonzero(where == number), split=name, shares=shares, seed=seed)
             for number, name in enumerate(shares)
@@ -260,6 +337,49 @@ class FaceSet:
                 f'<img alt="some of the synthetic faces" src="data:image/png;base64,{image}">'
             )
         return "\n".join(parts)
+
+
+def _is_constant(column: pd.Series, first: np.ndarray) -> bool:
+    """Whether each row has the value of the row that `first` names for it; missing is a value."""
+    values = column
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        values = column.cat.codes
+    elif not pd.api.types.is_numeric_dtype(column.dtype):
+        values = pd.Series(pd.factorize(column)[0])
+    values = values.to_numpy()
+    there = values[first]
+    return bool(((values == there) | ((values != values) & (there != there))).all())
+
+
+def _spread(images: pd.Series) -> dict[str, float]:
+    """How the images of subjects are spread."""
+    least, quarter, median, three_quarters, most = np.quantile(images, [0, 0.25, 0.5, 0.75, 1])
+    return {
+        **{"subjects": len(images), "images": int(images.sum())},
+        **{"single": int((images == 1).sum()), "mean": float(images.mean())},
+        **{"least": int(least), "quarter": quarter, "median": median},
+        **{"three_quarters": three_quarters, "most": int(most)},
+    }
+
+
+def _most_often(numbers: np.ndarray) -> tuple[int, int]:
+    """The row that stands in a list most often, and how often."""
+    often = np.bincount(numbers.ravel())
+    return int(often.argmax()), int(often.max())
+
+
+def _shared_out(shares: list[float], count: int) -> list[int]:
+    """To which part each of `count` goes: always to the one furthest below its due.
+
+    Plain numbers: arrays of two or three would take thirty times as long.
+    """
+    have, parts = [0] * len(shares), []
+    for many in range(1, count + 1):
+        missing = [share * many - had for share, had in zip(shares, have, strict=True)]
+        part = missing.index(max(missing))
+        have[part] += 1
+        parts.append(part)
+    return parts
 
 
 def _contact_sheet(faces: FaceSet, columns: int = 12, rows: int = 3) -> bytes:
@@ -359,30 +479,36 @@ def compose(
         message says how many there are.
     """
     labels = group_labels(faces.table, by)
-    by_subject = labels.cat.codes.groupby(faces.table["subject"].to_numpy())
-    mixed = by_subject.nunique() > 1
+    codes = labels.cat.codes.to_numpy()
+    subject, names = faces._numbered()
+    group_of = np.empty(len(names), dtype=codes.dtype)
+    group_of[subject] = codes
+    mixed = group_of[subject] != codes
     if mixed.any():
-        raise BadInput(f"subject {mixed.idxmax()!r} stands in more than one group of {labels.name}")
+        name = names[subject[mixed].min()]
+        raise BadInput(f"subject {name!r} stands in more than one group of {labels.name}")
     if subjects < 1 or images_per_subject < 1:
         raise BadInput("`subjects` and `images_per_subject` must be at least 1")
     counts = group_counts(list(labels.cat.categories), shares, subjects)
-    group_of = by_subject.first()
-    enough = by_subject.size() >= images_per_subject
+    enough = np.bincount(subject, minlength=len(names)) >= images_per_subject
 
     rng = np.random.default_rng(seed)
-    shuffled = group_of.index.to_numpy()[rng.permutation(len(group_of))]
-    chosen = []
+    shuffled = rng.permutation(len(names))
+    chosen = np.zeros(len(names), dtype=bool)
     for code, (group, count) in enumerate(counts.items()):
-        there = [s for s in shuffled if group_of[s] == code and enough[s]]
+        there = shuffled[(group_of == code)[shuffled] & enough[shuffled]]
         if count > len(there):
             raise BadInput(
                 f"{count} subjects of {group} with at least {images_per_subject} images were asked "
                 f"for; there are {len(there)}"
             )
-        chosen += there[:count]
+        chosen[there[:count]] = True
     order = rng.permutation(len(faces))
-    rank = faces.table["subject"].iloc[order].groupby(faces.table["subject"].iloc[order]).cumcount()
-    picked = (rank.sort_index() < images_per_subject) & faces.table["subject"].isin(chosen)
+    order = order[np.argsort(subject[order], kind="stable")]  # a subject's images side by side
+    first = np.searchsorted(subject[order], subject[order])
+    picked = np.zeros(len(faces), dtype=bool)
+    picked[order] = np.arange(len(faces)) - first < images_per_subject
+    picked &= chosen[subject]
     return faces._take(
         np.flatnonzero(picked),
         compose=labels.name,

@@ -99,6 +99,37 @@ def _categorical(column: "pd.Series") -> "pd.Categorical":
     return pd.Categorical(column)
 
 
+def effective_number(counts: np.ndarray, order: int = 1) -> float:
+    """How many equally large groups would be as diverse as groups of these sizes.
+
+    Hill's diversity number (Hill 1973, Ecology 54, equation 3): (sum p^q)^(1/(1-q)) of the shares
+    p. Order q = 0 counts the groups, 1 is the exponential of Shannon's entropy (the limit), 2 is
+    the inverse of Simpson's index. It is the number of groups when all are of one size, and 1 when
+    one group is everybody.
+
+    Parameters
+    ----------
+    counts
+        Size of each group, at least 0; empty groups change nothing.
+    order
+        q, at least 0: the higher, the less the small groups weigh.
+
+    Raises
+    ------
+    BadInput
+        A size is negative or not a number.
+    """
+    counts = np.asarray(counts, dtype=np.float64)
+    if not (counts >= 0).all() or order < 0:
+        raise BadInput("sizes of groups and the order must be at least 0")
+    if not counts.sum():
+        return 0.0
+    shares = counts[counts > 0] / counts.sum()
+    if order == 1:
+        return float(np.exp(-(shares * np.log(shares)).sum()))
+    return float((shares**order).sum() ** (1 / (1 - order)))
+
+
 def ita(lab: np.ndarray) -> np.ndarray:
     """Individual typology angle in degrees from true CIELAB colours.
 
