@@ -19,6 +19,7 @@ import facelab
 from facelab import files
 from facelab.errors import BadInput
 from facelab.groups import effective_number, group_labels
+from facelab.provenance import with_withdrawals
 
 NO_LABEL = "(no label)"
 FILES = ("faces.parquet", "crops.npy", "card.json")
@@ -28,7 +29,7 @@ _CHUNK = 4096  # crops read or written at a time: 150 MB at 112 px
 def new_card(name: str, synthetic: bool, **more: Any) -> dict[str, Any]:
     """A card: what a FaceSet is, where it came from, under which terms, and what made it."""
     card = {"name": name, "synthetic": bool(synthetic), "made_by": f"facelab {facelab.__version__}"}
-    return card | more
+    return with_withdrawals(card | more)
 
 
 def as_face_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -202,8 +203,8 @@ class FaceSet:
         }
         return pd.DataFrame.from_dict(rows, "index").rename_axis("of")
 
-    def images_per_subject(self, by: str | list[str]) -> pd.DataFrame:
-        """How many images the subjects of each group have there.
+    def images_per_subject(self, by: str | list[str] | None = None) -> pd.DataFrame:
+        """How many images the subjects have, all of them and, with `by`, in each group.
 
         Returns
         -------
@@ -212,11 +213,10 @@ class FaceSet:
             image, who give no mated comparison), `mean`, `least`, `quarter`, `median`,
             `three_quarters`, `most`.
         """
-        held = self._images_held(by)
-        every = held.groupby("subject")["images"].sum()
-        rows = {"all": _spread(every)} if len(every) else {}
-        for group, images in held.groupby("group", observed=True)["images"]:
-            rows[str(group)] = _spread(images)
+        rows = {"all": _spread(np.bincount(self._numbered()[0]))} if len(self) else {}
+        if by is not None:
+            held = self._images_held(by).groupby("group", observed=True)["images"]
+            rows |= {str(group): _spread(images.to_numpy()) for group, images in held}
         return pd.DataFrame.from_dict(rows, "index").rename_axis("group")
 
     # ---- selections
@@ -303,7 +303,12 @@ class FaceSet:
     # ---- storing and showing
 
     def save(self, folder: str | Path, replace: bool = False) -> Path:
-        """Store as `faces.parquet`, `crops.npy` and `card.json`; written aside, then renamed."""
+        """Store as `faces.parquet`, `crops.npy` and `card.json`, with a `datasheet.md` beside them.
+
+        Written aside, then renamed.
+        """
+        from facelab.datasheet import datasheet
+
         with files.write_folder(folder, replace) as aside:
             shape = (len(self), self.size, self.size, 3)
             crops = files.reserve_array(aside / "crops.npy", shape)
@@ -312,6 +317,7 @@ class FaceSet:
             crops.flush()
             del crops
             write_labels(aside, self.table, self.card)
+            files.write_text(aside / "datasheet.md", datasheet(self))
         return Path(folder)
 
     def __repr__(self) -> str:
@@ -323,7 +329,10 @@ class FaceSet:
     def _repr_html_(self) -> str:
         """Counts by group; a small contact sheet when the card says that nobody is real."""
         parts = [f"<p><b>{html.escape(repr(self))}</b></p>"]
-        facts = {k: self.card[k] for k in ("source", "licence", "consent") if k in self.card}
+        told = ("source", "licence", "consent", "withdrawn")
+        facts = {name: self.card[name] for name in told if name in self.card}
+        if "withdrawn" in facts:
+            facts["withdrawn"] = "; ".join(facts["withdrawn"])
         parts += [f"<p>{html.escape(f'{name}: {value}')}</p>" for name, value in facts.items()]
         keys = [k for k in ("phenotype", "race", "gender") if k in self.table.columns]
         if keys:
@@ -351,7 +360,7 @@ def _is_constant(column: pd.Series, first: np.ndarray) -> bool:
     return bool(((values == there) | ((values != values) & (there != there))).all())
 
 
-def _spread(images: pd.Series) -> dict[str, float]:
+def _spread(images: np.ndarray) -> dict[str, float]:
     """How the images of subjects are spread."""
     least, quarter, median, three_quarters, most = np.quantile(images, [0, 0.25, 0.5, 0.75, 1])
     return {
@@ -444,7 +453,7 @@ def load(folder: str | Path, verify: bool = False) -> FaceSet:
         for name, expected in card.get("sha256", {}).items():
             if files.sha256(folder / name) != expected:
                 raise BadInput(f"{folder / name} is not the file its card describes: prepare again")
-    return FaceSet(table, crops, card)
+    return FaceSet(table, crops, with_withdrawals(card))
 
 
 def compose(

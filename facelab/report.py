@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from facelab.files import write_text
+from facelab.provenance import provenance
 
 if TYPE_CHECKING:
     from IPython.display import HTML
@@ -52,7 +53,7 @@ header b { font-weight: 600; color: #333; }
 header button { margin-left: auto; font: inherit; color: #1f5f99; background: none;
   border: 1px solid #b9cfe4; border-radius: 4px; padding: .15rem .7rem; cursor: pointer; }
 footer { margin-top: 3rem; padding-top: 1rem; padding-bottom: 2.5rem;
-  border-top: 1px solid #e3e3e3; font-size: .82rem; color: #5a5a5a; }
+  border-top: 1px solid #e3e3e3; font-size: .82rem; color: #5a5a5a; white-space: pre-line; }
 h1, h2, h3 { line-height: 1.25; color: #111; }
 h1 { font-size: 2.1rem; margin: 1.6rem 0 .6rem; }
 h2 { font-size: 1.4rem; margin: 2.6rem 0 .5rem; }
@@ -377,7 +378,7 @@ def page(
     Parameters
     ----------
     title, footer
-        Plain text; escaped here.
+        Plain text; escaped here. The footer may have several lines: `provenance_footer`.
     body
         HTML, which the caller has escaped.
     facts
@@ -397,6 +398,11 @@ def page(
         body=body,
         footer=html.escape(footer),
     )
+
+
+def provenance_footer(card: Mapping[str, Any]) -> str:
+    """Where the faces of an audit (or of a FaceSet, of embeddings) come from: a line a set."""
+    return "\n".join(provenance(card))
 
 
 def notebook_html(

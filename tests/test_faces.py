@@ -17,7 +17,9 @@ BY = ["race", "gender"]
 
 def test_a_saved_set_loads_back_whole_and_memory_mapped(faces, tmp_path):
     faces.save(tmp_path / "set")
-    assert sorted(path.name for path in (tmp_path / "set").iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in (tmp_path / "set").iterdir()) == sorted(
+        [*FILES, "datasheet.md"]
+    )
     again = fl.load(tmp_path / "set", verify=True)
     assert isinstance(again.crops, np.memmap)
     np.testing.assert_array_equal(again.crops, faces.crops)

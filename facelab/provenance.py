@@ -1,0 +1,113 @@
+"""Where faces come from and under which terms: what a card says of it, and what is known besides.
+
+In: cards of FaceSets, embeddings and audits. Out: the facts that travel with them, the sets among
+them that their makers have withdrawn, and lines for the foot of a report.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+FACTS = ("name", "synthetic", "source", "licence", "consent", "withdrawn")
+_UNKNOWN = "not stated"
+# What a name or a source says, and what is known of that set. Copies and subsets of withdrawn sets
+# go on being used for years (Peng, Mathur & Narayanan 2021, Mitigating dataset harms requires
+# stewardship): whoever reads a number should know that it rests on one.
+_WITHDRAWN = (
+    (
+        r"ms[-_ ]?celeb|ms[-_ ]?1m|faces_emore|bupt|rfw\b|racial faces in the wild",
+        "MS-Celeb-1M, from which these images are: withdrawn by Microsoft in 2019",
+    ),
+    (
+        r"vgg[-_ ]?face[-_ ]?2|faces_vgg|bfw\b|balanced faces in the wild",
+        "VGGFace2, from which these images are: no longer offered by its makers",
+    ),
+    (r"mega[-_ ]?face", "MegaFace: withdrawn by the University of Washington in 2020"),
+    (r"duke[-_ ]?mtmc", "DukeMTMC: withdrawn by Duke University in 2019"),
+    (r"brainwash", "Brainwash: withdrawn by Stanford University in 2019"),
+)
+
+
+def withdrawals(card: Mapping[str, Any]) -> list[str]:
+    """What is known to have been withdrawn of what a card's name and source say; usually nothing.
+
+    By names alone: a set under another name is not recognised.
+    """
+    told = list(card.get("withdrawn", []))
+    words = f"{card.get('name', '')} {card.get('source', '')}".lower()
+    known = [note for pattern, note in _WITHDRAWN if re.search(rf"(?<![a-z])({pattern})", words)]
+    return list(dict.fromkeys([*told, *known]))
+
+
+def with_withdrawals(card: Mapping[str, Any]) -> dict[str, Any]:
+    """The card, with `withdrawn` where something is known."""
+    found = withdrawals(card)
+    return {**card, "withdrawn": found} if found else dict(card)
+
+
+def facts(card: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a FaceSet's card the embeddings, audits and reports of its faces carry on.
+
+    Name, synthetic, source, licence, consent, withdrawn, and `sets`: the same of each set that it
+    was joined from.
+    """
+    kept = {name: card[name] for name in FACTS if name in card}
+    if "sets" in card:
+        kept["sets"] = [facts(one) for one in card["sets"]]
+    return kept
+
+
+def combined(cards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The card of several sets together, in their order.
+
+    Returns
+    -------
+    dict
+        `sets` holds the cards whole (of a set that was joined itself, those it was joined from).
+        For whoever reads one line, name, source, licence and consent join what differs with "; ",
+        `synthetic` holds only if all are, and `withdrawn` and `notes` name what any of them names.
+    """
+    sets = [dict(one) for card in cards for one in card.get("sets", [card])]
+    joined: dict[str, Any] = {"synthetic": all(one.get("synthetic", False) for one in sets)}
+    for name in ("name", "source", "licence", "consent"):
+        words = dict.fromkeys(str(one.get(name, _UNKNOWN)) for one in sets)
+        joined[name] = "; ".join(words)
+    notes = [
+        f"{one.get('name', 'unnamed')}: {text}" for one in sets for text in one.get("notes", [])
+    ]
+    withdrawn = [note for one in sets for note in withdrawals(one)]
+    for name, several in (("withdrawn", withdrawn), ("notes", notes)):
+        if several:
+            joined[name] = list(dict.fromkeys(several))
+    return joined | {"sets": sets}
+
+
+def provenance(card: Mapping[str, Any]) -> list[str]:
+    """One sentence a set on where the faces of a FaceSet, of embeddings or of an audit come from.
+
+    Each set is told once, in the order in which the card names them.
+    """
+    return list(dict.fromkeys(_in_words(one) for one in _sets_of(card)))
+
+
+def _sets_of(card: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The cards of sets of faces that a card holds: itself, or inside it."""
+    if "sets" in card:
+        yield from card["sets"]
+    elif any(name in card for name in ("source", "licence", "consent")):
+        yield card
+    else:
+        inner = [card[key] for key in ("embeddings", "faces", "calibration") if key in card]
+        if not inner:
+            yield card
+        for one in inner:
+            yield from _sets_of(one)
+
+
+def _in_words(card: Mapping[str, Any]) -> str:
+    name, source = str(card.get("name", "unnamed")), str(card.get("source", _UNKNOWN))
+    said = [f"source: {source}"]
+    said += [f"{fact}: {card.get(fact, _UNKNOWN)}" for fact in ("licence", "consent")]
+    said += [f"WITHDRAWN: {note}" for note in withdrawals(card)]
+    kind = "synthetic faces" if card.get("synthetic") else "faces"
+    return f"Provenance of the {kind} {name!r}: {'; '.join(said)}."
