@@ -26,6 +26,7 @@ _MONK = (
     *("a07e56", "825c43", "604134", "3a312a", "292420"),
 )
 MONK_TONES = [str(tone) for tone in range(1, 11)]
+MONK_COLOURS = [f"#{swatch}" for swatch in _MONK]
 FITZPATRICK_TYPES = ["I", "II", "III", "IV", "V", "VI"]
 
 AGE_GROUPS = ["0-17", "18-29", "30-44", "45-59", "60+"]

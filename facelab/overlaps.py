@@ -8,6 +8,7 @@ never held.
 """
 
 from collections.abc import Iterator
+from statistics import NormalDist
 
 import joblib
 import numpy as np
@@ -17,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 
 from facelab import kernels
 from facelab.all_pairs import TILE, Crowd, Hits, joined
-from facelab.comparison import check_embeddings
+from facelab.comparison import check_embeddings, compare_all
 from facelab.embeddings import Embeddings
 from facelab.errors import BadInput
 from facelab.progress import bar
@@ -25,6 +26,31 @@ from facelab.progress import bar
 MOST_PAIRS = 20_000_000  # kept: 240 MB
 _FAN_OUT = 30_000  # faces from which on processes pay
 _NO_SCORE = 4.0  # above every score
+_BULK = 0.05
+
+
+def robust_threshold(embeddings: Embeddings, fmr: float) -> float:
+    """The threshold for a false match rate that wrong labels cannot move.
+
+    In a set with wrong labels the highest non-mated scores are of one person, and a threshold set
+    by them finds nothing. This one extrapolates from the bulk: with m the median of the non-mated
+    scores and q the score that one in twenty reaches, m + (q - m) z(fmr) / z(1/20), z the normal
+    quantile. Tails of scores are heavier than normal ones, so the true rate is somewhat higher: for
+    candidates, not for audits.
+
+    Parameters
+    ----------
+    embeddings
+        One set; most labels right.
+    fmr
+        Between 0 and 1/2.
+    """
+    if not 0 < fmr < 0.5:
+        raise BadInput(f"the false match rate must lie between 0 and 1/2, not {fmr}")
+    comparisons = compare_all(embeddings)
+    middle, upper = comparisons.threshold(0.5), comparisons.threshold(_BULK)
+    normal = NormalDist()
+    return middle + (upper - middle) * normal.inv_cdf(1 - fmr) / normal.inv_cdf(1 - _BULK)
 
 
 def near_duplicates(
@@ -88,9 +114,9 @@ def overlapping_subjects(
     a, b
         Two sets, by one embedder.
     threshold
-        A comparison with this score or more is a match. Take a strict one: chance matches grow with
-        the product of both numbers of subjects
-        (``fl.compare_all(a).threshold(fmr=1e-6)``).
+        A comparison with this score or more is a match. Take a strict one
+        (``robust_threshold(a, 1e-6)``): chance matches grow with the product of both numbers of
+        subjects.
     share
         Least share of the comparisons of two subjects that match.
     jobs
@@ -152,7 +178,7 @@ def split_subjects(
         One set.
     threshold
         A comparison with this score or more is a match; here a lenient one
-        (``fl.compare_all(embeddings).threshold(fmr=1e-3)``) leaves fewer hard photos in the list.
+        (``robust_threshold(embeddings, 1e-3)``) leaves fewer hard photos in the list.
     jobs
         Processes; by default as many as pay off.
 
