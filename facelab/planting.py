@@ -94,7 +94,6 @@ def found_again(
     duplicates: pd.DataFrame,
     split: pd.DataFrame,
     coinciding: pd.DataFrame,
-    share: float = 0.5,
 ) -> pd.DataFrame:
     """How much of what was planted is among the candidates, and how many of these are right.
 
@@ -103,37 +102,39 @@ def found_again(
     faults
         What `plant` returns.
     duplicates, split, coinciding
-        What `near_duplicates`, `split_subjects` and `coinciding_subjects` find.
-    share
-        An image counts as a candidate for a wrong label if it matches this share of another
-        subject's images.
+        What `near_duplicates`, `split_subjects` and `coinciding_subjects` find. Of `split`, images
+        that are more like another subject than like their own are candidates for a wrong label.
 
     Returns
     -------
     DataFrame
-        Index `fault`; `planted`, `candidates`, `right`, `recall`, `precision`.
+        Index `fault`; `planted`, `candidates`, `right`, `recall`, `precision`, and `first`: how
+        many are right of the first candidates, as many as were planted.
     """
-    sure = split[split["other_share"] >= share]
+    doubted = split[split["other_score"] > split["own_score"]]
     found = {
-        "copy": _unordered(duplicates["image_a"], duplicates["image_b"]),
-        "wrong label": set(zip(sure["image"], sure["other_subject"], strict=True)),
-        "second name": _unordered(coinciding["subject_a"], coinciding["subject_b"]),
+        "copy": _pairs(duplicates["image_a"], duplicates["image_b"]),
+        "wrong label": [frozenset([image]) for image in doubted["image"]],
+        "second name": _pairs(coinciding["subject_a"], coinciding["subject_b"]),
+    }
+    planted = {fault: faults[faults["fault"] == fault] for fault in found}
+    truths = {
+        "copy": _pairs(planted["copy"]["image"], planted["copy"]["truth"]),
+        "wrong label": [frozenset([image]) for image in planted["wrong label"]["image"]],
+        "second name": _pairs(planted["second name"]["subject"], planted["second name"]["truth"]),
     }
     rows = {}
     for fault, candidates in found.items():
-        here = faults[faults["fault"] == fault]
-        first = here["subject"] if fault == "second name" else here["image"]
-        true = set(zip(first, here["truth"], strict=True))
-        if fault != "wrong label":
-            true = _unordered(first, here["truth"])
-        right = len(true & candidates)
+        true = set(truths[fault])
+        right = len(true.intersection(candidates))
         rows[fault] = {
             **{"planted": len(true), "candidates": len(candidates), "right": right},
             "recall": right / len(true) if true else np.nan,
             "precision": right / len(candidates) if candidates else np.nan,
+            "first": len(true.intersection(candidates[: len(true)])),
         }
     return pd.DataFrame.from_dict(rows, "index").rename_axis("fault")
 
 
-def _unordered(a: pd.Series, b: pd.Series) -> set[frozenset]:
-    return {frozenset(pair) for pair in zip(a, b, strict=True)}
+def _pairs(a: pd.Series, b: pd.Series) -> list[frozenset]:
+    return [frozenset(pair) for pair in zip(a, b, strict=True)]
