@@ -35,8 +35,8 @@ def robust_threshold(embeddings: Embeddings, fmr: float) -> float:
     In a set with wrong labels the highest non-mated scores are of one person, and a threshold set
     by them finds nothing. This one extrapolates from the bulk: with m the median of the non-mated
     scores and q the score that one in twenty reaches, m + (q - m) z(fmr) / z(1/20), z the normal
-    quantile. Tails of scores are heavier than normal ones, so the true rate is somewhat higher: for
-    candidates, not for audits.
+    quantile; 1 at most. Tails of scores are heavier than normal ones, so the true rate is somewhat
+    higher: for candidates, not for audits.
 
     Parameters
     ----------
@@ -50,7 +50,8 @@ def robust_threshold(embeddings: Embeddings, fmr: float) -> float:
     comparisons = compare_all(embeddings)
     middle, upper = comparisons.threshold(0.5), comparisons.threshold(_BULK)
     normal = NormalDist()
-    return middle + (upper - middle) * normal.inv_cdf(1 - fmr) / normal.inv_cdf(1 - _BULK)
+    reach = normal.inv_cdf(1 - fmr) / normal.inv_cdf(1 - _BULK)
+    return min(middle + (upper - middle) * reach, 1.0)
 
 
 def near_duplicates(

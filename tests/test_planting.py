@@ -109,5 +109,7 @@ def test_the_robust_threshold_holds_its_rate_on_clean_labels():
     for fmr in (0.05, 1e-2, 1e-3):
         scores = (clean.vectors @ clean.vectors.T)[np.triu_indices(1500, 1)]
         assert np.mean(scores >= robust_threshold(clean, fmr)) == pytest.approx(fmr, rel=0.15)
+    flat = fl.Embeddings.from_arrays(1 + rng.uniform(0, 0.5, (300, 8)) ** 9, table[:300])
+    assert robust_threshold(flat, 1e-9) <= 1
     with pytest.raises(fl.BadInput, match="between 0 and 1/2, not 0"):
         robust_threshold(clean, 0)
