@@ -23,7 +23,7 @@ from facelab.embeddings import Embeddings
 from facelab.error_rates import ErrorCounts, double_or_nothing
 from facelab.errors import BadInput
 from facelab.groups import SEPARATOR, group_keys
-from facelab.report import page, readable_rates, table
+from facelab.report import page, provenance_footer, readable_rates, table
 from facelab.sample_size import too_small
 
 __all__ = ["Audit", "AuditDifferences", "audit", "compare_audits"]
@@ -168,7 +168,7 @@ class Audit:
             f"<h1>{escape(title)}</h1>{first[1]}{self._repr_html_()}{more}{matrix.data}"
             f"<h3>What was audited</h3><pre>{card}</pre>"
         )
-        files.write_text(file, page(title, body))
+        files.write_text(file, page(title, body, footer=provenance_footer(self.card)))
         return Path(file)
 
     def save(self, folder: str | Path, replace: bool = False) -> Path:

@@ -14,14 +14,15 @@ from typing import NamedTuple
 import numpy as np
 
 from facelab.decode import decode, decode_reduced
-from facelab.detect import Detector, Unusable, align, check_face, main_face
+from facelab.detect import LANDMARK_COLUMNS, Detector, Unusable, align, check_face, main_face
 from facelab.errors import BadInput, need
 from facelab.workers import end_with
 
 # Huge JPEGs are read at a part of their size, as long as detection and crop are no worse for it:
 # detectors see 640 px, and a crop's second look is made of at least as many pixels as it has.
 _LEAST_SIDE, _LEAST_FACE = 1280, 250
-MEASURED = ("face_size", "faces_found")  # what a detector's crops come with
+# What a detector's crops come with.
+MEASURED = ("face_size", "faces_found", *LANDMARK_COLUMNS)
 
 
 class Place(NamedTuple):
@@ -100,8 +101,10 @@ class Cutter:
         check_face(face, faces, self.min_face, self.rivals)
         if factor > 1 and face.size < factor * _LEAST_FACE * max(1, self.size / 112):
             photo, factor = decode(data), 1
-        landmarks = self.detector.refine(photo, face.scaled(1 / factor)).landmarks
-        return align(photo, landmarks, self.size), [round(face.size, 1), len(faces)]
+        refined = self.detector.refine(photo, face.scaled(1 / factor))
+        places = refined.scaled(factor).landmarks.round(1).ravel().tolist()
+        crop = align(photo, refined.landmarks, self.size)
+        return crop, [round(face.size, 1), len(faces), *places]
 
     def _taken_as_it_is(self, photo: np.ndarray) -> np.ndarray:
         height, width = photo.shape[:2]

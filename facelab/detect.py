@@ -18,6 +18,9 @@ import numpy as np
 from facelab import files
 from facelab.errors import BadInput, need
 
+# The landmarks in their order, and the columns in which a table holds them in pixels of the photo.
+LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
+LANDMARK_COLUMNS = tuple(f"{landmark}_{axis}" for landmark in LANDMARKS for axis in "xy")
 # Where ArcFace (Deng et al. 2019) puts left eye, right eye, nose tip and mouth corners (left and
 # right as seen) in a crop of 112 x 112, as (x, y): what "aligned" means here.
 TEMPLATE = np.array(

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
+from facelab.detect import LANDMARK_COLUMNS
 from facelab.errors import BadInput
 from facelab.faces import FaceSet
 from facelab.groups import fitzpatrick, group_labels, ita, monk, skin_tone, srgb_to_lab
@@ -27,7 +28,6 @@ FACE = (56.0, 64.0, 36.0, 47.0)
 PIXELS = ("skin_red", "skin_green", "skin_blue", "brightness", "contrast", "sharpness")
 TONES = ("skin_lightness", "apparent_ita")
 POSE = ("apparent_yaw", "apparent_pitch", "apparent_roll", "eye_distance")
-LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 # What a face is taken to be when its pose is read from five landmarks: their mean over facelab's
 # synthetic heads, in mm, x to the right as seen, y up, z towards the camera.
 HEAD = np.array(
@@ -95,7 +95,7 @@ def measure(faces: FaceSet, jobs: int | None = None) -> FaceSet:
 
 def measures_of(table: pd.DataFrame) -> list[str]:
     """The measures that are numbers, of those that a table has."""
-    every = (*TONES, *PIXELS[3:], *POSE, "face_width", "face_height")
+    every = (*TONES, *PIXELS[3:], *POSE, "face_size")
     return [name for name in every if name in table.columns]
 
 
@@ -217,7 +217,7 @@ def face_mask(size: int) -> np.ndarray:
 
 
 def _pose_columns(table: pd.DataFrame) -> dict[str, object]:
-    names = [f"{landmark}_{axis}" for landmark in LANDMARKS for axis in "xy"]
+    names = list(LANDMARK_COLUMNS)
     missing = [name for name in names if name not in table.columns]
     if len(missing) == len(names):
         return {}

@@ -28,8 +28,7 @@ _UNITS = {
     "apparent_pitch": "pitch, degrees",
     "apparent_roll": "roll, degrees",
     "eye_distance": "between the eyes, px of the photo",
-    "face_width": "face width, px of the photo",
-    "face_height": "face height, px of the photo",
+    "face_size": "face size, px of the photo",
 }
 
 

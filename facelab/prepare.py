@@ -24,6 +24,7 @@ import facelab
 from facelab import files
 from facelab.cutter import MEASURED, Cutter, Outcome, Place, stamp
 from facelab.datasets import Reader, folder
+from facelab.datasheet import datasheet
 from facelab.detect import CHOICES, Detector, Unusable
 from facelab.error_rates import mated_sums
 from facelab.errors import BadInput
@@ -94,7 +95,8 @@ def prepare(
     -------
     FaceSet
         Loaded from `out`. Where faces were detected its table has `face_size` (shorter side of the
-        face's box in pixels of the photo) and `faces_found` (in the photo). Its card has `notes`
+        face's box), the landmarks (`left_eye_x` to `mouth_right_y`), both in pixels of the photo,
+        and `faces_found` in it. Its card has `notes`
         (sentences that a user should read), `failure_to_acquire` (images, rejects and their share
         with its 95 % interval, the variance over subjects; overall and by group column),
         `duplicates` and `single_image_subjects`.
@@ -138,6 +140,7 @@ def prepare(
                 **dict(zip(MEASURED, zip(*taken.measured, strict=True), strict=True))
             )
         write_labels(aside, kept, _card(reader, table, taken.kept, taken.problems, cutter))
+        files.write_text(aside / "datasheet.md", datasheet(load(aside)))
     return load(out)
 
 

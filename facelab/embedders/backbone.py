@@ -25,6 +25,7 @@ from facelab.embeddings import Embeddings
 from facelab.errors import BadInput
 from facelab.faces import FaceSet
 from facelab.progress import bar
+from facelab.provenance import facts
 
 
 def resized(crops: np.ndarray, size: int) -> np.ndarray:
@@ -181,9 +182,8 @@ class TimmEmbedder:
                 for start in starts:
                     one(start)
                     shown.update(min(batch, len(faces) - start))
-        card = {k: faces.card[k] for k in ("name", "synthetic", "licence") if k in faces.card}
         return Embeddings.from_arrays(
-            vectors, faces.table, embedder=self.name, flip=flip, faces=card
+            vectors, faces.table, embedder=self.name, flip=flip, faces=facts(faces.card)
         )
 
     def save(self, folder: str | Path, replace: bool = False) -> Path:

@@ -12,10 +12,9 @@ import numpy as np
 from facelab.embeddings import Embeddings
 from facelab.faces import FaceSet
 from facelab.progress import bar
+from facelab.provenance import facts
 
 Workers = Literal["threads", "processes"]
-# Facts of the faces that go with their vectors.
-_FACTS = ("name", "synthetic", "source", "licence", "consent")
 
 
 def embed_batches(
@@ -68,9 +67,8 @@ def embed_batches(
         for start, part in zip(starts, parts, strict=True):
             vectors[start : start + len(part)] = part
             shown.update(len(part))
-    facts = {key: faces.card[key] for key in _FACTS if key in faces.card}
     return Embeddings.from_arrays(
-        vectors, faces.table, embedder=name, flip=flip, faces=facts, **card
+        vectors, faces.table, embedder=name, flip=flip, faces=facts(faces.card), **card
     )
 
 
