@@ -247,7 +247,8 @@ def head_pose(landmarks: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     landmarks
-        (N, 5, 2), x to the right and y down, in the order of `LANDMARKS`; rows with a missing value
+        (N, 5, 2), x to the right and y down, in the order of
+        `facelab.detect.LANDMARKS`; rows with a missing value
         give missing angles.
     """
     points = np.asarray(landmarks, np.float64)

@@ -6,10 +6,10 @@ import pytest
 from scipy import ndimage, stats
 
 import facelab as fl
+from facelab.detect import LANDMARKS
 from facelab.groups import srgb_to_lab
 from facelab.measures import (
     HEAD,
-    LANDMARKS,
     LIGHT_NOTE,
     face_mask,
     head_pose,
