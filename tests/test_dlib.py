@@ -9,9 +9,9 @@ import pytest
 
 import facelab as fl
 from facelab import detect_dlib
+from facelab.decode import decode
 from facelab.detect import TEMPLATE, align, load_detector, main_face, similarity
 from facelab.embedders.dlib import CHIP, chip_geometry, descriptors
-from facelab.prepare import decode
 
 
 def installed():
