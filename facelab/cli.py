@@ -26,6 +26,8 @@ from facelab import files
 from facelab.errors import BadInput, FacelabError, Stopped
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from facelab.audit import Audit
     from facelab.datasets import Reader
     from facelab.embeddings import Embeddings
@@ -421,10 +423,37 @@ def run(
         "experiments/runs"
     ),
     name: Annotated[str | None, typer.Option(help="Keep the run under this name.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Cases of a sweep side by side.")] = 1,
+    cluster: Annotated[
+        str | None, typer.Option(help="Dask scheduler to run a sweep on; local starts one.")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Run a sweep's finished cases, too.")
+    ] = False,
 ) -> None:
-    """Run a notebook with parameters and keep its report, numbers and origin."""
-    folder = fl.run(source, _parameters(parameter or []), out, name)
-    _done("run finished", folder / "report.html")
+    """Run a notebook, or every case of a sweep, and keep reports, numbers and origin.
+
+    Cases of a sweep that are done are left, so that the same command goes on after a kill.
+    """
+    given = _parameters(parameter or [])
+    if fl.read_experiment(source).cases is None:
+        if jobs > 1 or cluster or again:
+            raise _UsageError(f"{source} is one run: --jobs, --cluster and --again are for sweeps")
+        _done("run finished", fl.run(source, given, out, name) / "report.html")
+        return
+    try:
+        table = fl.sweep(source, given, out, name, jobs=jobs, cluster=cluster, again=again)
+    except fl.SweepFailed as failure:
+        _print_cases(failure.table)
+        raise
+    _print_cases(table)
+    _done("sweep finished", out / (name or fl.read_experiment(source).name))
+
+
+def _print_cases(table: "pd.DataFrame") -> None:
+    shown = table.drop(columns="folder")
+    shown["seconds"] = shown["seconds"].map("{:.1f}".format)
+    typer.echo(shown.to_string(index=False))
 
 
 @app.command()
@@ -432,11 +461,19 @@ def runs(
     out: Annotated[Path, typer.Option("--out", "-o", help="Where runs are kept.")] = Path(
         "experiments/runs"
     ),
+    name: Annotated[str | None, typer.Option(help="Only runs of this name.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only finished, failed, running or abandoned ones.")
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", metavar="NAME VALUE", help="Only with this value."),
+    ] = None,
 ) -> None:
     """List the runs that were kept."""
-    table = fl.runs(out)
+    table = fl.runs(out, name, status, _parameters(parameter or []))
     if table.empty:
-        typer.echo(f"no runs in {out}")
+        typer.echo(f"no such runs in {out}")
         return
     table["error"] = table["error"].astype(object).where(table["error"].notna(), "")
     columns = ["name", "run_id", "status", "seconds", "error"]

@@ -8,55 +8,69 @@ import ast
 import contextlib
 import datetime
 import difflib
+import hashlib
+import itertools
 import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import pandas as pd
 import yaml
 
 from facelab import files
 from facelab.errors import BadInput, FacelabError
-from facelab.records import Record, code_version, environment, mirror, mirror_wanted
+from facelab.records import Record, code_digest, code_version, environment, mirror, mirror_wanted
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 __all__ = ["Experiment", "Record", "RunFailed", "read_experiment", "run", "runs"]
 
+_KEYS = ("notebook", "name", "parameters", "cases", "grid", "seeds", "summary")
 _UNKNOWN = object()  # a default that is not a literal: any value may take its place
 
 
 class RunFailed(FacelabError):
     """A notebook stopped with an error; the message names the cell, the error and the folder."""
 
-    def __init__(self, message: str, folder: Path) -> None:
+    def __init__(self, message: str, folder: Path | None) -> None:
         super().__init__(message)
         self.folder = folder
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A notebook, the name that its runs are kept under, and fixed parameters."""
+    """A notebook, the name that its runs are kept under, fixed parameters, and the cases.
+
+    `cases` are the parameters in which the runs differ, None for a single run; `summary` is the
+    notebook that looks at all of them.
+    """
 
     notebook: Path
     name: str
     parameters: dict[str, Any] = field(default_factory=dict)
+    cases: tuple[dict[str, Any], ...] | None = None
+    summary: Path | None = None
 
 
 def read_experiment(source: str | Path) -> Experiment:
     """A notebook as it is, or the experiment that a yaml file describes.
 
-    A yaml has the keys `notebook` (a path beside the yaml), `name` and `parameters`.
+    A yaml has the keys `notebook` (a path beside the yaml), `name` and `parameters`. For a sweep
+    also `cases` (a list of parameters) or `grid` (lists of values, all combinations of which are
+    cases) or both (each of the list with each of the grid), `seeds` (every case once with each, as
+    the parameter `seed`) and `summary` (a notebook, run over the finished sweep).
 
     Raises
     ------
@@ -76,19 +90,61 @@ def read_experiment(source: str | Path) -> Experiment:
         raise BadInput(f"{source} is not valid yaml: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or "notebook" not in content:
         raise BadInput(f"{source} names no notebook: it needs a line `notebook: <path>`")
-    unknown = set(content) - {"notebook", "name", "parameters"}
+    unknown = set(content) - set(_KEYS)
     if unknown:
         raise BadInput(
             f"{source} has unknown keys: {', '.join(sorted(map(str, unknown)))}; "
-            "an experiment has notebook, name, parameters"
+            f"an experiment has {', '.join(_KEYS)}"
         )
-    notebook = source.parent / content["notebook"]
-    if not notebook.is_file():
-        raise FileNotFoundError(f"{source} names the notebook {notebook}, which is not there")
     name = str(content.get("name") or _run_name(source.stem))
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
         raise BadInput(f"{source}: the name {name!r} must be letters, digits, '-', '_' and '.'")
-    return Experiment(notebook, name, dict(content.get("parameters") or {}))
+    summary = content.get("summary")
+    return Experiment(
+        _beside(source, content["notebook"]),
+        name,
+        dict(content.get("parameters") or {}),
+        _cases(content, source),
+        _beside(source, summary) if summary else None,
+    )
+
+
+def _beside(source: Path, name: str) -> Path:
+    notebook = source.parent / name
+    if not notebook.is_file():
+        raise FileNotFoundError(f"{source} names the notebook {notebook}, which is not there")
+    return notebook
+
+
+def _cases(content: dict[str, Any], source: Path) -> tuple[dict[str, Any], ...] | None:
+    """The parameters of every run of a sweep, or None for a single run."""
+    if not any(key in content for key in ("cases", "grid", "seeds")):
+        return None
+    listed = content.get("cases", [{}])
+    grid = content.get("grid", {})
+    if not isinstance(listed, list) or not all(isinstance(case, dict) for case in listed):
+        raise BadInput(f"{source}: cases must be a list of parameters, as `- {{steps: 200}}`")
+    if not isinstance(grid, dict):
+        raise BadInput(f"{source}: grid must give a list of values a parameter")
+    grid = {**grid, "seed": content["seeds"]} if "seeds" in content else grid
+    for parameter, values in grid.items():
+        if not isinstance(values, list) or not values:
+            raise BadInput(f"{source}: the grid needs a list of values for {parameter}")
+    combinations = [
+        dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())
+    ]
+    for place, names in (("cases", {name for case in listed for name in case}), ("grid", grid)):
+        other = dict(content.get("parameters") or {}) | (grid if place == "cases" else {})
+        twice = sorted(set(names) & set(other))
+        if twice:
+            raise BadInput(f"{source}: {twice[0]} is set in {place} and elsewhere: set it once")
+    cases = [{**case, **combination} for case in listed for combination in combinations]
+    for number, case in enumerate(cases):
+        if case in cases[:number]:
+            raise BadInput(f"{source} has the same case twice: {case}")
+    if not cases:
+        raise BadInput(f"{source} has no cases")
+    return tuple(cases)
 
 
 def _run_name(stem: str) -> str:
@@ -132,64 +188,134 @@ def run(
     RunFailed
         A cell raised; what was executed is kept in `<run-id>.failed`.
     """
+    experiment = read_experiment(notebook)
+    if experiment.cases is not None:
+        raise BadInput(f"{notebook} has {len(experiment.cases)} cases: run it with fl.sweep")
+    home = Path(out) / (name or experiment.name)
+    case = plan(experiment.notebook, {**experiment.parameters, **(parameters or {})}, home)
+    with files.locked(home):
+        return case.carry_out()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run to be: a notebook and its checked parameters; it travels to other processes.
+
+    Attributes
+    ----------
+    notebook, home
+        What is run; the folder of all runs of its name.
+    given, shown
+        The parameters that differ from the notebook's own, and all.
+    key
+        What decides the result: the same key is the same run.
+    cores
+        How many its kernel may use; None is all.
+    """
+
+    notebook: Path
+    home: Path
+    given: dict[str, Any]
+    shown: dict[str, Any]
+    key: str
+    keeps: bool
+    mirrored: bool
+    cores: int | None = None
+
+    def carry_out(self, log: bool = False) -> Path:
+        """Run it; with `log`, what its cells print goes to `log.txt` and not to the terminal."""
+        started = datetime.datetime.now(datetime.UTC)
+        run_id = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+        aside = self.home / f".{run_id}.partial"
+        record = {
+            "name": self.home.name,
+            "run_id": run_id,
+            "status": "running",
+            "notebook": self.notebook.name,
+            "notebook_sha256": files.sha256(self.notebook),
+            "parameters": self.given,
+            "key": self.key,
+            "started": started.isoformat(timespec="seconds"),
+            **code_version(),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+        }
+        clock = time.perf_counter()
+        try:
+            aside.mkdir(parents=True)
+            files.write_json(aside / "run.json", record)
+            files.write_text(aside / "params.yaml", yaml.safe_dump(self.shown, sort_keys=False))
+            given = {**self.given, "run_folder": str(aside)} if self.keeps else self.given
+            _execute(self.notebook, aside, given, self.cores, log)
+            seconds = time.perf_counter() - clock
+            final = self.home / run_id
+            _say_where(aside / "notebook.ipynb", str(aside), str(final))
+            files.write_text(aside / "environment.txt", environment(seconds))
+            _report(aside, record, seconds)
+            _close(aside, record, seconds, status="finished")
+            aside.rename(final)
+        except BaseException as error:
+            words = _why(error, self.notebook)
+            failed = self._keep_failed(aside, record, time.perf_counter() - clock, words)
+            if isinstance(error, Exception):
+                where = f"what was executed is kept in {failed}" if failed else "nothing was kept"
+                raise RunFailed(f"{words}; {where}", failed) from error
+            raise
+        _point_latest(self.home, run_id)
+        if self.mirrored:
+            mirror(final, self.home.name)
+        return final
+
+    def _keep_failed(
+        self, aside: Path, record: Mapping[str, Any], seconds: float, words: str
+    ) -> Path | None:
+        """What was executed, whole or not at all: None where the disk does not take it."""
+        failed = self.home / f"{record['run_id']}.failed"
+        try:
+            _close(aside, record, seconds, status="failed", error=words)
+            aside.rename(failed)
+        except OSError:
+            shutil.rmtree(aside, ignore_errors=True)
+            return None
+        return failed
+
+
+def plan(
+    notebook: Path, parameters: Mapping[str, Any], home: Path, cores: int | None = None
+) -> Case:
+    """A run, checked before anything starts.
+
+    Raises
+    ------
+    BadInput
+        The notebook cannot be read, or a parameter is unknown or of the wrong type.
+    """
     import nbformat
 
-    experiment = read_experiment(notebook)
-    home = Path(out) / (name or experiment.name)
     try:
-        book = nbformat.read(experiment.notebook, as_version=4)
+        book = nbformat.read(notebook, as_version=4)
     except nbformat.reader.NotJSONError as error:
-        raise BadInput(
-            f"{experiment.notebook} is not a notebook: it holds no valid JSON"
-        ) from error
-    known = notebook_parameters(book, experiment.notebook)
-    given = check_parameters(known, {**experiment.parameters, **(parameters or {})})
-    mirrored = mirror_wanted()
-
-    started = datetime.datetime.now(datetime.UTC)
-    run_id = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
-    aside = home / f".{run_id}.partial"
-    aside.mkdir(parents=True)
-    record = {
-        "name": home.name,
-        "run_id": run_id,
-        "status": "running",
-        "notebook": experiment.notebook.name,
-        "notebook_sha256": files.sha256(experiment.notebook),
-        "parameters": given,
-        "started": started.isoformat(timespec="seconds"),
-        **code_version(),
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-    }
-    files.write_json(aside / "run.json", record)
+        raise BadInput(f"{notebook} is not a notebook: it holds no valid JSON") from error
+    known = notebook_parameters(book, notebook)
+    given = check_parameters(known, parameters)
     shown = {n: v for n, v in known.items() if n != "run_folder" and v is not _UNKNOWN} | given
-    files.write_text(aside / "params.yaml", yaml.safe_dump(shown, sort_keys=False))
-    if "run_folder" in known:
-        given = {**given, "run_folder": str(aside)}
+    decides = [files.sha256(notebook), code_digest(), shown, _inputs(shown)]
+    key = hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()
+    return Case(notebook, home, given, shown, key, "run_folder" in known, mirror_wanted(), cores)
 
-    clock = time.perf_counter()
-    try:
-        _execute(experiment.notebook, aside / "notebook.ipynb", given)
-        seconds = time.perf_counter() - clock
-        final = home / run_id
-        _say_where(aside / "notebook.ipynb", str(aside), str(final))
-        files.write_text(aside / "environment.txt", environment(seconds))
-        _report(aside, record, seconds)
-        _close(aside, record, seconds, status="finished")
-        aside.rename(final)
-    except BaseException as error:
-        failed = home / f"{run_id}.failed"
-        words = _why(error, experiment.notebook)
-        _close(aside, record, time.perf_counter() - clock, status="failed", error=words)
-        aside.rename(failed)
-        if isinstance(error, Exception):
-            raise RunFailed(f"{words}; what was executed is kept in {failed}", failed) from error
-        raise
-    _point_latest(home, run_id)
-    if mirrored:
-        mirror(final, home.name)
-    return final
+
+def _inputs(value: Any) -> list[str]:
+    """What is in the files, FaceSets, embeddings and embedders that parameters name."""
+    if isinstance(value, Mapping):
+        return [digest for item in value.values() for digest in _inputs(item)]
+    if isinstance(value, list | tuple):
+        return [digest for item in value for digest in _inputs(item)]
+    if not isinstance(value, str) or not value or len(value) > 1000:
+        return []
+    path = Path(value)
+    # A folder of ours says in its json what it holds; any other may be one that the run writes to.
+    parts = sorted(path.glob("*.json")) if path.is_dir() else [path] * path.is_file()
+    return [files.sha256(part) for part in parts]
 
 
 # ---- parameters
@@ -277,8 +403,11 @@ def _kind(value: Any) -> str:
 # ---- executing
 
 
-def _execute(notebook: Path, out: Path, parameters: dict[str, Any]) -> None:
-    """Run a copy of the notebook; what its cells print goes to the terminal as it comes."""
+def _execute(
+    notebook: Path, folder: Path, parameters: dict[str, Any], cores: int | None, log: bool
+) -> None:
+    """Run a copy of the notebook; what its cells print goes to the terminal as it comes, or to
+    `log.txt`."""
     import logging
 
     import papermill
@@ -289,9 +418,9 @@ def _execute(notebook: Path, out: Path, parameters: dict[str, Any]) -> None:
 
         @classmethod
         def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
-            nb_man.cell_start = _announcing(nb_man.cell_start)
+            nb_man.cell_start = _announcing(nb_man.cell_start, told)
             started: list[Any] = []
-            options["kernel_manager_class"] = _this_python(started)
+            options["kernel_manager_class"] = _this_python(started, cores)
             try:
                 return super().execute_managed_notebook(nb_man, kernel_name, **options)
             except KeyboardInterrupt:
@@ -304,33 +433,36 @@ def _execute(notebook: Path, out: Path, parameters: dict[str, Any]) -> None:
 
     papermill_engines.register("facelab", Engine)
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    papermill.execute_notebook(
-        str(notebook),
-        str(out),
-        parameters,
-        engine_name="facelab",
-        kernel_name="python3",
-        language="python",
-        progress_bar=False,
-        stdout_file=sys.stderr,
-        stderr_file=sys.stderr,
-    )
+    with (
+        (folder / "log.txt").open("w", encoding="utf-8") if log else nullcontext(sys.stderr) as told
+    ):
+        papermill.execute_notebook(
+            str(notebook),
+            str(folder / "notebook.ipynb"),
+            parameters,
+            engine_name="facelab",
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            stdout_file=told,
+            stderr_file=told,
+        )
 
 
-def _announcing(cell_start: Callable[..., None]) -> Callable[..., None]:
+def _announcing(cell_start: Callable[..., None], told: TextIO) -> Callable[..., None]:
     start = time.perf_counter()
 
     def announce(cell: Any, index: int | None = None, **options: Any) -> None:
         headings = re.findall(r"^#+ +(.+)", cell.source, re.MULTILINE)
         if cell.cell_type == "markdown" and headings:
             minutes, seconds = divmod(int(time.perf_counter() - start), 60)
-            print(f"[{minutes:02}:{seconds:02}] {headings[-1]}", file=sys.stderr, flush=True)
+            print(f"[{minutes:02}:{seconds:02}] {headings[-1]}", file=told, flush=True)
         cell_start(cell, index, **options)
 
     return announce
 
 
-def _this_python(started: list[Any]) -> type:
+def _this_python(started: list[Any], cores: int | None) -> type:
     """A kernel manager that starts this interpreter, whatever kernels the machine has installed.
 
     It puts itself into `started`.
@@ -338,6 +470,10 @@ def _this_python(started: list[Any]) -> type:
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
+    env = {"FACELAB_PROGRESS": _terminal() or "0"}
+    if cores:  # several kernels side by side
+        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+        env = dict.fromkeys((*names, "LOKY_MAX_CPU_COUNT"), str(cores)) | {"FACELAB_PROGRESS": "0"}
     quiet = ["--log-level=ERROR"]  # or it warns about TCP, which here never leaves the machine
 
     class ThisPython(AsyncKernelManager):
@@ -356,7 +492,7 @@ def _this_python(started: list[Any]) -> type:
                     "{connection_file}",
                     *quiet,
                 ],
-                env={"FACELAB_PROGRESS": _terminal() or "0"},
+                env=env,
                 display_name="facelab",
                 language="python",
             )
@@ -429,29 +565,47 @@ def _point_latest(home: Path, run_id: str) -> None:
 # ---- records
 
 
-def runs(out: str | Path = "experiments/runs") -> pd.DataFrame:
-    """All runs that were kept, the newest last.
+def runs(
+    out: str | Path = "experiments/runs",
+    name: str | None = None,
+    status: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> pd.DataFrame:
+    """The runs that were kept, the newest last.
+
+    Parameters
+    ----------
+    out
+        Where they are kept.
+    name, status, parameters
+        Only runs of this name, of this status, with these values among their parameters.
 
     Returns
     -------
     DataFrame
-        `name run_id status started seconds commit parameters error folder`; status is finished,
+        `name run_id status started seconds commit parameters key error folder`; status is finished,
         failed, running, or abandoned (its process is gone).
     """
     found = []
-    for file in Path(out).glob("*/*/run.json"):
+    for file in Path(out).glob(f"{name or '*'}/*/run.json"):
         if file.parent.is_symlink():
             continue
-        record = json.loads(file.read_text(encoding="utf-8"))
-        if record["status"] == "running" and not _alive(record):
+        try:
+            record = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:  # it has just been finished, and so renamed
+            continue
+        if record["status"] == "running" and not alive(record):
             record["status"] = "abandoned"
-        found.append({**record, "folder": str(file.parent)})
-    columns = ["name", "run_id", "status", "started", "seconds", "commit", "parameters"]
+        fits = all(record["parameters"].get(n) == v for n, v in (parameters or {}).items())
+        if fits and status in (None, record["status"]):
+            found.append({**record, "folder": str(file.parent)})
+    columns = ["name", "run_id", "status", "started", "seconds", "commit", "parameters", "key"]
     columns += ["error", "folder"]
     return pd.DataFrame(found, columns=columns).sort_values("run_id", ignore_index=True)
 
 
-def _alive(record: Mapping[str, Any]) -> bool:
+def alive(record: Mapping[str, Any]) -> bool:
+    """Whether the process of a record may still be there; of another machine nobody knows."""
     if record["host"] != socket.gethostname():
         return True
     try:

@@ -4,6 +4,7 @@ In: tables, figures and numbers of a running notebook. Out: plain files in its r
 description of the machine and the code, and, where wanted, a mirror in MLflow.
 """
 
+import hashlib
 import importlib.metadata
 import json
 import math
@@ -157,6 +158,16 @@ def code_version() -> dict[str, Any]:
         found["commit"] = _git(here, "rev-parse", "HEAD")
         found["dirty"] = bool(_git(here, "status", "--porcelain"))
     return found
+
+
+def code_digest() -> str:
+    """The sha256 of facelab's own files: the same digest is the same code, committed or not."""
+    here = Path(facelab.__file__).parent
+    found = hashlib.sha256(facelab.__version__.encode())
+    for path in sorted(here.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            found.update(f"{path.relative_to(here)} {files.sha256(path)}\n".encode())
+    return found.hexdigest()
 
 
 def _git(folder: Path, *command: str) -> str | None:
