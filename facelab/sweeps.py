@@ -99,7 +99,7 @@ def sweep(
     table = board.table()
     failed = table[table["status"] == "failed"]
     if found.summary is not None and len(failed) < len(table):
-        folders = [folder for folder in table["folder"] if folder]
+        folders = table["folder"][table["status"] != "failed"].tolist()
         run(found.summary, {"runs": folders}, out, f"{home.name}-summary")
     if len(failed):
         raise SweepFailed(
