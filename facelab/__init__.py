@@ -69,6 +69,7 @@ _HOMES = {
     "read_experiment": "experiments",
     "sweep": "sweeps",
     "SweepFailed": "sweeps",
+    "share": "share",
     "FacelabError": "errors",
     "BadInput": "errors",
     "MissingExtra": "errors",

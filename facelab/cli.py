@@ -480,6 +480,23 @@ def runs(
     typer.echo(table[columns].to_string(index=False))
 
 
+@app.command()
+def share(
+    run: Annotated[Path, typer.Argument(help="Run folder, such as experiments/runs/nist/latest.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write; default: in the run folder.")
+    ] = None,
+    code: Annotated[bool, typer.Option("--code/--no-code", help="Keep the code, folded.")] = True,
+    show_real_faces: Annotated[
+        bool, typer.Option("--show-real-faces", help="Keep pictures of real people, and say so.")
+    ] = False,
+    force: Force = False,
+) -> None:
+    """Make one self-contained HTML file of a run, without real faces unless asked."""
+    file = fl.share(run, out, code=code, show_real_faces=show_real_faces, replace=force)
+    _done(f"one file, {file.stat().st_size / 1e6:.1f} MB", file)
+
+
 # ---- from words to values
 
 

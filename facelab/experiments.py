@@ -234,6 +234,7 @@ class Case:
             "notebook": self.notebook.name,
             "notebook_sha256": files.sha256(self.notebook),
             "parameters": self.given,
+            "inputs": _cards(self.shown),
             "key": self.key,
             "started": started.isoformat(timespec="seconds"),
             **code_version(),
@@ -304,18 +305,33 @@ def plan(
     return Case(notebook, home, given, shown, key, "run_folder" in known, mirror_wanted(), cores)
 
 
+def _paths(value: Any) -> list[Path]:
+    """The files and folders that parameters name."""
+    if isinstance(value, Mapping):
+        return [path for item in value.values() for path in _paths(item)]
+    if isinstance(value, list | tuple):
+        return [path for item in value for path in _paths(item)]
+    named = isinstance(value, str) and 0 < len(value) < 1000 and "\0" not in value
+    return [Path(value)] if named and Path(value).exists() else []
+
+
 def _inputs(value: Any) -> list[str]:
     """What is in the files, FaceSets, embeddings and embedders that parameters name."""
-    if isinstance(value, Mapping):
-        return [digest for item in value.values() for digest in _inputs(item)]
-    if isinstance(value, list | tuple):
-        return [digest for item in value for digest in _inputs(item)]
-    if not isinstance(value, str) or not value or len(value) > 1000:
-        return []
-    path = Path(value)
     # A folder of ours says in its json what it holds; any other may be one that the run writes to.
-    parts = sorted(path.glob("*.json")) if path.is_dir() else [path] * path.is_file()
-    return [files.sha256(part) for part in parts]
+    parts = [
+        part
+        for path in _paths(value)
+        for part in (sorted(path.glob("*.json")) if path.is_dir() else [path])
+    ]
+    return [files.sha256(part) for part in parts if part.is_file()]
+
+
+def _cards(value: Any) -> list[dict[str, Any]]:
+    """Where the FaceSets and embeddings that parameters name come from, and under which terms."""
+    cards = [path / "card.json" for path in _paths(value)]
+    found = [json.loads(card.read_text(encoding="utf-8")) for card in cards if card.is_file()]
+    keys = ("name", "synthetic", "source", "licence", "consent", "withdrawn")
+    return [{key: card[key] for key in keys if key in card} for card in found]
 
 
 # ---- parameters

@@ -343,7 +343,8 @@ class FaceSet:
         if self.card.get("synthetic") and len(self):
             image = base64.b64encode(_contact_sheet(self)).decode()
             parts.append(
-                f'<img alt="some of the synthetic faces" src="data:image/png;base64,{image}">'
+                '<img alt="some of the synthetic faces" data-faces="synthetic" '
+                f'src="data:image/png;base64,{image}">'
             )
         return "\n".join(parts)
 

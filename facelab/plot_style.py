@@ -62,9 +62,13 @@ _STYLE = {
 
 
 class Picture(Figure):
-    """A figure that shows itself in a notebook, once, whatever the backend; `alt` describes it."""
+    """A figure that shows itself in a notebook, once, whatever the backend; `alt` describes it.
+
+    `faces` says whose faces are in it: "none", "synthetic" or "real".
+    """
 
     alt: str = ""
+    faces: str = "none"
 
     def png(self) -> bytes:
         """The figure as PNG, at twice the resolution that it is shown at."""
@@ -73,7 +77,7 @@ class Picture(Figure):
         return file.getvalue()
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        shown = {"width": int(self.get_figwidth() * 100), "alt": self.alt}
+        shown = {"width": int(self.get_figwidth() * 100), "alt": self.alt, "faces": self.faces}
         return {"image/png": self.png()}, {"image/png": shown}
 
 

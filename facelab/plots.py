@@ -102,6 +102,7 @@ def contact_sheet(
     margin = 1.7
     height = (WIDTH - margin) * sheet.shape[0] / sheet.shape[1]
     figure = Picture(figsize=(WIDTH, height + 0.1))
+    figure.faces = "synthetic" if faces.card.get("synthetic") else "real"
     axes = figure.add_axes((margin / WIDTH, 0, 1 - margin / WIDTH, 1))
     axes.imshow(sheet, interpolation="lanczos", aspect="equal")
     axes.set_yticks([row * (size + gap) + size / 2 for row in range(len(groups))], wrapped(groups))

@@ -392,7 +392,7 @@ def page(
     )
     return _PAGE.format(
         title=html.escape(title),
-        css=_CSS + (_highlighting() if code else ""),
+        css=_CSS + (highlighting() if code else ""),
         facts=shown,
         button=_BUTTON if code else "",
         body=body,
@@ -414,21 +414,28 @@ def notebook_html(
     heading.
     """
     import nbformat
+
+    if not hasattr(notebook, "cells"):
+        notebook = nbformat.read(notebook, as_version=4)
+    return page(title_of(notebook), notebook_body(notebook), facts=facts, footer=footer, code=True)
+
+
+def notebook_body(notebook: "NotebookNode", code: bool = True) -> str:
+    """The cells and outputs of an executed notebook as HTML, pictures embedded."""
     from jinja2 import DictLoader
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
-    if not hasattr(notebook, "cells"):
-        notebook = nbformat.read(notebook, as_version=4)
     exporter = HTMLExporter(
         template_name="basic",
         template_file="facelab.html.j2",
         extra_loaders=[DictLoader({"facelab.html.j2": _TEMPLATE})],
         embed_images=True,
+        exclude_input=not code,
         config=Config({"NbConvertBase": {"display_data_priority": _SHOWN}}),
     )
     body, _ = exporter.from_notebook_node(notebook)
-    return page(_title(notebook), body, facts=facts, footer=footer, code=True)
+    return body
 
 
 def save_report(
@@ -442,7 +449,8 @@ def save_report(
     return Path(out)
 
 
-def _title(notebook: "NotebookNode") -> str:
+def title_of(notebook: "NotebookNode") -> str:
+    """A notebook's first heading."""
     for cell in notebook.cells:
         for line in cell.source.splitlines():
             if cell.cell_type == "markdown" and line.startswith("# "):
@@ -450,7 +458,13 @@ def _title(notebook: "NotebookNode") -> str:
     return "facelab report"
 
 
-def _highlighting() -> str:
+def style() -> str:
+    """The style sheet of every page."""
+    return _CSS
+
+
+def highlighting(name: str = "friendly") -> str:
+    """The style sheet of highlighted code."""
     from pygments.formatters import HtmlFormatter
 
-    return HtmlFormatter(style="friendly").get_style_defs(".highlight")
+    return HtmlFormatter(style=name).get_style_defs(".highlight")
