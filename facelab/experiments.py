@@ -30,6 +30,7 @@ import yaml
 
 from facelab import files
 from facelab.errors import BadInput, FacelabError
+from facelab.provenance import facts, provenance
 from facelab.records import Record, code_digest, code_version, environment, mirror, mirror_wanted
 
 if TYPE_CHECKING:
@@ -330,8 +331,8 @@ def _cards(value: Any) -> list[dict[str, Any]]:
     """Where the FaceSets and embeddings that parameters name come from, and under which terms."""
     cards = [path / "card.json" for path in _paths(value)]
     found = [json.loads(card.read_text(encoding="utf-8")) for card in cards if card.is_file()]
-    keys = ("name", "synthetic", "source", "licence", "consent", "withdrawn")
-    return [{key: card[key] for key in keys if key in card} for card in found]
+    # Embeddings hold the facts of their faces; a FaceSet's card is those facts.
+    return [facts(card.get("faces", card)) for card in found]
 
 
 # ---- parameters
@@ -565,6 +566,7 @@ def _report(aside: Path, record: Mapping[str, Any], seconds: float) -> None:
         f"Made by facelab from {record['notebook']}; parameters in params.yaml, numbers in "
         "metrics.json, versions in environment.txt of the same run."
     )
+    footer = "\n".join([footer, *(line for card in record["inputs"] for line in provenance(card))])
     save_report(aside / "notebook.ipynb", aside / "report.html", facts, footer)
 
 

@@ -16,6 +16,7 @@ import yaml
 
 from facelab import files
 from facelab.errors import BadInput, FacelabError
+from facelab.provenance import provenance
 from facelab.report import highlighting, notebook_body, style, title_of
 
 if TYPE_CHECKING:
@@ -239,10 +240,8 @@ def _facts(folder: Path, record: dict[str, Any]) -> dict[str, str]:
         + f" from {record['notebook']}, {record['started'][:10]}",
         "Parameters": ", ".join(f"{name} = {value}" for name, value in parameters.items()),
     }
-    for card in record.get("inputs", []):
-        words = [card.get(key) for key in ("source", "licence", "consent", "withdrawn")]
-        facts[f"Data: {card['name']}"] = "; ".join(str(word) for word in words if word)
-    return facts
+    data = [line for card in record.get("inputs", []) for line in provenance(card)]
+    return facts | ({"Data": " ".join(data)} if data else {})
 
 
 def _page(notebook: "NotebookNode", facts: dict[str, str], code: bool) -> str:

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ import pandas as pd
 from facelab import files
 from facelab.errors import BadInput, FacelabError, need
 from facelab.experiments import Case, alive, plan, read_experiment, run, runs
+from facelab.workers import end_with
 
 
 class SweepFailed(FacelabError):
@@ -156,17 +156,11 @@ def _carried_out(
 def _one(case: Case, caller: int | None) -> tuple[str, str, str]:
     """One case in its process, which ends when the caller's has ended."""
     if caller not in (None, os.getpid()):
-        threading.Thread(target=_end_with, args=(caller,), daemon=True).start()
+        end_with(caller)
     try:
         return case.key, str(case.carry_out(log=True)), ""
     except FacelabError as failure:
         return case.key, str(getattr(failure, "folder", None) or ""), str(failure)
-
-
-def _end_with(caller: int) -> None:
-    while os.getppid() == caller:
-        time.sleep(0.3)
-    os._exit(1)  # the caller was killed: nobody waits for this
 
 
 class _Board:

@@ -162,7 +162,7 @@ def test_the_foot_says_where_it_comes_from_and_the_code_can_be_left_out(run, tmp
     card = {"name": "lfw", "source": "LFW (2007)", "licence": "research use", "consent": "none"}
     folder = run(inputs=[card], commit="0123456789abcdef", dirty=True)
     text = fl.share(folder, tmp_path / "a.html").read_text()
-    assert "<dt>Data: lfw</dt><dd>LFW (2007); research use; none</dd>" in text
+    assert "source: LFW (2007); licence: research use; consent: none" in text
     assert "0123456789 with changes" in text
     assert "<details" in text
     assert "<details" not in fl.share(folder, tmp_path / "b.html", code=False).read_text()
@@ -199,5 +199,6 @@ def test_a_run_keeps_the_cards_of_the_sets_it_was_given(tmp_path):
     folder = fl.run(tmp_path / "x.ipynb", {"data": str(tmp_path / "set")}, out=tmp_path / "runs")
     (card,) = json.loads((folder / "run.json").read_text())["inputs"]
     assert card == {"name": SCRIPT, "synthetic": False, "source": SCRIPT}
+    assert "Provenance of the faces" in (folder / "report.html").read_text()
     assert SCRIPT not in fl.share(folder).read_text()
     assert Path(folder, "shared.html").is_file()
