@@ -473,7 +473,7 @@ def runs(
     """List the runs that were kept."""
     table = fl.runs(out, name, status, _parameters(parameter or []))
     if table.empty:
-        typer.echo(f"no such runs in {out}")
+        typer.echo(f"no runs in {out}")
         return
     table["error"] = table["error"].astype(object).where(table["error"].notna(), "")
     columns = ["name", "run_id", "status", "seconds", "error"]

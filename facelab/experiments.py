@@ -614,7 +614,7 @@ def runs(
             continue
         if record["status"] == "running" and not alive(record):
             record["status"] = "abandoned"
-        fits = all(record["parameters"].get(n) == v for n, v in (parameters or {}).items())
+        fits = all(record.get("parameters", {}).get(n) == v for n, v in (parameters or {}).items())
         if fits and status in (None, record["status"]):
             found.append({**record, "folder": str(file.parent)})
     columns = ["name", "run_id", "status", "started", "seconds", "commit", "parameters", "key"]

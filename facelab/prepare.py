@@ -24,6 +24,7 @@ import facelab
 from facelab import files
 from facelab.cutter import MEASURED, Cutter, Outcome, Place, stamp
 from facelab.datasets import Reader, folder
+from facelab.datasets.reader import BOX_COLUMNS
 from facelab.datasheet import datasheet
 from facelab.detect import CHOICES, Detector, Unusable
 from facelab.error_rates import mated_sums
@@ -33,7 +34,6 @@ from facelab.intervals import wilson
 from facelab.progress import bar
 
 # Columns of a reader's table that say where the labelled face is: pixels of the upright photo.
-BOX = ("box_left", "box_top", "box_width", "box_height")
 _BATCH = 32
 _IMAGES_PER_WORKER = 500  # fewer are done before another process has started
 _PHOTOS_PER_WORKER = 50  # the same where faces must be detected
@@ -177,13 +177,13 @@ def _check_options(
 
 def _boxes(reader: Reader) -> np.ndarray:
     """The labelled boxes (N, 4); NaN where an image has none."""
-    absent = [column for column in BOX if column not in reader.table.columns]
+    absent = [column for column in BOX_COLUMNS if column not in reader.table.columns]
     if absent:
         raise BadInput(
-            f"face='labelled' needs the columns {', '.join(BOX)}, and {reader.name} has no "
+            f"face='labelled' needs the columns {', '.join(BOX_COLUMNS)}, and {reader.name} has no "
             f"{absent[0]}: read the labels with them, or choose another face"
         )
-    cells = [reader.table[column].astype(object) for column in BOX]
+    cells = [reader.table[column].astype(object) for column in BOX_COLUMNS]
     try:
         return np.column_stack([pd.to_numeric(values).to_numpy(float) for values in cells])
     except (ValueError, TypeError) as error:
@@ -381,14 +381,13 @@ def _card(
     attempts = table.assign(lost=np.isin(np.arange(len(table)), list(rejects)))
     attempts = attempts.drop(index=table.index[twice])
     how = "taken as aligned crops" if cutter.detector is None else "detected and aligned"
-    groups = [column for column in reader.groups if column not in BOX]
     return new_card(
         reader.name,
         **reader.card,
         crops={"made": how, "detector": getattr(cutter.detector, "name", None)},
         failure_to_acquire={
             **_lost_by(attempts, pd.Series("all", index=attempts.index))["all"],
-            "by_group": {column: _lost_by(attempts, table[column]) for column in groups},
+            "by_group": {column: _lost_by(attempts, table[column]) for column in reader.groups},
         },
         duplicates=len(twice),
         single_image_subjects=single,

@@ -67,6 +67,18 @@ def celeba(tmp_path):
     return tmp_path
 
 
+def test_celebas_boxes_go_with_the_photos_that_they_are_of(celeba):
+    lines = ["3", "image_id x_1 y_1 width height "]
+    lines += [f"{name}    {10 + n}  71 226 313" for n, name in enumerate(CELEBA)]
+    (celeba / "Anno" / "list_bbox_celeba.txt").write_text("\n".join(lines) + "\n")
+    assert "box_left" not in datasets.celeba(celeba).table  # of the whole photos, not of the crops
+    (celeba / "img_align_celeba").rename(celeba / "img_celeba")
+    read = datasets.celeba(celeba)
+    assert values(read, "box_left") == ["10", "11", "12"]
+    assert values(read, "box_height") == ["313"] * 3
+    assert not {"box_left", "box_height"} & set(read.groups)
+
+
 def test_celeba_is_read_with_identities_attributes_and_split(celeba):
     read = datasets.celeba(celeba, by=["Smiling"])
     assert read.groups == ["gender", "age_group", "Smiling", "split"]

@@ -290,8 +290,9 @@ def test_run_hands_over_parameters_as_yaml_values(say, monkeypatch, tmp_path):
         return tmp_path
 
     monkeypatch.setattr(fl, "run", run, raising=False)
+    (tmp_path / "x.ipynb").touch()
     words = ["-p", "seeds", "[0,1]", "-p", "low", "-1", "-p", "a=b", "--parameter", "flip", "false"]
-    code, _, _ = say("run", "x.ipynb", *words, "--name", "mine")
+    code, _, _ = say("run", tmp_path / "x.ipynb", *words, "--name", "mine")
     assert code == 0
     assert seen == {"seeds": [0, 1], "low": -1, "a": "b", "flip": False, "name": "mine"}
 

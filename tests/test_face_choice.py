@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 import facelab as fl
+from facelab.datasets.reader import BOX_COLUMNS
 from facelab.detect import TEMPLATE, Face, Unusable, align, main_face
 
 # Left, top, width, height in a photo of 200 x 100: in the corner, in the middle, and a large one.
@@ -95,9 +96,6 @@ def labelled(photos, tmp_path, rows):
     table = pd.DataFrame(rows, columns=["path", "subject", "gender", *BOX_COLUMNS])
     table.to_csv(tmp_path / "labels.csv", index=False)
     return fl.datasets.table(tmp_path / "labels.csv", photos)
-
-
-BOX_COLUMNS = ["box_left", "box_top", "box_width", "box_height"]
 
 
 def test_the_labelled_face_is_the_one_in_the_labels_box(photos, tmp_path):

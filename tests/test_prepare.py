@@ -42,7 +42,7 @@ def jpeg(seed):
 
 
 def test_importing_the_module_does_not_hide_the_function():
-    code = "from facelab.prepare import BOX; import facelab as fl; assert callable(fl.prepare)"
+    code = "from facelab.prepare import prepare; import facelab as fl; assert callable(fl.prepare)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

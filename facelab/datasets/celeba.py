@@ -17,6 +17,7 @@ _PLACES = ("", "Anno", "Eval")  # as in the published archive
 _IDENTITIES = ("identity_CelebA.txt", "identity_CelebA.csv")
 _ATTRIBUTES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
 _PARTITION = ("list_eval_partition.txt", "list_eval_partition.csv")
+_BOXES = ("list_bbox_celeba.txt", "list_bbox_celeba.csv")
 _SPLITS = {"0": "train", "1": "validation", "2": "test"}
 
 
@@ -40,7 +41,8 @@ def celeba(
     -------
     Reader
         `gender` (Male), `age_group` (Young: young, not young), `split` (train, validation, test)
-        and the attributes asked for; `image` is `000001.jpg`.
+        and the attributes asked for; `image` is `000001.jpg`. With `img_celeba`, whose photos show
+        more than one face, also the box of the labelled one (`box_left` ... `box_height`).
 
     Raises
     ------
@@ -94,6 +96,9 @@ def celeba(
     if not label(_ATTRIBUTES, wanted) and by:
         raise BadInput(f"{root} holds no {_ATTRIBUTES[0]} to take {by[0]!r} from")
     label(_PARTITION, {"split": ("1", _SPLITS)})
+    if folder.name == "img_celeba":
+        sides = ("x_1", "y_1", "width", "height")
+        label(_BOXES, {c: (side, None) for c, side in zip(reader.BOX_COLUMNS, sides, strict=True)})
     card = reader.card(
         "CelebFaces Attributes (Liu et al. 2015)",
         "non-commercial research use",
@@ -133,6 +138,7 @@ def _read(path: Path) -> tuple[pd.DataFrame, int]:
     rows = [(number, words) for number, words in rows if words]
     if not rows:
         raise BadInput(f"{path} holds no labels")
+    names = [name for name in names if name != "image_id"]  # list_bbox_celeba.txt names it too
     names = names or [str(number) for number in range(1, len(rows[0][1]))]
     for number, words in rows:
         if len(words) != len(names) + 1:
