@@ -5,7 +5,6 @@ there, with the executed notebook, its report, its numbers and what made them.
 """
 
 import ast
-import contextlib
 import datetime
 import difflib
 import hashlib
@@ -15,21 +14,19 @@ import os
 import re
 import secrets
 import shutil
-import signal
 import socket
-import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import yaml
 
 from facelab import files
 from facelab.errors import BadInput, FacelabError
+from facelab.executing import execute, reason
 from facelab.provenance import facts, provenance
 from facelab.records import Record, code_digest, code_version, environment, mirror, mirror_wanted
 
@@ -248,7 +245,7 @@ class Case:
             files.write_json(aside / "run.json", record)
             files.write_text(aside / "params.yaml", yaml.safe_dump(self.shown, sort_keys=False))
             given = {**self.given, "run_folder": str(aside)} if self.keeps else self.given
-            _execute(self.notebook, aside, given, self.cores, log)
+            execute(self.notebook, aside, given, self.cores, log)
             seconds = time.perf_counter() - clock
             final = self.home / run_id
             _say_where(aside / "notebook.ipynb", str(aside), str(final))
@@ -257,7 +254,7 @@ class Case:
             _close(aside, record, seconds, status="finished")
             aside.rename(final)
         except BaseException as error:
-            words = _why(error, self.notebook)
+            words = reason(error, self.notebook)
             failed = self._keep_failed(aside, record, time.perf_counter() - clock, words)
             if isinstance(error, Exception):
                 where = f"what was executed is kept in {failed}" if failed else "nothing was kept"
@@ -417,134 +414,7 @@ def _kind(value: Any) -> str:
     return kinds.get(type(value), type(value).__name__)
 
 
-# ---- executing
-
-
-def _execute(
-    notebook: Path, folder: Path, parameters: dict[str, Any], cores: int | None, log: bool
-) -> None:
-    """Run a copy of the notebook; what its cells print goes to the terminal as it comes, or to
-    `log.txt`."""
-    import logging
-
-    import papermill
-    from papermill.engines import NBClientEngine, papermill_engines
-
-    class Engine(NBClientEngine):
-        """papermill's own, which also says which section it is in."""
-
-        @classmethod
-        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
-            nb_man.cell_start = _announcing(nb_man.cell_start, told)
-            started: list[Any] = []
-            options["kernel_manager_class"] = _this_python(started, cores)
-            try:
-                return super().execute_managed_notebook(nb_man, kernel_name, **options)
-            except KeyboardInterrupt:
-                # What the kernel says of its own interruption is nobody's news any more.
-                logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-                raise
-            finally:
-                for kernel in started:
-                    _end_workers(kernel)
-
-    papermill_engines.register("facelab", Engine)
-    logging.getLogger("papermill").setLevel(logging.ERROR)
-    with (
-        (folder / "log.txt").open("w", encoding="utf-8") if log else nullcontext(sys.stderr) as told
-    ):
-        papermill.execute_notebook(
-            str(notebook),
-            str(folder / "notebook.ipynb"),
-            parameters,
-            engine_name="facelab",
-            kernel_name="python3",
-            language="python",
-            progress_bar=False,
-            stdout_file=told,
-            stderr_file=told,
-        )
-
-
-def _announcing(cell_start: Callable[..., None], told: TextIO) -> Callable[..., None]:
-    start = time.perf_counter()
-
-    def announce(cell: Any, index: int | None = None, **options: Any) -> None:
-        headings = re.findall(r"^#+ +(.+)", cell.source, re.MULTILINE)
-        if cell.cell_type == "markdown" and headings:
-            minutes, seconds = divmod(int(time.perf_counter() - start), 60)
-            print(f"[{minutes:02}:{seconds:02}] {headings[-1]}", file=told, flush=True)
-        cell_start(cell, index, **options)
-
-    return announce
-
-
-def _this_python(started: list[Any], cores: int | None) -> type:
-    """A kernel manager that starts this interpreter, whatever kernels the machine has installed.
-
-    It puts itself into `started`.
-    """
-    from jupyter_client.kernelspec import KernelSpec
-    from jupyter_client.manager import AsyncKernelManager
-
-    env = {"FACELAB_PROGRESS": _terminal() or "0"}
-    if cores:  # several kernels side by side
-        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-        env = dict.fromkeys((*names, "LOKY_MAX_CPU_COUNT"), str(cores)) | {"FACELAB_PROGRESS": "0"}
-    quiet = ["--log-level=ERROR"]  # or it warns about TCP, which here never leaves the machine
-
-    class ThisPython(AsyncKernelManager):
-        def __init__(self, *args: Any, **options: Any) -> None:
-            super().__init__(*args, **options)
-            started.append(self)
-
-        @property
-        def kernel_spec(self) -> KernelSpec:
-            return KernelSpec(
-                argv=[
-                    sys.executable,
-                    "-m",
-                    "ipykernel_launcher",
-                    "-f",
-                    "{connection_file}",
-                    *quiet,
-                ],
-                env=env,
-                display_name="facelab",
-                language="python",
-            )
-
-    return ThisPython
-
-
-def _end_workers(kernel: Any) -> None:
-    """End the kernel's worker processes, which outlive it when it is interrupted."""
-    group = getattr(kernel.provisioner, "pgid", None)
-    if group and group != os.getpgrp():
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGKILL)
-
-
-def _terminal() -> str | None:
-    """The terminal that somebody watches: bars go there, and never into the kept notebook."""
-    if sys.stderr is not None and sys.stderr.isatty() and hasattr(os, "ttyname"):
-        return os.ttyname(sys.stderr.fileno())
-    return None
-
-
-def _why(error: BaseException, notebook: Path) -> str:
-    """The failure in one sentence."""
-    from nbclient.exceptions import DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
-
-    if isinstance(error, PapermillExecutionError):
-        words = " ".join(str(error.evalue).split())
-        return f"cell {error.exec_count} of {notebook.name} failed: {error.ename}: {words}"
-    if isinstance(error, DeadKernelError):
-        return f"the kernel of {notebook.name} died: perhaps it ran out of memory"
-    if isinstance(error, KeyboardInterrupt):
-        return f"{notebook.name} was interrupted"
-    return f"{notebook.name} failed: {type(error).__name__}: {' '.join(str(error).split())}"
+# ---- what is kept
 
 
 def _say_where(notebook: Path, aside: str, final: str) -> None:

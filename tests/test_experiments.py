@@ -189,7 +189,7 @@ def test_an_interrupted_run_is_kept_as_failed_and_stays_an_interrupt(place, tmp_
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(experiments, "_execute", interrupt)
+    monkeypatch.setattr(experiments, "execute", interrupt)
     with pytest.raises(KeyboardInterrupt):
         fl.run(place / "03_small_sum.ipynb", out=tmp_path)
     (folder,) = (tmp_path / "small-sum").iterdir()
