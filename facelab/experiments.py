@@ -17,6 +17,7 @@ import shutil
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -191,8 +192,13 @@ def run(
         raise BadInput(f"{notebook} has {len(experiment.cases)} cases: run it with fl.sweep")
     home = Path(out) / (name or experiment.name)
     case = plan(experiment.notebook, {**experiment.parameters, **(parameters or {})}, home)
-    with files.locked(home):
+    with one_at_a_time(home):
         return case.carry_out()
+
+
+def one_at_a_time(home: Path) -> AbstractContextManager[None]:
+    """Keep a second run of one name out, in whatever process."""
+    return files.locked(home.parent / ".locks" / home.name, home)
 
 
 @dataclass(frozen=True)

@@ -113,8 +113,15 @@ def resume_folder(
 
 
 @contextlib.contextmanager
-def locked(folder: str | Path) -> Iterator[None]:
+def locked(folder: str | Path, work: str | Path | None = None) -> Iterator[None]:
     """Make a folder and keep other processes from working in it.
+
+    Parameters
+    ----------
+    folder
+        Holds the lock.
+    work
+        What is named to those who are refused; by default the folder.
 
     Raises
     ------
@@ -123,7 +130,7 @@ def locked(folder: str | Path) -> Iterator[None]:
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    handle = _lock(folder, folder)
+    handle = _lock(folder, Path(work or folder))
     try:
         yield
     finally:

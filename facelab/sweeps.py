@@ -17,9 +17,8 @@ from typing import Any
 import joblib
 import pandas as pd
 
-from facelab import files
 from facelab.errors import BadInput, FacelabError, need
-from facelab.experiments import Case, alive, plan, read_experiment, run, runs
+from facelab.experiments import Case, alive, one_at_a_time, plan, read_experiment, run, runs
 from facelab.workers import end_with
 
 
@@ -89,7 +88,7 @@ def sweep(
     home = Path(out) / (name or found.name)
     cores = max(1, joblib.cpu_count() // jobs) if jobs > 1 else None
     cases = [plan(found.notebook, {**fixed, **case}, home, cores) for case in found.cases]
-    with files.locked(home):
+    with one_at_a_time(home):
         _remove_abandoned(home)
         board = _Board(found.cases, cases, home, {} if again else _done(home))
         left = [case for case in cases if board.status[case.key] == "waiting"]
