@@ -1,0 +1,124 @@
+"""What all dials share: controls, a figure and a table that follow them, and a still picture.
+
+In: ipywidgets controls. Out: a `Dial`, live where a kernel runs, a figure and a table elsewhere.
+"""
+
+import html
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ipywidgets as ipw
+import pandas as pd
+
+from facelab.errors import FacelabError
+from facelab.plot_style import Picture
+from facelab.widgets.drawing import image
+
+_WIDE = ipw.Layout(width="32rem", max_width="100%")
+_LABEL = {"description_width": "11rem"}
+
+
+class Dial:
+    """Controls, and what they show.
+
+    A subclass makes its controls, calls `show` with them, and says in `draw` what figure and table
+    belong to their positions, in `still` what stands there where nothing can be moved, and in
+    `value` what the positions mean.
+
+    Attributes
+    ----------
+    view
+        The ipywidgets box, to be put beside others.
+    figure, table, status
+        HTML that follows the controls; `status` says in a sentence what cannot be.
+    refused
+        What `status` says, or "".
+    seconds
+        How long the last move took here, without the way to the browser.
+    """
+
+    def __init__(self) -> None:
+        self.figure, self.table, self.status = ipw.HTML(), ipw.HTML(), ipw.HTML()
+        self.view = ipw.VBox()
+        self.seconds, self.refused = 0.0, ""
+
+    @property
+    def value(self) -> dict[str, Any]:
+        """The state as plain values: numbers, texts, DataFrames."""
+        raise NotImplementedError
+
+    def draw(self) -> tuple[str, str]:
+        """The figure and the table of the controls' positions, as HTML."""
+        raise NotImplementedError
+
+    def still(self) -> tuple[Sequence[Picture], str]:
+        """Pictures and a table (HTML) for a page without a kernel."""
+        raise NotImplementedError
+
+    def show(self, *controls: ipw.Widget) -> None:
+        """Put controls, figure and table below one another, and follow the controls."""
+        self.view.children = (*controls, self.status, self.figure, self.table)
+        self.move()
+
+    def follow(self, *controls: ipw.Widget) -> None:
+        """Move whenever one of the controls does."""
+        for control in controls:
+            control.observe(self.move, "value")
+
+    def move(self, _: Any = None) -> None:
+        """Bring figure and table up to date; what cannot be is said, and they stay as they are."""
+        start = time.perf_counter()
+        self.refused = ""
+        try:
+            self.figure.value, self.table.value = self.draw()
+        except FacelabError as error:
+            self.refused = str(error)
+        self.say(self.refused)
+        self.seconds = time.perf_counter() - start
+
+    def say(self, words: str) -> None:
+        """A sentence below the controls, which screen readers read out."""
+        style = "margin:.2rem 0;line-height:1.4;border-left:4px solid #B2182B;padding-left:.6rem"
+        said = f'<p role="status" style="{style}">{html.escape(words)}</p>'
+        self.status.value = said if words else '<p role="status" style="margin:0"></p>'
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        pictures, table = self.still()
+        shown = "".join(image(one.png(), one.alt, one.faces) for one in pictures)
+        bundle = self.view._repr_mimebundle_()
+        return {**bundle, "text/plain": repr(self), "text/html": shown + table}
+
+    def __repr__(self) -> str:
+        told = {name: _short(value) for name, value in self.value.items()}
+        inside = ", ".join(f"{name}={text}" for name, text in told.items())
+        return f"{type(self).__name__}({inside})"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, pd.DataFrame):
+        return f"<{len(value)} rows>"
+    if hasattr(value, "shape"):
+        return f"<{' x '.join(map(str, value.shape))}>"
+    return f"{value:.4g}" if isinstance(value, float) else repr(value)
+
+
+def slider(options: Sequence[tuple[str, Any]], label: str, start: Any) -> ipw.SelectionSlider:
+    """A slider with named stops."""
+    return ipw.SelectionSlider(
+        options=list(options), value=start, description=label, style=_LABEL, layout=_WIDE
+    )
+
+
+def numbers(
+    low: float, high: float, start: float, label: str, step: float = 1
+) -> ipw.IntSlider | ipw.FloatSlider:
+    """A slider of numbers; whole ones where `step` is."""
+    kind = ipw.IntSlider if isinstance(step, int) else ipw.FloatSlider
+    return kind(start, min=low, max=high, step=step, description=label, style=_LABEL, layout=_WIDE)
+
+
+def choice(options: Sequence[Any] | Mapping[str, Any], label: str, start: Any) -> ipw.Dropdown:
+    """One of several."""
+    pairs = list(options.items()) if isinstance(options, Mapping) else list(options)
+    return ipw.Dropdown(options=pairs, value=start, description=label, style=_LABEL, layout=_WIDE)
