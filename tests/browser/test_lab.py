@@ -1,0 +1,193 @@
+"""The dials in a real JupyterLab, in a real Chromium: dragged by keyboard, pressed, looked at.
+
+Left out, with the reason said, where playwright or Chromium is not installed. LAB_SHOTS names a
+folder for screenshots.
+"""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed: pip install playwright"
+)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+
+ROOM = Path(__file__).parents[2] / "notebooks" / "07_threshold_explorer.ipynb"
+QUICK = {
+    "subjects": 24,
+    "images_per_subject": 4,
+    "test_subjects": 30,
+    "test_images": 3,
+    "recipe": {"steps": 12, "batch": 32, "size": 32, "precision": "fp32"},
+    "fmr": 1e-2,
+    "jobs": 1,
+}
+PATIENCE = 300_000  # ms, for everything that a notebook computes
+TOKEN = "only-here"
+PROMPTS = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(e => e.innerText)"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """The address of a JupyterLab whose only notebook is the room, made quick."""
+    place = tmp_path_factory.mktemp("lab")
+    room = parameterize_notebook(load_notebook_node(str(ROOM)), QUICK)
+    nbformat.write(room, place / ROOM.name)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    own = {
+        name: str(place / name.lower())
+        for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR")
+    }
+    # Nothing is asked for that only a network could answer.
+    settings = {
+        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+        "notebook-extension/tracker": {"windowingMode": "none"},  # all cells are in the page
+    }
+    for name, values in settings.items():
+        file = place / "jupyterlab_settings_dir" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(values))
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
+    command += [
+        f"--port={port}",
+        f"--ServerApp.root_dir={place}",
+        f"--IdentityProvider.token={TOKEN}",
+    ]
+    with open(place / "server.log", "w") as log:
+        server = subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"{address}/api/status?token={TOKEN}", timeout=5).close()
+                break
+            except OSError:
+                assert server.poll() is None, (place / "server.log").read_text()
+                time.sleep(0.5)
+        yield f"{address}/lab/tree/{ROOM.name}?token={TOKEN}"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.fixture(scope="module")
+def page(lab):
+    """The notebook, open and run from top to bottom; what the console complained of is kept."""
+    with playwright.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.set_default_timeout(60_000)
+        page.complaints = []
+        page.on("console", lambda said: _note(page, said.type, said.text))
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.goto(lab)
+        page.locator(".jp-Notebook").wait_for()
+        page.locator("#jp-main-statusbar").get_by_text(re.compile(r"\|\s*Idle")).first.wait_for()
+        page.locator(".lm-MenuBar-itemLabel", has_text=re.compile("^Run$")).click()
+        page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Run All Cells$")).click()
+        page.wait_for_function(f"{PROMPTS}.some(text => text.includes('*'))")
+        page.wait_for_function(
+            f"!{PROMPTS}.some(text => text.includes('*'))", timeout=PATIENCE, polling=1000
+        )
+        prompts = page.evaluate(PROMPTS)
+        assert all(re.search(r"\d", text) for text in prompts), (prompts, page.complaints)
+        yield page
+        browser.close()
+
+
+def _note(page, kind, text):
+    if kind == "error":
+        page.complaints.append(text)
+
+
+def shot(page, name):
+    if os.environ.get("LAB_SHOTS"):
+        page.screenshot(path=Path(os.environ["LAB_SHOTS"]) / f"{name}.png")
+
+
+def dial(page, label):
+    """The output that holds the control of this label."""
+    found = page.locator(".jp-OutputArea-child", has=page.locator(f'label:text-is("{label}")'))
+    found.first.scroll_into_view_if_needed()
+    return found.first
+
+
+def test_dragging_the_threshold_moves_the_figure_and_the_table(page):
+    explorer = dial(page, "Threshold")
+    seen = explorer.locator("table").inner_text()
+    figure = explorer.locator("svg").inner_html()
+    row = explorer.locator(".widget-hslider", has=page.locator('label:text-is("Threshold")'))
+    shot(page, "threshold-before")
+    handle = row.locator(".noUi-handle")
+    handle.focus()
+    for _ in range(3):
+        start = time.perf_counter()
+        handle.press("ArrowRight")
+        page.wait_for_function(
+            "([box, text]) => box.querySelector('table').innerText !== text",
+            arg=[explorer.element_handle(), seen],
+            polling="raf",
+        )
+        print(f"a move took {1e3 * (time.perf_counter() - start):.0f} ms, seen from the browser")
+        now = explorer.locator("table").inner_text()
+        assert now != seen and "Threshold" in now
+        assert explorer.locator("svg").inner_html() != figure
+        seen, figure = now, explorer.locator("svg").inner_html()
+    shown = row.locator(".widget-readout").inner_text()
+    assert f"Threshold {shown}" in seen
+    target = explorer.locator(".widget-hslider", has=page.locator('label:text-is("Target FMR")'))
+    assert f"set for FMR {target.locator('.widget-readout').inner_text()}" in seen
+    shot(page, "threshold-after")
+
+
+def test_pressing_train_in_the_mix_composer_moves_the_monitor(page):
+    mix = dial(page, "Images of each")
+    button = mix.get_by_role("button", name="Train on this mix")
+    button.scroll_into_view_if_needed()
+    button.click()
+    mix.get_by_text(re.compile(r"Step \d+ of 12, done")).first.wait_for(timeout=PATIENCE)
+    assert mix.locator("svg").count() == 2  # the mix, and the curves
+    assert mix.locator("svg").last.locator("polyline").count() == 1 + 2 * 7
+    mix.locator("svg").last.scroll_into_view_if_needed()
+    shot(page, "mix-trained")
+
+
+def test_a_knob_of_the_studio_changes_the_twin(page):
+    studio = dial(page, "Melanin")
+    twin = studio.locator("img").last
+    before = twin.get_attribute("src")
+    studio.locator("select").last.select_option("cap")
+    page.wait_for_function(
+        "([box, src]) => [...box.querySelectorAll('img')].at(-1).src !== src",
+        arg=[studio.element_handle(), before],
+    )
+    assert "headwear cap" in studio.locator("img").last.get_attribute("alt")
+    shot(page, "studio")
+
+
+def test_every_native_control_has_a_name(page):
+    for label in ("Threshold", "Images of each", "Melanin", "In a sentence"):
+        for one in dial(page, label).locator("select, button").all():
+            if one.is_visible():
+                name = one.evaluate("e => e.labels?.[0]?.innerText || e.innerText || e.title || ''")
+                assert name.strip(), one.evaluate("e => e.outerHTML")
+
+
+def test_the_console_has_nothing_to_complain_of(page):
+    assert page.complaints == []
