@@ -394,7 +394,7 @@ def test_the_studio_goes_from_person_to_person_and_starts_each_as_drawn():
         dial.knobs["glasses"].value = "sun"
         assert set(dial.value["changes"]) == {"yaw", "glasses"}
         dial.subject.value = number
-        assert dial.value["changes"] == {}
+        assert dial.value["changes"] == {} and dial.knobs["glasses"].label == "as drawn"
         np.testing.assert_array_equal(dial.value["photo"], people.crops[number])
         np.testing.assert_array_equal(dial.value["twin"], people.crops[number])
     with pytest.raises(fl.BadInput, match="no group 'martian/male'"):

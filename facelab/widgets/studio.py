@@ -113,7 +113,8 @@ class PopulationStudio(Dial):
         wanted, label = FACTORS[name], name.replace("_", " ").capitalize()
         if wanted.labels or wanted.chance:
             levels = wanted.labels or (False, True)
-            return choice([(_AS_DRAWN, None), *((str(one), one) for one in levels)], label, None)
+            options = [(str(one), one) for one in (_AS_DRAWN, *levels)]
+            return choice(options, label, _AS_DRAWN)
         low, high = (0.0, 1.0) if name == "balding" else (wanted.low, wanted.high)
         return numbers(low, high, float(self._own(name)), label, step=(high - low) / 100)
 
@@ -130,7 +131,7 @@ class PopulationStudio(Dial):
         self._choose()
         self._resetting = True
         for name, knob in self.knobs.items():
-            knob.value = None if isinstance(knob.value, str | bool | None) else self._own(name)
+            knob.value = _AS_DRAWN if hasattr(knob, "options") else self._own(name)
         self._resetting = False
         self.move()
 
@@ -146,7 +147,7 @@ class PopulationStudio(Dial):
             # A slider rounds to its step: at the own value nothing is changed.
             step = getattr(knob, "step", 0) / 2
             own, value = self._own(name), knob.value
-            if value is None or value == own or (step and abs(value - own) <= step):
+            if value in (_AS_DRAWN, own) or (step and abs(value - own) <= step):
                 continue
             found[name] = read_changes({name: [value]})[0][1]
         return found
