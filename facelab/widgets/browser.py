@@ -122,7 +122,7 @@ def worst_errors(scores: AllPairs, threshold: float, most: int) -> pd.DataFrame:
 
 
 class FaceBrowser(Dial):
-    """See `face_browser`. A move takes about 20 ms here: 16 photos are read and encoded.
+    """See `face_browser`. A move takes about 35 ms here: 16 photos are read and encoded.
 
     Attributes
     ----------

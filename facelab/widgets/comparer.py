@@ -54,7 +54,7 @@ def audit_comparer(
 
 
 class AuditComparer(Dial):
-    """See `audit_comparer`. A move takes about 5 ms here.
+    """See `audit_comparer`. A move takes about 10 ms here.
 
     Attributes
     ----------

@@ -75,7 +75,7 @@ def mix_composer(
 class MixComposer(Dial):
     """See `mix_composer`.
 
-    A move takes about 10 ms here with 6,000 faces; it composes the set, so that what is refused
+    A move takes about 40 ms here with 6,000 faces; it composes the set, so that what is refused
     is refused by `fl.compose`.
 
     Attributes

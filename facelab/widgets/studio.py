@@ -79,7 +79,7 @@ def population_studio(
 class PopulationStudio(Dial):
     """See `population_studio`.
 
-    At 224 px a move takes about 40 ms here where the capture changes and 80 ms where the head,
+    At 160 px a move takes about 20 ms here where the capture changes and 35 ms where the head,
     the skin or the hair has to be made anew.
 
     Attributes
