@@ -265,10 +265,16 @@ def test_the_stop_button_stops_and_what_was_saved_goes_on_to_the_same_end(tmp_pa
     def on_step(step):
         if step == 5:
             monitor.button.click()
-        monitor.on_step(step)
+        return monitor.on_step(step)
 
-    with pytest.raises(Stopped, match="stopped at step 5"):
-        fl.train(patterns(), TINY, on_step=on_step, progress=False, **given)
+    hooks = monitor.hooks | {"on_step": on_step}
+    with pytest.raises(Stopped, match="stopped at step 5 of 12 and saved in"):
+        fl.train(patterns(), TINY, **hooks, **given)
+    assert monitor.value["history"]["step"].tolist() == [1, 2, 3, 4, 5]
+    assert (tmp_path / "saved").exists()
+    again = {"on_step": lambda step: step == 2, "progress": False, "device": "cpu"}
+    with pytest.raises(Stopped, match="stopped at step 2 of 12 and not saved"):
+        fl.train(patterns(), TINY, **again)
     assert monitor.value["stopped"] and "stopped at step 5" in monitor.table.value
     resumed = fl.train(patterns(), TINY, resume=True, progress=False, **given)
     whole = fl.train(patterns(), TINY, device="cpu", progress=False)

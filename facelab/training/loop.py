@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -38,7 +39,8 @@ def train(
     keep: int = 2,
     resume: bool = False,
     progress: bool = True,
-    on_step: Callable[[int], None] | None = None,
+    on_step: Callable[[int], Any] | None = None,
+    on_log: Callable[[dict[str, float]], None] | None = None,
     on_look: Callable[[pd.DataFrame], None] | None = None,
 ) -> TimmEmbedder:
     """Train an embedder to tell the subjects of a FaceSet apart.
@@ -70,7 +72,10 @@ def train(
     progress
         Show a bar.
     on_step
-        Called after each step with its number from 1.
+        Called after each step with its number from 1; what it returns, if true, asks to stop as
+        SIGINT does.
+    on_log
+        Called with each row of `.history` as it is written.
     on_look
         Called after each look at the held-out subjects with its rates by group.
 
@@ -89,7 +94,8 @@ def train(
     FacelabError
         The loss stopped being a number; the message names the step and its subjects.
     Stopped
-        SIGINT or SIGTERM came; a checkpoint was saved.
+        SIGINT or SIGTERM came, and a checkpoint was saved; or `on_step` asked to stop, and one was
+        if there are `checkpoints`.
     """
     recipe = dataclasses.replace(recipe or Recipe(), **({} if seed is None else {"seed": seed}))
     _check_sets(recipe, held_out, meta)
@@ -127,20 +133,25 @@ def train(
             )
             for step in steps:
                 training.one_step()
+                if on_log and training.history and training.history[-1]["step"] == step + 1:
+                    on_log(training.history[-1])
                 if watch and ((step + 1) % watch.every == 0 or step + 1 == recipe.steps):
                     training.look(watch, on_look)
-                if on_step:
-                    on_step(step + 1)
+                wish = bool(on_step and on_step(step + 1))
                 done = step + 1 == recipe.steps or training.stale
-                now = training.waits and processes.any(bool(asked()))
+                now = training.waits and processes.any(wish or bool(asked()))
                 if saved and (done or now or (step + 1) % checkpoint_every == 0):
                     state = training.state()
                     if processes.leads:
                         saved.save(step + 1, state)
                 if now and not done:
+                    kept = (
+                        f"saved in {checkpoints}: resume it to go on"
+                        if saved
+                        else "not saved: with `checkpoints` it could go on"
+                    )
                     raise Stopped(
-                        f"training stopped at step {step + 1} of {recipe.steps} and saved in "
-                        f"{checkpoints}: resume it to go on"
+                        f"training stopped at step {step + 1} of {recipe.steps} and {kept}"
                     )
                 if done:
                     break

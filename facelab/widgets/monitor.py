@@ -13,7 +13,6 @@ import ipywidgets as ipw
 import numpy as np
 import pandas as pd
 
-from facelab.errors import Stopped
 from facelab.plot_style import INK, Picture, colours
 from facelab.widgets import drawing
 from facelab.widgets.dial import Dial
@@ -23,7 +22,7 @@ _LEFT, _WIDTH, _GAP = 60, 220, 64
 
 
 def training_monitor(steps: int | None = None) -> "TrainingMonitor":
-    """Watch a training: show the monitor, then give its `on_step` and `on_look` to `fl.train`.
+    """Watch a training: show the monitor, then give its `hooks` to `fl.train`.
 
     Parameters
     ----------
@@ -53,8 +52,7 @@ class TrainingMonitor(Dial):
     Attributes
     ----------
     button
-        Stops the training at the next step: `on_step` raises `Stopped` there. What `fl.train`
-        saved in `checkpoints` stays and can be resumed.
+        Stops the training at the next step, saved in its `checkpoints` if it has some.
     """
 
     def __init__(self, steps: int | None = None) -> None:
@@ -79,7 +77,8 @@ class TrainingMonitor(Dial):
     @property
     def hooks(self) -> dict[str, Any]:
         """What to give to `fl.train`."""
-        return {"on_step": self.on_step, "on_look": self.on_look, "progress": False}
+        names = ("on_step", "on_log", "on_look")
+        return {name: getattr(self, name) for name in names} | {"progress": False}
 
     @property
     def value(self) -> dict[str, Any]:
@@ -98,26 +97,20 @@ class TrainingMonitor(Dial):
         self._asked.set()
         self.say("Stopping at the next step.")
 
-    def on_step(self, step: int) -> None:
-        """For `fl.train`.
-
-        Raises
-        ------
-        Stopped
-            The button was pressed.
-        """
+    def on_step(self, step: int) -> bool:
+        """For `fl.train`: whether the button was pressed."""
         if step == 1:
             self._began = time.perf_counter()
         self.step = step
         if self._asked.is_set():
             self._end = f"stopped at step {step}"
+        if self._asked.is_set() or time.perf_counter() - self._drawn > _OFTEN:
             self.move()
-            raise Stopped(
-                f"training stopped at step {step}, as asked: checkpoints that it saved are kept "
-                "and can be resumed"
-            )
-        if time.perf_counter() - self._drawn > _OFTEN:
-            self.move()
+        return self._asked.is_set()
+
+    def on_log(self, row: Mapping[str, float]) -> None:
+        """For `fl.train`."""
+        self._history.loc[len(self._history)] = [row["step"], row["loss"]]
 
     def on_look(self, rates: pd.DataFrame) -> None:
         """For `fl.train`."""
@@ -146,7 +139,7 @@ class TrainingMonitor(Dial):
                 (_LEFT, _WIDTH),
                 series,
                 ((0.0, last), (0.0, float(loss["loss"].max()) if len(loss) else 1.0)),
-                "Training loss" if len(loss) else "Training loss: known at the end",
+                "Training loss",
             )
         ]
         for place, error in enumerate(("fmr", "fnmr"), start=1):
