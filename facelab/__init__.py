@@ -64,6 +64,7 @@ _HOMES = {
     "twin_effects": "twin_effects",
     "compare_twin_effects": "twin_effects",
     "plots": None,
+    "widgets": None,
     "run": "experiments",
     "runs": "experiments",
     "read_experiment": "experiments",
