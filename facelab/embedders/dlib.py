@@ -10,9 +10,10 @@ little: on 20 LFW photos the mean cosine with the vector of dlib's own chip is 0
 from the photo by our geometry, and 0.992 for one cut from the crop.
 
 dlib states 99.38 % on the 6,000 LFW pairs, from its own alignment; ready ArcFace crops give
-99.12 % (standard deviation over the ten folds 0.42; a slow test). dlib's vectors are not of length 1 but 1.43 on average (1.21 to 1.68), so
-that its customary threshold of 0.6 on their distance is a cosine of about 0.91. Here rows are
-normalised. A vector takes 85 ms of one core, and twice that with the mirror image.
+99.12 % (standard deviation over the ten folds 0.42; a slow test). dlib's vectors are not of length
+1 but 1.43 on average (1.21 to 1.68), so that its customary threshold of 0.6 on their distance is a
+cosine of about 0.91. Here rows are normalised. A vector takes 85 ms of one core, and twice that
+with the mirror image.
 """
 
 import functools
