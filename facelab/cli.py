@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import facelab as fl
+from facelab import cli_values as values
 from facelab import files
 from facelab.errors import BadInput, FacelabError, Stopped
 
@@ -147,7 +148,7 @@ def synthesize(
         seed,
         size,
         out,
-        _shares(shares),
+        values.shares(shares),
         jobs,
         population=population,
         frame=frame.value,
@@ -177,7 +178,7 @@ def twins(
     """Render photos and their twins, which differ in one value alone."""
     _free(out, force)
     faces = fl.synthesize_twins(
-        _changes(change),
+        values.changes(change),
         subjects,
         images_per_subject,
         seed,
@@ -344,7 +345,7 @@ def embed(
 ) -> None:
     """Turn faces into embeddings."""
     _free(out, force)
-    model = fl.load_embedder(embedder, **_preprocessing(channels, mean, std, preset))
+    model = fl.load_embedder(embedder, **values.preprocessing(channels, mean, std, preset))
     embeddings = model.embed(fl.load(faces), flip=flip, jobs=jobs)
     embeddings.save(out, replace=force)
     _done(f"{len(embeddings):,} embeddings by {model.name}", out)
@@ -371,7 +372,7 @@ def audit(
     """Error rates by group at one threshold, with intervals."""
     if out:
         _free(out, force)
-    options = _preprocessing(channels, mean, std, preset)
+    options = values.preprocessing(channels, mean, std, preset)
     model = fl.load_embedder(embedder, **options) if embedder else None
     keys = [words.split(",") for words in dict.fromkeys(by)]
     test = _embeddings(source, model, flip, jobs, keys)
@@ -435,7 +436,7 @@ def run(
 
     Cases of a sweep that are done are left, so that the same command goes on after a kill.
     """
-    given = _parameters(parameter or [])
+    given = values.parameters(parameter or [])
     if fl.read_experiment(source).cases is None:
         if jobs > 1 or cluster or again:
             raise _UsageError(f"{source} is one run: --jobs, --cluster and --again are for sweeps")
@@ -471,7 +472,7 @@ def runs(
     ] = None,
 ) -> None:
     """List the runs that were kept."""
-    table = fl.runs(out, name, status, _parameters(parameter or []))
+    table = fl.runs(out, name, status, values.parameters(parameter or []))
     if table.empty:
         typer.echo(f"no runs in {out}")
         return
@@ -497,68 +498,7 @@ def share(
     _done(f"one file, {file.stat().st_size / 1e6:.1f} MB", file)
 
 
-# ---- from words to values
-
-
-def _shares(words: list[str] | None) -> dict[str, float] | None:
-    shares = {}
-    for word in words or []:
-        group, equals, share = word.rpartition("=")
-        try:
-            shares[group] = float(share)
-        except ValueError:
-            equals = ""
-        if not equals:
-            raise typer.BadParameter(f"--shares {word!r} must be GROUP=SHARE: caucasian/male=.8")
-    return shares or None
-
-
-def _changes(words: list[str]) -> dict[str, list[Any]]:
-    import yaml
-
-    changes: dict[str, list[Any]] = {}
-    for word in words:
-        factor, equals, levels = word.partition("=")
-        if not equals or not levels:
-            raise typer.BadParameter(f"--change {word!r} must be FACTOR=LEVELS: melanin=0.1,0.8")
-        try:
-            found = [yaml.safe_load(level) for level in levels.split(",")]
-        except yaml.YAMLError as error:
-            raise typer.BadParameter(f"--change {word!r} is not valid yaml") from error
-        changes.setdefault(factor.strip(), []).extend(found)
-    return changes
-
-
-def _parameters(words: list[str]) -> dict[str, Any]:
-    import yaml
-
-    found = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"-p {word} needs a value: -p {word} VALUE")
-        try:
-            found[name.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise typer.BadParameter(f"-p {name}: {value!r} is not valid yaml") from error
-    return found
-
-
-def _preprocessing(
-    channels: str | None, mean: str | None, std: str | None, preset: str | None
-) -> dict[str, Any]:
-    """The options for ONNX embedders that were given."""
-    words = {"channels": channels, "preset": preset}
-    given: dict[str, Any] = {name: word for name, word in words.items() if word}
-    for name, words in (("mean", mean), ("std", std)):
-        if words is None:
-            continue
-        try:
-            numbers = [float(word) for word in words.split(",")]
-        except ValueError:
-            raise typer.BadParameter(f"--{name} {words!r} must be one number or three") from None
-        given[name] = numbers[0] if len(numbers) == 1 else numbers
-    return given
+# ---- what commands share
 
 
 def _embeddings(
@@ -621,7 +561,7 @@ def main() -> None:
 def command(arguments: list[str]) -> int:
     """Run one command line and return its exit code; every error is one sentence on stderr."""
     debug = "--debug" in arguments or os.environ.get("FACELAB_DEBUG") == "1"
-    words = _joined([word for word in arguments if word != "--debug"])
+    words = values.joined([word for word in arguments if word != "--debug"])
     # joblib counts what its workers had in hand when the work failed; the sentence says enough.
     warnings.filterwarnings("ignore", r"\d+ tasks (have been|which were)", UserWarning)
     try:
@@ -645,18 +585,6 @@ def _words(error: Exception) -> str:
     if getattr(error, "errno", None) != errno.ENOSPC:
         return str(error)
     return f"{error}; nothing half-written was kept: free some space and run again"
-
-
-def _joined(arguments: list[str]) -> list[str]:
-    """`-p NAME VALUE` as the `-p NAME=VALUE` that typer can read."""
-    words, rest = [], iter(arguments)
-    for word in rest:
-        words.append(word)
-        if word in ("-p", "--parameter"):
-            name = next(rest, "")
-            value = None if "=" in name else next(rest, None)
-            words.append(name if value is None else f"{name}={value}")
-    return words
 
 
 def _fail(sentence: str, code: int, debug: bool) -> int:

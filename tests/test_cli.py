@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import facelab as fl
-from facelab import cli
+from facelab import cli, cli_values
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def test_twins_is_fl_synthesize_twins(say, tmp_path):
 
 
 def test_shares_are_group_equals_share(say, tmp_path):
-    assert cli._shares(["caucasian/male=.8", "asian/female=0.1"]) == {
+    assert cli_values.shares(["caucasian/male=.8", "asian/female=0.1"]) == {
         "caucasian/male": 0.8,
         "asian/female": 0.1,
     }

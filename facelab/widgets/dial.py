@@ -5,6 +5,7 @@ In: ipywidgets controls. Out: a `Dial`, live where a kernel runs, a figure and a
 
 import html
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ _WIDE = ipw.Layout(width="32rem", max_width="100%")
 _LABEL = {"description_width": "11rem"}
 
 
-class Dial:
+class Dial(ABC):
     """Controls, and what they show.
 
     A subclass makes its controls, calls `show` with them, and says in `draw` what figure and table
@@ -44,17 +45,17 @@ class Dial:
         self.seconds, self.refused = 0.0, ""
 
     @property
+    @abstractmethod
     def value(self) -> dict[str, Any]:
         """The state as plain values: numbers, texts, DataFrames."""
-        raise NotImplementedError
 
+    @abstractmethod
     def draw(self) -> tuple[str, str]:
         """The figure and the table of the controls' positions, as HTML."""
-        raise NotImplementedError
 
+    @abstractmethod
     def still(self) -> tuple[Sequence[Picture], str]:
         """Pictures and a table (HTML) for a page without a kernel."""
-        raise NotImplementedError
 
     def show(self, *controls: ipw.Widget) -> None:
         """Put controls, figure and table below one another, and follow the controls."""
