@@ -16,11 +16,13 @@ import yaml
 import facelab as fl
 from facelab.experiments import read_experiment
 
-PARAMETERS = "n = 1\nseed = 0\nfail_at = -1\nfill = 0\nrun_folder = None"
+PARAMETERS = "n = 1\nseed = 0\nfail_at = -1\nfill = 0\npause = 0\nrun_folder = None"
 WORK = """\
+import time
 from pathlib import Path
 from facelab.experiments import Record
 record = Record(run_folder)
+time.sleep(pause)
 if n == fail_at:
     raise ValueError("the oven is cold")
 Path(run_folder, "ballast").write_bytes(bytes(fill))
@@ -153,7 +155,8 @@ def command(place: Path, *words: str) -> list[str]:
 
 
 def test_a_killed_sweep_goes_on_and_a_second_one_is_refused_meanwhile(tmp_path):
-    write_sweep(tmp_path, grid={"n": [1, 2, 3]}, seeds=[0, 1])
+    # Slow enough for the second to come while the first is at work.
+    write_sweep(tmp_path, grid={"n": [1, 2, 3]}, seeds=[0, 1], parameters={"pause": 3})
     first = subprocess.Popen(command(tmp_path, "--jobs", "2"), stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while len(finished(tmp_path)) < 2 and time.monotonic() < deadline:
