@@ -19,6 +19,8 @@ CONDA_NAMES = {
     "opencv-python-headless": "py-opencv",
     "dlib-bin": "dlib",
     "face-recognition-models": "face_recognition_models",
+    "infomap": "python-infomap",
+    "playwright": "playwright-python",
 }
 
 
