@@ -77,7 +77,7 @@ table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabu
 caption { text-align: left; font-weight: 600; padding-bottom: .4rem; }
 th, td { padding: .3rem .8rem .3rem 0; text-align: right; border: 0;
   border-bottom: 1px solid #ececec; white-space: nowrap; vertical-align: top; }
-thead th { border-bottom: 1.5px solid #999; color: #444; font-weight: 600;
+thead th, thead td { border-bottom: 1.5px solid #999; color: #444; font-weight: 600;
   vertical-align: bottom; }
 main table th:first-child, td:first-child { text-align: left; font-weight: 500; }
 td:last-child, th:last-child { padding-right: 0; }
@@ -435,7 +435,22 @@ def notebook_body(notebook: "NotebookNode", code: bool = True) -> str:
         config=Config({"NbConvertBase": {"display_data_priority": _SHOWN}}),
     )
     body, _ = exporter.from_notebook_node(notebook)
-    return body
+    return _reachable(body)
+
+
+def _reachable(body: str) -> str:
+    """What scrolls sideways can be reached and scrolled by keyboard, and has a name; a corner of a
+    table that heads nothing is no header."""
+    from bs4 import BeautifulSoup
+
+    soup = BeautifulSoup(body, "html.parser")
+    for number, output in enumerate(soup.select(".output_subarea"), 1):
+        output.attrs |= {"tabindex": "0", "role": "region", "aria-label": f"Output {number}"}
+    for header in soup.find_all("th"):
+        if not header.get_text(strip=True):
+            header.name = "td"
+            header.attrs.pop("scope", None)
+    return str(soup)
 
 
 def save_report(

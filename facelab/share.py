@@ -38,11 +38,13 @@ _ATTRIBUTES = {
     "th": {"colspan", "rowspan", "scope"},
     "ol": {"start"},
     "details": {"open"},
+    "div": {"tabindex", "role", "aria-label"},
 }
 _PICTURE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]+")
 
 _CSS = """
 :root { color-scheme: light dark; }
+img:not([src]) { display: none; }  /* its address was refused */
 .left-out { color: #5a5a5a; font-style: italic; }
 footer dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem; margin: 0; }
 footer dd { margin: 0; overflow-wrap: anywhere; }
@@ -52,7 +54,8 @@ details.code > summary { color: #5a5a5a; }
 @media (prefers-color-scheme: dark) {
   body { background: #16181b; color: #dcdcdc; }
   h1, h2, h3, header b { color: #f2f2f2; }
-  header, footer, .left-out, thead th, .output_text pre, details.code > summary { color: #b4b4b4; }
+  header, footer, .left-out, thead th, thead td, .output_text pre { color: #b4b4b4; }
+  details.code > summary { color: #b4b4b4; }
   header, footer, th, td { border-color: #3a3d42; }
   a { color: #7db8ec; }
   blockquote { background: #1d2730; }

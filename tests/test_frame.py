@@ -33,8 +33,9 @@ def requirements() -> dict[str, str]:
 
 def test_conda_and_pyproject_name_the_same_packages_and_versions():
     listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
-    assert listed[-1] == {"pip": ["-e ."]}
-    conda = set(listed[:-1]) - {"pip", f"python{PROJECT['requires-python']}"}
+    *from_pypi, itself = listed[-1]["pip"]
+    assert itself == "-e ."
+    conda = {*listed[:-1], *from_pypi} - {"pip", f"python{PROJECT['requires-python']}"}
     assert conda == {CONDA_NAMES.get(name, name) + bound for name, bound in requirements().items()}
 
 
