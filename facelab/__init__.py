@@ -41,6 +41,7 @@ _HOMES = {
     "load_embedder": "embedders",
     "embedder_of": "embedders",
     "Embeddings": "embeddings",
+    "embed": "keeping",
     "Comparisons": "comparison",
     "compare_all": "comparison",
     "compare_pairs": "comparison",

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     import numpy as np
 
 _ASIDE = ".partial"
+_PAUSE = 0.1  # seconds between two looks at a lock
+
+
+class _Busy(BadInput):
+    """Another process holds the lock."""
 
 
 def sha256(path: str | Path) -> str:
@@ -113,7 +119,9 @@ def resume_folder(
 
 
 @contextlib.contextmanager
-def locked(folder: str | Path, work: str | Path | None = None) -> Iterator[None]:
+def locked(
+    folder: str | Path, work: str | Path | None = None, wait: bool = False
+) -> Iterator[None]:
     """Make a folder and keep other processes from working in it.
 
     Parameters
@@ -122,15 +130,24 @@ def locked(folder: str | Path, work: str | Path | None = None) -> Iterator[None]
         Holds the lock.
     work
         What is named to those who are refused; by default the folder.
+    wait
+        Wait for the process that holds the lock, until it has finished or was killed.
 
     Raises
     ------
     BadInput
-        Another process does.
+        Another process works in it, and `wait` is False.
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    handle = _lock(folder, Path(work or folder))
+    while True:
+        try:
+            handle = _lock(folder, Path(work or folder))
+            break
+        except _Busy:
+            if not wait:
+                raise
+            time.sleep(_PAUSE)
     try:
         yield
     finally:
@@ -152,7 +169,7 @@ def _lock(aside: Path, out: Path) -> int:
         if not _taken(handle):
             process = os.read(handle, 20).decode()
             os.close(handle)
-            raise BadInput(
+            raise _Busy(
                 f"another run (process {process}) is writing {out}: wait for it, or choose another "
                 "folder"
             )
@@ -279,6 +296,11 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write JSON aside, then rename; NumPy numbers are written as numbers, NaN as null."""
     write_text(path, json.dumps(_plain(value), indent=2, ensure_ascii=False) + "\n")
+
+
+def as_json(value: Any) -> str:
+    """JSON that is the same for the same value, whatever the order of its keys."""
+    return json.dumps(_plain(value), sort_keys=True)
 
 
 def _plain(value: Any) -> Any:

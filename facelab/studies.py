@@ -7,6 +7,7 @@ and paired changes with intervals, a picture of it, and sentences.
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from facelab.disparity import indices, zero_floor
 from facelab.error_rates import Rates, double_or_nothing
 from facelab.errors import BadInput
 from facelab.groups import group_labels
+from facelab.keeping import embed
 from facelab.plot_style import FAINT, INK, Picture, colours, drawn, group_rows, panels
 from facelab.progress import bar
 from facelab.training import Recipe, train
@@ -91,6 +93,7 @@ def audit_arms(
     by: str | list[str],
     fmr: float,
     jobs: int | None = None,
+    kept: str | Path | None = None,
 ) -> dict[str, list[Audit]]:
     """Audit every embedder on the same test subjects, each at its own one threshold.
 
@@ -105,6 +108,8 @@ def audit_arms(
         Columns that make the groups.
     jobs
         Processes; None is one a core.
+    kept
+        Folder in which the embeddings stay: see `facelab.keeping.embed`.
 
     Returns
     -------
@@ -114,7 +119,7 @@ def audit_arms(
     audits: dict[str, list[Audit]] = {arm: [] for arm, _ in embedders}
     for (arm, _), one in bar(embedders.items(), total=len(embedders), desc="audit", unit="arm"):
         tested, calibrated = (
-            one.embed(faces, jobs=jobs, progress=False) for faces in (test, calibration)
+            embed(one, faces, kept=kept, jobs=jobs, progress=False) for faces in (test, calibration)
         )
         audits[arm].append(audit(tested, by, fmr, calibrated, jobs=jobs))
     return audits

@@ -121,7 +121,7 @@ def test_a_kept_training_is_loaded_and_whatever_decides_it_makes_another(tmp_pat
     def trained(arms, recipe=SHORT, seeds=(0,), **given):
         """How many embedders there are afterwards, and those that came back."""
         back = fl.train_arms(arms, recipe, seeds, jobs=1, kept=tmp_path / "kept", **given)
-        return len(list((tmp_path / "kept").iterdir())), back
+        return len(list((tmp_path / "kept").glob("[!.]*"))), back
 
     there, (first,) = trained({"first": faces})[0], trained({"first": faces})[1].values()
     assert there == 1
@@ -147,7 +147,7 @@ def test_a_kept_training_is_loaded_and_whatever_decides_it_makes_another(tmp_pat
 def test_a_damaged_kept_training_is_trained_again_with_a_warning(tmp_path):
     faces = patterns()
     (first,) = fl.train_arms({"a": faces}, SHORT, [0], jobs=1, kept=tmp_path).values()
-    (folder,) = tmp_path.iterdir()
+    (folder,) = tmp_path.glob("[!.]*")
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.warns(UserWarning, match=f"{folder.name}.*: it is trained again"):

@@ -5,6 +5,7 @@ In: what `train` made, or the folder it was saved to. Out: `Embeddings`; on disk
 `validation.csv`.
 """
 
+import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -125,6 +126,14 @@ class TimmEmbedder:
         return (
             f"TimmEmbedder {self.name!r}: {self.recipe['backbone']}, {self.size} px, {self.dim}-d"
         )
+
+    def identity(self) -> str:
+        """The SHA-256 of the recipe and the weights: what decides its embeddings."""
+        told = hashlib.sha256(files.as_json(self.recipe).encode())
+        for name, weights in sorted(self.network.state_dict().items()):
+            told.update(name.encode())
+            told.update(weights.cpu().contiguous().numpy().tobytes())
+        return told.hexdigest()
 
     def embed(
         self,

@@ -112,6 +112,12 @@ class OnnxEmbedder:
         # What a report must be able to say of whoever is in the training data.
         self.about = {"preset": preset} | {key: known[key] for key in _FACTS if key in known}
 
+    def identity(self) -> str:
+        """The SHA-256 of the model file, and how it takes faces: what decides its embeddings."""
+        return files.as_json(
+            [files.sha256(self.path), self._output, self.preprocessing, self.about]
+        )
+
     def embed(
         self,
         faces: FaceSet,

@@ -48,6 +48,7 @@ def synthesize(
     population: "Population | str | Path | dict | None" = None,
     frame: str = "aligned",
     replace: bool = False,
+    kept: str | Path | None = None,
 ) -> "FaceSet":
     """Render a population of synthetic faces.
 
@@ -79,6 +80,10 @@ def synthesize(
         picture, not aligned, as a detector would see it.
     replace
         Replace what is at `out`.
+    kept
+        Instead of `out`, a folder in which populations stay, each under a name of its own: the
+        same one is opened there, whoever rendered it first, and runs side by side wait for one
+        another.
 
     Returns
     -------
@@ -96,7 +101,16 @@ def synthesize(
     """
     population = as_population(population, subjects, images_per_subject, shares)
     order = checked_order(population, seed, size, frame)
-    return make(order, out, jobs, replace)
+    if kept is None:
+        return make(order, out, jobs, replace)
+    if out is not None:
+        raise BadInput("give either `out`, a folder for this set, or `kept`, one for all of them")
+    from facelab.faces import load
+    from facelab.keeping import once
+
+    return load(
+        once(kept, "faces", _identity(order), lambda place: make(order, place, jobs, False))
+    )
 
 
 def as_population(
@@ -150,8 +164,7 @@ def make(order: Order, out: str | Path | None, jobs: int | None, replace: bool) 
             here = slice(block.row, block.row + block.count)
             crops[here], rows[here] = part
         return FaceSet(as_table(rows, order.seed, order.changes), crops, _card(order))
-    identity = order.as_json() | {"made_by": f"facelab {facelab.__version__}", "code": code_hash()}
-    with files.resume_folder(out, identity, replace) as (folder, done):
+    with files.resume_folder(out, _identity(order), replace) as (folder, done):
         crops = folder / "crops.npy"
         if not any(done.iterdir()):
             files.reserve_array(crops, shape).flush()
@@ -161,6 +174,11 @@ def make(order: Order, out: str | Path | None, jobs: int | None, replace: bool) 
         rows = np.concatenate([np.load(_rows_file(done, block)) for block in blocks])
         write_labels(folder, as_table(rows, order.seed, order.changes), _card(order))
     return load(out)
+
+
+def _identity(order: Order) -> dict[str, Any]:
+    """Everything that decides the bytes."""
+    return order.as_json() | {"made_by": f"facelab {facelab.__version__}", "code": code_hash()}
 
 
 def _card(order: Order) -> dict[str, Any]:

@@ -6,8 +6,6 @@ threads that share, and gives the same result whatever else runs.
 """
 
 import dataclasses
-import hashlib
-import json
 import os
 import tempfile
 import threading
@@ -22,10 +20,10 @@ import joblib
 import numpy as np
 import pandas as pd
 
-import facelab
 from facelab import files
 from facelab.errors import BadInput, FacelabError
 from facelab.faces import FaceSet
+from facelab.keeping import code_of, content, digest
 from facelab.progress import bar
 from facelab.training.recipe import Recipe
 
@@ -116,6 +114,10 @@ def train_arms(
                 if kept and _is_whole(out):
                     found.add(out)
                     continue
+                if kept and out.exists():
+                    warnings.warn(
+                        f"{out} holds no whole training: it is trained again", stacklevel=2
+                    )
                 handed_over = (handed.over(part, one.size) for part in (faces, held_out, its_meta))
                 tasks[out] = _Task(arm, one, *handed_over, out)
         if found:
@@ -157,22 +159,16 @@ class _Names:
 
     def __init__(self) -> None:
         self._prints: dict[int, str] = {}
-        home = Path(facelab.__file__).parent
-        code = sorted(home.glob("training/*.py")) + sorted(home.glob("embedders/*.py"))
-        self._code = [facelab.__version__, *(files.sha256(path) for path in code)]
 
     def of(self, recipe: Recipe, *parts: FaceSet | None) -> str:
-        order = [self._code, recipe.to_dict(), *(self._print(part) for part in parts)]
-        told = hashlib.sha256(json.dumps(order, sort_keys=True).encode())
-        return told.hexdigest()[:24]
+        code = code_of("training", "embedders")
+        return digest([code, recipe.to_dict(), *(self._print(part) for part in parts)])
 
     def _print(self, faces: FaceSet | None) -> str | None:
-        from facelab.training.checkpoints import fingerprint
-
         if faces is None:
             return None
         if id(faces) not in self._prints:
-            self._prints[id(faces)] = fingerprint(faces)
+            self._prints[id(faces)] = content(faces)
         return self._prints[id(faces)]
 
 
@@ -215,12 +211,9 @@ def _is_whole(folder: Path) -> bool:
     """Whether a kept training is there and can be loaded."""
     from facelab.embedders.backbone import TimmEmbedder
 
-    if not folder.exists():
-        return False
     try:
         TimmEmbedder.load(folder)
-    except (FacelabError, OSError) as error:
-        warnings.warn(f"{error}: it is trained again", stacklevel=3)
+    except (FacelabError, OSError):
         return False
     return True
 
@@ -254,7 +247,15 @@ def _run(tasks: list[_Task], work: Path, jobs: int | None) -> None:
 
 
 def _train_one(task: _Task, counters: Path, number: int, caller: int) -> None:
-    """One training, in its own process; the result is left where the task says."""
+    """One training, in its own process; the result is left where the task says, unless another
+    experiment that wants the same has just put it there."""
+    with files.locked(task.out.parent / ".locks" / task.out.name, task.out, wait=True):
+        if _is_whole(task.out):
+            return
+        _train_now(task, counters, number, caller)
+
+
+def _train_now(task: _Task, counters: Path, number: int, caller: int) -> None:
     import torch
 
     from facelab.training.loop import train
