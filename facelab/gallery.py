@@ -1,7 +1,8 @@
 """Gallery: enrol subjects, search them with probes.
 
 In: Embeddings of the enrolled, then of probes. Out: Candidates, the most similar subjects of each
-probe with exact cosines. On disk `vectors.npy`, `table.parquet`, `card.json`.
+probe with exact cosines. On disk `vectors.npy`, `table.parquet`, `card.json`; where an approximate
+index was built, `index.faiss`.
 """
 
 import json
@@ -16,12 +17,15 @@ from pandas.api.types import union_categoricals
 from facelab import files
 from facelab.embeddings import Embeddings, row_lengths
 from facelab.errors import BadInput
-from facelab.indexes import best_first, cosines, nearest
+from facelab.indexes import Index, Kind, kind_for
+from facelab.searching import calibrate, recall_table, search_all, search_index
 
 Template = Literal["mean", "max"]
-Kind = Literal["auto", "exact"]
 
+TARGET = 0.98  # share of strangers' searches whose best candidate an index must find
 _FILES = ("vectors.npy", "table.parquet", "card.json")
+_INDEX_FILES = ("index.faiss", "index_rows.npy")
+_FEW_LABELS = 20  # a column with more is no group column whose recall is kept
 _PART = 16384  # rows that are averaged in float64 at a time
 
 
@@ -94,7 +98,10 @@ class Gallery:
         What stands for a subject: "mean", the normalised mean of its images' vectors; "max", all of
         them, and its score is its best image's.
     kind
-        How it is searched: "exact", all comparisons; "auto", by size.
+        How it is searched. "exact": all comparisons. "ivf", "fastscan", "hnsw": an approximate
+        index (see `facelab.indexes.Index`) proposes, and exact scores decide: a candidate's score
+        is always that of the vectors, but the best candidate may be missed, how often is in
+        `card["index"]["recall"]`. "auto": by the number of vectors N.
 
     Attributes
     ----------
@@ -105,17 +112,19 @@ class Gallery:
         float32 (N, D) unit rows: one a subject ("mean"), or each subject's images one after the
         other in the order of `table` ("max").
     card
-        `embedder`, `template`, `kind`, `enrolled` (the cards of what was enrolled).
+        `embedder`, `template`, `kind`, `enrolled` (the cards of what was enrolled); after `build`,
+        `index`: its kind, effort and recall.
     """
 
     def __init__(self, template: Template = "mean", kind: Kind = "auto") -> None:
-        for name, value, known in (("template", template, Template), ("kind", kind, Kind)):
-            if value not in get_args(known):
-                raise BadInput(f"{name} {value!r} is not known: use {', '.join(get_args(known))}")
+        if template not in get_args(Template):
+            raise BadInput(f"template {template!r} is not known: use 'mean' or 'max'")
+        kind_for(kind, 0, 0)
         self.card: dict[str, Any] = {"embedder": None, "template": template, "kind": kind}
         self.card["enrolled"] = []
         self.table = pd.DataFrame({"subject": pd.Series(dtype="str"), "images": np.int64([])})
         self._parts: list[np.ndarray] = []
+        self._index: Index | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -190,6 +199,8 @@ class Gallery:
         table.insert(1, "images", images)
         self.table = _below(self.table, table) if len(self) else table
         self._parts.append(np.ascontiguousarray(vectors, np.float32))
+        if self._index is not None:
+            self._index.add(self._parts[-1])
         self.card["embedder"] = embeddings.card.get("embedder")
         source = {key: value for key, value in embeddings.card.items() if key != "sha256"}
         if source and source not in self.card["enrolled"]:
@@ -209,15 +220,18 @@ class Gallery:
         if len(strangers):
             raise BadInput(f"subject {strangers[0]!r} is not enrolled: nobody was removed")
         keep = ~self.table["subject"].isin(names).to_numpy()
-        self._parts = [self.vectors[keep[self._owner()]]] if keep.any() else []
+        staying = np.repeat(keep, self._counts())
+        if self._index is not None:
+            self._index.forget(staying)
+        self._parts = [self.vectors[staying]] if keep.any() else []
         self.table = self.table[keep].reset_index(drop=True)
         return self
 
-    def _owner(self) -> np.ndarray:
-        """The row of `table` of each vector."""
+    def _counts(self) -> np.ndarray:
+        """Vectors of each subject."""
         if self.template == "mean":
-            return np.arange(len(self))
-        return np.repeat(np.arange(len(self)), self.table["images"])
+            return np.ones(len(self), np.int64)
+        return self.table["images"].to_numpy()
 
     def _check_fit(self, embeddings: Embeddings) -> None:
         """Refuse vectors that are no unit vectors or not comparable with the gallery's."""
@@ -275,51 +289,145 @@ class Gallery:
         if threshold is not None and not np.isfinite(threshold):
             raise BadInput(f"threshold is {threshold}: give a finite score, or None for all")
         self._check_fit(embeddings)
-        probes = np.ascontiguousarray(embeddings.vectors, np.float32)
-        scores, rows = self._exact(probes, k)
+        self.build()
+        scores, rows = self._search(embeddings, k, threshold, self._index)
         if threshold is not None:
             below = scores < threshold
             scores[below], rows[below] = -np.inf, -1
         card = {**self.card, "k": k, "threshold": threshold}
         return Candidates(scores, rows, embeddings.table, self.table, threshold, card)
 
-    def _exact(self, probes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The k best subjects and their scores, by all comparisons.
+    def _search(
+        self, embeddings: Embeddings, k: int, threshold: float | None, index: Index | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        probes = np.ascontiguousarray(embeddings.vectors, np.float32)
+        if index is None:
+            return search_all(self.vectors, self._counts(), probes, k)
+        return search_index(index, self.vectors, self._counts(), probes, k, threshold)
 
-        With several vectors a subject: among the best n vectors, those of k different subjects are
-        the k best subjects' best ones. Where n vectors are of fewer subjects, as many are taken as
-        the k - 1 subjects with most images could fill, and one.
+    def build(self, target: float | None = None, seed: int = 0) -> "Gallery":
+        """Build the index that `kind` asks for, where it is not there; `search` and `save` do it.
+
+        Enrolling adds to an index that is there, removing takes out of it; it is built anew when
+        half of what it holds came or went since.
+
+        Parameters
+        ----------
+        target
+            How often the best candidate of a stranger is to be that of all comparisons, in 0..1; by
+            default as before, at first 0.98. The higher, the slower. Mates are found more often.
+        seed
+            Of training and of the samples; the same gallery and seed give the same index.
+
+        Returns
+        -------
+        Gallery
+            Itself. ``card["index"]`` says how often the best candidate was right, for enrolled
+            vectors searched among the others (`recall`: the rows of `facelab.searching.
+            recall_table`, for each group column of the table).
         """
-        owner, most = self._owner(), k
-        if self.template == "max":
-            images = np.sort(self.table["images"].to_numpy())[::-1]
-            most = int(images[: k - 1].sum()) + 1
-        scores = np.empty((len(probes), k), np.float32)
-        rows = np.empty((len(probes), k), np.int64)
-        todo = np.arange(len(probes))
-        for n in sorted({min(2 * k, most), most}):
-            if len(todo):
-                wanted = probes[todo]
-                found = nearest(self.vectors, wanted, n)
-                first = distinct(*best_first(cosines(self.vectors, wanted, found), found), owner, k)
-                scores[todo], rows[todo] = first
-                todo = todo[(first[1] < 0).any(axis=1)]
-        return scores, rows
+        facts = self.card.get("index", {})
+        target = facts.get("target", TARGET) if target is None else target
+        if not 0 < target <= 1:
+            raise BadInput(f"target is {target}: give a share of searches above 0 and up to 1")
+        vectors = self.vectors
+        kind = kind_for(self.card["kind"], len(vectors), len(self))
+        if kind == "exact":
+            self._index = None
+            self.card.pop("index", None)
+            return self
+        if self._index is not None:
+            added, built = len(self._index) - facts["vectors"], facts["vectors"]
+            changed = (added + len(self._index) - len(vectors)) / built
+            if self._index.kind == kind and changed < 0.5 and facts["target"] == target:
+                return self
+        index = Index.build(kind, vectors, seed)
+        who, right = calibrate(index, vectors, self._counts(), target, seed=seed)
+        searched = self.table.iloc[who]
+        recall = []
+        for by in [None, *self._group_columns()]:
+            rows = recall_table(right, 1, searched, np.zeros(len(who), bool), by)
+            if by is not None:
+                rows = rows[rows["group"] != "all"]
+            rows = rows[rows["searches"] == "non_mated"].drop(columns="searches")
+            recall += rows.assign(by=by or "all").to_dict("records")
+        self._index = index
+        self.card["index"] = {
+            "kind": kind,
+            "vectors": len(vectors),
+            "target": target,
+            "seed": seed,
+            **index.facts(),
+            "recall": recall,
+        }
+        return self
+
+    def _group_columns(self) -> list[str]:
+        columns = self.table.columns.drop(["subject", "images"])
+        return [name for name in columns if 1 < self.table[name].nunique() <= _FEW_LABELS]
+
+    def recall(
+        self,
+        embeddings: Embeddings,
+        k: int = 1,
+        by: str | list[str] | None = None,
+        confidence: float = 0.95,
+    ) -> pd.DataFrame:
+        """How much of what all comparisons find the gallery's index finds, by group of the probe.
+
+        An approximate search may fail one group more than another: look before relying on it.
+
+        Parameters
+        ----------
+        embeddings
+            Probes, searched both ways.
+        k
+            Candidates that count: with 1, how often the best candidate is the same.
+        by
+            A group column of the probes, or several for their intersection.
+
+        Returns
+        -------
+        DataFrame
+            `searches` ("all", "mated", "non_mated"), `group` ("all" first), `subjects`, `probes`,
+            `recall`, `recall_low`, `recall_high` (Wilson, with the variance over subjects).
+        """
+        found = self.search(embeddings, k)
+        truth, _ = self._search(embeddings, k, None, None)
+        hits = (found.scores >= truth[:, -1:]).sum(axis=1)
+        return recall_table(hits, k, embeddings.table, found.mated, by, confidence)
 
     # ---- on disk
 
     def save(self, folder: str | Path, replace: bool = False) -> Path:
-        """Store the gallery; written aside, then renamed: a killed save leaves what was there."""
+        """Store the gallery, its index built; written aside, then renamed.
+
+        A killed save leaves what was there.
+        """
+        self.build()
         with files.write_folder(folder, replace) as aside:
             np.save(aside / "vectors.npy", self.vectors)
             self.table.to_parquet(aside / "table.parquet")
-            sums = {name: files.sha256(aside / name) for name in _FILES[:-1]}
+            if self._index is not None:
+                self._index.write(aside / "index.faiss")
+                if self._index.rows is not None:
+                    np.save(aside / "index_rows.npy", self._index.rows)
+            sums = {path.name: files.sha256(path) for path in sorted(aside.iterdir())}
             files.write_json(aside / "card.json", {**self.card, "sha256": sums})
         return Path(folder)
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Gallery":
+    def load(cls, folder: str | Path, verify: bool = True) -> "Gallery":
         """Open a gallery stored by `save`; its vectors are memory-mapped.
+
+        Parameters
+        ----------
+        folder
+            Where it is.
+        verify
+            Compare every byte with the card's sums, so that no search answers from damaged files.
+            With False the contents of `vectors.npy` are taken on trust; its header and
+            size, and all of the other files, are checked nevertheless.
 
         Raises
         ------
@@ -334,49 +442,39 @@ class Gallery:
                 raise FileNotFoundError(f"{folder} holds no gallery: {name} is missing")
         try:
             card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-            sums = card.pop("sha256")
+            sums, about = card.pop("sha256"), card.get("index")
             gallery = cls(card["template"], card["kind"])
         except (ValueError, KeyError, AttributeError) as error:
             raise BadInput(f"{folder / 'card.json'} is damaged: enrol the gallery anew") from error
-        for name in _FILES[:-1]:
-            if files.sha256(folder / name) != sums.get(name):
-                raise BadInput(
-                    f"{folder / name} is damaged or was changed: its sum is not the card's; copy "
-                    "it again or enrol the gallery anew"
-                )
+        for name in [*_FILES[:-1], *(["index.faiss"] if about else []), *sums]:
+            if name in (*_FILES, *_INDEX_FILES) and (verify or name != "vectors.npy"):
+                _check_sum(folder / name, sums.get(name))
         gallery.card, gallery.table = card, pd.read_parquet(folder / "table.parquet")
-        vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+        try:
+            vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+        except ValueError as error:
+            raise _damaged(folder / "vectors.npy") from error
         gallery._parts = [vectors] if len(vectors) else []
+        if len(vectors) != gallery._counts().sum() or vectors.dtype != np.float32:
+            raise _damaged(folder / "vectors.npy")
+        if about:
+            rows = np.load(folder / "index_rows.npy") if "index_rows.npy" in sums else None
+            gallery._index = Index.read(folder / "index.faiss", about, rows)
         return gallery
 
 
-def distinct(
-    scores: np.ndarray, rows: np.ndarray, owner: np.ndarray, k: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Each subject once, with its best vector's score: the first k of (P, n) vectors in order.
+def _check_sum(path: Path, expected: str | None) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.parent} holds no whole gallery: {path.name} is missing")
+    if files.sha256(path) != expected:
+        raise _damaged(path)
 
-    Returns
-    -------
-    tuple
-        float32 and int64 (P, k): scores and owners, -inf and -1 where there are fewer than k.
-    """
-    count, n = rows.shape
-    owners = np.where(rows >= 0, owner[rows], -1)
-    by_owner = np.argsort(owners, axis=1, kind="stable")
-    grouped = np.take_along_axis(owners, by_owner, 1)
-    first = np.ones((count, n), bool)
-    first[:, 1:] = grouped[:, 1:] != grouped[:, :-1]
-    first &= grouped >= 0
-    kept = np.zeros((count, n), bool)
-    np.put_along_axis(kept, by_owner, first, 1)
-    place = np.cumsum(kept, axis=1) - 1
-    kept &= place < k
-    who, where = np.nonzero(kept)
-    best = np.full((count, k), -np.inf, np.float32)
-    subjects = np.full((count, k), -1, np.int64)
-    best[who, place[who, where]] = scores[who, where]
-    subjects[who, place[who, where]] = owners[who, where]
-    return best, subjects
+
+def _damaged(path: Path) -> BadInput:
+    return BadInput(
+        f"{path} is damaged or was changed: it does not fit the card; copy it again or enrol the "
+        "gallery anew"
+    )
 
 
 def _means(
