@@ -19,6 +19,7 @@ import pandas as pd
 from facelab.audit import Audit
 from facelab.comparison import Comparisons
 from facelab.errors import BadInput
+from facelab.false_matches import chance_of_any
 from facelab.plot_style import Picture, colours
 from facelab.progress import bar
 from facelab.widgets import drawing
@@ -63,7 +64,7 @@ class Stop:
 
         The gallery has one image of each person, all of the searched one's group (for `all`, of
         everybody's); comparisons are taken as independent: N FMR false matches, and at least one
-        with probability 1 - (1 - FMR)^N.
+        with probability 1 - (1 - FMR)^N. `fl.expected_false_matches` takes any mix of groups.
 
         Returns
         -------
@@ -75,8 +76,7 @@ class Stop:
         for end in ("", "_low", "_high"):
             rate = self.rates[f"fmr{end}"].to_numpy(dtype=float)
             result[f"false_matches{end}"] = people * rate
-            with np.errstate(divide="ignore"):
-                result[f"chance{end}"] = -np.expm1(people * np.log1p(-rate))
+            result[f"chance{end}"] = chance_of_any(rate[:, None], people)
         return result
 
 

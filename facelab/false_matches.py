@@ -1,0 +1,384 @@
+"""Expected false matches: what an error rate that sounds small does to people in a year.
+
+In: false match rates by pair of groups, how many searches and of whom, how large a gallery and of
+whom. Out: how many searches name a stranger and who is named, by group, with intervals.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from scipy.stats import qmc
+
+from facelab.audit import Audit
+from facelab.comparison import Comparisons
+from facelab.error_rates import ErrorCounts, double_or_nothing
+from facelab.errors import BadInput
+from facelab.faces import group_counts
+
+LOOKS = ("top", "all")
+_DRAWS = 2048  # a power of two: the points of a Sobol sequence
+_CHUNK = 4_000_000  # products of weights held at once
+_BELOW_ONE = 1 - 1e-12
+
+
+def chance_of_any(fmr: np.ndarray, people: np.ndarray | int) -> np.ndarray:
+    """The chance of at least one false match: 1 - prod_g (1 - FMR_g)^people_g.
+
+    The binomial law of a search, comparisons taken as independent.
+
+    Parameters
+    ----------
+    fmr
+        (..., groups) false match rates of one comparison.
+    people
+        (groups,) how many are compared with, or one number for each.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(np.asarray(people) > 0, people * np.log1p(-np.asarray(fmr, float)), 0.0)
+    return -np.expm1(terms.sum(axis=-1))
+
+
+@dataclass(frozen=True, eq=False)
+class FalseMatches:
+    """What to expect of a year of searches for people who are not in the gallery.
+
+    Attributes
+    ----------
+    searches, gallery
+        Searches a year and people enrolled.
+    look_at
+        "top": only the best candidate above the threshold is named; "all": every one is.
+    searched
+        By group of the searched, `all` first: `group searches share named named_low named_high
+        chance chance_low chance_high`. `named`: people wrongly named in these searches (the same
+        one twice counts twice); `chance`: that a search names anybody.
+    enrolled
+        By group of the enrolled, `all` first: `group enrolled share named named_low named_high
+        people people_low people_high`. `people`: different people among them who are named.
+    pairs
+        `searched enrolled named named_low named_high` for every pair of groups.
+    confidence
+        Of the intervals.
+    """
+
+    searches: int
+    gallery: int
+    look_at: str
+    searched: pd.DataFrame
+    enrolled: pd.DataFrame
+    pairs: pd.DataFrame
+    confidence: float
+
+    def summary(self) -> str:
+        """The expectation in two sentences."""
+        whole, groups = self.enrolled.iloc[0], self.enrolled.iloc[1:]
+        what = "the best candidate" if self.look_at == "top" else "every candidate"
+        text = (
+            f"{self.searches:,} searches a year among {self.gallery:,} people, when {what} above "
+            f"the threshold is looked at, are expected to name {_with_ends(whole, 'named')} "
+            f"strangers, {_with_ends(whole, 'people')} of them different people."
+        )
+        if len(groups) < 2 or not whole["named"]:
+            return text
+        most = groups.loc[groups["named"].idxmax()]
+        return (
+            f"{text} {100 * most['named'] / whole['named']:.0f}% of those named are "
+            f"{most['group']}, who are {100 * most['share']:.0f}% of the gallery."
+        )
+
+
+def expected_false_matches(
+    source: Audit | Comparisons | pd.DataFrame | float,
+    searches: int,
+    gallery: int,
+    threshold: float | None = None,
+    *,
+    searched: Mapping[str, float] | None = None,
+    enrolled: Mapping[str, float] | None = None,
+    look_at: str = "top",
+    confidence: float = 0.95,
+    replicates: int = 300,
+    seed: int = 0,
+) -> FalseMatches:
+    """How many people are wrongly named by a year of searches, and who they are.
+
+    Parameters
+    ----------
+    source
+        The false match rates: an audit (at its threshold or another one that its comparisons can
+        count), comparisons made with `by` and a `threshold`, a table `group_a group_b fmr` with or
+        without `fmr_low fmr_high` (one row an unordered pair of groups, such as `cross_group`
+        gives it), or one rate for everybody.
+    searches
+        Searches a year, of people who are not enrolled.
+    gallery
+        People enrolled, each compared once a search.
+    threshold
+        A match is a score >= this. A similarity in percent is turned into a score by
+        `fl.SimilarityMap`.
+    searched, enrolled
+        Shares of the groups among the searched and the enrolled; groups that are not named share
+        the rest evenly, and None is even.
+    look_at
+        "top" or "all", see `FalseMatches`.
+    confidence
+        Of the intervals.
+    replicates, seed
+        Of the subject bootstrap (double or nothing) that tells how the rates vary together.
+
+    Notes
+    -----
+    A search of somebody of group p names at least one stranger with probability
+    1 - prod_g (1 - FMR[p, g])^(N share_g), and under "all" sum_g N share_g FMR[p, g] of them. The
+    first takes the comparisons of one search as independent. They are not: some faces resemble many
+    (Doddington's wolves), so that false matches bunch in fewer searches. The number under "all"
+    stays right, being a mean; the chance of any is then too high, never too low, and
+    `fl.gallery_sizes` shows by how much. One image a person is compared: where the best of several
+    counts, N is the number of images. Neither holds for searches of people who are enrolled.
+
+    Whose the best candidate is takes the groups' scores above the threshold as alike in shape:
+    group g has the best one with probability in proportion to -N share_g log(1 - FMR[p, g]).
+
+    Intervals: every rate is drawn from its own interval (a normal law with two widths, whose
+    quantiles are the ends), all rates together by their correlation in the subject bootstrap; a
+    table tells no correlation, and its rates move as one, which is the widest. A rate of zero is
+    drawn from below its upper bound. Without intervals in the table there are none here.
+
+    Raises
+    ------
+    BadInput
+        No rates for a pair of groups that meet, a share that cannot be, an unknown group, a number
+        of searches or people below 1, a threshold that is missing or cannot be counted.
+    """
+    for name, number in (("searches", searches), ("gallery", gallery)):
+        if int(number) != number or number < 1:
+            raise BadInput(f"`{name}` must be a whole number of at least 1, not {number}")
+    if look_at not in LOOKS:
+        raise BadInput(f'look_at must be "top" or "all", not {look_at!r}')
+    pairs, counts = _rates(source, threshold, confidence)
+    groups = list(dict.fromkeys([*pairs["group_a"], *pairs["group_b"]]))
+    asked = np.array(list(group_counts(groups, searched, int(searches)).values()))
+    people = np.array(list(group_counts(groups, enrolled, int(gallery)).values()))
+    place = _places(pairs, groups, asked, people)
+
+    rates = pairs["fmr"].fillna(0).to_numpy(float)[None]
+    point = _Outcome.of(rates[:, place], asked, people, look_at)
+    ends = pairs[["fmr_low", "fmr_high"]].to_numpy(float)
+    used = np.zeros(len(pairs), bool)
+    used[place[np.ix_(asked > 0, people > 0)]] = True
+    drawn = None
+    if np.isfinite(ends[used]).all():
+        together = None if counts is None else _correlation(counts, groups, replicates, seed, pairs)
+        drawn = _draws(rates[0], np.nan_to_num(ends), together, confidence, seed)
+        drawn = _Outcome.of(drawn[:, place], asked, people, look_at)
+    return _told(groups, asked, people, look_at, point, drawn, confidence)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """Results for every draw of the rates, float64; group axes start with `all` where 1 + G."""
+
+    named: np.ndarray  # (draws, 1 + G searched, 1 + G enrolled)
+    chance: np.ndarray  # (draws, 1 + G searched)
+    people: np.ndarray  # (draws, 1 + G enrolled)
+
+    @classmethod
+    def of(
+        cls, fmr: np.ndarray, searches: np.ndarray, people: np.ndarray, look_at: str
+    ) -> "_Outcome":
+        """From false match rates (draws, G searched, G enrolled)."""
+        fmr = np.minimum(fmr, _BELOW_ONE)
+        chance = chance_of_any(fmr, people)
+        if look_at == "all":
+            each = people * fmr
+        else:
+            weight = -people * np.log1p(-fmr)
+            total = weight.sum(axis=-1, keepdims=True)
+            each = weight / np.where(total > 0, total, 1) * chance[..., None]
+        per_person = np.minimum(each / np.maximum(people, 1), _BELOW_ONE)
+        different = people * chance_of_any(np.swapaxes(per_person, -1, -2), searches)
+        named = searches[:, None] * each
+        named = np.concatenate([named.sum(axis=1, keepdims=True), named], axis=1)
+        named = np.concatenate([named.sum(axis=2, keepdims=True), named], axis=2)
+        share = searches / searches.sum()
+        return cls(
+            named,
+            np.concatenate([chance @ share[:, None], chance], axis=1),
+            np.concatenate([different.sum(axis=1, keepdims=True), different], axis=1),
+        )
+
+
+def _told(
+    groups: list[str],
+    searches: np.ndarray,
+    people: np.ndarray,
+    look_at: str,
+    point: _Outcome,
+    drawn: _Outcome | None,
+    confidence: float,
+) -> FalseMatches:
+    def with_ends(frame: pd.DataFrame, name: str, which: str, part: tuple) -> None:
+        frame[name] = getattr(point, which)[0][part].ravel()
+        for end, level in (("low", (1 - confidence) / 2), ("high", (1 + confidence) / 2)):
+            draws = None if drawn is None else getattr(drawn, which)[(slice(None), *part)]
+            frame[f"{name}_{end}"] = (
+                np.nan if draws is None else np.quantile(draws, level, axis=0).ravel()
+            )
+
+    every, inner = slice(None), slice(1, None)
+    asked = _sizes(groups, "searches", searches)
+    with_ends(asked, "named", "named", (every, 0))
+    with_ends(asked, "chance", "chance", (every,))
+    stored = _sizes(groups, "enrolled", people)
+    with_ends(stored, "named", "named", (0, every))
+    with_ends(stored, "people", "people", (every,))
+    pairs = pd.DataFrame(
+        {"searched": np.repeat(groups, len(groups)), "enrolled": groups * len(groups)}
+    )
+    with_ends(pairs, "named", "named", (inner, inner))
+    total = int(searches.sum()), int(people.sum())
+    return FalseMatches(*total, look_at, asked, stored, pairs, confidence)
+
+
+def _sizes(groups: list[str], name: str, sizes: np.ndarray) -> pd.DataFrame:
+    total = sizes.sum()
+    frame = pd.DataFrame({"group": ["all", *groups], name: np.append(total, sizes)})
+    return frame.assign(share=frame[name] / total)
+
+
+def _rates(
+    source: Audit | Comparisons | pd.DataFrame | float, threshold: float | None, confidence: float
+) -> tuple[pd.DataFrame, ErrorCounts | None]:
+    """False match rates by pair of groups, and the errors behind them where they are known."""
+    if isinstance(source, Audit):
+        if threshold not in (None, source.threshold):
+            raise BadInput(
+                f"this audit was made at threshold {source.threshold:g}, not {threshold:g}: give "
+                "the comparisons, or audit again at the FMR that you mean"
+            )
+        counts = source.counts
+    elif isinstance(source, Comparisons):
+        if threshold is None:
+            raise BadInput("comparisons need a threshold: take it from `.threshold(fmr=...)`")
+        counts = source.counts(threshold)
+    else:
+        if threshold is not None:
+            raise BadInput("the rates of a table hold at its own threshold: leave it out here")
+        return _checked(source), None
+    if not counts.groups:
+        raise BadInput("these comparisons have no groups: make them with `by`")
+    return counts.cross_group(confidence, small_samples=True), counts
+
+
+def _checked(source: pd.DataFrame | float) -> pd.DataFrame:
+    if not isinstance(source, pd.DataFrame):
+        source = pd.DataFrame({"group_a": ["everybody"], "group_b": "everybody", "fmr": [source]})
+    lacking = [name for name in ("group_a", "group_b", "fmr") if name not in source.columns]
+    if lacking:
+        raise BadInput(f"the table of rates lacks {', '.join(lacking)}")
+    pairs = source.reset_index(drop=True).astype({"group_a": str, "group_b": str})
+    for name in ("fmr", "fmr_low", "fmr_high"):
+        number = pd.to_numeric(pairs[name], errors="coerce") if name in pairs.columns else np.nan
+        pairs[name] = np.full(len(pairs), number) if name not in pairs.columns else number
+        wrong = (pairs[name] < 0) | (pairs[name] > 1)
+        if wrong.any():
+            row = pairs[wrong].iloc[0]
+            raise BadInput(
+                f"the {name} of {row['group_a']} with {row['group_b']} is {row[name]:g}: rates are "
+                "shares from 0 to 1, not percent"
+            )
+    return pairs
+
+
+def _places(
+    pairs: pd.DataFrame, groups: list[str], searches: np.ndarray, people: np.ndarray
+) -> np.ndarray:
+    """The row of `pairs` for (searched, enrolled), int (G, G); refuses pairs that have no rate."""
+    place = np.full((len(groups), len(groups)), -1)
+    for row, (a, b) in enumerate(zip(pairs["group_a"], pairs["group_b"], strict=True)):
+        i, j = groups.index(a), groups.index(b)
+        if place[i, j] >= 0:
+            raise BadInput(f"the pair {a} with {b} stands in the table twice: give one row a pair")
+        place[i, j] = place[j, i] = row
+    unknown = (place < 0) | pairs["fmr"].isna().to_numpy()[place]
+    unknown &= (searches[:, None] > 0) & (people > 0)
+    if unknown.any():
+        i, j = np.argwhere(unknown)[0]
+        raise BadInput(
+            f"there is no FMR for {groups[i]} with {groups[j]}: give it, or a share of 0 to one of "
+            "them"
+        )
+    return np.maximum(place, 0)
+
+
+def _correlation(
+    counts: ErrorCounts, groups: list[str], replicates: int, seed: int, pairs: pd.DataFrame
+) -> np.ndarray:
+    """How the rates of the pairs of groups vary together over subjects, float64 (pairs, pairs)."""
+    names, subject = np.unique(counts.units["subject"].to_numpy(object), return_inverse=True)
+    group, images = (counts.units[name].to_numpy() for name in ("group", "images"))
+    a, b = (counts.pairs[name].to_numpy() for name in ("unit_a", "unit_b"))
+    keep = (subject[a] != subject[b]) & (group[a] >= 0) & (group[b] >= 0)
+    a, b = a[keep], b[keep]
+    size = len(groups)
+    row = np.zeros((size, size), int)
+    order = [[groups.index(name) for name in pairs[side]] for side in ("group_a", "group_b")]
+    row[order[0], order[1]] = row[order[1], order[0]] = np.arange(len(pairs))
+    cell = (np.arange(len(a)), row[group[a], group[b]])
+
+    def summed(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        matrix = sparse.csr_array((values[keep].astype(float), cell), (len(a), len(pairs)))
+        step = max(1, _CHUNK // max(len(a), 1))
+        parts = (weights[k : k + step] for k in range(0, len(weights), step))
+        return np.concatenate([(w[:, subject[a]] * w[:, subject[b]]) @ matrix for w in parts])
+
+    weights = double_or_nothing(len(names), replicates, np.random.default_rng(seed)).astype(float)
+    errors = summed(counts.pairs["errors"].to_numpy(), weights)
+    if counts.complete:
+        inside = group >= 0
+        member = np.zeros((len(group), size))
+        member[np.flatnonzero(inside), group[inside]] = images[inside]
+        weighted = weights[:, subject]
+        total, squares = weighted @ member, weighted**2 @ member**2
+        met = total[:, order[0]] * total[:, order[1]]
+        same = np.equal(*order)
+        met[:, same] = (met[:, same] - squares[:, np.array(order[0])[same]]) / 2
+    else:
+        met = summed(counts.pairs["comparisons"].to_numpy(), weights)
+    drawn = np.where(met > 0, errors / np.where(met > 0, met, 1), 0.0)
+    spread = drawn.std(axis=0)
+    drawn = (drawn - drawn.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    found = drawn.T @ drawn / replicates
+    np.fill_diagonal(found, 1.0)  # a rate of zero varies with no other
+    return found
+
+
+def _draws(
+    rates: np.ndarray,
+    ends: np.ndarray,
+    correlation: np.ndarray | None,
+    confidence: float,
+    seed: int,
+) -> np.ndarray:
+    """Rates (draws, pairs) from their intervals; as one where no correlation is known."""
+    one = np.ones((1, 1)) if correlation is None else correlation
+    normal = qmc.MultivariateNormalQMC(
+        np.zeros(len(one)), one, engine=qmc.Sobol(len(one), seed=seed)
+    )
+    z = normal.random(_DRAWS) / NormalDist().inv_cdf((1 + confidence) / 2)
+    low, high = ends.T
+    return np.clip(rates + z * np.where(z < 0, rates - low, high - rates), 0, 1)
+
+
+def _with_ends(row: pd.Series, name: str) -> str:
+    value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
+    text = _short(value)
+    return f"{text} [{_short(low)}, {_short(high)}]" if np.isfinite(high) else text
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.2g}"
