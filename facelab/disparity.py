@@ -31,7 +31,10 @@ _ERRORS = {
     "fmr": _Error("false matches", "non_mated", "false_matches"),
     "fnmr": _Error("false non-matches", "mated", "false_non_matches"),
     "fte": _Error("failures to enrol", "attempts", "failures_to_enrol"),
+    "fpir": _Error("false positives", "searches_non_mated", "false_positives"),
+    "fnir": _Error("false negatives", "searches_mated", "false_negatives"),
 }
+_TRIES = {"fte": "attempts", "fpir": "searches", "fnir": "searches"}
 _COLUMNS = ["metric", "error", "value", "low", "high", "worst", "best", "note"]
 
 
@@ -151,11 +154,12 @@ def disparity(
     Parameters
     ----------
     rates
-        `group` and any of `fmr`, `fnmr`, `fte` (failure to enrol), as `error_rates` gives them or
-        as published; the row `all` is passed over. A group without a rate is left out of the index
-        and named. The counts behind the rates bound a rate of zero: `non_mated`, `mated` and
-        `attempts` (to enrol); those of errors (`false_matches`, `false_non_matches`,
-        `failures_to_enrol`) tell which ratios hang on one or two.
+        `group` and any of `fmr`, `fnmr`, `fte` (failure to enrol), `fpir` and `fnir` (of search),
+        as `error_rates` gives them or as published; the row `all` is passed over. A group without a
+        rate is left out of the index and named. The counts behind the rates bound a rate of zero:
+        `non_mated`, `mated`, `attempts` (to enrol), `searches_non_mated`, `searches_mated`; those
+        of errors (`false_matches`, `false_non_matches`, `failures_to_enrol`, `false_positives`,
+        `false_negatives`) tell which ratios hang on one or two.
     a
         Weight of FMR against FNMR in `garbe`, `fdr`, `inequity` and `ser`, in [0, 1].
     replicates
@@ -372,7 +376,7 @@ def _limits(
     zero = x == 0
     if ratio and zero.any():
         bounded = np.isfinite(floor[zero]).all()
-        tries = "attempts" if error == "fte" else "comparisons"
+        tries = _TRIES.get(error, "comparisons")
         notes.append(
             f"{'lower bound' if bounded else 'undefined'}: {', '.join(names[zero])} "
             f"{'has' if zero.sum() == 1 else 'have'} no {words}"

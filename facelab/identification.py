@@ -1,0 +1,280 @@
+"""Identification: one call from a gallery and probes to FPIR and FNIR by group.
+
+In: a gallery and the embeddings of probes, what to group by, a target FPIR. Out: an
+`Identification` that shows itself, says what limits it, and is stored.
+"""
+
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from facelab import files
+from facelab.disparity import disparity
+from facelab.embeddings import Embeddings
+from facelab.error_rates import double_or_nothing
+from facelab.errors import BadInput
+from facelab.gallery import Candidates, Gallery
+from facelab.groups import SEPARATOR
+from facelab.report import table
+from facelab.searches import Searches
+
+if TYPE_CHECKING:
+    from facelab.plot_style import Picture
+
+_DEPTH = 20
+_TABLES = ("rates", "cross_group", "hit_rates", "disparity", "det")
+
+
+@dataclass(frozen=True, eq=False)
+class Identification:
+    """Error rates of search by group at one threshold.
+
+    Attributes
+    ----------
+    by
+        The group columns; several stand for their intersection.
+    fpir
+        The target that the threshold was set for; None where the threshold was given.
+    threshold
+        A candidate counts when its score >= this, for everybody.
+    rank
+        Mates beyond this rank count as not found.
+    rates
+        FPIR, FNIR and rank-1 hit rate, `all` first: see `Searches.error_rates`.
+    cross_group
+        Who is named instead of whom: see `Searches.cross_group`; empty where the enrolled bear no
+        labels.
+    hit_rates
+        By rank (CMC): see `Searches.hit_rates`.
+    disparity
+        Indices of how far apart the groups' FPIR and FNIR lie: see `fl.disparity`.
+    det
+        `group threshold fpir fnir`.
+    warnings
+        What limits the result, one sentence each.
+    calibration
+        What the threshold was set on.
+    confidence
+        Of all intervals.
+    card
+        The gallery's card and the counts.
+    searches
+        The searches themselves, for other thresholds.
+    """
+
+    by: list[str]
+    fpir: float | None
+    threshold: float
+    rank: int
+    rates: pd.DataFrame
+    cross_group: pd.DataFrame
+    hit_rates: pd.DataFrame
+    disparity: pd.DataFrame
+    det: pd.DataFrame
+    warnings: list[str]
+    calibration: str
+    confidence: float
+    card: dict[str, Any]
+    searches: Searches = field(repr=False)
+
+    def summary(self) -> str:
+        """The finding in a few sentences, with its numbers and no more than they bear."""
+        whole, groups = self.rates.iloc[0], self.rates.iloc[1:]
+        text = [
+            f"Among {self.card['enrolled_subjects']:,} enrolled, at threshold "
+            f"{self.threshold:.4f} ({self.calibration}), FPIR was {_rate(whole, 'fpir')} over "
+            f"{whole['searches_non_mated']:,} non-mated searches, FNIR {_rate(whole, 'fnir')} and "
+            f"the rank-1 hit rate {_rate(whole, 'rank1')} over {whole['searches_mated']:,} mated "
+            "ones."
+        ]
+        for error in ("fpir", "fnir"):
+            known = groups.dropna(subset=error)
+            if len(known) > 1 and known[error].any():
+                worst, best = known.loc[known[error].idxmax()], known.loc[known[error].idxmin()]
+                text.append(
+                    f"{error.upper()} by {SEPARATOR.join(self.by)} ran from {_rate(best, error)} "
+                    f"for {best['group']} to {_rate(worst, error)} for {worst['group']}."
+                )
+        return " ".join(text)
+
+    def plot(self) -> "Picture":
+        """Error rates by group with their intervals, as a matplotlib figure."""
+        from facelab import plot_search
+
+        return plot_search.search_rates(self.rates, self.fpir)
+
+    def _repr_html_(self) -> str:
+        parts = [f"<p>{escape(self.summary())}</p>"]
+        if self.warnings:
+            items = "".join(f"<li>{escape(text)}</li>" for text in self.warnings)
+            parts.append(f"<p>What limits this:</p><ul>{items}</ul>")
+        parts.append(table(readable_searches(self.rates), "Error rates of search by group").data)
+        return "".join(parts)
+
+    def save(self, folder: str | Path, replace: bool = False) -> Path:
+        """Store as a folder of csv tables, `searches.parquet` and `identification.json`."""
+        told = ("by", "fpir", "threshold", "rank", "warnings", "calibration", "confidence", "card")
+        with files.write_folder(folder, replace) as aside:
+            for name in _TABLES:
+                getattr(self, name).to_csv(aside / f"{name}.csv", index=False)
+            self.searches.table.to_parquet(aside / "searches.parquet")
+            files.write_json(
+                aside / "identification.json", {name: getattr(self, name) for name in told}
+            )
+        return Path(folder)
+
+
+def identify(
+    gallery: Gallery | Candidates,
+    probes: Embeddings | None,
+    by: str | list[str],
+    fpir: float = 0.01,
+    threshold: float | None = None,
+    calibration: Embeddings | None = None,
+    rank: int | None = None,
+    k: int | None = None,
+    confidence: float = 0.95,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> Identification:
+    """Search a gallery for every probe and read the error rates of groups at one threshold.
+
+    Probes of people who are enrolled give FNIR and hit rates, the others FPIR.
+
+    Parameters
+    ----------
+    gallery
+        The enrolled; or what a search found, and `probes` is None.
+    probes
+        The searched: unit rows and their table.
+    by
+        A group column, or several for their intersection.
+    fpir
+        Target FPIR; sets the one global threshold, unless `threshold` is given.
+    threshold
+        A candidate counts when its score >= this.
+    calibration
+        Probes of other people who are not enrolled, to set the threshold on. Without it the
+        threshold is set on the probes themselves, which the result says.
+    rank
+        Mates beyond this rank count as not found; None: beyond k.
+    k
+        Candidates a search returns; None: 20, or all where fewer are enrolled.
+    confidence
+        Of all intervals; those of rates are Wilson's with the variance over searched subjects.
+    replicates, seed
+        Of the subject bootstrap (double or nothing) behind the disparity's intervals.
+
+    Raises
+    ------
+    BadInput
+        No searches, no non-mated searches to set a threshold on, an unknown column, a rank beyond
+        k, probes of another embedder than the gallery's.
+    """
+    if isinstance(gallery, Candidates):
+        if probes is not None or calibration is not None:
+            raise BadInput("these are candidates already: probes and calibration go with a gallery")
+        found = gallery
+    else:
+        if probes is None:
+            raise BadInput("a gallery needs probes: give the embeddings of the searched")
+        k = min(max(_DEPTH, rank or 1), len(gallery)) if k is None else k
+        found = gallery.search(probes, max(k, 1))
+    searches = Searches(found, by)
+    warnings = list(searches.warnings)
+    if threshold is not None:
+        said, target = "given", None
+        if calibration is not None:
+            raise BadInput("give a threshold or calibration probes, not both")
+    else:
+        threshold, said, cautions = calibrated(searches, gallery, calibration, fpir)
+        target = fpir
+        warnings += cautions
+    rates = searches.error_rates(threshold, rank, confidence)
+    cut = searches.cut_off(threshold)
+    if cut:
+        warnings.append(
+            f"{cut:,} non-mated searches return {searches.depth} candidates above the threshold, "
+            "as many as were asked for: `named` counts no more of them"
+        )
+    weights = double_or_nothing(searches.people, replicates, np.random.default_rng(seed))
+    named = searches.cross_group(threshold, confidence) if searches.enrolled_groups else None
+    return Identification(
+        by=searches.by,
+        fpir=target,
+        threshold=threshold,
+        rank=rank or searches.depth,
+        rates=rates,
+        cross_group=pd.DataFrame() if named is None else named,
+        hit_rates=searches.hit_rates(confidence=confidence),
+        disparity=disparity(
+            rates,
+            replicates=searches.resample(threshold, weights.astype(float), rank),
+            confidence=confidence,
+        ),
+        det=searches.det(rank=rank),
+        warnings=warnings,
+        calibration=said,
+        confidence=confidence,
+        card={
+            "gallery": found.card,
+            "enrolled_subjects": len(found.enrolled),
+            "searches_mated": int(rates.loc[0, "searches_mated"]),
+            "searches_non_mated": int(rates.loc[0, "searches_non_mated"]),
+            "replicates": replicates,
+            "seed": seed,
+        },
+        searches=searches,
+    )
+
+
+def calibrated(
+    searches: Searches,
+    gallery: Gallery | Candidates,
+    calibration: Embeddings | None,
+    fpir: float,
+) -> tuple[float, str, list[str]]:
+    """The threshold for a target FPIR, what it was set on, and what to say about it."""
+    if calibration is None:
+        caution = searches.resolution(fpir)
+        told = [
+            "the threshold was set on the same searches that it is judged by: FPIR over all of "
+            "them meets its target by construction"
+        ]
+        said = f"set for FPIR {fpir:g} on the same searches"
+        return searches.threshold(fpir), said, told + ([caution] if caution else [])
+    source = Searches(gallery.search(calibration, 1))
+    caution = source.resolution(fpir)
+    told = [f"calibration: {caution}"] if caution else []
+    shared = set(source.table["subject"]) & set(searches.table["subject"])
+    people = source.people
+    if shared:
+        told.append(
+            f"{len(shared)} of {people} calibration subjects are among the probes too: rates at "
+            "this threshold flatter the recogniser"
+        )
+    return source.threshold(fpir), f"set for FPIR {fpir:g} on {people} calibration subjects", told
+
+
+def readable_searches(rates: pd.DataFrame) -> pd.DataFrame:
+    """Error rates of search as people read them: percent with the interval in brackets."""
+    shown = pd.DataFrame({"group": rates["group"]})
+    for column in ("subjects", "searches_mated", "searches_non_mated"):
+        shown[column.replace("_", " ").replace("non mated", "non-mated")] = rates[column].map(
+            "{:,}".format
+        )
+    for error, name in (("fpir", "FPIR %"), ("fnir", "FNIR %"), ("rank1", "rank-1 hits %")):
+        shown[name] = [_rate(row, error).replace("%", "") for _, row in rates.iterrows()]
+    shown["note"] = rates["note"].fillna("")
+    return shown.set_index("group")
+
+
+def _rate(row: pd.Series, name: str) -> str:
+    if not np.isfinite(row[name]):
+        return "–"
+    value, low, high = (f"{100 * row[f'{name}{end}']:.3g}" for end in ("", "_low", "_high"))
+    return f"{value}% [{low}, {high}]"
