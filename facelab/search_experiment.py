@@ -1,0 +1,452 @@
+"""The search experiment: people are searched among strangers, so that every match is a false one.
+
+In: probes with group labels, a gallery of other people, a threshold. Out: who is wrongly matched,
+as a share of the false matches and as a rate of the searches, with the tests that belong to it. It
+is how the members of Congress were searched among arrest photos in 2018.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import fisher_exact
+
+from facelab import files
+from facelab.contrasts import holm
+from facelab.disparity import HALF_AN_ERROR, normal_interval
+from facelab.embeddings import Embeddings
+from facelab.error_rates import FEW_ERRORS, double_or_nothing, mated_sums
+from facelab.errors import BadInput
+from facelab.gallery import Gallery
+from facelab.identification import calibrated
+from facelab.intervals import wilson
+from facelab.report import table
+from facelab.searches import Searches
+
+if TYPE_CHECKING:
+    from facelab.plot_style import Picture
+
+_SWEEP = 60
+
+
+@dataclass(frozen=True, eq=False)
+class SearchExperiment:
+    """Who is wrongly matched when people are searched among strangers.
+
+    Attributes
+    ----------
+    by
+        The group columns; several stand for their intersection.
+    threshold
+        A candidate counts when its score >= this.
+    calibration
+        What the threshold was set on.
+    table
+        False matches by group: see `false_matches_by_group`.
+    named
+        One row a false match, the highest score first: `subject image group candidate
+        candidate_group score`.
+    cross_group
+        Who is named instead of whom: see `Searches.cross_group`; empty where the gallery bears no
+        labels.
+    sweep
+        The same experiment at other thresholds, from lax to strict: `threshold group searches
+        false_matches rate rate_low rate_high share_of_searches share_of_false_matches`.
+    warnings
+        What limits the experiment, one sentence each.
+    confidence
+        Of all intervals.
+    card
+        The gallery's card and the counts.
+    searches
+        The searches themselves.
+    """
+
+    by: list[str]
+    threshold: float
+    calibration: str
+    table: pd.DataFrame
+    named: pd.DataFrame
+    cross_group: pd.DataFrame
+    sweep: pd.DataFrame
+    warnings: list[str]
+    confidence: float
+    card: dict[str, Any]
+    searches: Searches = field(repr=False)
+
+    def summary(self) -> str:
+        """The finding: how many, whom, as a share and as a rate."""
+        whole, groups = self.table.iloc[0], self.table.iloc[1:]
+        text = (
+            f"Of {whole['searches']:,} searches of people who are not among the "
+            f"{self.card['enrolled_subjects']:,} enrolled, at threshold {self.threshold:.4f} "
+            f"({self.calibration}), {whole['false_matches']:,} named a stranger: "
+            f"{_percent(whole, 'rate')}."
+        )
+        known = groups[np.isfinite(groups["ratio"])]
+        if known.empty:
+            return text
+        row = known.loc[known["ratio"].idxmax()]
+        low, high = row["ratio_low"], row["ratio_high"]
+        p, corrected = row["p_corrected"], len(groups) > 2
+        return (
+            f"{text} {row['group']} are {100 * row['share_of_searches']:.0f}% of the searched and "
+            f"{100 * row['share_of_false_matches']:.0f}% of the false matches; their rate is "
+            f"{_percent(row, 'rate')}, {row['ratio']:.2g} [{low:.2g}, {high:.2g}] times that of "
+            f"everybody else (Fisher's exact p {'< 0.001' if p < 1e-3 else f'= {p:.2g}'}"
+            f"{f' after Holm over {len(groups)} groups' if corrected else ''})."
+        )
+
+    def plot(self) -> "Picture":
+        """Rates by group, and shares of the searched and of the false matches."""
+        from facelab import plot_search
+
+        return plot_search.shares_and_rates(self.table)
+
+    def _repr_html_(self) -> str:
+        parts = [f"<p>{escape(self.summary())}</p>"]
+        if self.warnings:
+            items = "".join(f"<li>{escape(text)}</li>" for text in self.warnings)
+            parts.append(f"<p>What limits this experiment:</p><ul>{items}</ul>")
+        parts.append(table(readable_false_matches(self.table), "False matches by group").data)
+        return "".join(parts)
+
+    def save(self, folder: str | Path, replace: bool = False) -> Path:
+        """Store as a folder of csv tables and `experiment.json`."""
+        told = ("by", "threshold", "calibration", "warnings", "confidence", "card")
+        with files.write_folder(folder, replace) as aside:
+            for name in ("table", "named", "cross_group", "sweep"):
+                getattr(self, name).to_csv(aside / f"{name}.csv", index=False)
+            files.write_json(
+                aside / "experiment.json", {name: getattr(self, name) for name in told}
+            )
+        return Path(folder)
+
+
+def search_experiment(
+    probes: Embeddings,
+    gallery: Embeddings | Gallery,
+    by: str | list[str],
+    threshold: float | None = None,
+    *,
+    fpir: float | None = None,
+    calibration: Embeddings | None = None,
+    overlap: str = "refuse",
+    k: int | None = None,
+    confidence: float = 0.95,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> SearchExperiment:
+    """Search people among strangers and see who is wrongly matched.
+
+    Parameters
+    ----------
+    probes
+        The searched, with group labels.
+    gallery
+        The strangers: embeddings, which are enrolled one mean vector a subject, or a gallery.
+    by
+        A group column, or several for their intersection.
+    threshold, fpir, calibration
+        One of the first two. A candidate counts when its score >= threshold; `fpir` sets it for a
+        target share of false matches, on `calibration` probes or, which is said, on these.
+    overlap
+        Probes whose subject is in the gallery are no strangers: "refuse", or "drop" their searches.
+    k
+        Candidates a search returns; None: 20, or all where fewer are enrolled.
+    confidence
+        Of all intervals.
+    replicates, seed
+        Of the subject bootstrap (double or nothing) behind the ratios.
+
+    Raises
+    ------
+    BadInput
+        Probe subjects are in the gallery (unless dropped), no search is left, neither or both of
+        `threshold` and `fpir`, an unknown column.
+    """
+    if (threshold is None) == (fpir is None):
+        raise BadInput("give the threshold of the experiment, or the FPIR to set it for: one")
+    if overlap not in ("refuse", "drop"):
+        raise BadInput(f'overlap must be "refuse" or "drop", not {overlap!r}')
+    if isinstance(gallery, Embeddings):
+        gallery = Gallery().enrol(gallery)
+    probes, warnings = _strangers(probes, gallery, overlap)
+    searches = Searches(gallery.search(probes, k or min(20, len(gallery))), by)
+    warnings += searches.warnings
+    said = "given"
+    if threshold is None:
+        threshold, said, cautions = calibrated(searches, gallery, calibration, fpir)
+        warnings += cautions
+    return experiment_of(
+        searches, threshold, said, warnings, confidence, replicates, seed, probes.card
+    )
+
+
+def experiment_of(
+    searches: Searches,
+    threshold: float,
+    calibration: str = "given",
+    warnings: Sequence[str] = (),
+    confidence: float = 0.95,
+    replicates: int = 1000,
+    seed: int = 0,
+    card: Mapping[str, Any] | None = None,
+) -> SearchExperiment:
+    """The experiment that searches already hold: their non-mated ones, at a threshold.
+
+    `search_experiment` makes the searches; those of an `Identification` will do as well. `warnings`
+    are said beside the experiment's own; `card` is that of the probes.
+    """
+    strangers = ~searches.table["mated"].to_numpy()
+    by_group = false_matches_by_group(
+        false_match_list(searches, threshold), confidence, replicates, seed
+    )
+    told = list(warnings)
+    cut = searches.cut_off(threshold)
+    if cut:
+        told.append(
+            f"{cut:,} searches return {searches.depth} candidates above the threshold, as many as "
+            "were asked for: there may be more"
+        )
+    hits = searches.table[strangers & (searches.table["score"] >= threshold).to_numpy()]
+    columns = ["subject", "image", "group", "candidate", "candidate_group", "score"]
+    has_groups = bool(searches.enrolled_groups)
+    return SearchExperiment(
+        by=searches.by,
+        threshold=threshold,
+        calibration=calibration,
+        table=by_group,
+        named=hits.sort_values("score", ascending=False, kind="stable")[columns].reset_index(
+            drop=True
+        ),
+        cross_group=searches.cross_group(threshold, confidence) if has_groups else pd.DataFrame(),
+        sweep=threshold_sweep(searches, confidence=confidence),
+        warnings=told,
+        confidence=confidence,
+        card={
+            "gallery": searches.found.card,
+            "probes": {key: value for key, value in (card or {}).items() if key != "sha256"},
+            "enrolled_subjects": len(searches.found.enrolled),
+            "searches": int(strangers.sum()),
+            "people": int(searches.table["subject"][strangers].nunique()),
+            "replicates": replicates,
+            "seed": seed,
+        },
+        searches=searches,
+    )
+
+
+def _strangers(probes: Embeddings, gallery: Gallery, overlap: str) -> tuple[Embeddings, list[str]]:
+    """The probes whose people are not enrolled, and what is to be said about the others."""
+    subject = probes.table["subject"].astype(str)
+    known = subject.isin(gallery.table["subject"].astype(str)).to_numpy()
+    if not known.any():
+        return probes, []
+    people, first = subject[known].nunique(), subject[known].iloc[0]
+    told = f"{people:,} of {subject.nunique():,} probe subjects are in the gallery (first: {first})"
+    if overlap == "refuse":
+        raise BadInput(
+            f"{told}: they are no strangers to it; take them out of one of the two, or pass "
+            'overlap="drop" to leave their searches out'
+        )
+    if known.all():
+        raise BadInput(f"{told}: no search of a stranger is left")
+    return probes[~known], [f"{told}: their {int(known.sum()):,} searches were left out"]
+
+
+def false_match_list(searches: Searches, threshold: float) -> pd.DataFrame:
+    """The non-mated searches: `subject group false_match`, for `false_matches_by_group`."""
+    frame = searches.table[~searches.table["mated"]]
+    if frame.empty:
+        raise BadInput("everybody who is searched is enrolled: false matches need strangers")
+    return pd.DataFrame(
+        {
+            "subject": frame["subject"],
+            "group": pd.Categorical(frame["group"], categories=list(searches.groups)),
+            "false_match": frame["score"] >= threshold,
+        }
+    )
+
+
+def false_matches_by_group(
+    searches: pd.DataFrame, confidence: float = 0.95, replicates: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """False matches by group: as shares, as rates, and each group against the rest.
+
+    A share of the false matches is no error rate: it depends on how many of a group are searched.
+
+    Parameters
+    ----------
+    searches
+        One row a search of a stranger: `subject`, `group` (missing counts in `all` only),
+        `false_match` (bool).
+    confidence
+        Of the rates' intervals (Wilson's, with the variance over subjects) and the ratios'.
+    replicates, seed
+        Of the subject bootstrap (double or nothing) behind the ratio's interval: the ratio -+ z
+        standard errors of its logarithm.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `group people searches false_matches rate rate_low rate_high share_of_searches
+        share_of_false_matches people_matched ratio ratio_low ratio_high p p_corrected note`, `all`
+        first. `ratio` is the rate over that of all other groups together. `p` is Fisher's exact
+        test of people matched at least once against everybody else's; `p_corrected` Holm's over the
+        groups, or `p` itself where there are two, which is one test.
+
+    Raises
+    ------
+    BadInput
+        A column is missing, there is no search, a subject is missing.
+    """
+    _check(searches)
+    subject, names = pd.factorize(searches["subject"])
+    labels = pd.Categorical(searches["group"])
+    groups, code = list(map(str, labels.categories)), labels.codes.astype(np.int64)
+    tries, wrong = (np.zeros((len(names), 1 + len(groups))) for _ in range(2))
+    hit = searches["false_match"].to_numpy(float)
+    for counts, weight in ((tries, np.ones(len(hit))), (wrong, hit)):
+        counts[:, 0] = np.bincount(subject, weight, minlength=len(names))
+        np.add.at(counts, (subject[code >= 0], code[code >= 0] + 1), weight[code >= 0])
+
+    frame = pd.DataFrame({"group": ["all", *groups]})
+    frame["people"] = (tries > 0).sum(axis=0)
+    sums = mated_sums(
+        tries.ravel(),
+        wrong.ravel(),
+        np.tile(np.arange(len(frame)), len(names)),
+        len(frame),
+    )
+    frame["searches"] = sums.comparisons.astype(np.int64)
+    frame["false_matches"] = sums.errors.astype(np.int64)
+    frame["rate"] = sums.errors / np.where(sums.comparisons > 0, sums.comparisons, np.nan)
+    frame["rate_low"], frame["rate_high"] = wilson(*sums[:3], confidence)
+    frame["share_of_searches"] = tries.sum(0) / tries[:, 0].sum()
+    frame["share_of_false_matches"] = wrong.sum(0) / (wrong[:, 0].sum() or np.nan)
+    frame["people_matched"] = (wrong > 0).sum(axis=0)
+    weights = double_or_nothing(len(names), replicates, np.random.default_rng(seed)).astype(float)
+    rest = [
+        _against_the_rest(tries, wrong, column, weights, confidence)
+        for column in range(1, len(frame))
+    ]
+    empty = {"ratio": np.nan, "ratio_low": np.nan, "ratio_high": np.nan, "p": np.nan}
+    frame = pd.concat([frame, pd.DataFrame([empty, *rest])], axis=1)
+    p = frame["p"].to_numpy()
+    frame["p_corrected"] = p if len(groups) <= 2 else np.append(np.nan, holm(p[1:]))
+    uneven = (tries[:, 0] != tries[0, 0]).any()
+    frame["note"] = [_note(row, uneven, len(groups)) for row in frame.to_dict("records")]
+    return frame
+
+
+def _against_the_rest(
+    tries: np.ndarray, wrong: np.ndarray, column: int, weights: np.ndarray, confidence: float
+) -> Mapping[str, float]:
+    """One group against all other labelled searches."""
+    rest_tries = tries[:, 1:].sum(axis=1) - tries[:, column]
+    rest_wrong = wrong[:, 1:].sum(axis=1) - wrong[:, column]
+    sides = ((tries[:, column], wrong[:, column]), (rest_tries, rest_wrong))
+    found = {"ratio": np.nan, "ratio_low": np.nan, "ratio_high": np.nan, "p": np.nan}
+    if not all(count.any() for count, _ in sides):
+        return found
+    people = [[(errors > 0).sum(), ((count > 0) & (errors == 0)).sum()] for count, errors in sides]
+    found["p"] = float(fisher_exact(people).pvalue)
+    if all(errors.any() for _, errors in sides):
+        own, other = (errors.sum() / count.sum() for count, errors in sides)
+        found["ratio"] = own / other
+        with np.errstate(invalid="ignore", divide="ignore"):
+            # A side that lost its false matches in a replicate counts as having half of those of
+            # one person who was matched.
+            own, other = (
+                np.maximum(weights @ errors, HALF_AN_ERROR * errors[errors > 0].mean())
+                / (weights @ count)
+                for count, errors in sides
+            )
+            draws = own / other
+        ends = normal_interval(found["ratio"], draws, confidence, log=True)
+        found["ratio_low"], found["ratio_high"] = map(float, ends)
+    return found
+
+
+def _note(row: dict[str, Any], uneven: bool, groups: int) -> str:
+    notes = []
+    if row["false_matches"] == 0:
+        notes.append("no false match: upper bound takes searches as independent")
+    elif row["false_matches"] < FEW_ERRORS:
+        notes.append(f"few false matches: {row['false_matches']}")
+    if row["group"] != "all" and groups > 1 and np.isnan(row["ratio"]):
+        notes.append("no ratio: this group or the rest has no false match")
+    if uneven and row["group"] != "all":
+        notes.append("p counts people, who are searched unequally often")
+    return "; ".join(notes)
+
+
+def threshold_sweep(
+    searches: Searches, points: int = _SWEEP, confidence: float = 0.95
+) -> pd.DataFrame:
+    """Non-mated searches read at thresholds from lax to strict, as `SearchExperiment.sweep`."""
+    frames = []
+    for t in searches.thresholds(points):
+        rates = searches.error_rates(t, confidence=confidence)
+        frame = pd.DataFrame({"threshold": t, "group": rates["group"]})
+        frame["searches"], frame["false_matches"] = (
+            rates["searches_non_mated"],
+            rates["false_positives"],
+        )
+        for end in ("", "_low", "_high"):
+            frame[f"rate{end}"] = rates[f"fpir{end}"]
+        frame["share_of_searches"] = frame["searches"] / frame["searches"].iloc[0]
+        frame["share_of_false_matches"] = frame["false_matches"] / (
+            frame["false_matches"].iloc[0] or np.nan
+        )
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def readable_false_matches(frame: pd.DataFrame) -> pd.DataFrame:
+    """False matches by group as people read them: percent with intervals in brackets."""
+    shown = pd.DataFrame({"group": frame["group"]})
+    for column in ("people", "searches", "false_matches"):
+        shown[column.replace("_", " ")] = frame[column].map("{:,}".format)
+    for column, name in (("searches", "searched"), ("false_matches", "false matches")):
+        shown[f"% of {name}"] = [_number(100 * x, ".0f") for x in frame[f"share_of_{column}"]]
+    rows = frame.to_dict("records")
+    shown["rate %"] = [_percent(row, "rate").replace("%", "") for row in rows]
+    shown["ratio to the rest"] = [
+        f"{row['ratio']:.2g} [{row['ratio_low']:.2g}, {row['ratio_high']:.2g}]"
+        if np.isfinite(row["ratio"])
+        else "–"
+        for row in rows
+    ]
+    shown["Fisher p"] = [_number(row["p_corrected"], ".2g") for row in rows]
+    shown["note"] = frame["note"]
+    return shown.set_index("group")
+
+
+def _number(value: float, how: str) -> str:
+    return format(value, how) if np.isfinite(value) else "–"
+
+
+def _percent(row: Mapping[str, float], name: str) -> str:
+    if not np.isfinite(row[name]):
+        return "–"
+    value, low, high = (f"{100 * row[f'{name}{end}']:.3g}" for end in ("", "_low", "_high"))
+    return f"{value}% [{low}, {high}]"
+
+
+def _check(searches: pd.DataFrame) -> None:
+    lacking = {"subject", "group", "false_match"} - set(searches.columns)
+    if lacking:
+        raise BadInput(f"the searches lack the column {', '.join(sorted(lacking))}")
+    if searches.empty:
+        raise BadInput("there are no searches: give one row a search")
+    if searches["false_match"].dtype != bool:
+        raise BadInput(f"`false_match` is {searches['false_match'].dtype}: it must be bool")
+    if searches["subject"].isna().any():
+        place = int(np.flatnonzero(searches["subject"].isna())[0])
+        raise BadInput(f"search {place} names no subject: intervals need to know who it is")
