@@ -1,0 +1,257 @@
+"""What the gallery does to error rates: its size, and who is in it.
+
+In: probes, and faces to enrol. Out: FPIR and FNIR by size of nested galleries, or by mix of
+groups, beside what the binomial law predicts from single comparisons.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from facelab.embeddings import Embeddings
+from facelab.errors import BadInput
+from facelab.faces import group_counts
+from facelab.false_matches import chance_of_any
+from facelab.gallery import Gallery
+from facelab.groups import group_labels
+from facelab.intervals import wilson
+from facelab.searches import Searches
+
+_DEPTH = 20
+_RATES = [f"{name}{end}" for name in ("fpir", "fnir", "rank1") for end in ("", "_low", "_high")]
+
+
+def gallery_sizes(
+    probes: Embeddings,
+    enrolled: Embeddings,
+    by: str | list[str],
+    sizes: Sequence[int],
+    *,
+    fpir: float = 0.01,
+    threshold: float | None = None,
+    template: str = "mean",
+    kind: str = "auto",
+    rank: int | None = None,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Error rates of search against the size of the gallery, at one threshold.
+
+    Galleries are nested: each holds everybody of the smaller one. People who are searched are in
+    the smallest; the others follow in random order. Of somebody all images are enrolled.
+
+    Parameters
+    ----------
+    probes
+        The searched; those whose subject is in `enrolled` are mated in every gallery.
+    enrolled
+        Faces to enrol: at least as many people as the largest size.
+    by
+        A group column of both, or several for their intersection.
+    sizes
+        People enrolled, rising.
+    fpir, threshold
+        The threshold, or the FPIR that it is set for in the smallest gallery; the same for all.
+    template, kind
+        As `fl.Gallery` takes them.
+    rank
+        Mates beyond this rank count as not found; None: beyond 20.
+    confidence, seed
+        Of the intervals; of the order of people.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `gallery group threshold searches_mated searches_non_mated fpir fpir_low fpir_high fnir
+        fnir_low fnir_high rank1 rank1_low rank1_high predicted predicted_low predicted_high
+        threshold_at_target fnir_at_target`. `predicted` is the FPIR that the binomial law makes of
+        the false match rates seen in the smallest gallery: 1 - prod_g (1 - FMR[group, g])^n_g. The
+        last two columns: what it takes to keep FPIR at its target, NaN with a given threshold.
+
+    Raises
+    ------
+    BadInput
+        Sizes that do not rise, exceed the people in `enrolled` or do not hold the searched.
+    """
+    sizes = [int(size) for size in sizes]
+    subjects = enrolled.table["subject"].astype(str)
+    searched = set(probes.table["subject"].astype(str))
+    names = subjects.unique()
+    mates = np.array([name in searched for name in names])
+    if not sizes or sizes[0] < 1 or (np.diff(sizes) <= 0).any() or sizes[-1] > len(names):
+        raise BadInput(
+            f"sizes must rise from 1 or more to {len(names):,}, the people to enrol; got {sizes}"
+        )
+    if mates.sum() > sizes[0]:
+        raise BadInput(
+            f"{mates.sum():,} of the people to enrol are searched, and the smallest gallery is "
+            f"{sizes[0]:,}: it must hold them all"
+        )
+    order = np.random.default_rng(seed).permutation(len(names))
+    order = np.concatenate([order[mates[order]], order[~mates[order]]])
+    rank_of = pd.Series(np.argsort(order), index=names)
+    place = rank_of[subjects].to_numpy()
+
+    gallery, start, frames, law = Gallery(template=template, kind=kind), 0, [], None
+    for size in sizes:
+        rows = np.flatnonzero((place >= start) & (place < size))
+        gallery.enrol(enrolled[rows])
+        start = size
+        searches = Searches(gallery.search(probes, min(_DEPTH, size)), by)
+        if law is None:
+            given = threshold is not None
+            threshold = threshold if given else searches.threshold(fpir)
+            law = _Law.of(gallery, probes, by, threshold, confidence)
+        frame = _read(searches, threshold, rank, confidence, law, gallery)
+        frame.insert(0, "gallery", size)
+        own = np.nan if given else searches.threshold(fpir)
+        frame["threshold_at_target"] = own
+        frame["fnir_at_target"] = np.nan if given else searches.error_rates(own, rank)["fnir"]
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def gallery_mixes(
+    probes: Embeddings,
+    enrolled: Embeddings,
+    by: str | list[str],
+    mixes: Mapping[str, Mapping[str, float] | None],
+    size: int,
+    *,
+    fpir: float = 0.01,
+    threshold: float | None = None,
+    template: str = "mean",
+    kind: str = "auto",
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Error rates of search against who is enrolled, at one threshold and size.
+
+    Galleries hold strangers only: people who are searched are left out of them. Two mixes share as
+    many people as their shares allow.
+
+    Parameters
+    ----------
+    mixes
+        Name -> shares of groups among the enrolled, ``{"80% x": {"x": 0.8}}``; groups that are not
+        named share the rest evenly, None is even.
+    size
+        People in each gallery.
+    fpir, threshold
+        The threshold, or the FPIR that it is set for in the first mix; the same for all.
+
+    Other parameters are those of `gallery_sizes`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `mix group enrolled share threshold searches_non_mated fpir fpir_low fpir_high predicted
+        predicted_low predicted_high`: `enrolled` of the group and its `share` of the gallery. The
+        prediction is made from the false match rates seen in the first mix.
+
+    Raises
+    ------
+    BadInput
+        A mix that needs more people of a group than there are, an unknown group, no mix.
+    """
+    if not mixes:
+        raise BadInput('there is no mix: give names and shares, such as {"even": None}')
+    searched = set(probes.table["subject"].astype(str))
+    subjects = enrolled.table["subject"].astype(str)
+    labels = group_labels(enrolled.table, by)
+    groups = list(labels.cat.categories)
+    first = pd.DataFrame({"subject": subjects, "group": labels}).dropna()
+    first = first[~first["subject"].isin(searched)].drop_duplicates("subject")
+    first = first.sample(frac=1, random_state=seed)
+    queues = {group: first["subject"][first["group"] == group].to_numpy() for group in groups}
+
+    frames, law = [], None
+    for name, shares in mixes.items():
+        counts = group_counts(groups, dict(shares) if shares else None, int(size))
+        for group, count in counts.items():
+            if count > len(queues[group]):
+                raise BadInput(
+                    f"the mix {name!r} needs {count:,} people of {group}, and there are "
+                    f"{len(queues[group]):,} who are not searched: make the gallery smaller"
+                )
+        chosen = np.concatenate([queues[group][:count] for group, count in counts.items()])
+        gallery = Gallery(template=template, kind=kind)
+        gallery.enrol(enrolled[np.flatnonzero(subjects.isin(chosen))])
+        searches = Searches(gallery.search(probes, min(_DEPTH, len(gallery))), by)
+        if law is None:
+            threshold = searches.threshold(fpir) if threshold is None else threshold
+            law = _Law.of(gallery, probes, by, threshold, confidence)
+        frame = _read(searches, threshold, None, confidence, law, gallery)
+        counted = frame["group"].map(counts).fillna(0).astype(int)
+        counted[0] = len(gallery)
+        frame.insert(0, "mix", name)
+        frame.insert(2, "enrolled", counted)
+        frame.insert(3, "share", counted / len(gallery))
+        absent = ("searches_mated", "fnir", "fnir_low", "fnir_high", "rank1", "rank1_low")
+        frames.append(frame.drop(columns=[*absent, "rank1_high"]))
+    return pd.concat(frames, ignore_index=True)
+
+
+class _Law:
+    """False match rates of single comparisons, and the FPIR that the binomial law makes of them."""
+
+    def __init__(
+        self, groups: list[str], stored: list[str], rates: np.ndarray, weights: np.ndarray
+    ) -> None:
+        self.groups, self.stored = groups, stored
+        self.rates, self.weights = rates, weights
+
+    @classmethod
+    def of(
+        cls,
+        gallery: Gallery,
+        probes: Embeddings,
+        by: str | list[str],
+        threshold: float,
+        confidence: float,
+    ) -> "_Law":
+        """From every comparison of the non-mated probes with a gallery."""
+        mated = probes.table["subject"].isin(gallery.table["subject"]).to_numpy()
+        strangers = probes[~mated]
+        if not len(strangers):
+            raise BadInput("every probe's subject is enrolled: FPIR needs searches of others")
+        searches = Searches(gallery.search(strangers, len(gallery)), by)
+        if not searches.enrolled_groups:
+            raise BadInput("the enrolled bear no labels: enrol them with the column to group by")
+        sums = searches.comparison_sums(threshold)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            rate = sums.errors / sums.comparisons
+        low, high = wilson(sums.comparisons, sums.errors, sums.variance, confidence)
+        weights = searches.table["group"].value_counts()
+        return cls(
+            list(searches.groups),
+            list(searches.enrolled_groups),
+            np.stack([rate, low, high]),
+            weights.reindex(searches.groups).to_numpy(float),
+        )
+
+    def predict(self, gallery: Gallery, by: list[str]) -> np.ndarray:
+        """FPIR, its low and its high end: float64 (3, 1 + groups), `all` first."""
+        labels = group_labels(gallery.table, by)
+        people = labels.value_counts().reindex(self.stored).fillna(0).to_numpy()
+        chance = chance_of_any(self.rates, people)
+        whole = chance @ (self.weights / self.weights.sum())
+        return np.column_stack([whole, chance])
+
+
+def _read(
+    searches: Searches,
+    threshold: float,
+    rank: int | None,
+    confidence: float,
+    law: _Law,
+    gallery: Gallery,
+) -> pd.DataFrame:
+    rates = searches.error_rates(threshold, rank, confidence)
+    frame = rates[["group", "searches_mated", "searches_non_mated", *_RATES]].copy()
+    frame.insert(1, "threshold", threshold)
+    ends = pd.DataFrame(law.predict(gallery, searches.by).T, index=["all", *law.groups])
+    for column, end in enumerate(("", "_low", "_high")):
+        frame[f"predicted{end}"] = ends[column].reindex(frame["group"]).to_numpy()
+    return frame
