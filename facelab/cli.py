@@ -548,6 +548,9 @@ def _done(what: str, where: Path) -> None:
     typer.echo(f"{what}: {where}")
 
 
+# Commands in files of their own register themselves; they need what stands above.
+from facelab import cli_identify  # noqa: E402, F401
+
 # ---- the way in and the ways out
 
 
