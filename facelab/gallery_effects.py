@@ -19,7 +19,56 @@ from facelab.intervals import wilson
 from facelab.searches import Searches
 
 _DEPTH = 20
+_FINE = 1_000_000  # parts that shares are reckoned in
 _RATES = [f"{name}{end}" for name in ("fpir", "fnir", "rank1") for end in ("", "_low", "_high")]
+
+
+def open_set(
+    searched: Embeddings, strangers: Embeddings, share: float = 0.5, seed: int = 0
+) -> tuple[Embeddings, Embeddings]:
+    """Probes of whom some are enrolled, and a gallery of them and of strangers.
+
+    Parameters
+    ----------
+    searched
+        People with one photo or more.
+    strangers
+        Other people.
+    share
+        Of the searched who have two photos or more: one photo of each is enrolled, at random who
+        and which; all other photos are probes.
+    seed
+        Of the draw.
+
+    Returns
+    -------
+    tuple of Embeddings
+        The probes, and the faces to enrol.
+
+    Raises
+    ------
+    BadInput
+        Somebody is in both sets, or nobody who is searched has two photos.
+    """
+    subject = searched.table["subject"].astype(str)
+    both = subject[subject.isin(strangers.table["subject"].astype(str))]
+    if len(both):
+        raise BadInput(
+            f"{both.nunique():,} people are among the searched and among the strangers (first: "
+            f"{both.iloc[0]}): take them out of one of the two"
+        )
+    shuffled = subject.sample(frac=1, random_state=seed)
+    several = shuffled[shuffled.isin(subject[subject.duplicated()])].drop_duplicates()
+    if several.empty:
+        raise BadInput("nobody who is searched has two photos: one is to be enrolled")
+    known = np.zeros(len(subject), bool)
+    known[several.index[: max(round(share * len(several)), 1)]] = True
+    table = pd.concat([strangers.table, searched.table[known]], ignore_index=True)
+    for name in set(strangers.table) & set(searched.table):
+        if isinstance(strangers.table[name].dtype, pd.CategoricalDtype):
+            table[name] = table[name].astype("category")
+    vectors = np.concatenate([strangers.vectors, searched.vectors[known]])
+    return searched[~known], Embeddings(vectors, table, strangers.card)
 
 
 def gallery_sizes(
@@ -117,7 +166,7 @@ def gallery_mixes(
     enrolled: Embeddings,
     by: str | list[str],
     mixes: Mapping[str, Mapping[str, float] | None],
-    size: int,
+    size: int | None = None,
     *,
     fpir: float = 0.01,
     threshold: float | None = None,
@@ -137,7 +186,7 @@ def gallery_mixes(
         Name -> shares of groups among the enrolled, ``{"80% x": {"x": 0.8}}``; groups that are not
         named share the rest evenly, None is even.
     size
-        People in each gallery.
+        People in each gallery; None: as many as every mix allows.
     fpir, threshold
         The threshold, or the FPIR that it is set for in the first mix; the same for all.
 
@@ -166,9 +215,19 @@ def gallery_mixes(
     first = first.sample(frac=1, random_state=seed)
     queues = {group: first["subject"][first["group"] == group].to_numpy() for group in groups}
 
+    if size is None:
+        size = min(
+            int(len(queues[group]) * _FINE / parts)
+            for shares in mixes.values()
+            for group, parts in group_counts(groups, dict(shares or {}), _FINE).items()
+            if parts
+        )
+    if size < 1:
+        raise BadInput("no gallery of these mixes can be made: a group has nobody to enrol")
+
     frames, law = [], None
     for name, shares in mixes.items():
-        counts = group_counts(groups, dict(shares) if shares else None, int(size))
+        counts = group_counts(groups, dict(shares or {}), int(size))
         for group, count in counts.items():
             if count > len(queues[group]):
                 raise BadInput(

@@ -25,6 +25,7 @@ from facelab.plot_style import (
 )
 from facelab.plots import _arm_legend, _log_limits, _noted, _rate
 
+_SMALLEST = 10  # false matches that shares must rest on to be drawn
 _WORDS = {
     "fpir": ("False positives", "FPIR, % of non-mated searches (log)"),
     "fnir": ("False negatives", "FNIR, % of mated searches (log)"),
@@ -134,7 +135,8 @@ def shares_and_rates(table: pd.DataFrame) -> Picture:
 def sweep_by_group(sweep: pd.DataFrame, threshold: float | None = None) -> Picture:
     """What would another threshold have done, from lax to strict?
 
-    Left the rate of false matches, right each group's share of them (dotted: of the searches).
+    Left the rate of false matches, right each group's share of them (dotted: of the searches), as
+    far as there are ten in all.
 
     Parameters
     ----------
@@ -146,6 +148,8 @@ def sweep_by_group(sweep: pd.DataFrame, threshold: float | None = None) -> Pictu
     figure, (left, right) = panels(2, 4.6)
     groups = list(dict.fromkeys(sweep["group"]))
     palette = colours(groups)
+    whole = sweep[sweep["group"] == "all"]
+    enough = whole.loc[whole["false_matches"] >= _SMALLEST, "threshold"]
     for group in groups:
         rows = sweep[(sweep["group"] == group) & (sweep["searches"] > 0)]
         seen = rows[rows["false_matches"] > 0]
@@ -155,7 +159,7 @@ def sweep_by_group(sweep: pd.DataFrame, threshold: float | None = None) -> Pictu
         if group != "all":
             band = {"color": palette[group], "alpha": 0.13, "lw": 0}
             left.fill_between(seen["threshold"], seen["rate_low"], seen["rate_high"], **band)
-            shown = rows[rows["share_of_false_matches"].notna()]
+            shown = rows[rows["threshold"].isin(enough)]
             right.plot(shown["threshold"], shown["share_of_false_matches"], **look)
             right.axhline(rows["share_of_searches"].iloc[0], color=palette[group], ls=":", lw=1.2)
     left.set(yscale="log", xlabel="threshold", ylabel="% of the group's searches (log)")
@@ -166,7 +170,7 @@ def sweep_by_group(sweep: pd.DataFrame, threshold: float | None = None) -> Pictu
     left.set_title("Rate of false matches")
     right.set(xlabel="threshold", ylabel="share of the false matches", ylim=(0, 1))
     right.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
-    right.set_title("Share of the false matches (dotted: of the searches)")
+    right.set_title("Share of them (dotted: of the searches)")
     for axes in (left, right):
         sns.despine(ax=axes)
         if threshold is not None:
@@ -194,10 +198,11 @@ def gallery_growth(sizes: pd.DataFrame) -> Picture:
     figure, (left, right) = panels(2, 4.6)
     groups = list(dict.fromkeys(sizes["group"]))
     palette = colours(groups)
+    wide = float(sizes["gallery"].max() / sizes["gallery"].min())
     for place, group in enumerate(groups):
         rows = sizes[sizes["group"] == group]
         # Side by side, so that intervals of two groups do not lie on each other.
-        x = rows["gallery"].to_numpy(float) * 1.04 ** (place - (len(groups) - 1) / 2)
+        x = rows["gallery"].to_numpy(float) * wide ** (0.02 * (place - (len(groups) - 1) / 2))
         colour = FAINT if group == "all" else palette[group]
         for axes, error in ((left, "fpir"), (right, "fnir")):
             value, low, high = (rows[f"{error}{end}"].to_numpy() for end in ("", "_low", "_high"))

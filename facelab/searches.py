@@ -79,7 +79,8 @@ class Searches:
         self._group, self._stored = group, stored
         self._subject, names = pd.factorize(found.probes["subject"].astype(str))
         self._people = len(names)
-        if (pd.Series(group).groupby(self._subject).nunique() > 1).any():
+        labelled = group >= 0
+        if (pd.Series(group[labelled]).groupby(self._subject[labelled]).nunique() > 1).any():
             self.warnings.append("some subjects are searched under more than one label")
         self._mate = pd.Index(found.enrolled["subject"].astype(str)).get_indexer(
             found.probes["subject"].astype(str)

@@ -7,7 +7,7 @@ import pytest
 import facelab as fl
 from facelab import plot_search
 from facelab.errors import BadInput
-from facelab.gallery_effects import gallery_mixes, gallery_sizes
+from facelab.gallery_effects import gallery_mixes, gallery_sizes, open_set
 
 GROUPS = np.array(["x", "y"])
 
@@ -142,6 +142,30 @@ def test_who_is_enrolled_decides_who_is_named(crowd):
         assert rows.loc[(f"80% {group}", group), "predicted"] == pytest.approx(own, abs=0.1)
     assert (table["searches_non_mated"][table["group"] == "all"] == 500).all(), "none is enrolled"
     assert plot_search.mixes(table).alt and len(plot_search.gallery_growth.__doc__)
+
+
+def test_a_gallery_is_as_large_as_every_mix_allows(crowd):
+    mixes = {"even": None, "80% y": {"y": 0.8}}
+    table = gallery_mixes(*crowd, "kind", mixes, threshold=0.7)
+    assert table["enrolled"][table["group"] == "all"].tolist() == [2500, 2500], "2,000 of y"
+    assert table["enrolled"][table["mix"] == "80% y"].tolist() == [2500, 500, 2000]
+
+
+def test_an_open_set_enrols_one_photo_of_some():
+    rng = np.random.default_rng(5)
+    searched, strangers = people(rng, 20, 3, "a"), people(rng, 30, 1, "b")
+    single = searched[np.arange(60) != 1][np.r_[0, 2:59]]  # one of them has one photo
+    probes, enrolled = open_set(single, strangers, 0.4, seed=1)
+    counts = enrolled.table["subject"].value_counts()
+    known = counts[counts.index.str.startswith("a")]
+    assert len(known) == 8 and (known == 1).all() and len(enrolled) == 38
+    images = [*probes.table["image"], *enrolled.table["image"]]
+    assert sorted(images) == sorted([*single.table["image"], *strangers.table["image"]])
+    assert known.index.isin(probes.table["subject"]).all()
+    with pytest.raises(BadInput, match="20 people are among the searched and"):
+        open_set(searched, searched)
+    with pytest.raises(BadInput, match="nobody who is searched has two photos"):
+        open_set(strangers, searched)
 
 
 def test_what_no_gallery_can_be_made_of_is_refused(crowd):
