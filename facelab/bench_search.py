@@ -280,6 +280,11 @@ def figure(told: pd.DataFrame) -> Picture:
             look["mfc"] = colour if sort == "non_mated" else "white"
             axes.plot(part["vectors"], part[f"{sort} ms"], label=f"{kind}, {words}", **look)
     axes.set(xscale="log", yscale="log", xlabel="vectors in the gallery")
+    sizes = sorted(told["vectors"].unique())
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.set_xticks([], minor=True)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
     axes.set_ylabel("processor milliseconds a probe")
     axes.set_title("What a search costs")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))

@@ -5,6 +5,7 @@ probe with exact cosines. On disk `vectors.npy`, `table.parquet`, `card.json`; w
 index was built, `index.faiss`.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +13,13 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import union_categoricals
 
 from facelab import files
 from facelab.embeddings import Embeddings, row_lengths
 from facelab.errors import BadInput
 from facelab.indexes import Index, Kind, kind_for
 from facelab.searching import calibrate, recall_table, search_all, search_index
+from facelab.templates import mean_templates, of_subjects, stacked
 
 Template = Literal["mean", "max"]
 
@@ -26,7 +27,6 @@ TARGET = 0.98  # share of strangers' searches whose best candidate an index must
 _FILES = ("vectors.npy", "table.parquet", "card.json")
 _INDEX_FILES = ("index.faiss", "index_rows.npy")
 _FEW_LABELS = 20  # a column with more is no group column whose recall is kept
-_PART = 16384  # rows that are averaged in float64 at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,11 +193,11 @@ class Gallery:
         if self.template == "max" or (images == 1).all():
             vectors = embeddings.vectors if in_order else embeddings.vectors[order]
         else:
-            vectors = _means(embeddings.vectors, order, images, names)
-        table = _of_subjects(embeddings.table, codes, order[np.cumsum(images) - images])
+            vectors = mean_templates(embeddings.vectors, order, images, names)
+        table = of_subjects(embeddings.table, codes, order[np.cumsum(images) - images])
         table.insert(0, "subject", np.asarray(names))
         table.insert(1, "images", images)
-        self.table = _below(self.table, table) if len(self) else table
+        self.table = stacked(self.table, table) if len(self) else table
         self._parts.append(np.ascontiguousarray(vectors, np.float32))
         if self._index is not None:
             self._index.add(self._parts[-1])
@@ -225,6 +225,9 @@ class Gallery:
             self._index.forget(staying)
         self._parts = [self.vectors[staying]] if keep.any() else []
         self.table = self.table[keep].reset_index(drop=True)
+        if not keep.any():
+            self._index, self.card["enrolled"] = None, []
+            self.card.pop("index", None)
         return self
 
     def _counts(self) -> np.ndarray:
@@ -261,6 +264,9 @@ class Gallery:
         self, embeddings: Embeddings, k: int = 10, threshold: float | None = None
     ) -> Candidates:
         """The k most similar subjects of each probe.
+
+        All comparisons find them all. An approximate index is set for the best candidate and misses
+        more of the further ones: ask `recall` with the k that matters.
 
         Parameters
         ----------
@@ -413,7 +419,10 @@ class Gallery:
                 if self._index.rows is not None:
                     np.save(aside / "index_rows.npy", self._index.rows)
             sums = {path.name: files.sha256(path) for path in sorted(aside.iterdir())}
-            files.write_json(aside / "card.json", {**self.card, "sha256": sums})
+            files.write_json(aside / "card.json", self.card)
+            card = json.loads((aside / "card.json").read_text(encoding="utf-8"))
+            sums["card.json"] = _sum_of(card)
+            files.write_json(aside / "card.json", {**card, "sha256": sums})
         return Path(folder)
 
     @classmethod
@@ -443,11 +452,13 @@ class Gallery:
         try:
             card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
             sums, about = card.pop("sha256"), card.get("index")
-            gallery = cls(card["template"], card["kind"])
-        except (ValueError, KeyError, AttributeError) as error:
-            raise BadInput(f"{folder / 'card.json'} is damaged: enrol the gallery anew") from error
-        for name in [*_FILES[:-1], *(["index.faiss"] if about else []), *sums]:
-            if name in (*_FILES, *_INDEX_FILES) and (verify or name != "vectors.npy"):
+            if sums["card.json"] != _sum_of(card):
+                raise ValueError("another sum")
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise _damaged(folder / "card.json") from error
+        gallery = cls(card["template"], card["kind"])
+        for name in (*_FILES[:-1], *(name for name in _INDEX_FILES if name in sums)):
+            if verify or name != "vectors.npy":
                 _check_sum(folder / name, sums.get(name))
         gallery.card, gallery.table = card, pd.read_parquet(folder / "table.parquet")
         try:
@@ -463,6 +474,10 @@ class Gallery:
         return gallery
 
 
+def _sum_of(card: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
+
+
 def _check_sum(path: Path, expected: str | None) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"{path.parent} holds no whole gallery: {path.name} is missing")
@@ -475,44 +490,3 @@ def _damaged(path: Path) -> BadInput:
         f"{path} is damaged or was changed: it does not fit the card; copy it again or enrol the "
         "gallery anew"
     )
-
-
-def _means(
-    vectors: np.ndarray, order: np.ndarray, images: np.ndarray, names: pd.Index
-) -> np.ndarray:
-    """The normalised mean of each subject's vectors, float32 (subjects, D)."""
-    means = np.empty((len(images), vectors.shape[1]), np.float32)
-    ends = np.cumsum(images)
-    starts, at = ends - images, 0
-    while at < len(images):
-        to = max(at + 1, int(np.searchsorted(ends, starts[at] + _PART, side="right")))
-        part = vectors[order[starts[at] : ends[to - 1]]].astype(np.float64)
-        sums = np.add.reduceat(part, starts[at:to] - starts[at])
-        lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-        if (lengths < 1e-6).any():
-            who = names[at + int(np.argmin(lengths))]
-            raise BadInput(f"the images of subject {who!r} cancel out: look at them, or use 'max'")
-        means[at:to] = sums / lengths
-        at = to
-    return means
-
-
-def _of_subjects(table: pd.DataFrame, codes: np.ndarray, first: np.ndarray) -> pd.DataFrame:
-    """One row a subject: each label that all of its images have; missing where they differ."""
-    columns = {}
-    for name in table.columns.drop(["subject", "image"]):
-        value = pd.factorize(table[name])[0]
-        same = np.bincount(codes[value != value[first[codes]]], minlength=len(first)) == 0
-        if same.any():
-            columns[name] = table[name].iloc[first].reset_index(drop=True).where(same)
-    return pd.DataFrame(columns, index=range(len(first)))
-
-
-def _below(upper: pd.DataFrame, lower: pd.DataFrame) -> pd.DataFrame:
-    """One table under the other; categories are joined, absent columns missing."""
-    both = pd.concat([upper, lower], ignore_index=True)
-    for name in set(upper) & set(lower):
-        sides = [upper[name], lower[name]]
-        if all(isinstance(side.dtype, pd.CategoricalDtype) for side in sides):
-            both[name] = union_categoricals(sides, ignore_order=True)
-    return both

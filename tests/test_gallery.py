@@ -179,6 +179,26 @@ def test_a_damaged_file_is_refused(name, damage, tmp_path):
         Gallery.load(tmp_path / "g")
 
 
+def test_a_card_that_was_changed_is_refused(tmp_path):
+    path = Gallery().enrol(crowd()).save(tmp_path / "g") / "card.json"
+    text = path.read_text()
+    for other in (text.replace("theirs", "ours"), text[:-9], "[]", '{"template": "mean"}'):
+        path.write_text(other)
+        with pytest.raises(fl.BadInput, match=r"card\.json is damaged or was changed"):
+            Gallery.load(tmp_path / "g")
+    path.write_text(text)
+    (tmp_path / "g" / "table.parquet").unlink()
+    with pytest.raises(FileNotFoundError, match=r"holds no gallery: table\.parquet is missing"):
+        Gallery.load(tmp_path / "g")
+
+
+def test_an_emptied_gallery_takes_another_embedder():
+    gallery = Gallery().enrol(crowd())
+    gallery.remove(gallery.table["subject"]).enrol(crowd(dim=8, embedder="ours"))
+    assert gallery.vectors.shape == (40, 8) and gallery.card["embedder"] == "ours"
+    assert len(gallery.card["enrolled"]) == 1
+
+
 def test_what_does_not_fit_is_one_sentence():
     gallery = Gallery().enrol(crowd())
     with pytest.raises(fl.BadInput, match=r"subject 's000' .and 39 more. is enrolled already"):
