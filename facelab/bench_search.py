@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import LogLocator
 
 from facelab.crowds import crowd
 from facelab.gallery import Gallery
@@ -283,8 +284,9 @@ def figure(told: pd.DataFrame) -> Picture:
     sizes = sorted(told["vectors"].unique())
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.set_xticks([], minor=True)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.set_yticks([], minor=True)
     axes.set_ylabel("processor milliseconds a probe")
     axes.set_title("What a search costs")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))

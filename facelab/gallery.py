@@ -101,7 +101,8 @@ class Gallery:
         How it is searched. "exact": all comparisons. "ivf", "fastscan", "hnsw": an approximate
         index (see `facelab.indexes.Index`) proposes, and exact scores decide: a candidate's score
         is always that of the vectors, but the best candidate may be missed, how often is in
-        `card["index"]["recall"]`. "auto": by the number of vectors N.
+        `card["index"]["recall"]`. "auto": all comparisons until `build` or `save`, which make a
+        "fastscan" index of 50,000 vectors and more; building costs as much as some 5,000 searches.
 
     Attributes
     ----------
@@ -295,7 +296,8 @@ class Gallery:
         if threshold is not None and not np.isfinite(threshold):
             raise BadInput(f"threshold is {threshold}: give a finite score, or None for all")
         self._check_fit(embeddings)
-        self.build()
+        if self.card["kind"] != "auto" or self._index is not None:
+            self.build()
         scores, rows = self._search(embeddings, k, threshold, self._index)
         if threshold is not None:
             below = scores < threshold
@@ -312,10 +314,10 @@ class Gallery:
         return search_index(index, self.vectors, self._counts(), probes, k, threshold)
 
     def build(self, target: float | None = None, seed: int = 0) -> "Gallery":
-        """Build the index that `kind` asks for, where it is not there; `search` and `save` do it.
+        """Build the index that `kind` asks for, where it is not there.
 
-        Enrolling adds to an index that is there, removing takes out of it; it is built anew when
-        half of what it holds came or went since.
+        `save` does it, and `search` where a kind is named. Enrolling adds to an index that is
+        there, removing takes out of it; it is built anew when half of it came or went since.
 
         Parameters
         ----------

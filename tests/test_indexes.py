@@ -271,6 +271,18 @@ def test_the_kind_follows_the_size():
         Gallery(kind="lsh")
 
 
+def test_auto_compares_all_until_an_index_is_built(people, monkeypatch):
+    monkeypatch.setattr("facelab.indexes._AUTO", 1500)
+    gallery = Gallery("max").enrol(people[0])
+    first = gallery.search(people[1], k=1)
+    assert "index" not in gallery.card
+    np.testing.assert_allclose(
+        first.scores[:, 0], true_scores(gallery, people[1]).max(axis=1), atol=1e-6
+    )
+    assert gallery.build().card["index"]["kind"] == "fastscan"
+    assert gallery.search(people[1], k=1).card["index"]["kind"] == "fastscan"
+
+
 def test_a_small_gallery_of_an_approximate_kind_compares_all(people):
     gallery = Gallery(kind="hnsw").enrol(people[0][:200])
     exact = Gallery(kind="exact").enrol(people[0][:200])
