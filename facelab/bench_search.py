@@ -1,8 +1,8 @@
 """Speed of searching galleries: enrolment, storage, exact and approximate search, by size.
 
 In: sizes and kinds. Out: one row a gallery with seconds, gigabytes and recall, each measured in a
-process of its own; how they grow; what larger galleries would take. Seconds of search are processor
-seconds of one thread, so that a busy machine does not change them much.
+process of its own; how they grow; what larger galleries would take. All seconds are processor
+seconds of one thread: a busy machine changes them little, and waiting for a disk is not in them.
 """
 
 import json
@@ -57,8 +57,8 @@ def search_speed(
     Returns
     -------
     DataFrame
-        A row a size and kind. Wall seconds: `enrol s`, `save s`, `load s` (with every sum checked),
-        `open s` (`verify=False`), `build s` (of the index, with its calibration). Processor
+        A row a size and kind. Processor seconds: `enrol s`, `save s`, `load s` (with every sum
+        checked), `open s` (`verify=False`), `build s` (of the index, calibrated). Processor
         milliseconds a probe, k = 1: `exact ms`, `flat ms` (bare faiss.IndexFlatIP), `approximate
         ms` over both sorts of probes, `mated ms`, `non_mated ms`. `exact / flat` and `speed-up`
         (exact / approximate) are ratios of speeds; `recall`, `recall mated`, `recall non_mated`
@@ -94,13 +94,13 @@ def measured(size: int, kind: str, dim: int, images: int, probes: int, rounds: i
     parts = {"mated": searched[mated], "non_mated": searched[~mated]}
     row: dict[str, Any] = {"vectors": len(enrolled), "kind": kind}
     gallery = Gallery("max", kind)
-    row["enrol s"], _ = _wall(lambda: gallery.enrol(enrolled))
-    row["build s"], _ = _wall(gallery.build)
+    row["enrol s"], _ = _spent(lambda: gallery.enrol(enrolled))
+    row["build s"], _ = _spent(gallery.build)
     with tempfile.TemporaryDirectory(prefix="facelab-bench-") as folder:
         place = Path(folder) / "gallery"
-        row["save s"], _ = _wall(lambda: gallery.save(place))
-        row["load s"], _ = _wall(lambda: Gallery.load(place))
-        row["open s"], _ = _wall(lambda: Gallery.load(place, verify=False))
+        row["save s"], _ = _spent(lambda: gallery.save(place))
+        row["load s"], _ = _spent(lambda: Gallery.load(place))
+        row["open s"], _ = _spent(lambda: Gallery.load(place, verify=False))
         index_bytes = (place / "index.faiss").stat().st_size if "index" in gallery.card else 0
     recall = gallery.recall(searched)
     times = _in_turn(
@@ -126,10 +126,10 @@ def measured(size: int, kind: str, dim: int, images: int, probes: int, rounds: i
     return row
 
 
-def _wall(work: Callable[[], object]) -> tuple[float, object]:
-    start = time.perf_counter()
+def _spent(work: Callable[[], object]) -> tuple[float, object]:
+    start = time.process_time()
     result = work()
-    return time.perf_counter() - start, result
+    return time.process_time() - start, result
 
 
 def _in_turn(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:

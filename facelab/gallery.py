@@ -330,9 +330,10 @@ class Gallery:
         Returns
         -------
         Gallery
-            Itself. ``card["index"]`` says how often the best candidate was right, for enrolled
-            vectors searched among the others (`recall`: the rows of `facelab.searching.
-            recall_table`, for each group column of the table).
+            Itself. ``card["index"]["recall"]`` says how often the best candidate was right, for
+            enrolled vectors searched among the others, in all and for each group column of the
+            table. That flatters "hnsw", whose graph starts near a vector that is in it: ask
+            `recall` with probes.
         """
         facts = self.card.get("index", {})
         target = facts.get("target", TARGET) if target is None else target
@@ -436,7 +437,8 @@ class Gallery:
         folder
             Where it is.
         verify
-            Compare every byte with the card's sums, so that no search answers from damaged files.
+            Compare every byte with the card's sums, so that no search answers from damaged files:
+            1.4 processor seconds for 1,000,000 vectors of 512 numbers, against 0.02 without.
             With False the contents of `vectors.npy` are taken on trust; its header and
             size, and all of the other files, are checked nevertheless.
 
