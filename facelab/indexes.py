@@ -47,7 +47,7 @@ _EFFORTS: dict[Approximate, list[Effort]] = {
 def kind_for(kind: Kind, vectors: int, subjects: int) -> Literal["exact"] | Approximate:
     """The kind of index for so many vectors of so many subjects; few are always compared.
 
-    "auto" was measured on made-up people (`facelab.crowds`, 512 numbers, four images a subject kept,
+    "auto" was measured on made-up people (`facelab.crowds`, 512 numbers, four images a subject,
     batches of 1,000 probes, k = 1, one core with AVX-512; `facelab.bench_search`). Milliseconds a
     probe, for indexes set to find strangers' best candidate in 98 % of searches:
 
@@ -61,7 +61,7 @@ def kind_for(kind: Kind, vectors: int, subjects: int) -> Literal["exact"] | Appr
     =========  ===============  ==============  ==================  =======================
 
     For as many mates as strangers fast scan wins from about 30,000 vectors, for strangers alone
-    from about 50,000. "ivf" takes 1.1 ms for strangers among 20,000 and is never the fastest;
+    from about 50,000. "ivf" takes 3.3 ms for strangers among 100,000 and is never the fastest;
     "hnsw" takes 0.07 ms among 10,000 and 0.61 ms among 20,000, and ten times fast scan's memory.
     """
     if kind not in get_args(Kind):
