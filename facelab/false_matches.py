@@ -4,14 +4,12 @@ In: false match rates by pair of groups, how many searches and of whom, how larg
 whom. Out: how many searches name a stranger and who is named, by group, with intervals.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from scipy.stats import qmc
 
 from facelab.audit import Audit
 from facelab.comparison import Comparisons
@@ -20,7 +18,6 @@ from facelab.errors import BadInput
 from facelab.faces import group_counts
 
 LOOKS = ("top", "all")
-_DRAWS = 2048  # a power of two: the points of a Sobol sequence
 _CHUNK = 4_000_000  # products of weights held at once
 _BELOW_ONE = 1 - 1e-12
 
@@ -143,10 +140,10 @@ def expected_false_matches(
     Whose the best candidate is takes the groups' scores above the threshold as alike in shape:
     group g has the best one with probability in proportion to -N share_g log(1 - FMR[p, g]).
 
-    Intervals: every rate is drawn from its own interval (a normal law with two widths, whose
-    quantiles are the ends), all rates together by their correlation in the subject bootstrap; a
-    table tells no correlation, and its rates move as one, which is the widest. A rate of zero is
-    drawn from below its upper bound. Without intervals in the table there are none here.
+    Intervals: the rates are moved together towards their own ends, by their correlation in the
+    subject bootstrap (Zou and Donner 2008, Statistics in Medicine 27); a table tells no
+    correlation, and its rates move as one, which is the widest. Without intervals in the table
+    there are none here.
 
     Raises
     ------
@@ -165,51 +162,84 @@ def expected_false_matches(
     people = np.array(list(group_counts(groups, enrolled, int(gallery)).values()))
     place = _places(pairs, groups, asked, people)
 
-    rates = pairs["fmr"].fillna(0).to_numpy(float)[None]
-    point = _Outcome.of(rates[:, place], asked, people, look_at)
+    def reckon(rates: np.ndarray) -> np.ndarray:
+        return _outcome(rates[:, place], asked, people, look_at)
+
+    rates = pairs["fmr"].fillna(0).to_numpy(float)
     ends = pairs[["fmr_low", "fmr_high"]].to_numpy(float)
     used = np.zeros(len(pairs), bool)
     used[place[np.ix_(asked > 0, people > 0)]] = True
-    drawn = None
+    found = np.full((3, len(_names(len(groups)))), np.nan)
+    found[0] = reckon(rates[None])[0]
     if np.isfinite(ends[used]).all():
-        together = None if counts is None else _correlation(counts, groups, replicates, seed, pairs)
-        drawn = _draws(rates[0], np.nan_to_num(ends), together, confidence, seed)
-        drawn = _Outcome.of(drawn[:, place], asked, people, look_at)
-    return _told(groups, asked, people, look_at, point, drawn, confidence)
+        together = np.ones((len(pairs), len(pairs)))  # a table: its rates move as one
+        if counts is not None:
+            together = _correlation(counts, groups, replicates, seed, pairs)
+        ends = np.where(used[:, None], ends, rates[:, None])
+        found[1:] = _ends(reckon, rates, *ends.T, together)
+    return _told(groups, asked, people, look_at, found, confidence)
 
 
-@dataclass(frozen=True)
-class _Outcome:
-    """Results for every draw of the rates, float64; group axes start with `all` where 1 + G."""
+def _names(size: int) -> list[tuple[str, int, int]]:
+    """What `_outcome` holds, in order; place 0 is `all`."""
+    every = range(1 + size)
+    return [
+        *(("named", p, g) for p in every for g in every),
+        *(("chance", p, 0) for p in every),
+        *(("people", 0, g) for g in every),
+    ]
 
-    named: np.ndarray  # (draws, 1 + G searched, 1 + G enrolled)
-    chance: np.ndarray  # (draws, 1 + G searched)
-    people: np.ndarray  # (draws, 1 + G enrolled)
 
-    @classmethod
-    def of(
-        cls, fmr: np.ndarray, searches: np.ndarray, people: np.ndarray, look_at: str
-    ) -> "_Outcome":
-        """From false match rates (draws, G searched, G enrolled)."""
-        fmr = np.minimum(fmr, _BELOW_ONE)
-        chance = chance_of_any(fmr, people)
-        if look_at == "all":
-            each = people * fmr
-        else:
-            weight = -people * np.log1p(-fmr)
-            total = weight.sum(axis=-1, keepdims=True)
-            each = weight / np.where(total > 0, total, 1) * chance[..., None]
-        per_person = np.minimum(each / np.maximum(people, 1), _BELOW_ONE)
-        different = people * chance_of_any(np.swapaxes(per_person, -1, -2), searches)
-        named = searches[:, None] * each
-        named = np.concatenate([named.sum(axis=1, keepdims=True), named], axis=1)
-        named = np.concatenate([named.sum(axis=2, keepdims=True), named], axis=2)
-        share = searches / searches.sum()
-        return cls(
-            named,
-            np.concatenate([chance @ share[:, None], chance], axis=1),
-            np.concatenate([different.sum(axis=1, keepdims=True), different], axis=1),
-        )
+def _outcome(fmr: np.ndarray, searches: np.ndarray, people: np.ndarray, look_at: str) -> np.ndarray:
+    """Everything that is expected, float64 (n, len(_names)), of rates (n, searched, enrolled)."""
+    fmr = np.minimum(fmr, _BELOW_ONE)
+    chance = chance_of_any(fmr, people)
+    if look_at == "all":
+        each = people * fmr
+    else:
+        weight = -people * np.log1p(-fmr)
+        total = weight.sum(axis=-1, keepdims=True)
+        each = weight / np.where(total > 0, total, 1) * chance[..., None]
+    per_person = np.minimum(each / np.maximum(people, 1), _BELOW_ONE)
+    different = people * chance_of_any(np.swapaxes(per_person, -1, -2), searches)
+    named = searches[:, None] * each
+    named = np.concatenate([named.sum(axis=1, keepdims=True), named], axis=1)
+    named = np.concatenate([named.sum(axis=2, keepdims=True), named], axis=2)
+    whole = chance @ (searches / searches.sum())
+    parts = [named.reshape(len(fmr), -1), whole[:, None], chance]
+    return np.concatenate([*parts, different.sum(axis=1, keepdims=True), different], axis=1)
+
+
+def _ends(
+    reckon: Callable[[np.ndarray], np.ndarray],
+    rates: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    together: np.ndarray,
+) -> np.ndarray:
+    """Both ends of everything that is reckoned from rates: float64 (2, quantities).
+
+    Zou and Donner 2008 (MOVER): a sum of estimates reaches sqrt(d' R d) to one side, d being what
+    each estimate alone would do at its own end and R their correlation. The rates are moved to the
+    point where a sum would do so, R d / sqrt(d' R d) of the way to their ends, and everything is
+    reckoned there.
+    """
+    single = np.tile(rates, (len(rates), 1))
+    base = reckon(rates[None])[0]
+    moves = []
+    for end in (low, high):
+        np.fill_diagonal(single, end)
+        moves.append(reckon(single) - base)
+    result = []
+    for side in (-1, 1):
+        down, up = (np.maximum(side * move, 0) for move in moves)
+        pull = np.where(down > up, -down, up)  # which way each rate takes the quantity there
+        joint = together @ pull
+        reach = np.sqrt(np.maximum((pull * joint).sum(axis=0), 0))
+        step = joint / np.where(reach > 0, reach, 1)
+        gap = np.where(step < 0, (rates - low)[:, None], (high - rates)[:, None])
+        result.append(np.diagonal(reckon(np.clip(rates[:, None] + step * gap, 0, 1).T)))
+    return np.stack([np.minimum(result[0], base), np.maximum(result[1], base)])
 
 
 def _told(
@@ -217,29 +247,28 @@ def _told(
     searches: np.ndarray,
     people: np.ndarray,
     look_at: str,
-    point: _Outcome,
-    drawn: _Outcome | None,
+    found: np.ndarray,
     confidence: float,
 ) -> FalseMatches:
-    def with_ends(frame: pd.DataFrame, name: str, which: str, part: tuple) -> None:
-        frame[name] = getattr(point, which)[0][part].ravel()
-        for end, level in (("low", (1 - confidence) / 2), ("high", (1 + confidence) / 2)):
-            draws = None if drawn is None else getattr(drawn, which)[(slice(None), *part)]
-            frame[f"{name}_{end}"] = (
-                np.nan if draws is None else np.quantile(draws, level, axis=0).ravel()
-            )
+    index = pd.MultiIndex.from_tuples(_names(len(groups)))
+    values = pd.DataFrame(found.T, index=index, columns=["", "_low", "_high"])
 
-    every, inner = slice(None), slice(1, None)
+    def with_ends(frame: pd.DataFrame, name: str, places: list[tuple[int, int]]) -> None:
+        rows = values.loc[[(name, *place) for place in places]]
+        for end in values.columns:
+            frame[f"{name}{end}"] = rows[end].to_numpy()
+
+    every, inner = range(1 + len(groups)), range(1, 1 + len(groups))
     asked = _sizes(groups, "searches", searches)
-    with_ends(asked, "named", "named", (every, 0))
-    with_ends(asked, "chance", "chance", (every,))
+    with_ends(asked, "named", [(p, 0) for p in every])
+    with_ends(asked, "chance", [(p, 0) for p in every])
     stored = _sizes(groups, "enrolled", people)
-    with_ends(stored, "named", "named", (0, every))
-    with_ends(stored, "people", "people", (every,))
+    with_ends(stored, "named", [(0, g) for g in every])
+    with_ends(stored, "people", [(0, g) for g in every])
     pairs = pd.DataFrame(
         {"searched": np.repeat(groups, len(groups)), "enrolled": groups * len(groups)}
     )
-    with_ends(pairs, "named", "named", (inner, inner))
+    with_ends(pairs, "named", [(p, g) for p in inner for g in inner])
     total = int(searches.sum()), int(people.sum())
     return FalseMatches(*total, look_at, asked, stored, pairs, confidence)
 
@@ -355,23 +384,6 @@ def _correlation(
     found = drawn.T @ drawn / replicates
     np.fill_diagonal(found, 1.0)  # a rate of zero varies with no other
     return found
-
-
-def _draws(
-    rates: np.ndarray,
-    ends: np.ndarray,
-    correlation: np.ndarray | None,
-    confidence: float,
-    seed: int,
-) -> np.ndarray:
-    """Rates (draws, pairs) from their intervals; as one where no correlation is known."""
-    one = np.ones((1, 1)) if correlation is None else correlation
-    normal = qmc.MultivariateNormalQMC(
-        np.zeros(len(one)), one, engine=qmc.Sobol(len(one), seed=seed)
-    )
-    z = normal.random(_DRAWS) / NormalDist().inv_cdf((1 + confidence) / 2)
-    low, high = ends.T
-    return np.clip(rates + z * np.where(z < 0, rates - low, high - rates), 0, 1)
 
 
 def _with_ends(row: pd.Series, name: str) -> str:

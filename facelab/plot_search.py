@@ -170,7 +170,7 @@ def sweep_by_group(sweep: pd.DataFrame, threshold: float | None = None) -> Pictu
     left.set_title("Rate of false matches")
     right.set(xlabel="threshold", ylabel="share of the false matches", ylim=(0, 1))
     right.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
-    right.set_title("Share of them (dotted: of the searches)")
+    right.set_title("Shares (dotted: of the searches)")
     for axes in (left, right):
         sns.despine(ax=axes)
         if threshold is not None:

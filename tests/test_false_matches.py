@@ -136,6 +136,35 @@ def test_comparisons_bring_their_own_rates_and_intervals(comparisons):
     assert expected < row["named_high"] < widest, "rates that do not move as one"
 
 
+def test_a_sum_reaches_as_far_as_its_parts_and_their_correlation_let_it(comparisons):
+    threshold = comparisons._threshold(0.01)
+    pairs = comparisons.cross_group(threshold, small_samples=True)
+    told = expected_false_matches(comparisons, 100, 400, threshold, look_at="all").searched
+    together = _correlation(comparisons.counts(threshold), ["a", "b"], 300, 0, pairs)
+    weight = 50 * 200 * np.array([1, 2, 1])
+    for end, side in (("low", -1), ("high", 1)):
+        part = weight * (pairs["fmr"] - pairs[f"fmr_{end}"]).abs().to_numpy()
+        reach = np.sqrt(part @ together @ part)
+        expected = weight @ pairs["fmr"] + side * reach
+        assert told[f"named_{end}"].iloc[0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("look_at", ["top", "all"])
+def test_the_estimate_lies_within_its_interval_however_many_pairs_show_no_error(look_at):
+    groups = [f"g{k}" for k in range(6)]
+    i, j = np.triu_indices(6)
+    rates = pd.DataFrame({"group_a": np.array(groups)[i], "group_b": np.array(groups)[j]})
+    rates["fmr"] = np.where((i == 0) & (j == 0), 2e-4, 0.0)
+    rates["fmr_low"], rates["fmr_high"] = rates["fmr"] / 2, rates["fmr"] * 2 + 1e-5
+    told = expected_false_matches(rates, 10_000, 100_000, look_at=look_at)
+    for frame in (told.searched, told.enrolled, told.pairs):
+        for name in {"named", "chance", "people"} & set(frame):
+            low, value, high = (frame[f"{name}{end}"] for end in ("_low", "", "_high"))
+            assert (low <= value).all() and (value <= high).all() and (low < high).all()
+    assert (told.searched["chance_high"] <= 1).all()
+    assert (told.enrolled["people_high"] <= told.enrolled["enrolled"]).all()
+
+
 @pytest.mark.parametrize("listed", [False, True])
 def test_how_rates_vary_together_is_that_of_counting_weighted_pairs(comparisons, listed):
     threshold = comparisons._threshold(0.05)

@@ -47,7 +47,7 @@ def test_the_numbers_are_those_of_the_tables(searched):
 def test_a_year_is_reckoned_from_the_shares_of_the_searched(searched):
     numbers = json.loads((searched / "metrics.json").read_text())
     top, every = (numbers["a_year"][look]["all"] for look in ("top", "all"))
-    assert top["enrolled"] == 1_000_000 and np.isfinite(every["named_high"])
+    assert top["enrolled"] == 25_000 and np.isfinite(every["named_high"])
     assert top["named"] <= min(every["named"], 10_000)
 
 
