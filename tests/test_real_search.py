@@ -35,7 +35,9 @@ def test_rates_by_group_are_those_of_counting_all_scores(open_set, by, capsys):
     probes, enrolled, scores = open_set
     found = identify(Gallery().enrol(enrolled), probes, by, fpir=0.01)
     with capsys.disabled():
-        print(f"\n{found.summary()}\n{readable_searches(found.rates).drop(columns='note').to_string()}")
+        print(
+            f"\n{found.summary()}\n{readable_searches(found.rates).drop(columns='note').to_string()}"
+        )
     place = {name: k for k, name in enumerate(enrolled.table["subject"])}
     mate = probes.table["subject"].map(place).fillna(-1).to_numpy(int)
     mated, group = mate >= 0, probes.table[by].astype(object).to_numpy()
