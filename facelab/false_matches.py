@@ -106,10 +106,9 @@ def expected_false_matches(
     Parameters
     ----------
     source
-        The false match rates: an audit (at its threshold or another one that its comparisons can
-        count), comparisons made with `by` and a `threshold`, a table `group_a group_b fmr` with or
-        without `fmr_low fmr_high` (one row an unordered pair of groups, such as `cross_group`
-        gives it), or one rate for everybody.
+        The false match rates: an audit, at its own threshold; comparisons made with `by`, and a
+        `threshold`; a table `group_a group_b fmr` with or without `fmr_low fmr_high` (one row an
+        unordered pair of groups, such as `cross_group` gives it), or one rate for everybody.
     searches
         Searches a year, of people who are not enrolled.
     gallery

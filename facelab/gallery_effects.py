@@ -142,7 +142,7 @@ def gallery_sizes(
     rank_of = pd.Series(np.argsort(order), index=names)
     place = rank_of[subjects].to_numpy()
 
-    gallery, start, frames, law = Gallery(template=template, kind=kind), 0, [], None
+    gallery, start, frames, law = Gallery(template, kind), 0, [], None
     for size in sizes:
         rows = np.flatnonzero((place >= start) & (place < size))
         gallery.enrol(enrolled[rows])
@@ -151,7 +151,8 @@ def gallery_sizes(
         if law is None:
             given = threshold is not None
             threshold = threshold if given else searches.threshold(fpir)
-            law = _Law.of(gallery, probes, by, threshold, confidence)
+            every = Gallery(template, "exact").enrol(enrolled[rows])
+            law = _Law.of(every, probes, by, threshold, confidence)
         frame = _read(searches, threshold, rank, confidence, law, gallery)
         frame.insert(0, "gallery", size)
         own = np.nan if given else searches.threshold(fpir)
@@ -235,12 +236,13 @@ def gallery_mixes(
                     f"{len(queues[group]):,} who are not searched: make the gallery smaller"
                 )
         chosen = np.concatenate([queues[group][:count] for group, count in counts.items()])
-        gallery = Gallery(template=template, kind=kind)
-        gallery.enrol(enrolled[np.flatnonzero(subjects.isin(chosen))])
+        chosen = enrolled[np.flatnonzero(subjects.isin(chosen))]
+        gallery = Gallery(template, kind).enrol(chosen)
         searches = Searches(gallery.search(probes, min(_DEPTH, len(gallery))), by)
         if law is None:
             threshold = searches.threshold(fpir) if threshold is None else threshold
-            law = _Law.of(gallery, probes, by, threshold, confidence)
+            every = Gallery(template, "exact").enrol(chosen)
+            law = _Law.of(every, probes, by, threshold, confidence)
         frame = _read(searches, threshold, None, confidence, law, gallery)
         counted = frame["group"].map(counts).fillna(0).astype(int)
         counted[0] = len(gallery)
@@ -270,7 +272,7 @@ class _Law:
         threshold: float,
         confidence: float,
     ) -> "_Law":
-        """From every comparison of the non-mated probes with a gallery."""
+        """From every comparison of the non-mated probes with an exact gallery."""
         mated = probes.table["subject"].isin(gallery.table["subject"]).to_numpy()
         strangers = probes[~mated]
         if not len(strangers):

@@ -185,7 +185,7 @@ def identify(
         k = min(max(_DEPTH, rank or 1), len(gallery)) if k is None else k
         found = gallery.search(probes, max(k, 1))
     searches = Searches(found, by)
-    warnings = list(searches.warnings)
+    warnings = [*searches.warnings, *_approximate(found)]
     if threshold is not None:
         said, target = "given", None
         if calibration is not None:
@@ -230,6 +230,21 @@ def identify(
         },
         searches=searches,
     )
+
+
+def _approximate(found: Candidates) -> list[str]:
+    """What an approximate index may have missed, where one was searched."""
+    index = found.card.get("index")
+    if not index:
+        return []
+    whole, *groups = index["recall"]
+    worst = min(groups, key=lambda row: row["recall"], default=whole)
+    least = f", least for {worst['group']} ({100 * worst['recall']:.3g}%)" if groups else ""
+    return [
+        f"the gallery is searched by an approximate index ({index['kind']}): the best candidate of "
+        f"a stranger was that of all comparisons in {100 * whole['recall']:.3g}% of the enrolled "
+        f"who were searched{least}; FPIR is too low by what it misses"
+    ]
 
 
 def calibrated(

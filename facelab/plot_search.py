@@ -152,6 +152,8 @@ def sweep_by_group(sweep: pd.DataFrame, threshold: float | None = None) -> Pictu
     enough = whole.loc[whole["false_matches"] >= _SMALLEST, "threshold"]
     for group in groups:
         rows = sweep[(sweep["group"] == group) & (sweep["searches"] > 0)]
+        if rows.empty:
+            continue
         seen = rows[rows["false_matches"] > 0]
         wide = {"color": FAINT, "lw": 2.6, "zorder": 1}
         look = wide if group == "all" else {"color": palette[group], "lw": 1.6}
@@ -271,4 +273,44 @@ def mixes(table: pd.DataFrame) -> Picture:
     figure.alt = "FPIR by group for galleries of different mixes: " + "; ".join(
         f"{row.mix}, {row.group} {row.fpir:.3f}" for row in table.itertuples()
     )
+    return figure
+
+
+@drawn
+def search_curves(det: pd.DataFrame, rates: pd.DataFrame | None = None) -> Picture:
+    """What does each group pay in people not found for fewer false positives? (Both logarithmic.)
+
+    Parameters
+    ----------
+    det
+        As `Identification.det`.
+    rates
+        As `Identification.rates`: where each group stands at the one threshold, and on how many
+        searches its curve rests; fewer than three errors are not drawn.
+    """
+    figure, (axes,) = panels(1, 5.2)
+    groups = list(dict.fromkeys(det["group"]))
+    palette = colours(groups)
+    for group in groups:
+        curve = det[(det["group"] == group) & (det["fpir"] > 0) & (det["fnir"] > 0)]
+        look = {"color": FAINT, "lw": 2.6, "zorder": 1}
+        look = look if group == "all" else {"color": palette[group], "lw": 1.6}
+        if rates is not None:
+            here = rates[rates["group"] == group].iloc[0]
+            for error, tries in (("fpir", "searches_non_mated"), ("fnir", "searches_mated")):
+                curve = curve[curve[error] * here[tries] >= 3 - 1e-9]
+            axes.plot(here["fpir"], here["fnir"], "o", ms=7, mec="white", color=look["color"])
+        axes.plot(curve["fpir"], curve["fnir"], label=group, **look)
+    axes.set(xscale="log", yscale="log", xlabel="FPIR", ylabel="FNIR")
+    for side, (low, high) in (("x", axes.get_xlim()), ("y", axes.get_ylim())):
+        ticks = [s * 10.0**k for k in range(-7, 1) for s in (1, 3)]
+        ticks = [tick for tick in ticks if low <= tick <= min(high, 1)]
+        getattr(axes, f"set_{side}ticks")(ticks, [f"{100 * tick:g}%" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_title(
+        "At every threshold" + ("; dots: at the one threshold" if rates is not None else "")
+    )
+    sns.despine(ax=axes)
+    figure.legend(loc="outside lower center", ncols=4)
+    figure.alt = f"FNIR against FPIR of {', '.join(groups)}, both logarithmic."
     return figure

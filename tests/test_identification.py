@@ -277,6 +277,23 @@ def test_what_cannot_be_read_is_refused(town):
             call()
 
 
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+def test_an_approximate_search_is_said_and_errs_by_what_it_misses(town, brute, kind):
+    _, enrolled, probes, _ = town
+    gallery = Gallery(kind=kind).enrol(enrolled)
+    result = identify(gallery, probes, "group", threshold=0.65, replicates=20)
+    assert any(f"approximate index ({kind})" in text for text in result.warnings)
+    top = brute.scores.max(axis=1)
+    best = result.searches.table["score"].to_numpy()
+    assert (best <= top + 1e-6).all(), "no score above that of the true best candidate"
+    found = np.abs(best - top) < 1e-6
+    assert found.mean() > 0.95
+    strangers, t = brute.mate < 0, result.threshold
+    rate = result.rates.loc[0, "fpir"]
+    exact, missed = (top[strangers] >= t).mean(), (~found[strangers]).mean()
+    assert exact - missed <= rate <= exact
+
+
 def test_it_is_stored_as_tables(found, tmp_path):
     result = identify(found, None, "group", replicates=20)
     folder = result.save(tmp_path / "search")
