@@ -323,19 +323,22 @@ class Searches:
     def thresholds(self, points: int = 200, mates: bool = False) -> np.ndarray:
         """Scores at which something changes, from lax to strict, float64.
 
-        They are scores of the best candidates of non-mated searches, and of mates where asked, the
-        higher the closer together in rank; the last one lies above all of them.
+        Half of them are scores of the best candidates of non-mated searches, the higher the closer
+        together in rank, and, where asked, half those of mates, evenly; the last one lies above all
+        scores.
         """
         mated = self.table["mated"].to_numpy()
-        seen = self.table["score"].to_numpy()[~mated]
-        if mates:
-            seen = np.append(seen, self.table["mate_score"].to_numpy()[mated])
-        seen = np.unique(seen[np.isfinite(seen)])
-        if not len(seen):
+        best = self.table["score"].to_numpy()[~mated]
+        own = self.table["mate_score"].to_numpy()[mated] if mates else np.zeros(0)
+        best, own = (np.unique(seen[np.isfinite(seen)]) for seen in (best, own))
+        if not len(best) + len(own):
             raise BadInput("no search returned a candidate: there is no curve")
-        ranks = np.unique(np.geomspace(1, len(seen), points).round().astype(int))
-        above = np.nextafter(np.float32(seen[-1]), np.float32(np.inf))
-        return np.append(seen[len(seen) - ranks[::-1]], float(above))
+        points = points // 2 if mates else points
+        # The last slices leave nothing where there are no such scores.
+        ranks = np.geomspace(1, max(len(best), 1), points).round().astype(int)[: len(best) * points]
+        places = np.linspace(0, len(own) - 1, points).round().astype(int)[: len(own) * points]
+        above = np.nextafter(np.float32(max(*best[-1:], *own[-1:], -1)), np.float32(np.inf))
+        return np.unique([*best[len(best) - ranks], *own[places], float(above)])
 
     def det(self, points: int = 200, rank: int | None = None) -> pd.DataFrame:
         """FPIR and FNIR over `thresholds`, from lax to strict: `group threshold fpir fnir`."""
