@@ -36,7 +36,7 @@ _ARMS = ("skewed", "balanced")
 
 _CSS = """
 :root { color-scheme: light dark; }
-@page { size: A4; margin: 11mm 15mm; }
+@page { size: A4; margin: 10mm 15mm; }
 body { margin: 0; background: #fff; color: #222; font: 10.5pt/1.42 system-ui, "Segoe UI", Roboto,
   "DejaVu Sans", sans-serif; }
 main, footer { max-width: 182mm; margin: 0 auto; padding: 0 1rem; }
@@ -62,7 +62,7 @@ footer { margin-top: .7em; padding-top: .4em; padding-bottom: 1rem; border-top: 
   th, td, footer { border-color: #3a3d42; }
   img { background: #fff; padding: .4rem; border-radius: 6px; box-sizing: border-box; }
 }
-@media print { body { font-size: 9.3pt; } h1 { font-size: 15pt; }
+@media print { body { font-size: 9.1pt; } h1 { font-size: 15pt; }
   main, footer { padding: 0; max-width: none; }
   .kind { margin-top: 0; } footer { padding-bottom: 0; } table { font-size: 9pt; } }
 """
@@ -233,7 +233,7 @@ def _who(run: _Run) -> str:
     moved: dict[str, list[str]] = {"fell": [], "rose": [], "": []}
     for group in _groups(run):
         way = _way(run, f"fmr:{group}")
-        change = f" (×\N{THIN SPACE}{_factor(run, f'fmr:{group}')})" if way else ""
+        change = f" (×{_factor(run, f'fmr:{group}')})" if way else ""
         moved[way].append(html.escape(group) + change)
     parts = [
         f"{verb} for {', '.join(moved[way])}"
@@ -259,10 +259,7 @@ def _table(run: _Run) -> str:
     rows = [
         ("FMR, worst / best group", "max_min_ratio:fmr", 1, False),
         ("FNMR, worst / best group", "max_min_ratio:fnmr", 1, False),
-        *(
-            (f"FMR of {group}, %", f"fmr:{group}", 100, False)
-            for group in _first_and_last_moved(run)
-        ),
+        *((f"FMR of {group}, %", f"fmr:{group}", 100, False) for group in _worst_and_best_off(run)),
         ("FNMR of everybody, %", "fnmr:all", 100, True),
     ]
     cells = []
@@ -274,7 +271,7 @@ def _table(run: _Run) -> str:
         change = (
             f"{_ends_of_difference(run, quantity)} points"
             if difference
-            else f"×\N{THIN SPACE}{_factor(run, quantity)}"
+            else f"×{_factor(run, quantity)}"
         )
         cells.append(
             f'<tr><th scope="row">{html.escape(name)}</th>{sides}'
@@ -289,11 +286,12 @@ def _table(run: _Run) -> str:
     )
 
 
-def _first_and_last_moved(run: _Run) -> list[str]:
+def _worst_and_best_off(run: _Run) -> list[str]:
     """The groups with the highest and the lowest false match rate under skewed training."""
     rates = {group: run.at("differences", f"fmr:{group}", "a") for group in _groups(run)}
     known = {group: rate for group, rate in rates.items() if rate is not None}
-    return list(dict.fromkeys([max(known, key=known.get), min(known, key=known.get)]))
+    ends = sorted(known, key=known.__getitem__, reverse=True)
+    return list(dict.fromkeys([*ends[:1], *ends[-1:]]))
 
 
 def _shares(run: _Run) -> list[str]:
