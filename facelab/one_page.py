@@ -280,8 +280,8 @@ def _table(run: _Run) -> str:
     heads = ("", "skewed data", "balanced data", "change, 95% interval")
     head = "".join(f'<th scope="col">{name}</th>' for name in heads)
     return (
-        '<div class="wide"><table><caption>FMR: false match rate. FNMR: false non-match rate, '
-        "people not recognised</caption>"
+        '<div class="wide" tabindex="0" role="region" aria-label="Numbers"><table>'
+        "<caption>FMR: false match rate. FNMR: false non-match rate (not recognised)</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(cells)}</tbody></table></div>"
     )
 

@@ -82,6 +82,22 @@ def test_what_a_sentence_says_stands_in_the_kept_table(name):
         assert all(text in said for text in shown), (path, shown)
 
 
+def test_the_one_page_says_what_the_tables_say():
+    text = (GALLERY / TOLD["balanced-retraining"]["page"]).read_text(encoding="utf-8")
+    tables = {"main": "balanced-retraining", "mix": "mix-ratio"}
+    checked = 0
+    for one in BeautifulSoup(text, "html.parser").find_all("data"):
+        label, kind, *rest = one["data-from"].split("/")
+        if kind in ("differences", "figures"):
+            path = f"{kind} > {'/'.join(rest[:-1])} > {rest[-1]}"
+            assert float(one["value"]) == pytest.approx(
+                in_the_table(tables[label], path), rel=1e-12
+            )
+            checked += 1
+    assert checked > 40
+    assert all(STAMPS[name]["run_id"] in text for name in tables.values())
+
+
 def test_stamps_say_what_made_each():
     assert set(STAMPS) == set(TOLD)
     for name, stamp in STAMPS.items():
