@@ -1,0 +1,126 @@
+"""Every notebook in its quick setting: run once, by whoever asks first, and looked at by all."""
+
+import fcntl
+import json
+import os
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+import facelab as fl
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+QUICK = yaml.safe_load((NOTEBOOKS / "quick.yaml").read_text(encoding="utf-8"))
+# What a notebook asks for and no setting can hold: the fixture that makes it.
+GIVEN = {
+    "02_audit_real_faces": "audited",
+    "04_nist_demographics": "made_up_rates",
+    "14_sweep_summary": "swept",
+    **dict.fromkeys(
+        ("05_mitigations", "11_mix_ratio", "12_subjects_and_images", "13_backbone_size"), "kept"
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def quick() -> dict[str, dict[str, Any]]:
+    """The quick settings, by notebook."""
+    return QUICK
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory) -> Path:
+    """A folder that all workers of pytest-xdist have in common."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@contextmanager
+def _in_turn(file: Path) -> Iterator[None]:
+    with file.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def quick_run(shared, request) -> Callable[[str], Path]:
+    """The run folder of a notebook in its quick setting; beside it, `<stem>.cpu` in seconds."""
+
+    def run(stem: str) -> Path:
+        out = shared / "quick"
+        out.mkdir(exist_ok=True)
+        with _in_turn(out / f"{stem}.lock"):
+            if not (out / stem / "latest").exists():
+                given = request.getfixturevalue(GIVEN[stem]) if stem in GIVEN else {}
+                before = _children()
+                fl.run(NOTEBOOKS / f"{stem}.ipynb", {**QUICK[stem], **given}, out, name=stem)
+                (out / f"{stem}.cpu").write_text(f"{_children() - before:.1f}")
+        return (out / stem / "latest").resolve()
+
+    return run
+
+
+def _children() -> float:
+    """CPU seconds of the processes that have ended, the notebooks' kernels among them."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+@pytest.fixture(scope="session")
+def anybody(tmp_path_factory) -> Path:
+    """A FaceSet with some labels missing, and an embedder trained for a moment."""
+    place = tmp_path_factory.mktemp("anybody")
+    faces = fl.synthesize(24, 4, seed=5, size=64, jobs=1)
+    table = faces.table.rename(columns={"phenotype": "race"})[
+        ["subject", "image", "race", "gender"]
+    ]
+    table.loc[:7, "race"] = np.nan
+    fl.FaceSet.from_arrays(table, faces.crops, name="anybody").save(place / "faces")
+    recipe = fl.Recipe(steps=3, batch=32, size=32, precision="fp32")
+    fl.train(faces, recipe, device="cpu", progress=False).save(place / "embedder")
+    return place
+
+
+@pytest.fixture(scope="session")
+def audited(anybody) -> dict[str, Any]:
+    return {"faces": str(anybody / "faces"), "embedder": str(anybody / "embedder")}
+
+
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory) -> dict[str, Any]:
+    """Where studies keep their trainings, as they do under experiments/."""
+    return {"kept": str(tmp_path_factory.mktemp("kept"))}
+
+
+@pytest.fixture(scope="session")
+def made_up_rates(tmp_path_factory) -> dict[str, Any]:
+    """Thirty made-up algorithms, as NIST's table has them."""
+    file, rng = tmp_path_factory.mktemp("nist") / "table.csv", np.random.default_rng(0)
+    table = pd.DataFrame({"MW_MW": np.full(30, 0.001), "MW_MB": 0.0002})
+    for column, middle in (("MB_MB", 0.002), ("FW_FW", 0.003), ("FB_FB", 0.01)):
+        table[column] = np.round(middle * np.exp(rng.normal(0, 0.7, 30)), 4)
+    table.index = [f"made-{number:03d}" for number in range(30)]
+    table.to_csv(file)
+    return {"rates_file": str(file)}
+
+
+@pytest.fixture(scope="session")
+def swept(tmp_path_factory) -> dict[str, Any]:
+    """Two cases of three seeds, as a sweep leaves them."""
+    place, rng = tmp_path_factory.mktemp("swept"), np.random.default_rng(0)
+    folders = []
+    for skew, seed in [(skew, seed) for skew in (0.4, 0.8) for seed in range(3)]:
+        folder = place / f"{skew}-{seed}"
+        folder.mkdir()
+        (folder / "params.yaml").write_text(yaml.safe_dump({"skew": skew, "seed": seed}))
+        numbers = {"fnmr": 0.3 + rng.normal(0, 0.01), "garbe": skew / 3}
+        (folder / "metrics.json").write_text(json.dumps(numbers))
+        folders.append(str(folder))
+    return {"runs": folders}

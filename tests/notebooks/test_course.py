@@ -1,0 +1,60 @@
+"""The notebooks as a course: one leads to the next, and each runs in its quick setting."""
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+NOTEBOOKS = {path.stem: path for path in (Path(__file__).parents[2] / "notebooks").glob("*.ipynb")}
+STEMS = sorted(NOTEBOOKS)
+LONGEST = 60  # CPU seconds; all of them together have eight minutes on two cores
+
+
+def opening(stem: str) -> str:
+    """The line under the title: what came before, what comes next."""
+    source = nbformat.read(NOTEBOOKS[stem], as_version=4).cells[0].source
+    title, line, *_ = source.split("\n\n")
+    assert title.startswith("# ")
+    return line.replace("\n", " ")
+
+
+def neighbour(stem: str, word: str) -> str | None:
+    """The notebook that the opening links to after "Before:" or "Next:"."""
+    found = re.search(rf"{word}: \[[^\]]+\]\((\w+)\.ipynb\)", opening(stem))
+    return found and found[1]
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_every_notebook_opens_from_the_one_before(stem):
+    place = STEMS.index(stem)
+    assert neighbour(stem, "Before") == (STEMS[place - 1] if place else None)
+    assert neighbour(stem, "Next") == (STEMS[place + 1] if stem != STEMS[-1] else None)
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_links_between_notebooks_lead_somewhere(stem):
+    for cell in nbformat.read(NOTEBOOKS[stem], as_version=4).cells:
+        for target in re.findall(r"\]\((\w+)\.ipynb\)", cell.source):
+            assert target in NOTEBOOKS, f"{stem} links to {target}"
+
+
+def test_the_course_is_numbered_without_a_double():
+    numbers = [stem[:2] for stem in STEMS]
+    assert numbers[0] == "00" and len(set(numbers)) == len(numbers)
+
+
+def test_every_notebook_has_a_quick_setting(quick):
+    assert sorted(quick) == STEMS
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_every_notebook_runs_quickly(stem, quick_run):
+    folder = quick_run(stem)
+    assert json.loads((folder / "run.json").read_text())["status"] == "finished"
+    assert json.loads((folder / "metrics.json").read_text())
+    page = (folder / "report.html").read_text()
+    assert "output_stderr output_text" not in page, "no warning in what people read"
+    seconds = float((folder.parents[1] / f"{stem}.cpu").read_text())
+    assert 1 < seconds < LONGEST, f"{stem} took {seconds} s of CPU time"
