@@ -4,7 +4,6 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -16,16 +15,9 @@ FIGURES = ["extremes-or-all", "kendall-tau", "places", "rates", "ratio-or-differ
 
 
 @pytest.fixture(scope="module")
-def ranked(tmp_path_factory) -> Path:
+def ranked(quick_run) -> Path:
     """Thirty made-up algorithms."""
-    place, rng = tmp_path_factory.mktemp("nist"), np.random.default_rng(0)
-    table = pd.DataFrame({"MW_MW": np.full(30, 0.001), "MW_MB": 0.0002})
-    for column, middle in (("MB_MB", 0.002), ("FW_FW", 0.003), ("FB_FB", 0.01)):
-        table[column] = np.round(middle * np.exp(rng.normal(0, 0.7, 30)), 4)
-    table.index = [f"made-{number:03d}" for number in range(30)]
-    table.to_csv(place / "table.csv")
-    given = {"rates_file": str(place / "table.csv"), "count": 3}
-    return fl.run(ROOM, given, out=place / "runs")
+    return quick_run("04_nist_demographics")
 
 
 def test_medians_ranks_and_agreement_are_kept(ranked):

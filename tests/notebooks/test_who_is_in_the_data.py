@@ -11,17 +11,12 @@ import pytest
 import facelab as fl
 
 ROOM = Path(__file__).parents[2] / "notebooks" / "06_who_is_in_the_data.ipynb"
-QUICK = {
-    **{"subjects": 24, "images_per_subject": 8, "size": 32, "fmr": 1e-2, "jobs": 1},
-    "planted": {"copies": 4, "wrong": 2, "renamed": 1},
-    "recipe": {"steps": 6, "batch": 32, "precision": "fp32"},
-}
 SEEN = ["apparent-tones", "composition", "images-per-subject", "measures"]
 
 
 @pytest.fixture(scope="module")
-def looked(tmp_path_factory) -> Path:
-    return fl.run(ROOM, QUICK, out=tmp_path_factory.mktemp("who"))
+def looked(quick_run) -> Path:
+    return quick_run("06_who_is_in_the_data")
 
 
 def test_counts_measures_and_candidates_are_kept(looked):
