@@ -1,6 +1,6 @@
 # Needs python3 (3.11 or newer) and make; everything else goes into .venv, from requirements.lock.
 .DEFAULT_GOAL := help
-.PHONY: help experiment test lab bench clean lint lock
+.PHONY: help experiment test lab bench gallery clean lock
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -38,6 +38,9 @@ lab: $(READY)  ## JupyterLab on the notebooks; LAB="--no-browser" and the like a
 
 bench: $(READY)  ## speed, side by side with the peers
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m facelab.bench
+
+gallery: $(READY)  ## experiments/gallery's pages, from what its runs kept
+	$(BIN)/python -m facelab.examples
 
 lock:  ## renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --all-extras --group reference \

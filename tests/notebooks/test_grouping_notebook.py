@@ -11,16 +11,11 @@ import pytest
 import facelab as fl
 
 BOOK = Path(__file__).parents[2] / "notebooks" / "09_grouping.ipynb"
-QUICK = {
-    **{"subjects": 24, "images_per_subject": 4, "test_subjects": 30, "test_images": 3, "jobs": 1},
-    "recipe": {"steps": 4, "batch": 32, "size": 32, "precision": "fp32"},
-    "threshold": 0.98,
-}
 
 
 @pytest.fixture(scope="module")
-def rendered(tmp_path_factory) -> Path:
-    return fl.run(BOOK, QUICK, out=tmp_path_factory.mktemp("runs"))
+def rendered(quick_run) -> Path:
+    return quick_run("09_grouping")
 
 
 def test_the_numbers_are_those_of_the_tables(rendered):

@@ -11,16 +11,11 @@ import pytest
 import facelab as fl
 
 ROOM = Path(__file__).parents[2] / "notebooks" / "08_search_a_gallery.ipynb"
-QUICK = {
-    **{"searched": 40, "searched_images": 2, "enrolled": 150, "subjects": 24},
-    **{"images_per_subject": 4, "size": 32, "fpir": 0.2, "jobs": 1},
-    "recipe": {"steps": 6, "batch": 32, "size": 32, "precision": "fp32"},
-}
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory) -> Path:
-    return fl.run(ROOM, QUICK, out=tmp_path_factory.mktemp("search"))
+def searched(quick_run) -> Path:
+    return quick_run("08_search_a_gallery")
 
 
 def test_the_numbers_are_those_of_the_tables(searched):

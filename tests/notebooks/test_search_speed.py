@@ -7,18 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import facelab as fl
 from facelab.bench_search import bytes_a_vector, estimate, growth
 from facelab.crowds import crowd
 from facelab.gallery import Gallery
 
 ROOM = Path(__file__).parents[2] / "notebooks" / "15_search_speed.ipynb"
-SMALL = {"sizes": [1200, 2400], "kinds": ["fastscan"], "probes": 40, "images": 2, "dim": 64}
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Path:
-    return fl.run(ROOM, SMALL, out=tmp_path_factory.mktemp("runs"))
+def run(quick_run) -> Path:
+    return quick_run("15_search_speed")
 
 
 def test_the_tables_hold_what_was_measured(run):
