@@ -24,7 +24,14 @@ GIVEN = {
     "04_nist_demographics": "made_up_rates",
     "14_sweep_summary": "swept",
     **dict.fromkeys(
-        ("05_mitigations", "11_mix_ratio", "12_subjects_and_images", "13_backbone_size"), "kept"
+        (
+            "01_balanced_retraining",
+            "05_mitigations",
+            "11_mix_ratio",
+            "12_subjects_and_images",
+            "13_backbone_size",
+        ),
+        "kept",
     ),
 }
 
