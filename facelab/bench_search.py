@@ -214,8 +214,8 @@ def estimate(
     is that of the largest measured gallery of the kind, slowed in proportion to the vectors: an
     index that visits a share of its lists does so, and calibration may ask for another share. Cores
     take different probes. Several machines hold a part each (faiss.IndexShards, or inverted lists
-    merged by faiss.merge_into): all search each probe, at a part's cost, and their short lists
-    are joined; the network is not counted.
+    merged by `merge_from`): all search each probe, at a part's cost, and their short lists are
+    joined; the network, and memory that cores wait for together, are not counted.
 
     Parameters
     ----------
