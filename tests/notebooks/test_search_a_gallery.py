@@ -87,7 +87,9 @@ def test_lfw_is_searched_against_itself(real, tmp_path):
     counts = numbers["counts"]
     assert counts["enrolled"] == pytest.approx(0.7 * 4281, abs=3)
     groups = numbers["groups"]
-    # At most the target over all searches; and, as in `test_real_search`, women more often.
-    assert 0.015 < groups["all"]["rate"] <= 0.02
-    assert groups["female"]["rate"] > groups["male"]["rate"]
+    for row in groups.values():
+        assert row["rate_low"] <= row["rate"] <= row["rate_high"]
+    assert sum(row["searches"] for row in groups.values()) == pytest.approx(
+        2 * counts["searches"], abs=5
+    ), "two or three photos have no gender"
     assert groups["all"]["false_matches"] == int(0.02 * counts["searches"])
