@@ -431,12 +431,19 @@ def run(
     again: Annotated[
         bool, typer.Option("--again", help="Run a sweep's finished cases, too.")
     ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Seconds, to see that it runs; no finding.")
+    ] = False,
 ) -> None:
     """Run a notebook, or every case of a sweep, and keep reports, numbers and origin.
 
     Cases of a sweep that are done are left, so that the same command goes on after a kill.
     """
     given = values.parameters(parameter or [])
+    if quick:
+        from facelab.experiments import quick_parameters
+
+        given = quick_parameters(fl.read_experiment(source).notebook) | given
     if fl.read_experiment(source).cases is None:
         if jobs > 1 or cluster or again:
             raise _UsageError(f"{source} is one run: --jobs, --cluster and --again are for sweeps")
@@ -496,6 +503,23 @@ def share(
     """Make one self-contained HTML file of a run, without real faces unless asked."""
     file = fl.share(run, out, code=code, show_real_faces=show_real_faces, replace=force)
     _done(f"one file, {file.stat().st_size / 1e6:.1f} MB", file)
+
+
+@app.command()
+def summary(
+    run: Annotated[
+        Path, typer.Argument(help="Such as experiments/runs/balanced-retraining/latest.")
+    ],
+    mix: Annotated[
+        Path | None, typer.Option(help="A run of mix-ratio, to say how much skew it takes.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write; default: in the run folder.")
+    ] = None,
+    force: Force = False,
+) -> None:
+    """One page on the main experiment for whoever decides; it prints on one sheet."""
+    _done("one page", fl.summary_page(run, mix, out, replace=force))
 
 
 # ---- what commands share

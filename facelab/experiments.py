@@ -146,6 +146,22 @@ def _cases(content: dict[str, Any], source: Path) -> tuple[dict[str, Any], ...] 
     return tuple(cases)
 
 
+def quick_parameters(notebook: str | Path) -> dict[str, Any]:
+    """A notebook's quick setting: what `quick.yaml` beside it holds under its name.
+
+    Raises
+    ------
+    BadInput
+        There is none.
+    """
+    notebook = Path(notebook)
+    file = notebook.with_name("quick.yaml")
+    settings = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if notebook.stem not in settings:
+        raise BadInput(f"{notebook} has no quick setting: {file} says nothing of {notebook.stem}")
+    return settings[notebook.stem]
+
+
 def _run_name(stem: str) -> str:
     """`01_balanced_retraining` is kept as `balanced-retraining`."""
     return re.sub(r"^\d+[_-]", "", stem).replace("_", "-").strip(".-") or "run"

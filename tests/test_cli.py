@@ -297,6 +297,24 @@ def test_run_hands_over_parameters_as_yaml_values(say, monkeypatch, tmp_path):
     assert seen == {"seeds": [0, 1], "low": -1, "a": "b", "flip": False, "name": "mine"}
 
 
+def test_a_quick_run_takes_the_setting_beside_the_notebook(say, monkeypatch, tmp_path):
+    seen = {}
+
+    def run(source, parameters, out, name):
+        seen.update(parameters)
+        return tmp_path
+
+    monkeypatch.setattr(fl, "run", run, raising=False)
+    for name in ("x", "y"):
+        (tmp_path / f"{name}.ipynb").touch()
+    (tmp_path / "quick.yaml").write_text("x: {subjects: 24, fmr: 0.02}")
+    (tmp_path / "x.yaml").write_text("notebook: x.ipynb\nparameters: {subjects: 600}")
+    code, _, _ = say("run", tmp_path / "x.yaml", "--quick", "-p", "fmr", "0.1")
+    assert (code, seen) == (0, {"subjects": 24, "fmr": 0.1})
+    code, _, err = say("run", tmp_path / "y.ipynb", "--quick")
+    assert (code, "y.ipynb has no quick setting" in one_sentence(err)) == (1, True)
+
+
 def test_run_and_runs_where_nothing_is(say, tmp_path):
     code, _, err = say("run", tmp_path / "none.ipynb")
     assert (code, "none.ipynb" in one_sentence(err)) == (1, True)

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -106,6 +107,14 @@ def numbers_are_those_of(page, runs):
         scale = 100 if abs(shown) > 10 * abs(value) else 1
         assert shown == pytest.approx(scale * value, rel=0.05), one
     return len(marked)
+
+
+def test_the_command_writes_the_same_page(runs, tmp_path):
+    words = [str(runs["main"]), "--mix", str(runs["mix"]), "--out", str(tmp_path / "a.html")]
+    command = [sys.executable, "-m", "facelab", "summary", *words]
+    assert subprocess.run(command, check=True, capture_output=True).returncode == 0
+    page = summary_page(runs["main"], runs["mix"], tmp_path / "b.html")
+    assert (tmp_path / "a.html").read_text() == page.read_text()
 
 
 def test_every_number_on_the_page_is_one_of_the_runs(runs):

@@ -16,19 +16,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 ROOM = Path(__file__).parents[2] / "notebooks" / "07_threshold_explorer.ipynb"
-QUICK = {
-    "subjects": 24,
-    "images_per_subject": 4,
-    "test_subjects": 30,
-    "test_images": 3,
-    "recipe": {"steps": 12, "batch": 32, "size": 32, "precision": "fp32"},
-    "fmr": 1e-2,
-    "jobs": 1,
-}
+QUICK = yaml.safe_load(ROOM.with_name("quick.yaml").read_text(encoding="utf-8"))[ROOM.stem]
 PATIENCE = 300_000  # ms, for everything that a notebook computes
 TOKEN = "only-here"
 # The milliseconds from each key to the last change of the table and the figure that it made.
