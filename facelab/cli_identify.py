@@ -61,7 +61,8 @@ def identify(
     People of PROBES who are in GALLERY too give FNIR and hit rates; all others are strangers to it,
     and every match of theirs is a false one.
     """
-    from facelab import identification, search_experiment
+    from facelab.identification import identify as read
+    from facelab.search_experiment import experiment_of
 
     if fpir is not None and threshold is not None:
         raise cli._UsageError("--fpir and --threshold are two ways to say one thing: give one")
@@ -75,12 +76,10 @@ def identify(
     other = cli._embeddings(calibration, model, flip, jobs) if calibration else None
     results = []
     for key in keys:
-        found = identification.identify(
-            store, searched, key, 0.01 if fpir is None else fpir, threshold, other, rank
-        )
+        found = read(store, searched, key, 0.01 if fpir is None else fpir, threshold, other, rank)
         experiment = None
         if found.rates.loc[0, "searches_non_mated"]:
-            experiment = search_experiment.experiment_of(
+            experiment = experiment_of(
                 found.searches, found.threshold, found.calibration, card=searched.card
             )
         _print(found, experiment)

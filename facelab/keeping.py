@@ -100,7 +100,7 @@ def embed(
             "leave `kept` out, or save them with .save(folder)"
         )
     order = {
-        "embedder": [embedder.name, embedder.identity()],
+        "embedder": embedder.identity(),
         "faces": content(faces),
         "flip": flip,
         "code": code_of("embedders"),
@@ -111,7 +111,8 @@ def embed(
         order,
         lambda out: embedder.embed(faces, flip, jobs=jobs, progress=progress).save(out),
     )
-    return Embeddings.load(found)
+    whole = Embeddings.load(found)
+    return Embeddings(whole.vectors, whole.table, whole.card | {"embedder": embedder.name})
 
 
 def content(faces: "FaceSet") -> str:
