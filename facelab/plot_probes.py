@@ -39,13 +39,14 @@ def probe_sheet(
             "pass show_real_faces=True"
         )
     one = faces[np.array([row])]
-    side, margin = 1.05, 1.5
-    figure = Picture(figsize=(WIDTH, len(DEGRADATIONS) / 2 * (side + 0.2) + side * 0.6 + 0.2))
+    side, margin = 1.25, 1.5
+    width = margin + side * len(strengths)
+    figure = Picture(figsize=(width, len(DEGRADATIONS) * (side + 0.2)))
     figure.faces = "synthetic" if synthetic else "real"
     kinds = list(DEGRADATIONS)
     grid = figure.subplots(
         len(kinds), len(strengths), squeeze=False,
-        gridspec_kw={"left": margin / WIDTH, "right": 0.995, "top": 0.965, "bottom": 0.005,
+        gridspec_kw={"left": margin / width, "right": 0.995, "top": 0.975, "bottom": 0.005,
                      "wspace": 0.02, "hspace": 0.28},
     )  # fmt: skip
     for line, kind in zip(grid, kinds, strict=True):
@@ -57,9 +58,10 @@ def probe_sheet(
             score = quality(changed)["quality"].iloc[0]
             axes.set_title(f"{told}{score:.0f}", size=8.5, weight="normal", pad=2, loc="center")
         line[0].text(-0.15, 0.5, kind, transform=line[0].transAxes, ha="right", va="center")
+    levels = ", ".join(f"{strength:g}" for strength in strengths)
     figure.alt = (
-        f"One face under {', '.join(kinds)}, at strengths {', '.join(f'{s:g}' for s in strengths)}; "
-        "its quality score stands above each."
+        f"One face under {', '.join(kinds)}, at strengths {levels}; its quality score stands above "
+        "each."
     )
     return figure
 
@@ -76,6 +78,7 @@ def probe_errors(rates: pd.DataFrame, error: str = "fnir") -> Picture:
     palette = colours(groups)
     columns = 4
     lines = -(-len(kinds) // columns)
+    top = 1.03 * max(100 * rates[f"{error}_high"].max(), 1)
     figure = Picture(figsize=(WIDTH, 2.3 * lines + 0.6), layout="constrained")
     grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
     for axes, kind in zip(grid.flat, kinds, strict=False):
@@ -89,7 +92,7 @@ def probe_errors(rates: pd.DataFrame, error: str = "fnir") -> Picture:
                 label=group,
             )  # fmt: skip
         axes.set_title(kind, size=11)
-        axes.set_ylim(-2, 102)
+        axes.set_ylim(-0.02 * top, top)
         if axes in grid[-1]:
             axes.set_xlabel("strength")
     for axes in list(grid.flat)[len(kinds) :]:

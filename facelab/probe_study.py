@@ -6,14 +6,15 @@ the quality score would have said.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from facelab.embedders import Embedder
 from facelab.embeddings import Embeddings
 from facelab.errors import BadInput
 from facelab.faces import FaceSet
-from facelab.gallery import Gallery
+from facelab.gallery import Candidates, Gallery
 from facelab.identification import calibrated
 from facelab.probes import DEGRADATIONS, degrade, look_alikes
 from facelab.progress import bar
@@ -53,7 +54,7 @@ class ProbeStudy:
 
 def probe_study(
     gallery: Gallery,
-    embedder: Embedder,
+    embedder: Any,
     probes: FaceSet,
     by: str | list[str],
     fpir: float = 0.01,
@@ -64,7 +65,6 @@ def probe_study(
     calibration: Embeddings | None = None,
     confidence: float = 0.95,
     seed: int = 0,
-    jobs: int | None = None,
 ) -> ProbeStudy:
     """Search with good probes, with each degradation of them, and with look-alikes.
 
@@ -73,7 +73,7 @@ def probe_study(
     gallery
         The enrolled, by the same embedder.
     embedder
-        Made the gallery, makes the probes.
+        Made the gallery's vectors; its `embed` makes those of the probes.
     probes
         Good photos, of people who are enrolled and of people who are not.
     by
@@ -89,8 +89,8 @@ def probe_study(
         (`facelab.probes.look_alikes`); None leaves it out.
     calibration
         Probes of other people to set the threshold on; None sets it on the good probes.
-    confidence, seed, jobs
-        Of the intervals; of what chance does; of the embedder.
+    confidence, seed
+        Of the intervals; of what chance does.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def probe_study(
     for key, faces in bar(sets.items(), desc="searching", unit="set", show=len(sets) > 4):
         if faces is None:
             faces = degrade(probes, *key, seed=seed)
-        embeddings = embedder.embed(faces, jobs=jobs)
+        embeddings = embedder.embed(faces)
         if key == (GOOD, 0.0):
             good = embeddings
         found[key] = Searches(gallery.search(embeddings, depth), by)
@@ -146,6 +146,65 @@ def _by_group(
     return rates["group"].map({**told.to_dict(), "all": whole}).astype(float)
 
 
+def search_parts(
+    people: FaceSet, shares: Sequence[float] = (0.5, 0.35, 0.15), seed: int = 0
+) -> dict[str, FaceSet]:
+    """Faces for a search with good probes: whom to enrol, whom to search, and look-alikes.
+
+    Parameters
+    ----------
+    people
+        The more photos a person has, the better: one is the probe, the others are enrolled.
+    shares
+        Of the people who are enrolled, who are strangers, and who are kept as look-alikes.
+    seed
+        Of the draw, which is even over groups.
+
+    Returns
+    -------
+    dict of FaceSet
+        `enrolled` (all photos but the first of the first part's people), `probes` (the first photo
+        of everybody in the first two parts; non-mated where there is no second) and `pool`.
+    """
+    names = ("known", "strangers", "pool")
+    parts = people.split(dict(zip(names, shares, strict=True)), seed)
+    known = people.table["subject"].isin(parts["known"].table["subject"]).to_numpy()
+    other = people.table["subject"].isin(parts["strangers"].table["subject"]).to_numpy()
+    first = ~people.table["subject"].duplicated().to_numpy()
+    if not (known & ~first).any():
+        raise BadInput("nobody has two photos: one is the probe, another must be enrolled")
+    return {
+        "enrolled": people[known & ~first],
+        "probes": people[(known | other) & first],
+        "pool": parts["pool"],
+    }
+
+
+def together(study: ProbeStudy) -> tuple[Searches, np.ndarray]:
+    """All searches of a study but the look-alikes' as one, and the quality of each probe.
+
+    That is a stream of probes of every kind in equal parts, for `facelab.quality.refusal`.
+    """
+    parts = {key: one for key, one in study.searches.items() if key in study.qualities}
+    found = [one.found for one in parts.values()]
+    probes = pd.concat([one.probes for one in found], ignore_index=True)
+    by = next(iter(parts.values())).by
+    for name in by:  # the same categories in every part
+        probes[name] = pd.Categorical(
+            probes[name], found[0].probes[name].astype("category").cat.categories
+        )
+    whole = Candidates(
+        np.concatenate([one.scores for one in found]),
+        np.concatenate([one.rows for one in found]),
+        probes,
+        found[0].enrolled,
+        found[0].threshold,
+        found[0].card,
+    )
+    scores = np.concatenate([study.qualities[key]["quality"].to_numpy() for key in parts])
+    return Searches(whole, by), scores
+
+
 def readable_probes(rates: pd.DataFrame, strength: float | None = None) -> pd.DataFrame:
     """`ProbeStudy.rates` as people read it: percent with the interval in brackets, all text.
 
@@ -162,6 +221,13 @@ def readable_probes(rates: pd.DataFrame, strength: float | None = None) -> pd.Da
             _with_interval(row, error, lambda rate: f"{100 * rate:.3g}")
             for row in rates.to_dict("records")
         ]
+    wrong = [f"rank1{end}" for end in ("", "_high", "_low")]
+    shown["wrong person on top, %"] = [
+        "–"
+        if pd.isna(rank1)
+        else f"{100 - 100 * rank1:.3g} [{100 - 100 * high:.3g}, {100 - 100 * low:.3g}]"
+        for rank1, high, low in rates[wrong].to_numpy(float)
+    ]
     shown["below quality 50, %"] = [
         "–" if pd.isna(share) else f"{100 * share:.0f}" for share in rates["poor"]
     ]
@@ -177,26 +243,33 @@ def finding(study: ProbeStudy) -> str:
         return f"{value:.3g}% [{low:.3g}, {high:.3g}]"
 
     good, *rest = (row for _, row in rates.iterrows())
-    missed = max(rest, key=lambda row: row["fnir"])
-    wrong = max(rest, key=lambda row: row["fpir"])
-    groups = study.rates[
-        (study.rates["group"] != "all")
-        & (study.rates["degradation"] == wrong["degradation"])
-        & (study.rates["strength"] == wrong["strength"])
-    ].dropna(subset="fpir")
     text = (
         f"At threshold {study.threshold:.3f} ({study.calibration}) good probes had FPIR "
-        f"{told(good, 'fpir')} and FNIR {told(good, 'fnir')}. **Most people were missed with "
-        f"{missed['degradation']}** at strength {missed['strength']:g}: FNIR "
-        f"{told(missed, 'fnir')}. **Most strangers were named with {wrong['degradation']}** at "
-        f"strength {wrong['strength']:g}: FPIR {told(wrong, 'fpir')}"
+        f"{told(good, 'fpir')} and FNIR {told(good, 'fnir')}."
     )
+    if not rest:
+        return text
+    missed, wrong = (max(rest, key=lambda row: row[error]) for error in ("fnir", "fpir"))
+    top = 100 * (1 - missed["rank1"])
+    text += (
+        f" **Most people were missed with {missed['degradation']}** at strength "
+        f"{missed['strength']:g}: FNIR {told(missed, 'fnir')}; who looks at the top candidate all "
+        f"the same sees the wrong person in {top:.3g}% of those searches (good probes: "
+        f"{100 * (1 - good['rank1']):.3g}%). **Most strangers were named with "
+        f"{wrong['degradation']}** at strength {wrong['strength']:g}: FPIR {told(wrong, 'fpir')}"
+    )
+    alike = (study.rates["degradation"] == wrong["degradation"]) & (
+        study.rates["strength"] == wrong["strength"]
+    )
+    groups = study.rates[alike & (study.rates["group"] != "all")].dropna(subset="fpir")
     if len(groups) > 1:
         worst, best = (
-            groups.loc[pick(groups["fpir"])] for pick in (pd.Series.idxmax, pd.Series.idxmin)
+            groups.loc[place] for place in (groups["fpir"].idxmax(), groups["fpir"].idxmin())
         )
         text += (
             f", from {told(best, 'fpir')} for {best['group']} to {told(worst, 'fpir')} for "
             f"{worst['group']}"
         )
+    if wrong["fpir"] <= good["fpir"]:
+        text += "; no more often than with good probes"
     return f"{text}."
