@@ -74,8 +74,8 @@ def quality(faces: FaceSet) -> pd.DataFrame:
         What is measured (`native_measures` gives the numbers), over an ellipse around the face:
 
         - detail: standard deviation of a pixel's difference from its two neighbours, 1/112 of the
-          crop away, in the direction where it is least, over that of luma; brightness, contrast: mean and standard deviation of luma; colour: mean CIELAB
-          chroma;
+          crop away, in the direction where it is least, over that of luma; brightness, contrast:
+          mean and standard deviation of luma; colour: mean CIELAB chroma;
         - eyes: median lightness around the eyes over that of the cheeks; mouth: CIELAB distance in
           a* and b* of the medians around the mouth and between the eyes. They see dark glasses and
           masks, and also deep shadow and full beards;
