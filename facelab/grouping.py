@@ -70,7 +70,9 @@ class Grouping:
     card: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def from_labels(cls, labels: np.ndarray, table: pd.DataFrame, method: str = "given") -> Any:
+    def from_labels(
+        cls, labels: np.ndarray, table: pd.DataFrame, method: str = "given"
+    ) -> "Grouping":
         """A grouping that others made.
 
         Parameters
