@@ -54,7 +54,7 @@ def probe_sheet(
             changed = degrade(one, kind, strength)
             axes.imshow(changed.crops[0], interpolation="nearest")
             axes.set_axis_off()
-            told = f"{strength:g}: " if line is grid[0] else ""
+            told = f"strength {strength:g}: " if kind == kinds[0] else ""
             score = quality(changed)["quality"].iloc[0]
             axes.set_title(f"{told}{score:.0f}", size=8.5, weight="normal", pad=2, loc="center")
         line[0].text(-0.15, 0.5, kind, transform=line[0].transAxes, ha="right", va="center")
