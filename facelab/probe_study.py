@@ -18,7 +18,7 @@ from facelab.gallery import Candidates, Gallery
 from facelab.identification import calibrated
 from facelab.probes import DEGRADATIONS, degrade, look_alikes
 from facelab.progress import bar
-from facelab.quality import POOR, quality
+from facelab.quality import PARTS, POOR, quality
 from facelab.searches import Searches
 
 GOOD, LOOK_ALIKE = "good", "look-alike"
@@ -183,7 +183,9 @@ def search_parts(
 def together(study: ProbeStudy) -> tuple[Searches, np.ndarray]:
     """All searches of a study but the look-alikes' as one, and the quality of each probe.
 
-    That is a stream of probes of every kind in equal parts, for `facelab.quality.refusal`.
+    That is a stream of probes of every kind in equal parts, for `facelab.quality.refusal`. Many
+    spoilt probes have quality 0: a thousandth of the mean of the parts is added, which puts those
+    in order that one part alone condemns.
     """
     parts = {key: one for key, one in study.searches.items() if key in study.qualities}
     found = [one.found for one in parts.values()]
@@ -201,7 +203,8 @@ def together(study: ProbeStudy) -> tuple[Searches, np.ndarray]:
         found[0].threshold,
         found[0].card,
     )
-    scores = np.concatenate([study.qualities[key]["quality"].to_numpy() for key in parts])
+    told = pd.concat([study.qualities[key] for key in parts])
+    scores = (told["quality"] + told[list(PARTS)].mean(axis=1) / 1000).to_numpy()
     return Searches(whole, by), scores
 
 

@@ -269,6 +269,8 @@ def test_all_searches_together_are_those_of_each(study):
     searches, scores = together(found)
     kinds = [key for key in found.searches if key[0] != LOOK_ALIKE]
     assert len(searches) == len(scores) == sum(len(found.searches[key]) for key in kinds)
+    lowest = np.concatenate([found.qualities[key]["quality"] for key in kinds])
+    assert (scores >= lowest).all() and (scores - lowest).max() <= 0.1
     whole = searches.error_rates(found.threshold).set_index("group")
     each = found.rates[found.rates["degradation"] != LOOK_ALIKE]
     for group, rows in each.groupby("group"):
