@@ -17,9 +17,9 @@ from facelab import cli_values as values
 
 if TYPE_CHECKING:
     from facelab.embedders import Embedder
-    from facelab.gallery import Gallery
-    from facelab.identification import Identification
-    from facelab.search_experiment import SearchExperiment
+    from facelab.search.experiment import SearchExperiment
+    from facelab.search.gallery import Gallery
+    from facelab.search.identification import Identification
 
 
 def identify(
@@ -61,8 +61,8 @@ def identify(
     People of PROBES who are in GALLERY too give FNIR and hit rates; all others are strangers to it,
     and every match of theirs is a false one.
     """
-    from facelab.identification import identify as read
-    from facelab.search_experiment import experiment_of
+    from facelab.search.experiment import experiment_of
+    from facelab.search.identification import identify as read
 
     if fpir is not None and threshold is not None:
         raise cli._UsageError("--fpir and --threshold are two ways to say one thing: give one")
@@ -98,7 +98,7 @@ def _gallery(
     folder: Path, model: "Embedder | None", flip: bool, jobs: int | None, template: str, kind: str
 ) -> "Gallery":
     """A gallery as saved, or one that embeddings or faces are enrolled in."""
-    from facelab.gallery import Gallery
+    from facelab.search.gallery import Gallery
 
     card = folder / "card.json"
     if card.is_file() and "template" in json.loads(card.read_text(encoding="utf-8")):
@@ -107,8 +107,8 @@ def _gallery(
 
 
 def _print(found: "Identification", experiment: "SearchExperiment | None") -> None:
-    from facelab.identification import readable_searches
-    from facelab.search_experiment import readable_false_matches
+    from facelab.search.experiment import readable_false_matches
+    from facelab.search.identification import readable_searches
 
     tables = [(found.summary(), readable_searches(found.rates))]
     if experiment:

@@ -17,11 +17,11 @@ import pandas as pd
 
 from facelab.errors import BadInput
 from facelab.faces import FaceSet
-from facelab.gallery import Candidates
 from facelab.groups import srgb_to_lab
 from facelab.measures import face_mask
-from facelab.probes import LUMA
-from facelab.searches import Searches
+from facelab.search.gallery import Candidates
+from facelab.search.probes import LUMA
+from facelab.search.searches import Searches
 
 POOR = 50.0  # a part below it is a reason
 _PART = 512  # photos measured at a time

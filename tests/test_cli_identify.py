@@ -9,7 +9,7 @@ from scipy.stats import fisher_exact
 
 import facelab as fl
 from facelab import cli
-from facelab.gallery import Gallery
+from facelab.search.gallery import Gallery
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import facelab as fl
-from facelab.grouping import Grouping
+from facelab.grouping.clusters import Grouping
 from facelab.widgets.grouping import cluster_browser
 
 

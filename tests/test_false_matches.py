@@ -6,8 +6,8 @@ import pytest
 
 import facelab as fl
 from facelab.errors import BadInput
-from facelab.false_matches import _correlation, chance_of_any, expected_false_matches
-from facelab.similarity import SimilarityMap
+from facelab.search.false_matches import _correlation, chance_of_any, expected_false_matches
+from facelab.search.similarity import SimilarityMap
 
 RATES = pd.DataFrame(
     {

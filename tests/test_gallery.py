@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import facelab as fl
-from facelab.gallery import Gallery
+from facelab.search.gallery import Gallery
 
 
 def crowd(subjects=40, images=3, dim=16, seed=0, first=0, **card):

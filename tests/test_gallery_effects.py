@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 import facelab as fl
-from facelab import plot_search
 from facelab.errors import BadInput
-from facelab.gallery_effects import gallery_mixes, gallery_sizes, open_set
+from facelab.search import figures as plot_search
+from facelab.search.gallery_effects import gallery_mixes, gallery_sizes, open_set
 
 GROUPS = np.array(["x", "y"])
 

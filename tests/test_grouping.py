@@ -11,14 +11,14 @@ from sklearn.cluster import DBSCAN, AgglomerativeClustering
 from sklearn.metrics import adjusted_rand_score
 
 import facelab as fl
-from facelab.grouping import (
+from facelab.grouping.clusters import (
     STRANGERS,
     Grouping,
     group_faces,
     grouping_threshold,
     nearest_neighbours,
 )
-from facelab.grouping_measures import grouping_accuracy
+from facelab.grouping.measures import grouping_accuracy
 
 
 def embeddings(vectors, subject=None):
@@ -198,7 +198,7 @@ def test_too_many_pairs_are_refused_with_what_to_do(monkeypatch):
 
 
 def test_too_many_faces_for_hdbscan(monkeypatch):
-    monkeypatch.setattr("facelab.grouping.MOST_FACES", 100)
+    monkeypatch.setattr("facelab.grouping.clusters.MOST_FACES", 100)
     with pytest.raises(fl.BadInput, match="too many for 480 faces"):
         group_faces(crowd(), method="hdbscan")
 

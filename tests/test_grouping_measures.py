@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from sklearn.metrics.cluster import pair_confusion_matrix
 
 import facelab as fl
-from facelab.grouping import Grouping
-from facelab.grouping_measures import (
+from facelab.grouping.clusters import Grouping
+from facelab.grouping.measures import (
     MEASURES,
     clusters_of,
     grouping_accuracy,

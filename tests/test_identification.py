@@ -6,9 +6,9 @@ import pytest
 
 import facelab as fl
 from facelab.errors import BadInput
-from facelab.gallery import Candidates, Gallery
-from facelab.identification import identify, readable_searches
-from facelab.searches import Searches
+from facelab.search.gallery import Candidates, Gallery
+from facelab.search.identification import identify, readable_searches
+from facelab.search.searches import Searches
 
 GROUPS = np.array(["a", "b", "c"])
 

@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 
 import facelab as fl
-from facelab.crowds import crowd
-from facelab.gallery import Gallery
-from facelab.indexes import Effort, Index, cosines, kind_for, nearest
-from facelab.searching import look, recall_table, search_all
+from facelab.search.crowds import crowd
+from facelab.search.gallery import Gallery
+from facelab.search.indexes import Effort, Index, cosines, kind_for, nearest
+from facelab.search.searching import look, recall_table, search_all
 
 KINDS = ["ivf", "fastscan", "hnsw"]
 
@@ -238,8 +238,8 @@ def test_a_save_that_is_killed_leaves_the_old_gallery(stored, moment, tmp_path):
 import os, signal
 import numpy as np
 from facelab import files
-from facelab.gallery import Gallery
-from facelab.indexes import Index
+from facelab.search.gallery import Gallery
+from facelab.search.indexes import Index
 gallery = Gallery.load({str(folder)!r}).remove("p00000000")
 def die(path, *rest):
     if path.name == {moment!r}:
@@ -272,7 +272,7 @@ def test_the_kind_follows_the_size():
 
 
 def test_auto_compares_all_until_an_index_is_built(people, monkeypatch):
-    monkeypatch.setattr("facelab.indexes._AUTO", 1500)
+    monkeypatch.setattr("facelab.search.indexes._AUTO", 1500)
     gallery = Gallery("max").enrol(people[0])
     first = gallery.search(people[1], k=1)
     assert "index" not in gallery.card

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import binom
 
 import facelab as fl
-from facelab.people_count import number_of_people, one_of
+from facelab.grouping.people import number_of_people, one_of
 
 
 @pytest.mark.parametrize("p", [0.6, 0.8, 0.97, 1.0])

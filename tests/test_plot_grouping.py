@@ -5,15 +5,15 @@ import pandas as pd
 import pytest
 
 import facelab as fl
-from facelab.grouping import Grouping
-from facelab.grouping_measures import grouping_accuracy
-from facelab.plot_grouping import (
+from facelab.grouping.clusters import Grouping
+from facelab.grouping.figures import (
     finding,
     grouping_by_group,
     grouping_over_thresholds,
     readable_accuracy,
 )
-from facelab.plot_probes import probe_errors, probe_sheet, refusing
+from facelab.grouping.measures import grouping_accuracy
+from facelab.search.probe_figures import probe_errors, probe_sheet, refusing
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from facelab import plot_search
-from facelab.gallery import Candidates
-from facelab.search_experiment import experiment_of
-from facelab.searches import Searches
+from facelab.search import figures as plot_search
+from facelab.search.experiment import experiment_of
+from facelab.search.gallery import Candidates
+from facelab.search.searches import Searches
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from scipy import ndimage
 
 import facelab as fl
 from facelab.embedders import embedder_of
-from facelab.gallery import Gallery
-from facelab.probe_study import (
+from facelab.search.gallery import Gallery
+from facelab.search.probe_study import (
     GOOD,
     LOOK_ALIKE,
     finding,
@@ -20,7 +20,7 @@ from facelab.probe_study import (
     search_parts,
     together,
 )
-from facelab.probes import DEGRADATIONS, degrade, look_alikes
+from facelab.search.probes import DEGRADATIONS, degrade, look_alikes
 
 LUMA = np.array([0.299, 0.587, 0.114])
 

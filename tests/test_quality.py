@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 import facelab as fl
-from facelab.gallery import Candidates
-from facelab.probes import degrade
 from facelab.quality import PARTS, POOR, native_measures, quality, refusal
-from facelab.searches import Searches
+from facelab.search.gallery import Candidates
+from facelab.search.probes import degrade
+from facelab.search.searches import Searches
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@
 import pytest
 
 import facelab as fl
-from facelab import bench_grouping
-from facelab.grouping import group_faces
-from facelab.grouping_measures import grouping_accuracy, grouping_errors
-from facelab.people_count import number_of_people
+from facelab.grouping import bench as bench_grouping
+from facelab.grouping.clusters import group_faces
+from facelab.grouping.measures import grouping_accuracy, grouping_errors
+from facelab.grouping.people import number_of_people
 
 pytestmark = pytest.mark.real
 

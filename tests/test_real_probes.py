@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import facelab as fl
-from facelab.gallery import Gallery
-from facelab.probe_study import finding, probe_study, readable_probes, search_parts
 from facelab.quality import POOR, quality
+from facelab.search.gallery import Gallery
+from facelab.search.probe_study import finding, probe_study, readable_probes, search_parts
 
 pytestmark = pytest.mark.real
 

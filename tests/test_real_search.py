@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import facelab as fl
-from facelab.gallery import Gallery
-from facelab.identification import identify, readable_searches
+from facelab.search.gallery import Gallery
+from facelab.search.identification import identify, readable_searches
 
 pytestmark = pytest.mark.real
 

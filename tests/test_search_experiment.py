@@ -7,12 +7,12 @@ from scipy.stats import fisher_exact, hypergeom
 
 import facelab as fl
 from facelab.errors import BadInput
-from facelab.gallery import Gallery
-from facelab.search_experiment import (
+from facelab.search.experiment import (
     false_matches_by_group,
     readable_false_matches,
     search_experiment,
 )
+from facelab.search.gallery import Gallery
 
 
 def searches(counts):

@@ -13,8 +13,8 @@ import pandas as pd
 from facelab.comparison import image_names
 from facelab.errors import BadInput
 from facelab.faces import FaceSet
-from facelab.grouping import Grouping
-from facelab.grouping_measures import clusters_of, split_people
+from facelab.grouping.clusters import Grouping
+from facelab.grouping.measures import clusters_of, split_people
 from facelab.groups import group_labels
 from facelab.plot_style import WIDTH, Picture, drawn
 from facelab.widgets import drawing

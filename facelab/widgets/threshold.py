@@ -19,9 +19,9 @@ import pandas as pd
 from facelab.audit import Audit
 from facelab.comparison import Comparisons
 from facelab.errors import BadInput
-from facelab.false_matches import chance_of_any
 from facelab.plot_style import Picture, colours
 from facelab.progress import bar
+from facelab.search.false_matches import chance_of_any
 from facelab.widgets import drawing
 from facelab.widgets.dial import Dial, slider
 

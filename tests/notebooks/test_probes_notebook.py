@@ -7,19 +7,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-import facelab as fl
-
 BOOK = Path(__file__).parents[2] / "notebooks" / "16_unsuitable_probes.ipynb"
-QUICK = {
-    **{"subjects": 24, "images_per_subject": 4, "test_subjects": 48, "test_images": 3, "jobs": 1},
-    "recipe": {"steps": 4, "batch": 32, "size": 32, "precision": "fp32"},
-    **{"kinds": ["sketch", "mask"], "strengths": [0.5, 1.0], "yaw": [60], "fpir": 0.2},
-}
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
-    return fl.run(BOOK, QUICK, out=tmp_path_factory.mktemp("runs"))
+def made(quick_run) -> Path:
+    return quick_run("16_unsuitable_probes")
 
 
 def test_the_numbers_are_those_of_the_tables(made):

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from facelab.bench_search import bytes_a_vector, estimate, growth
-from facelab.crowds import crowd
-from facelab.gallery import Gallery
+from facelab.search.bench import bytes_a_vector, estimate, growth
+from facelab.search.crowds import crowd
+from facelab.search.gallery import Gallery
 
 ROOM = Path(__file__).parents[2] / "notebooks" / "15_search_speed.ipynb"
 

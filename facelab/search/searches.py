@@ -14,9 +14,9 @@ import pandas as pd
 from facelab.comparison import _allowed
 from facelab.error_rates import FEW_ERRORS, FEW_SUBJECTS, RULE_OF_THREE, mated_sums
 from facelab.errors import BadInput
-from facelab.gallery import Candidates
 from facelab.groups import SEPARATOR, group_keys, group_labels
 from facelab.intervals import Sums, interval
+from facelab.search.gallery import Candidates
 
 _KINDS = {
     "fpir": ("searches_non_mated", "false_positives", "non-mated searches", "false positives"),

@@ -9,8 +9,8 @@ import pandas as pd
 
 from facelab.error_rates import mated_sums
 from facelab.groups import group_labels
-from facelab.indexes import Effort, Index, cosines, nearest
 from facelab.intervals import wilson
+from facelab.search.indexes import Effort, Index, cosines, nearest
 
 _BATCH = 1024  # probes that are looked at together
 _ROOM = 2**22  # comparisons whose scores are held together

@@ -14,12 +14,12 @@ import pandas as pd
 from facelab.embeddings import Embeddings
 from facelab.errors import BadInput
 from facelab.faces import FaceSet
-from facelab.gallery import Candidates, Gallery
-from facelab.identification import calibrated
-from facelab.probes import DEGRADATIONS, degrade, look_alikes
 from facelab.progress import bar
 from facelab.quality import PARTS, POOR, quality
-from facelab.searches import Searches
+from facelab.search.gallery import Candidates, Gallery
+from facelab.search.identification import calibrated
+from facelab.search.probes import DEGRADATIONS, degrade, look_alikes
+from facelab.search.searches import Searches
 
 GOOD, LOOK_ALIKE = "good", "look-alike"
 _DEPTH = 20
@@ -81,12 +81,12 @@ def probe_study(
     fpir
         Target FPIR of the good probes.
     kinds, strengths
-        See `facelab.probes.degrade`.
+        See `facelab.search.probes.degrade`.
     more
         Further probes, by (name, strength), as rendered heads that are turned.
     pool
         Other people, not enrolled, whose photos are used in place of those of the people sought
-        (`facelab.probes.look_alikes`); None leaves it out.
+        (`facelab.search.probes.look_alikes`); None leaves it out.
     calibration
         Probes of other people to set the threshold on; None sets it on the good probes.
     confidence, seed

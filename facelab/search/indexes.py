@@ -47,9 +47,9 @@ _EFFORTS: dict[Approximate, list[Effort]] = {
 def kind_for(kind: Kind, vectors: int, subjects: int) -> Literal["exact"] | Approximate:
     """The kind of index for so many vectors of so many subjects; few are always compared.
 
-    "auto" was measured on made-up people (`facelab.crowds`, 512 numbers, four images a subject,
-    batches of 1,000 probes, k = 1, one core with AVX-512; `facelab.bench_search`). Milliseconds a
-    probe, for indexes set to find strangers' best candidate in 98 % of searches:
+    "auto" was measured on made-up people (`fl.crowd`, 512 numbers, four images a subject, batches
+    of 1,000 probes, k = 1, one core with AVX-512; `facelab.search.bench`). Milliseconds a probe,
+    for indexes set to find strangers' best candidate in 98 % of searches:
 
     =========  ===============  ==============  ==================  =======================
     vectors    all comparisons  fastscan,mates  fastscan,strangers  recall mates, strangers
@@ -148,7 +148,7 @@ class Index:
         What a search goes on to.
     settled
         The score from which candidates of the first look need no second one; None where there is no
-        such score. Both are chosen by `facelab.searching.calibrate`.
+        such score. Both are chosen by `facelab.search.searching.calibrate`.
     rows
         int64: the row of each vector that was ever added, -1 where it was removed since; None
         where nothing was removed.

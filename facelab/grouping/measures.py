@@ -14,7 +14,7 @@ import pandas as pd
 
 from facelab.error_rates import FEW_SUBJECTS, ErrorCounts
 from facelab.errors import BadInput
-from facelab.grouping import Grouping
+from facelab.grouping.clusters import Grouping
 from facelab.groups import group_labels
 from facelab.intervals import Sums, interval
 from facelab.overlaps import MOST_PAIRS

@@ -17,9 +17,9 @@ import pandas as pd
 from facelab import files
 from facelab.embeddings import Embeddings, row_lengths
 from facelab.errors import BadInput
-from facelab.indexes import Index, Kind, kind_for
-from facelab.searching import calibrate, recall_table, search_all, search_index
-from facelab.templates import mean_templates, of_subjects, stacked
+from facelab.search.indexes import Index, Kind, kind_for
+from facelab.search.searching import calibrate, recall_table, search_all, search_index
+from facelab.search.templates import mean_templates, of_subjects, stacked
 
 Template = Literal["mean", "max"]
 
@@ -99,8 +99,8 @@ class Gallery:
         them, and its score is its best image's.
     kind
         How it is searched. "exact": all comparisons. "ivf", "fastscan", "hnsw": an approximate
-        index (see `facelab.indexes.Index`) proposes, and exact scores decide: a candidate's score
-        is always that of the vectors, but the best candidate may be missed, how often is in
+        index (see `facelab.search.indexes.Index`) proposes, and exact scores decide: a candidate's
+        score is always that of the vectors, but the best candidate may be missed, how often is in
         `card["index"]["recall"]`. "auto": all comparisons until `build` or `save`, which make a
         "fastscan" index of 50,000 vectors and more; building costs as much as some 5,000 searches.
 

@@ -12,8 +12,8 @@ import seaborn as sns
 from facelab.errors import BadInput
 from facelab.faces import FaceSet
 from facelab.plot_style import FAINT, WIDTH, Picture, colours, drawn, panels
-from facelab.probes import DEGRADATIONS, degrade
 from facelab.quality import quality
+from facelab.search.probes import DEGRADATIONS, degrade
 
 _WORDS = {"fpir": "FPIR, % of non-mated searches", "fnir": "FNIR, % of mated searches"}
 

@@ -20,10 +20,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import LogLocator
 
-from facelab.crowds import crowd
-from facelab.gallery import Gallery
-from facelab.indexes import Index, one_thread
 from facelab.plot_style import INK, WIDTH, Picture, colours, drawn
+from facelab.search.crowds import crowd
+from facelab.search.gallery import Gallery
+from facelab.search.indexes import Index, one_thread
 
 SIZES = (10_000, 100_000, 1_000_000)
 PROBES = 1000  # of each sort, searched together
@@ -70,7 +70,7 @@ def search_speed(
         for kind in kinds:
             order = {"size": size, "kind": kind, "dim": dim, "images": images}
             order |= {"probes": probes, "rounds": rounds}
-            code = "from facelab.bench_search import child; child()"
+            code = "from facelab.search.bench import child; child()"
             command = [sys.executable, "-c", code, json.dumps(order)]
             threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
             done = subprocess.run(

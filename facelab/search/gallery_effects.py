@@ -12,11 +12,11 @@ import pandas as pd
 from facelab.embeddings import Embeddings
 from facelab.errors import BadInput
 from facelab.faces import group_counts
-from facelab.false_matches import chance_of_any
-from facelab.gallery import Gallery
 from facelab.groups import group_labels
 from facelab.intervals import wilson
-from facelab.searches import Searches
+from facelab.search.false_matches import chance_of_any
+from facelab.search.gallery import Gallery
+from facelab.search.searches import Searches
 
 _DEPTH = 20
 _FINE = 1_000_000  # parts that shares are reckoned in

@@ -10,7 +10,7 @@ from scipy.sparse import coo_array
 
 from facelab.comparison import check_embeddings
 from facelab.embeddings import Embeddings
-from facelab.grouping import grouping_threshold
+from facelab.grouping.clusters import grouping_threshold
 from facelab.overlaps import _alike
 
 STRANGERS = 0.01  # false neighbours of a face, on average
@@ -80,8 +80,8 @@ def number_of_people(
         One set; its subjects are not looked at.
     threshold
         Score from which on two photos match: a strict one, by default that at which one face in a
-        hundred has a false neighbour (`facelab.grouping.grouping_threshold`); `lax` and `strict`
-        are then missing.
+        hundred has a false neighbour (`fl.grouping_threshold`); `lax` and `strict` are then
+        missing.
     jobs
         Processes; by default as many as pay off.
     """

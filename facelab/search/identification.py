@@ -17,10 +17,10 @@ from facelab.disparity import disparity
 from facelab.embeddings import Embeddings
 from facelab.error_rates import double_or_nothing
 from facelab.errors import BadInput
-from facelab.gallery import Candidates, Gallery
 from facelab.groups import SEPARATOR
 from facelab.report import table
-from facelab.searches import Searches
+from facelab.search.gallery import Candidates, Gallery
+from facelab.search.searches import Searches
 
 if TYPE_CHECKING:
     from facelab.plot_style import Picture
@@ -103,7 +103,7 @@ class Identification:
 
     def plot(self) -> "Picture":
         """Error rates by group with their intervals, as a matplotlib figure."""
-        from facelab import plot_search
+        from facelab.search import figures as plot_search
 
         return plot_search.search_rates(self.rates, self.fpir)
 

@@ -21,11 +21,11 @@ from facelab.disparity import HALF_AN_ERROR, normal_interval
 from facelab.embeddings import Embeddings
 from facelab.error_rates import FEW_ERRORS, double_or_nothing, mated_sums
 from facelab.errors import BadInput
-from facelab.gallery import Gallery
-from facelab.identification import calibrated
 from facelab.intervals import wilson
 from facelab.report import table
-from facelab.searches import Searches
+from facelab.search.gallery import Gallery
+from facelab.search.identification import calibrated
+from facelab.search.searches import Searches
 
 if TYPE_CHECKING:
     from facelab.plot_style import Picture
@@ -103,7 +103,7 @@ class SearchExperiment:
 
     def plot(self) -> "Picture":
         """Rates by group, and shares of the searched and of the false matches."""
-        from facelab import plot_search
+        from facelab.search import figures as plot_search
 
         return plot_search.shares_and_rates(self.table)
 

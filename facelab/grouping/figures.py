@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from facelab.grouping import Grouping
+from facelab.grouping.clusters import Grouping
 from facelab.plot_style import (
     ALERT,
     FAINT,

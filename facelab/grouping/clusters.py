@@ -30,7 +30,7 @@ from facelab.comparison import check_embeddings
 from facelab.embeddings import Embeddings
 from facelab.errors import BadInput, FacelabError, need
 from facelab.faces import as_face_table
-from facelab.grouping_kernel import average_link
+from facelab.grouping.kernel import average_link
 from facelab.overlaps import _alike
 
 # False neighbours of a face, on average, at the threshold that is taken by default. A stranger

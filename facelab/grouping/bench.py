@@ -1,7 +1,7 @@
 """Grouping, side by side with scikit-learn: accuracy and seconds on the same vectors.
 
 In: embeddings whose labels are known. Out: one row a way and threshold. ``python -m
-facelab.bench_grouping FOLDER`` prints it for embeddings stored in a folder.
+facelab.grouping.bench FOLDER`` prints it for embeddings stored in a folder.
 """
 
 import sys
@@ -14,8 +14,8 @@ import pandas as pd
 
 from facelab.embeddings import Embeddings
 from facelab.errors import need
-from facelab.grouping import Grouping, group_faces, grouping_threshold
-from facelab.grouping_measures import grouping_accuracy
+from facelab.grouping.clusters import Grouping, group_faces, grouping_threshold
+from facelab.grouping.measures import grouping_accuracy
 
 STEPS = 13  # thresholds tried, to find each way's best
 _SHOWN = ["bcubed_precision", "bcubed_recall", "bcubed_f", "pairwise_f"]
