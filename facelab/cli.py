@@ -508,7 +508,3 @@ def _fail(sentence: str, code: int, debug: bool) -> int:
         traceback.print_exc()
     print(f"facelab: {' '.join(sentence.split())}", file=sys.stderr)
     return code
-
-
-if __name__ == "__main__":
-    main()

@@ -411,7 +411,7 @@ def test_help_is_quick_and_loads_nothing_heavy():
 
 
 def test_the_installed_command_says_its_version_and_fails_with_its_code(tmp_path):
-    command = [sys.executable, "-m", "facelab.cli"]
+    command = [sys.executable, "-m", "facelab"]
     done = subprocess.run([*command, "--version"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, f"facelab {fl.__version__}\n")
     assert subprocess.run(command, capture_output=True).returncode == 2

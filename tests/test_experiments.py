@@ -206,7 +206,7 @@ def work(number):
 
 joblib.Parallel(n_jobs=2)(joblib.delayed(work)(number) for number in range(2))"""
     write_notebook(tmp_path / "slow.ipynb", cells=[cell])
-    command = [sys.executable, "-m", "facelab.cli", "run", "slow.ipynb", "--out", "runs"]
+    command = [sys.executable, "-m", "facelab", "run", "slow.ipynb", "--out", "runs"]
     done = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     notes = [tmp_path / "pid0", tmp_path / "pid1"]
     deadline = time.monotonic() + 90

@@ -23,7 +23,7 @@ def checkout(tmp_path) -> Path:
     """A folder that looks like a checkout to the documented line, with a small sweep in it."""
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     (tmp_path / "experiments" / "runs").mkdir(parents=True)
-    script = f'#!/bin/sh\nexport PYTHONPATH={HOME}; exec {sys.executable} -m facelab.cli "$@"\n'
+    script = f'#!/bin/sh\nexport PYTHONPATH={HOME}; exec {sys.executable} -m facelab "$@"\n'
     (tmp_path / ".venv" / "bin" / "facelab").write_text(script)
     (tmp_path / ".venv" / "bin" / "facelab").chmod(0o755)
     book = nbformat.v4.new_notebook()

@@ -149,7 +149,7 @@ def test_what_decides_a_case_makes_it_another(tmp_path):
 
 def command(place: Path, *words: str) -> list[str]:
     return [
-        *(sys.executable, "-m", "facelab.cli", "run", str(place / "sums.yaml")),
+        *(sys.executable, "-m", "facelab", "run", str(place / "sums.yaml")),
         *("-o", str(place / "runs"), *words),
     ]
 
