@@ -6,6 +6,7 @@ as plain values (`.value`), and are a still figure and table where no kernel run
 
 from facelab.widgets.browser import face_browser
 from facelab.widgets.comparer import audit_comparer
+from facelab.widgets.grouping import cluster_browser
 from facelab.widgets.mix import mix_composer
 from facelab.widgets.monitor import training_monitor
 from facelab.widgets.studio import population_studio
@@ -13,6 +14,7 @@ from facelab.widgets.threshold import threshold_explorer
 
 __all__ = [
     "audit_comparer",
+    "cluster_browser",
     "face_browser",
     "mix_composer",
     "population_studio",
