@@ -108,7 +108,7 @@ class Comparisons:
         key = (fmr, group)
         if key not in self._thresholds:
             place = self._place(group)
-            allowed = _allowed(fmr, int(self._histogram.scope(place)[0].sum()))
+            allowed = allowed_errors(fmr, int(self._histogram.scope(place)[0].sum()))
             self._thresholds[key] = self._scores.smallest(
                 place, lambda false_matches, _: false_matches <= allowed
             )[0]
@@ -121,7 +121,7 @@ class Comparisons:
         n = int(self._histogram.scope(self._place(group))[0].sum())
         if n == 0:
             raise BadInput("there are no non-mated comparisons: a threshold needs two subjects")
-        allowed = _allowed(fmr, n)
+        allowed = allowed_errors(fmr, n)
         if allowed >= FEW_ERRORS:
             return ""
         return (
@@ -451,7 +451,7 @@ def truth_of(column: pd.Series) -> np.ndarray:
     return truth.to_numpy(dtype=bool)
 
 
-def _allowed(fmr: float, comparisons: int) -> int:
+def allowed_errors(fmr: float, comparisons: int) -> int:
     """The most false matches k for which k / comparisons <= fmr holds as written."""
     allowed = int(fmr * comparisons)
     while (allowed + 1) / comparisons <= fmr:

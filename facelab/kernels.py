@@ -58,7 +58,7 @@ def fine_edges() -> np.ndarray:
 
 
 @_regrouped
-def _dot(x: np.ndarray, i: int, y: np.ndarray, j: int) -> float:
+def dot(x: np.ndarray, i: int, y: np.ndarray, j: int) -> float:
     total, i, j = 0.0, np.uintp(i), np.uintp(j)
     for k in range(x.shape[1]):
         total += np.float64(x[i, k]) * np.float64(y[j, k])
@@ -68,7 +68,7 @@ def _dot(x: np.ndarray, i: int, y: np.ndarray, j: int) -> float:
 @_compiled
 def exact_score(x: np.ndarray, i: int, y: np.ndarray, j: int) -> np.float32:
     """The score of two float32 rows: their dot product in float64, rounded to float32."""
-    return np.float32(_dot(x, i, y, j))
+    return np.float32(dot(x, i, y, j))
 
 
 @_compiled

@@ -81,7 +81,7 @@ def near_duplicates(
         More than 20 million pairs reach the threshold.
     """
     check_embeddings(embeddings)
-    a, b, scores = _alike(embeddings.vectors, threshold, jobs)
+    a, b, scores = alike_pairs(embeddings.vectors, threshold, jobs)
     order = np.lexsort((b, a, -scores))
     a, b = a[order], b[order]
     table = embeddings.table
@@ -141,7 +141,7 @@ def overlapping_subjects(
             f"vectors of {a.vectors.shape[1]} and of {b.vectors.shape[1]} numbers cannot be "
             "compared: embed both sets with one embedder"
         )
-    hits = _alike(np.concatenate([a.vectors, b.vectors]), threshold, jobs, split=len(a))
+    hits = alike_pairs(np.concatenate([a.vectors, b.vectors]), threshold, jobs, split=len(a))
     left, right, scores = hits
     return _pairs_of_subjects(a.table, b.table, (left, right - len(a), scores), share)
 
@@ -155,7 +155,7 @@ def coinciding_subjects(
     stands there once.
     """
     check_embeddings(embeddings)
-    a, b, scores = _alike(embeddings.vectors, threshold, jobs)
+    a, b, scores = alike_pairs(embeddings.vectors, threshold, jobs)
     code, _ = pd.factorize(embeddings.table["subject"])
     other = code[a] != code[b]
     a, b, scores = a[other], b[other], scores[other]
@@ -199,7 +199,7 @@ def split_subjects(
     """
     check_embeddings(embeddings)
     table, count = embeddings.table, len(embeddings)
-    a, b, scores = _alike(embeddings.vectors, threshold, jobs)
+    a, b, scores = alike_pairs(embeddings.vectors, threshold, jobs)
     code, names = pd.factorize(table["subject"])
     own = code[a] == code[b]
     graph = coo_array((np.ones(own.sum(), bool), (a[own], b[own])), shape=(count, count))
@@ -312,7 +312,7 @@ def _pairs_of_subjects(
 # ---- all pairs, in tiles
 
 
-def _alike(
+def alike_pairs(
     vectors: np.ndarray, threshold: float, jobs: int | None, split: int | None = None
 ) -> Hits:
     """Rows a < b and exact scores of the pairs that reach a threshold.

@@ -201,7 +201,7 @@ def error_rates(
     lanes = sum(len(tables) for tables in arms.values())
     figure, columns = panels(2, 1.6 + len(groups) * (0.26 + 0.13 * lanes))
     for axes, error in zip(columns, ("fmr", "fnmr"), strict=True):
-        limits = _log_limits([t for tables in arms.values() for t in tables], error, fmr)
+        limits = log_limits([t for tables in arms.values() for t in tables], error, fmr)
         axes.set_xscale("log")
         axes.set_xlim(*limits)
         percent_ticks(axes)
@@ -213,8 +213,8 @@ def error_rates(
             offset = (lane - (lanes - 1) / 2) * 0.72 / max(lanes, 2)
             for _, row in table.iterrows():
                 y = groups.index(row["group"]) + offset
-                _rate(axes, row, error, y, look, palette[row["group"]], limits[0])
-        noted = {g for ts in arms.values() for t in ts for g in t.loc[_noted(t), "group"]}
+                rate_panel(axes, row, error, y, look, palette[row["group"]], limits[0])
+        noted = {g for ts in arms.values() for t in ts for g in t.loc[has_note(t), "group"]}
         names = [f"{group} *" if group in noted else group for group in groups]
         group_rows(axes, groups, names, labelled=error == "fmr")
         axes.grid(axis="x", which="major", color="#E6E6E6", lw=0.8)
@@ -226,7 +226,7 @@ def error_rates(
         columns[1].set_title("False non-matches", pad=16)
     every = [table for tables in arms.values() for table in tables]
     unseen = any((table[["fmr", "fnmr"]] == 0).any(axis=None) for table in every)
-    _arm_legend(figure, list(arms), unseen, any(_noted(table).any() for table in every))
+    arm_legend(figure, list(arms), unseen, any(has_note(table).any() for table in every))
     figure.alt = "Error rates by group with 95% intervals. " + " ".join(
         f"{name or 'All'}: " + ", ".join(_rate_words(row) for _, row in tables[0].iterrows()) + "."
         for name, tables in arms.items()
@@ -242,7 +242,7 @@ def _per_arm(rates: Any) -> dict[str, list[pd.DataFrame]]:
     }
 
 
-def _noted(table: pd.DataFrame) -> pd.Series:
+def has_note(table: pd.DataFrame) -> pd.Series:
     return table["note"].fillna("").astype(str).str.len() > 0
 
 
@@ -250,9 +250,7 @@ def _rate_words(row: pd.Series) -> str:
     return f"{row['group']} FMR {row['fmr']:.1e} FNMR {row['fnmr']:.3f}"
 
 
-def _log_limits(
-    tables: list[pd.DataFrame], error: str, target: float | None
-) -> tuple[float, float]:
+def log_limits(tables: list[pd.DataFrame], error: str, target: float | None) -> tuple[float, float]:
     """Whole decades around everything that must be seen; zeros need room for their bound."""
     shown = np.concatenate(
         [t[[error, f"{error}_low", f"{error}_high"]].to_numpy(float).ravel() for t in tables]
@@ -269,7 +267,7 @@ def _log_limits(
     return 10.0**low, 10.0 ** max(high, low + 1)
 
 
-def _rate(
+def rate_panel(
     axes: Axes,
     row: pd.Series,
     error: str,
@@ -295,9 +293,7 @@ def _rate(
         axes.plot(max(value, left), y, marker=look["marker"], mfc=face, **style)
 
 
-def _arm_legend(
-    figure: Picture, arms: list[str], unseen: bool = False, noted: bool = False
-) -> None:
+def arm_legend(figure: Picture, arms: list[str], unseen: bool = False, noted: bool = False) -> None:
     handles = [
         Line2D([], [], color=INK, marker=look["marker"], mfc=look["face"], lw=1.6, label=arm)
         for look, arm in ((arm_look(place, len(arms)), arm) for place, arm in enumerate(arms))
@@ -486,7 +482,7 @@ def disparity(rows: pd.DataFrame | Mapping[str, pd.DataFrame | Sequence[pd.DataF
     axes.grid(axis="x", which="major", color="#E6E6E6", lw=0.8)
     axes.set_xlabel("worst group's error rate / best group's (log; 1 = parity)")
     sns.despine(ax=axes, left=True)
-    _arm_legend(figure, list(arms))
+    arm_legend(figure, list(arms))
     figure.alt = "Ratio of the worst group's error rate to the best group's, by arm."
     return figure
 

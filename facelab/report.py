@@ -129,7 +129,7 @@ def readable_rates(rates: pd.DataFrame) -> pd.DataFrame:
         shown[column.replace("_", "-")] = rates[column].map(lambda n: f"{n:,}")
     for error in ("fmr", "fnmr"):
         shown[f"{error.upper()} %"] = [
-            _with_interval(row, error, lambda rate: f"{100 * rate:.3g}")
+            with_interval(row, error, lambda rate: f"{100 * rate:.3g}")
             for row in rates.to_dict("records")
         ]
     shown["note"] = rates["note"].fillna("")
@@ -142,8 +142,8 @@ def readable_changes(table: pd.DataFrame) -> pd.DataFrame:
     shown = pd.DataFrame({"quantity": table["quantity"]})
     for arm in ("a", "b"):
         shown[arm] = table[arm].map(_three)
-    shown["b - a"] = [_with_interval(row, "difference", _three, "low", "high") for row in records]
-    shown["b / a"] = [_with_interval(row, "ratio", _three) for row in records]
+    shown["b - a"] = [with_interval(row, "difference", _three, "low", "high") for row in records]
+    shown["b / a"] = [with_interval(row, "ratio", _three) for row in records]
     shown["note"] = table["note"].fillna("")
     return shown.set_index("quantity")
 
@@ -173,7 +173,7 @@ def readable_effects(
         change = f"{row['factor'].replace('_', ' ')} {row['level']}"
         change += f", {row['group']}" if several else ""
         rate = row["quantity"] in ("fnmr", "fmr")
-        text = _with_interval(row, "difference", _points if rate else _signed, "low", "high")
+        text = with_interval(row, "difference", _points if rate else _signed, "low", "high")
         shown.setdefault(change, {})[names[row["quantity"]]] = text
     return pd.DataFrame.from_dict(shown, "index").rename_axis("change")
 
@@ -265,14 +265,14 @@ def twin_finding(
     for factor, here in rows.dropna(subset="a").groupby("factor", sort=False, observed=True):
         row = here.loc[here["a"].abs().idxmax()]
         effects = (
-            f"{_with_interval(row, side, _points)} with {arm}"
+            f"{with_interval(row, side, _points)} with {arm}"
             for arm, side in zip(arms, ("a", "b"), strict=True)
         )
         sure = row["low"] > 0 or row["high"] < 0
         said.append(
             f"- **{factor.replace('_', ' ')} {row['level']}**: {quantity.upper()} "
             f"{' and '.join(effects)}; a difference of "
-            f"{_with_interval(row, 'difference', _points, 'low', 'high')} points"
+            f"{with_interval(row, 'difference', _points, 'low', 'high')} points"
             f"{'' if sure else ', compatible with none'}."
         )
     return "\n".join(said)
@@ -336,7 +336,7 @@ def _groups(differences: "AuditDifferences", error: str) -> pd.DataFrame:
     return differences.table[names.str.startswith(f"{error}:") & (names != f"{error}:all")]
 
 
-def _with_interval(
+def with_interval(
     row: Mapping[str, Any] | pd.Series,
     name: str,
     words: Callable[[float], str],

@@ -31,7 +31,7 @@ from facelab.embeddings import Embeddings
 from facelab.errors import BadInput, FacelabError, need
 from facelab.faces import as_face_table
 from facelab.grouping.kernel import average_link
-from facelab.overlaps import _alike
+from facelab.overlaps import alike_pairs
 
 # False neighbours of a face, on average, at the threshold that is taken by default. A stranger
 # counts for little in a mean over two clusters; where one pair joins two clusters, it is enough.
@@ -281,7 +281,7 @@ def _by_size(labels: np.ndarray) -> np.ndarray:
 
 
 def _components(embeddings: Embeddings, jobs: int | None, threshold: float) -> np.ndarray:
-    a, b, _ = _alike(embeddings.vectors, threshold, jobs)
+    a, b, _ = alike_pairs(embeddings.vectors, threshold, jobs)
     return _connected(a, b, len(embeddings))
 
 
@@ -291,7 +291,7 @@ def _connected(a: np.ndarray, b: np.ndarray, count: int) -> np.ndarray:
 
 
 def _average(embeddings: Embeddings, jobs: int | None, threshold: float) -> np.ndarray:
-    a, b, _ = _alike(embeddings.vectors, threshold, jobs)
+    a, b, _ = alike_pairs(embeddings.vectors, threshold, jobs)
     one, other = np.concatenate([a, b]), np.concatenate([b, a])
     many = np.bincount(one, minlength=len(embeddings))
     neighbours = other[np.argsort(one, kind="stable")]

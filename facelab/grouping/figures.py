@@ -21,7 +21,7 @@ from facelab.plot_style import (
     mark,
     panels,
 )
-from facelab.report import _with_interval
+from facelab.report import with_interval
 
 _READ = {
     "bcubed_precision": "B-cubed precision %",
@@ -37,7 +37,7 @@ def readable_accuracy(accuracy: pd.DataFrame) -> pd.DataFrame:
     shown = accuracy[["group", "subjects", "images"]].copy()
     for measure, name in _READ.items():
         shown[name] = [
-            _with_interval(row, measure, lambda share: f"{100 * share:.3g}")
+            with_interval(row, measure, lambda share: f"{100 * share:.3g}")
             for row in accuracy.to_dict("records")
         ]
     shown["note"] = accuracy["note"]

@@ -12,7 +12,7 @@ need be looked at. Memory is that of the vectors and of the graph.
 import numba
 import numpy as np
 
-from facelab.kernels import _dot
+from facelab.kernels import dot
 
 _compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
@@ -45,7 +45,7 @@ def _nearest(cluster, before, sums, size, parent, runs, neighbours, seen, stamp)
             seen[other] = stamp
             neighbours[place] = other
             place += 1
-            mean = _dot(sums, min(cluster, other), sums, max(cluster, other))
+            mean = dot(sums, min(cluster, other), sums, max(cluster, other))
             mean /= np.float64(size[cluster]) * size[other]
             if mean > score or (mean == score and other == before):
                 best, score = other, mean

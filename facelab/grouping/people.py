@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from facelab.comparison import check_embeddings
 from facelab.embeddings import Embeddings
 from facelab.grouping.clusters import grouping_threshold
-from facelab.overlaps import _alike
+from facelab.overlaps import alike_pairs
 
 STRANGERS = 0.01  # false neighbours of a face, on average
 _STEP = 10.0  # how much laxer and stricter the threshold is tried
@@ -102,7 +102,7 @@ def _estimate(
 ) -> tuple[float, float, str]:
     """People, the share of matches that are found, and a note."""
     count = len(embeddings)
-    a, b, _ = _alike(embeddings.vectors, threshold, jobs)
+    a, b, _ = alike_pairs(embeddings.vectors, threshold, jobs)
     ends = np.concatenate([a, b]), np.concatenate([b, a])
     graph = coo_array((np.ones(len(ends[0]), np.int64), ends), shape=(count, count)).tocsr()
     d = graph.sum(axis=1)

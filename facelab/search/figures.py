@@ -23,7 +23,7 @@ from facelab.plot_style import (
     panels,
     percent_ticks,
 )
-from facelab.plots import _arm_legend, _log_limits, _noted, _rate
+from facelab.plots import arm_legend, has_note, log_limits, rate_panel
 
 _SMALLEST = 10  # false matches that shares must rest on to be drawn
 _WORDS = {
@@ -51,7 +51,7 @@ def search_rates(rates: pd.DataFrame, fpir: float | None = None) -> Picture:
         mark(columns[0], fpir, f"target {100 * fpir:g}%")
         columns[1].set_title(_WORDS["fnir"][0], pad=16)
     unseen = bool((rates[["fpir", "fnir"]] == 0).any(axis=None))
-    _arm_legend(figure, [], unseen, _noted(rates).any())
+    arm_legend(figure, [], unseen, has_note(rates).any())
     figure.alt = "Error rates of search by group with 95% intervals: " + ", ".join(
         f"{row.group} FPIR {row.fpir:.1e} FNIR {row.fnir:.3f}" for row in rates.itertuples()
     )
@@ -64,7 +64,7 @@ def _rates(
     """One error of every group with its interval, on a log axis."""
     groups = rates["group"].tolist()
     seen = rates[[error, f"{error}_low", f"{error}_high"]].to_numpy(float)
-    limits = _log_limits([rates], error, None)
+    limits = log_limits([rates], error, None)
     if target and error == "fpir" and np.isfinite(seen).any():
         limits = min(limits[0], target / 2), max(limits[1], target * 2)
     axes.set_xscale("log")
@@ -72,8 +72,8 @@ def _rates(
     percent_ticks(axes)
     palette, look = colours(groups), arm_look(0, 1)
     for y, (_, row) in enumerate(rates.iterrows()):
-        _rate(axes, row, error, y, look, palette[row["group"]], limits[0])
-    noted = _noted(rates)
+        rate_panel(axes, row, error, y, look, palette[row["group"]], limits[0])
+    noted = has_note(rates)
     names = [f"{group} *" if noted.iloc[k] else group for k, group in enumerate(groups)]
     group_rows(axes, groups, names, labelled=labelled)
     axes.grid(axis="x", which="major", color="#E6E6E6", lw=0.8)
@@ -251,7 +251,7 @@ def mixes(table: pd.DataFrame) -> Picture:
     palette = colours(groups)
     figure, (axes,) = panels(1, 1.7 + len(groups) * (0.25 + 0.16 * len(names)))
     axes.set_xscale("log")
-    limits = _log_limits([table], "fpir", None)
+    limits = log_limits([table], "fpir", None)
     axes.set_xlim(*limits)
     percent_ticks(axes)
     for place, name in enumerate(names):
@@ -259,7 +259,7 @@ def mixes(table: pd.DataFrame) -> Picture:
         offset = (place - (len(names) - 1) / 2) * 0.72 / max(len(names), 2)
         for _, row in table[table["mix"] == name].iterrows():
             y = groups.index(row["group"]) + offset
-            _rate(axes, row, "fpir", y, look, palette[row["group"]], limits[0])
+            rate_panel(axes, row, "fpir", y, look, palette[row["group"]], limits[0])
             if limits[0] < row["predicted"] < limits[1]:
                 axes.plot(row["predicted"], y, "x", color=INK, ms=5, mew=1.1, zorder=4)
     group_rows(axes, groups)

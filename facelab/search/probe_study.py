@@ -213,7 +213,7 @@ def readable_probes(rates: pd.DataFrame, strength: float | None = None) -> pd.Da
 
     With `strength`, only good probes and those of this strength, and look-alikes.
     """
-    from facelab.report import _with_interval
+    from facelab.report import with_interval
 
     if strength is not None:
         single = rates["degradation"].isin([GOOD, LOOK_ALIKE])
@@ -221,7 +221,7 @@ def readable_probes(rates: pd.DataFrame, strength: float | None = None) -> pd.Da
     shown = rates[["degradation", "strength", "group"]].copy()
     for error in ("fpir", "fnir"):
         shown[f"{error.upper()} %"] = [
-            _with_interval(row, error, lambda rate: f"{100 * rate:.3g}")
+            with_interval(row, error, lambda rate: f"{100 * rate:.3g}")
             for row in rates.to_dict("records")
         ]
     wrong = [f"rank1{end}" for end in ("", "_high", "_low")]

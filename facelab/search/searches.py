@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from facelab.comparison import _allowed
+from facelab.comparison import allowed_errors
 from facelab.error_rates import FEW_ERRORS, FEW_SUBJECTS, RULE_OF_THREE, mated_sums
 from facelab.errors import BadInput
 from facelab.groups import SEPARATOR, group_keys, group_labels
@@ -152,7 +152,7 @@ class Searches:
             threshold that is looked for.
         """
         best = np.sort(self._non_mated_best(fpir))[::-1]
-        edge = best[_allowed(fpir, len(best))]
+        edge = best[allowed_errors(fpir, len(best))]
         if edge == -np.inf:
             raise BadInput(
                 f"the searches returned nothing below {self.found.threshold:g}, and the threshold "
@@ -163,7 +163,7 @@ class Searches:
     def resolution(self, fpir: float) -> str:
         """A sentence when there are too few non-mated searches for a target FPIR, else ""."""
         n = len(self._non_mated_best(fpir))
-        allowed = _allowed(fpir, n)
+        allowed = allowed_errors(fpir, n)
         if allowed >= FEW_ERRORS:
             return ""
         return (

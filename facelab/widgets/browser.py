@@ -166,7 +166,7 @@ class FaceBrowser(Dial):
 
     def _crop(self, face: int) -> np.ndarray:
         crop = self._faces.gather([face])[0]
-        return _in_blocks(crop) if self._hidden else crop
+        return in_blocks(crop) if self._hidden else crop
 
     def _name(self, row: dict[str, Any], side: str) -> str:
         if self._hidden:
@@ -236,7 +236,7 @@ class FaceBrowser(Dial):
         return [sheet], self._table()
 
 
-def _in_blocks(crop: np.ndarray) -> np.ndarray:
+def in_blocks(crop: np.ndarray) -> np.ndarray:
     """A face in so few blocks that nobody is known by it, uint8 (8, 8, 3)."""
     from PIL import Image
 

@@ -18,7 +18,7 @@ from facelab.grouping.measures import clusters_of, split_people
 from facelab.groups import group_labels
 from facelab.plot_style import WIDTH, Picture, drawn
 from facelab.widgets import drawing
-from facelab.widgets.browser import _in_blocks
+from facelab.widgets.browser import in_blocks
 from facelab.widgets.dial import Dial, choice
 
 _KINDS = {"Strangers together": "merged", "People split": "split", "Largest clusters": "largest"}
@@ -157,7 +157,7 @@ class ClusterBrowser(Dial):
 
     def _crops(self, members: np.ndarray) -> list[np.ndarray]:
         crops = [self._faces.gather([face])[0] for face in self._place[members[: self._per_row]]]
-        return [_in_blocks(crop) for crop in crops] if self._hidden else crops
+        return [in_blocks(crop) for crop in crops] if self._hidden else crops
 
     def _tags(self, members: np.ndarray) -> list[str]:
         """A letter a person within a cluster, a number a cluster of one person."""
