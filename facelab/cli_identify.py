@@ -91,7 +91,7 @@ def identify(
                 found.save(place)
                 if experiment:
                     experiment.save(place / "false_matches")
-        cli._done(f"{len(results)} identifications", out)
+        cli._done("error rates of search", out)
 
 
 def _gallery(

@@ -84,12 +84,20 @@ class Identification:
     def summary(self) -> str:
         """The finding in a few sentences, with its numbers and no more than they bear."""
         whole, groups = self.rates.iloc[0], self.rates.iloc[1:]
+        told = []
+        if whole["searches_non_mated"]:
+            told.append(
+                f"FPIR was {_rate(whole, 'fpir')} over {whole['searches_non_mated']:,} non-mated "
+                "searches"
+            )
+        if whole["searches_mated"]:
+            told.append(
+                f"FNIR was {_rate(whole, 'fnir')} and the rank-1 hit rate "
+                f"{_rate(whole, 'rank1')} over {whole['searches_mated']:,} mated ones"
+            )
         text = [
             f"Among {self.card['enrolled_subjects']:,} enrolled, at threshold "
-            f"{self.threshold:.4f} ({self.calibration}), FPIR was {_rate(whole, 'fpir')} over "
-            f"{whole['searches_non_mated']:,} non-mated searches, FNIR {_rate(whole, 'fnir')} and "
-            f"the rank-1 hit rate {_rate(whole, 'rank1')} over {whole['searches_mated']:,} mated "
-            "ones."
+            f"{self.threshold:.4f} ({self.calibration}), {', '.join(told)}."
         ]
         for error in ("fpir", "fnir"):
             known = groups.dropna(subset=error)
