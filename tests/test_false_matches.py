@@ -301,3 +301,8 @@ def test_a_map_says_what_it_states():
 def test_a_map_that_cannot_be_is_refused(make, words):
     with pytest.raises(BadInput, match=words):
         make()
+
+
+def test_no_false_match_is_a_chance_of_zero_and_not_of_minus_zero():
+    chance = chance_of_any(np.zeros((2, 3)), np.array([10, 0, 1000]))
+    assert (chance == 0).all() and not np.signbit(chance).any()

@@ -36,7 +36,7 @@ def chance_of_any(fmr: np.ndarray, people: np.ndarray | int) -> np.ndarray:
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(np.asarray(people) > 0, people * np.log1p(-np.asarray(fmr, float)), 0.0)
-    return -np.expm1(terms.sum(axis=-1))
+    return 0.0 - np.expm1(terms.sum(axis=-1))  # not -expm1: that of zero is -0
 
 
 @dataclass(frozen=True, eq=False)
