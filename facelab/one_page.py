@@ -303,7 +303,8 @@ def _shares(run: _Run) -> list[str]:
 def _skew(run: _Run) -> str:
     """The ratio at the reference, from where it is clearly higher, and at the largest share."""
     start, arms = run.at("baseline"), _shares(run)
-    worse = [arm for arm in arms if run.at("figures", f"{arm}:fmr_ratio", "change_low") > 1]
+    lowest = {arm: run.at("figures", f"{arm}:fmr_ratio", "change_low") for arm in arms}
+    worse = [arm for arm, low in lowest.items() if low is not None and low > 1]
 
     def ratio(arm: str) -> str:
         where = ("figures", f"{arm}:fmr_ratio")

@@ -164,6 +164,15 @@ def test_what_has_no_errors_is_unknown_and_not_left_out(tmp_path):
     assert f"no clear change for {GROUPS[0]}" in page.main.get_text()
 
 
+def test_a_share_whose_change_is_unknown_is_not_said_to_be_higher(runs):
+    file = runs["mix"] / "metrics.json"
+    metrics = json.loads(file.read_text())
+    metrics["figures"]["60%:fmr_ratio"]["change_low"] = None
+    file.write_text(json.dumps(metrics))
+    page = summary_page(runs["main"], runs["mix"]).read_text()
+    assert "it is clearly higher from 100%" in page
+
+
 def test_names_are_text_and_nothing_is_fetched(tmp_path):
     bad = "<script>alert(1)</script>"
     folder = flagship(tmp_path / "run", groups=[f"{bad}/female", "b/male"], note=bad)
