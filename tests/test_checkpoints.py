@@ -27,6 +27,7 @@ FULL = dataclasses.replace(
     TINY,
     steps=40,
     ema=0.9,
+    wccn=0.1,
     head="curricular",
     mitigate=Mitigation(
         by=["gender"], group_power=0.5, dro=0.1, focal=1.0, meta_margins=0.01, adversary=0.3

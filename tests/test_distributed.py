@@ -28,6 +28,7 @@ RECIPES = {
         head="adaface",
         accumulate=2,
         ema=0.9,
+        wccn=0.1,
         augment=Augmentation(noise=0.05, cover=0.3, grey=0.3, jpeg=0.3, erase=0.2),
         mitigate=Mitigation(by=["gender"], dro=0.1, meta_margins=0.01, adversary=0.3),
         validate=Validation(every=20, by=["gender"], fmr=0.05, keep="fnmr"),

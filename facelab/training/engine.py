@@ -29,6 +29,7 @@ from facelab.training.mitigations import Adversary, LossWeights
 from facelab.training.optimise import Average, learning_rate, optimiser_of, ramp
 from facelab.training.recipe import Recipe
 from facelab.training.validation import Watch
+from facelab.training.wccn import normalise_within
 
 _ROWS_OF_HISTORY = 100
 # Steps between two looks at the losses where a look makes the device or the others wait.
@@ -62,6 +63,8 @@ class Training:
         self.part = processes.part(recipe.batch // recipe.accumulate)
         self.examples = Examples(faces, recipe, where)
         powers = (mitigate.group_power, mitigate.subject_power)
+        if recipe.wccn and np.bincount(self.examples.labels).max() < 2:
+            raise BadInput("wccn needs subjects with two images or more, and there are none")
         self.sampler = self.examples.sampler(recipe.batch, recipe.together, powers, recipe.seed)
         names, shares = self.examples.names, self.sampler.shares
 
@@ -282,7 +285,7 @@ class Training:
         }
         return {name: part for name, part in parts.items() if part is not None}
 
-    def embedder(self, faces: FaceSet) -> TimmEmbedder:
+    def embedder(self, faces: FaceSet, progress: bool) -> TimmEmbedder:
         """What has been learnt: the best look's weights, the averaged ones, or the last."""
         recipe = self.recipe
         network = network_of({**recipe.to_dict(), **self.network.built}, pretrained=False)
@@ -307,7 +310,7 @@ class Training:
         if self.own_margins:
             margins = self.margins(torch.arange(len(self.examples.names)).to(self.processes.device))
             card["margins"] = dict(zip(self.examples.names, margins.tolist(), strict=True))
-        return TimmEmbedder(
+        made = TimmEmbedder(
             network.to(self.processes.device),
             recipe.to_dict(),
             card,
@@ -315,6 +318,9 @@ class Training:
             f"{recipe.backbone}-{faces.card.get('name', 'unnamed')}-{recipe.seed}",
             pd.concat(self.looks, ignore_index=True) if self.looks else None,
         )
+        if recipe.wccn:
+            normalise_within(made, faces, recipe.wccn, recipe.seed, progress)
+        return made
 
 
 _PLAIN = ("step", "history", "unlogged", "best", "looks_since_best", "stale")

@@ -155,7 +155,7 @@ def train(
                     )
                 if done:
                     break
-        return training.embedder(faces)
+        return training.embedder(faces, progress and processes.leads)
 
 
 def _check_sets(recipe: Recipe, held_out: FaceSet | None, meta: FaceSet | None) -> None:

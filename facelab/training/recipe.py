@@ -231,6 +231,10 @@ class Recipe:
     ema
         How much of the averaged weights stays in a step, such as 0.999; they are what is validated
         and given. 0 is no averaging.
+    wccn
+        Shrinkage, such as 0.1, of the within-class covariance normalisation that ends the training
+        (`facelab.training.wccn`): directions in which photos of one subject differ count less. The
+        larger, the less is changed; 0 is none. Looks at held-out subjects come before it.
     label_smoothing
         Share of the target spread over the other subjects; not for "contrast".
     augment, mitigate, validate
@@ -286,6 +290,7 @@ class Recipe:
     together: int = 1
     clip: float = 5.0
     ema: float = 0.0
+    wccn: float = 0.0
     label_smoothing: float = 0.0
     augment: Augmentation = field(default_factory=Augmentation)
     mitigate: Mitigation = field(default_factory=Mitigation)
@@ -325,7 +330,7 @@ class Recipe:
         _require(self.stem_stride in (None, 1, 2, 4), "stem_stride", self, "1, 2, 4 or null")
         for name in ("margin_warm_up", "warm_up", "momentum", "label_smoothing", "ema"):
             _require(0 <= getattr(self, name) < 1, name, self, "from 0 to below 1")
-        for name in ("margin", "weight_decay", "seed"):
+        for name in ("margin", "weight_decay", "wccn", "seed"):
             _require(getattr(self, name) >= 0, name, self, "0 or more")
 
     def to_dict(self) -> dict[str, Any]:
