@@ -26,11 +26,18 @@ def chromium():
 @pytest.fixture(scope="session")
 def shot(tmp_path_factory):
     """Keeps a screenshot, in the folder that FACELAB_SHOTS names or in pytest's own."""
+    playwright = pytest.importorskip("playwright.sync_api")
     folder = Path(os.environ.get("FACELAB_SHOTS") or tmp_path_factory.mktemp("shots")).resolve()
     folder.mkdir(parents=True, exist_ok=True)
 
     def keep(page, name: str, **options) -> Path:
-        page.screenshot(path=folder / f"{name}.png", **options)
-        return folder / f"{name}.png"
+        path = folder / f"{name}.png"
+        try:
+            page.screenshot(path=path, **options)
+        except playwright.Error:
+            # On a busy machine Chromium may have no frame ready in time ("Unable to capture").
+            page.wait_for_timeout(1000)
+            page.screenshot(path=path, **options)
+        return path
 
     return keep
