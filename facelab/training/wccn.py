@@ -44,9 +44,9 @@ def normalise_within(
         All photos of each subject are embedded alike.
     """
     subjects = faces.table["subject"].astype(str).to_numpy()
-    some = faces[_whole_subjects(subjects, seed)]
-    embeddings = embedder.embed(some, jobs=torch.get_num_threads(), progress=progress)
-    within = within_covariance(embeddings.vectors, some.table["subject"].astype(str).to_numpy())
+    some = _whole_subjects(subjects, seed)
+    embeddings = embedder.embed(faces[some], jobs=torch.get_num_threads(), progress=progress)
+    within = within_covariance(embeddings.vectors, subjects[some])
     if np.trace(within) < _ALIKE:
         raise BadInput(
             "wccn needs photos of a subject to differ, and all of them are embedded alike: leave "
@@ -61,8 +61,8 @@ def within_covariance(vectors: np.ndarray, subjects: np.ndarray) -> np.ndarray:
     """The covariance (D, D) of vectors (N, D) about the mean of their subject."""
     labels, counts = np.unique(subjects, return_inverse=True, return_counts=True)[1:]
     vectors = vectors.astype(np.float64)
-    order = np.argsort(labels, kind="stable")
-    sums = np.add.reduceat(vectors[order], np.r_[0, np.cumsum(counts)[:-1]])
+    sums = np.zeros((len(counts), vectors.shape[1]))
+    np.add.at(sums, labels, vectors)
     about = vectors - (sums / counts[:, None])[labels]
     return about.T @ about / (len(vectors) - len(counts))
 
