@@ -132,37 +132,51 @@ class _WholeBatchNorm(nn.Module):
                 x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )
             return self.act(self.drop(x))
-        values = x.to(torch.promote_types(x.dtype, torch.float32))
-        over = [d for d in range(x.ndim) if d != 1]
-        count = values.numel() // values.shape[1] * distributed.get_world_size()
-        mean = _Total.apply(values.sum(over)) / count
-        shape = (1, -1, *[1] * (x.ndim - 2))
-        values = values - mean.view(shape)
-        var = _Total.apply((values**2).sum(over)) / count
-        with torch.no_grad():
-            self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(var * count / (count - 1), self.momentum)
-        values = values * (var + self.eps).rsqrt().view(shape)
-        if self.weight is not None:
-            values = torch.addcmul(self.bias.view(shape), values, self.weight.view(shape))
-        return self.act(self.drop(values.to(x.dtype)))
+        self.num_batches_tracked += 1
+        x = _Normalise.apply(x, self.weight, self.bias, self)
+        return self.act(self.drop(x))
 
 
-class _Total(torch.autograd.Function):
-    """The sum over all processes; gradients come back summed: each has its share of the loss."""
+class _Normalise(torch.autograd.Function):
+    """Batch norm over the images of all processes.
+
+    Made of torch's fused kernels: those of its own batch norm, which takes a quarter of the time of
+    the same in plain tensor operations, and keeps half precision half.
+    """
 
     @staticmethod
-    def forward(context: Any, part: Tensor) -> Tensor:
-        total = part.clone()
-        distributed.all_reduce(total)
-        return total
+    def forward(
+        context: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, norm: _WholeBatchNorm
+    ) -> Tensor:
+        kept = (norm.running_mean, norm.running_var)
+        # Without momentum: these statistics are only a part of what is to be remembered.
+        ours = torch.stack(torch.batch_norm_update_stats(x, *kept, 0.0))
+        parts = [torch.empty_like(ours) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(parts, ours)
+        means, variances = torch.stack(parts, 1)
+        mean = means.mean(0)
+        var = variances.mean(0) + (means - mean).square().mean(0)
+        count = x.numel() // x.shape[1] * len(parts)
+        for remembered, seen in zip(kept, (mean, var * count / (count - 1)), strict=True):
+            remembered.lerp_(seen.to(remembered.dtype), norm.momentum)
+        context.save_for_backward(x, weight, mean, var)
+        context.eps, context.count = norm.eps, count
+        return F.batch_norm(x, mean, var, weight, bias, eps=norm.eps)
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:
-        total = gradient.contiguous().clone()
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, ...]:
+        x, weight, mean, var = context.saved_tensors
+        scale = torch.ones_like(mean) if weight is None else weight
+        # As if mean and variance were given: by x, and by weight and bias for our images.
+        by_x, *ours = torch.ops.aten.native_batch_norm_backward(
+            gradient, x, scale, mean, var, None, None, False, context.eps, [True] * 3
+        )
+        # The share that every image has in them, by what weight and bias get from all images.
+        total = torch.stack(ours)
         distributed.all_reduce(total)
-        return total
+        share = -scale * (var + context.eps).rsqrt() * total / context.count
+        by_x += F.batch_norm(x, mean, var, *share, eps=context.eps)
+        return by_x, *([None, None] if weight is None else ours), None
 
 
 def _synchronise(module: nn.Module) -> None:
