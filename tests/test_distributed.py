@@ -1,5 +1,6 @@
 """Several processes train what one process trains."""
 
+import copy
 import dataclasses
 import os
 import subprocess
@@ -15,7 +16,7 @@ from training_sets import TINY, patterns
 import facelab as fl
 from facelab.errors import BadInput
 from facelab.training import Augmentation, Mitigation, Validation
-from facelab.training.distributed import Team
+from facelab.training.distributed import Team, _synchronise
 
 # In float64: in float32 a difference of 1e-7 at the start is 1e-3 after some 20 steps of a network
 # as small and fast as this, on one process as on two.
@@ -126,3 +127,39 @@ def test_a_batch_that_does_not_divide_is_refused_in_one_sentence(tmp_path, sets)
 def test_the_parts_of_a_batch_are_all_of_it_once():
     parts = [Team(torch.device("cpu"), rank, 4).part(32) for rank in range(4)]
     assert np.concatenate([np.arange(32)[part] for part in parts]).tolist() == list(range(32))
+
+
+@pytest.fixture
+def alone():
+    """A group of one process."""
+    store = torch.distributed.HashStore()
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("norm", "shape"),
+    [(torch.nn.BatchNorm2d(5), (12, 5, 6, 6)), (torch.nn.BatchNorm1d(5, affine=False), (12, 5))],
+)
+def test_norm_over_all_processes_is_that_of_torch(alone, kind, norm, shape):
+    torch.manual_seed(0)
+    for parameter in norm.parameters():
+        torch.nn.init.normal_(parameter)
+    found = []
+    for whole in (False, True):
+        net = torch.nn.Sequential(copy.deepcopy(norm))
+        if whole:
+            _synchronise(net)
+        torch.manual_seed(1)
+        x = (3 + 2 * torch.randn(shape)).to(kind)
+        if len(shape) == 4:
+            x = x.to(memory_format=torch.channels_last)
+        out = net(x.requires_grad_())
+        assert out.dtype == kind
+        (out.float() * torch.randn(shape)).sum().backward()
+        found.append([out, x.grad, *(p.grad for p in net.parameters()), *net.buffers()])
+    near = 1e-5 if kind == torch.float32 else 0.02
+    for theirs, ours in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=near, atol=near)

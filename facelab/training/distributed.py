@@ -140,8 +140,8 @@ class _WholeBatchNorm(nn.Module):
 class _Normalise(torch.autograd.Function):
     """Batch norm over the images of all processes.
 
-    Made of torch's fused kernels: those of its own batch norm, which takes a quarter of the time of
-    the same in plain tensor operations, and keeps half precision half.
+    Made of the fused kernels of torch's own: a step of a small ResNet on two cores takes half the
+    time that it takes with plain tensor operations.
     """
 
     @staticmethod
