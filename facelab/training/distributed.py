@@ -158,7 +158,7 @@ class _Normalise(torch.autograd.Function):
         var = variances.mean(0) + (means - mean).square().mean(0)
         count = x.numel() // x.shape[1] * len(parts)
         for remembered, seen in zip(kept, (mean, var * count / (count - 1)), strict=True):
-            remembered.lerp_(seen.to(remembered.dtype), norm.momentum)
+            remembered.lerp_(seen, norm.momentum)
         context.save_for_backward(x, weight, mean, var)
         context.eps, context.count = norm.eps, count
         return F.batch_norm(x, mean, var, weight, bias, eps=norm.eps)
