@@ -127,13 +127,13 @@ class _WholeBatchNorm(nn.Module):
         self.drop, self.act = (getattr(norm, name, nn.Identity()) for name in ("drop", "act"))
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
+        if self.training:
+            self.num_batches_tracked += 1
+            x = _Normalise.apply(x, self.weight, self.bias, self)
+        else:
             x = F.batch_norm(
                 x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )
-            return self.act(self.drop(x))
-        self.num_batches_tracked += 1
-        x = _Normalise.apply(x, self.weight, self.bias, self)
         return self.act(self.drop(x))
 
 
