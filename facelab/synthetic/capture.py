@@ -20,7 +20,7 @@ from facelab.synthetic.subjects import quantiles
 # The seven basic ones (Ekman) as their usual action units; "random" is made of a few actions.
 ACTIONS: dict[str, dict[str, float]] = {
     "neutral": {},
-    "happiness": {"mouthSmile": 0.75, "cheekSquint": 0.45, "eyeSquint": 0.2},
+    "happiness": {"mouthSmile": 0.95, "cheekSquint": 0.7, "eyeSquint": 0.4},
     "sadness": {"browInnerUp": 0.7, "mouthFrown": 0.6, "mouthShrugLower": 0.3},
     "anger": {"browDown": 0.8, "noseSneer": 0.35, "mouthPress": 0.5, "eyeSquint": 0.3},
     "fear": {"browInnerUp": 0.8, "eyeWide": 0.7, "mouthStretch": 0.5, "jawOpen": 0.15},
@@ -74,6 +74,8 @@ RESTLESS = {
     "eyeSquintLeft": 0.06,
     "eyeSquintRight": 0.06,
 }
+# What parts the lips in happiness at `teeth` 1.
+PARTED_LIPS = {"mouthUpperUp": 0.9, "mouthLowerDown": 0.75, "jawOpen": 0.05, "mouthStretch": 0.3}
 _MOST_ACTIONS = 6
 _CLOSED = 0.95  # eyeBlink in a blink
 
@@ -218,6 +220,9 @@ def facial_actions(values: dict[str, Any], head: Head) -> dict[str, float]:
     else:
         for name, amount in ACTIONS[v["expression"]].items():
             act(name, v["expression_strength"] * amount)
+        if v["expression"] == "happiness":
+            for name, amount in PARTED_LIPS.items():
+                act(name, v["expression_strength"] * v["teeth"] * amount)
     act("jawOpen", v["mouth_open"])
     draws = np.minimum(np.abs(normal_score(v["restless_quantiles"])), 3).tolist()
     for (name, sd), draw in zip(RESTLESS.items(), draws, strict=True):

@@ -46,6 +46,8 @@ class Head:
         Ambient light that arrives, 0..1; lip mask, 0..1.
     eye_left, eye_right : int32 arrays; nose_tip, mouth_left, mouth_right : int
         Vertices that the five landmarks are taken from.
+    lip_seam, upper_teeth : int32 arrays
+        Where the lips meet in the middle; what hangs behind it.
     """
 
     template: np.ndarray
@@ -65,6 +67,8 @@ class Head:
     nose_tip: int
     mouth_left: int
     mouth_right: int
+    lip_seam: np.ndarray
+    upper_teeth: np.ndarray
 
 
 @cache
@@ -83,6 +87,9 @@ def load_head() -> Head:
             both = names[number + 1] == f"{name}:+"
             changes.append((name, number, number + 1 if both else -1))
 
+    teeth = np.unique(triangles[part == PARTS["teeth"]])
+    jaw = names.index("jawOpen")
+    with_jaw = stored["indices"][stored["starts"][jaw] : stored["starts"][jaw + 1]]
     eyes = np.unique(triangles[part == PARTS["eye"]])
     skin = np.unique(triangles[part == PARTS["skin"]])
 
@@ -109,4 +116,6 @@ def load_head() -> Head:
         nose_tip=nearest(0.0, 6.97),
         mouth_left=nearest(0.25, 6.615),
         mouth_right=nearest(-0.25, 6.615),
+        lip_seam=skin[np.abs(template[skin] - [0, 6.612, 1.52]).max(1) < 0.02],
+        upper_teeth=np.setdiff1d(teeth, with_jaw),
     )

@@ -310,8 +310,9 @@ def surfaces(kinds, count, skin, texture, look, shot, lattice, rows):
                 openness, lit = dim * 0.9, lit * dim
                 gloss, sharpness = 0.6, 128.0
             elif kind == TEETH:
-                colour[0], colour[1], colour[2] = 0.66, 0.60, 0.51
-                openness = max(openness, 0.4)
+                colour[0], colour[1], colour[2] = 0.76, 0.70, 0.60
+                # Baked behind closed lips: where they are seen the lips are apart.
+                openness, lit = 0.85, 0.85
                 gloss = 0.1
             elif kind == LASH:
                 colour[:] = 0.012

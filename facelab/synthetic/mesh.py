@@ -66,6 +66,30 @@ def write_normals(vertices: np.ndarray, triangles: np.ndarray, out: np.ndarray) 
             out[v, 2] /= length
 
 
+@jit
+def hollows(vertices, triangles, normals):
+    """How hollow the surface is at each vertex, 1/dm, (V,): 0 where it is flat, below 0 on bulges.
+
+    The mean curvature over the vertex's edges: how far their other ends stand above its plane.
+    """
+    found = np.zeros(len(vertices), np.float32)
+    edges = np.zeros(len(vertices), np.float32)
+    for t in range(len(triangles)):
+        for corner in range(3):
+            a, b = triangles[t, corner], triangles[t, (corner + 1) % 3]
+            x = vertices[b, 0] - vertices[a, 0]
+            y = vertices[b, 1] - vertices[a, 1]
+            z = vertices[b, 2] - vertices[a, 2]
+            square = x * x + y * y + z * z + np.float32(1e-8)
+            found[a] += 2 * (normals[a, 0] * x + normals[a, 1] * y + normals[a, 2] * z) / square
+            found[b] -= 2 * (normals[b, 0] * x + normals[b, 1] * y + normals[b, 2] * z) / square
+            edges[a] += 1
+            edges[b] += 1
+    for v in range(len(found)):
+        found[v] /= max(np.float32(1), edges[v])
+    return found
+
+
 def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Unit normals (V, 3) float32."""
     normals = np.empty((len(vertices), 3), np.float32)
@@ -137,7 +161,7 @@ def place_on_screen(screen, a, b, x, y, setback):
         px, py = screen[v, 0], screen[v, 1]
         screen[v, 0] = a * px - b * py + x
         screen[v, 1] = b * px + a * py + y
-        # Teeth do not follow every change of the lips: set back, they cannot come through them.
+        # Teeth do not follow every change of the lips: set back, they do not come through them.
         screen[v, 2] += setback[v]
 
 

@@ -196,6 +196,7 @@ CAPTURE: dict[str, Parameter] = {
     "shift_y": Parameter(-12, 12),
     "zoom": Parameter(0.7, 1.4),
     "tilt": Parameter(-30, 30),
+    "teeth": _SHARE,
 }
 
 PARAMETERS = SUBJECT | CAPTURE

@@ -30,6 +30,7 @@ from facelab.synthetic.kernel import (
 from facelab.synthetic.mesh import (
     add_targets,
     fit,
+    hollows,
     landmarks,
     light_reaching,
     place_on_screen,
@@ -45,6 +46,8 @@ from facelab.synthetic.subjects import Subject, neutral_shape
 
 PIXELS_A_DM = 57.0  # of an aligned 112 px crop, for the mean head
 PIXELS_A_DM_WHOLE = 24.6  # of a whole frame of 112 px
+# Light that a fold of the skin keeps out where the surface bends by FOLDED or more, 1/dm.
+FOLD, FOLDED = 0.7, 12.0
 Look = namedtuple("Look", "hair iris noise curl")
 Shot = namedtuple(
     "Shot",
@@ -104,13 +107,15 @@ class Dressed:
 class Model:
     """A subject ready to be photographed: what is the same in all of its photos.
 
-    `skins` and `wardrobe` fill as sizes, glasses and hats are asked for.
+    `hollows` are those of the face at rest; `skins` and `wardrobe` fill as sizes, glasses and hats
+    are asked for.
     """
 
     subject: Subject
     head: Head
     neutral: np.ndarray
     hair: Hair
+    hollows: np.ndarray
     skins: dict[int, np.ndarray] = field(default_factory=dict)
     wardrobe: dict[tuple[str, str], Dressed] = field(default_factory=dict)
 
@@ -135,7 +140,9 @@ def build_model(subject: Subject, head: Head) -> Model:
     if beard.any():  # a full beard has volume
         neutral = neutral + 0.12 * beard[:, None] * vertex_normals(neutral, head.triangles)
     neutral = neutral.astype(np.float32)
-    return Model(subject, head, neutral, grow_hair(subject, neutral, head))
+    normals = vertex_normals(neutral, head.triangles)
+    at_rest = hollows(neutral, head.triangles, normals)
+    return Model(subject, head, neutral, grow_hair(subject, neutral, head), at_rest)
 
 
 @cache
@@ -143,8 +150,10 @@ def fixed_parts() -> tuple[np.ndarray, np.ndarray]:
     """The head's lash vertices, and how far back each of its vertices is set, dm."""
     head = load_head()
     setback = np.zeros(len(head.template), np.float32)
-    for part, amount in (("teeth", 0.07), ("mouth", 0.03), ("eye", 0.004)):
+    for part, amount in (("teeth", 0.10), ("mouth", 0.03), ("eye", 0.004)):
         setback[np.unique(head.triangles[head.part == PARTS[part]])] += np.float32(amount)
+    lower = np.setdiff1d(head.triangles[head.part == PARTS["teeth"]], head.upper_teeth)
+    setback[lower] += np.float32(0.08)  # behind the upper ones, and clear of a narrow chin
     return np.unique(head.triangles[head.part == PARTS["lash"]]), setback
 
 
@@ -332,6 +341,15 @@ def on_screen(
     return screen
 
 
+def fold(model: Model, vertices: np.ndarray, table: np.ndarray) -> None:
+    """Darken, in the vertex table, what the expression has made more hollow than it is at rest."""
+    bare = len(model.hollows)
+    bent = hollows(vertices[:bare], model.head.triangles, table[:bare, :3]) - model.hollows
+    kept = 1 - FOLD * np.clip(bent / np.float32(FOLDED), 0, 1)
+    table[:bare, OPENNESS] *= kept
+    table[:bare, REACH] *= kept
+
+
 def render(
     model: Model,
     capture: Capture,
@@ -348,6 +366,7 @@ def render(
     table = worn.table.copy()
     write_normals(vertices, worn.triangles, table)
     light_reaching(worn.shadow, rotation(capture), shot.light, capture.light_size, table[:, REACH])
+    fold(model, vertices, table)
     depth, nearest = rasterise(
         screen,
         worn.triangles,
