@@ -4,17 +4,25 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy.spatial import ConvexHull
 
 from facelab.detect import TEMPLATE
 from facelab.synthetic.camera import develop, smeared
-from facelab.synthetic.capture import draw_capture
+from facelab.synthetic.capture import capture_values, draw_capture, facial_actions
 from facelab.synthetic.head import PARTS, load_head
-from facelab.synthetic.kernel import rasterise
-from facelab.synthetic.mesh import add_targets, fit, landmarks, vertex_normals
+from facelab.synthetic.kernel import COLUMNS, OPENNESS, REACH, rasterise
+from facelab.synthetic.mesh import (
+    add_targets,
+    fit,
+    hollows,
+    landmarks,
+    vertex_normals,
+    write_normals,
+)
 from facelab.synthetic.paint import lattice, paint_skin, solid
 from facelab.synthetic.parameters import BACKGROUNDS, GLASSES, GROUPS, HAIR_STYLES, HEADWEAR
-from facelab.synthetic.render import build_model, on_screen, posed, render, tone_curve
-from facelab.synthetic.subjects import draw_subject, subject_stream
+from facelab.synthetic.render import FOLD, build_model, fold, on_screen, posed, render, tone_curve
+from facelab.synthetic.subjects import draw_subject, neutral_shape, subject_stream
 
 SIZE = 112
 
@@ -138,6 +146,16 @@ def test_normals_equal_numpy(head):
     assert np.allclose(vertex_normals(vertices, head.triangles)[kept], expected, atol=2e-3)
 
 
+@pytest.mark.parametrize("radius", [0.5, 3.0])
+def test_a_sphere_is_hollow_from_inside_and_bulges_from_outside(radius):
+    outward = np.random.default_rng(0).normal(size=(300, 3))
+    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
+    outward = outward.astype(np.float32)
+    triangles = ConvexHull(outward).simplices
+    assert np.allclose(hollows(radius * outward, triangles, outward), -1 / radius, rtol=0.02)
+    assert np.allclose(hollows(radius * outward, triangles, -outward), 1 / radius, rtol=0.02)
+
+
 # ---- where the face lies
 
 
@@ -200,6 +218,60 @@ def test_an_open_jaw_parts_the_lips(head):
     assert moved[lower, 1].mean() < -0.05
     assert abs(moved[upper, 1].mean()) < abs(moved[lower, 1].mean()) / 3
     assert not np.allclose(closed, opened)
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_the_upper_teeth_hang_behind_the_seam_of_the_lips(head, number):
+    shape = neutral_shape(draw_subject(2, number, GROUPS[number % 6], head), head)
+
+    def hang(vertices):
+        return vertices[head.biting_edge, 1].mean() - vertices[head.lip_seam, 1].mean()
+
+    assert hang(shape) == pytest.approx(hang(head.template), abs=1e-4)
+
+
+def smile(head, number, teeth):
+    """A full smile's facial actions, and nothing else that moves the mouth."""
+    values = capture_values(subject_stream(2, number, 1, 0), GROUPS[number % 6])
+    smiling = {"expression": "happiness", "expression_strength": 1.0, "teeth": teeth}
+    return facial_actions(values | smiling | {"mouth_open": 0.0, "restless": 0.0}, head)
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_smile_shows_as_much_of_the_teeth_as_asked_for(head, number):
+    shown = []
+    for teeth in (0.0, 1.0):
+        straight = {"yaw": 0.0, "pitch": 0.0, "roll": 0.0, "actions": smile(head, number, teeth)}
+        screen, worn = screen_of(head, number, **straight)
+        nearest = draw_solid(screen, worn.triangles, SIZE, worn.closed)[1]
+        shown.append(np.isin(nearest, np.flatnonzero(worn.part == PARTS["teeth"])).sum())
+    assert shown[0] < 15
+    assert shown[1] > shown[0] + 20
+
+
+def light_kept(head, number, actions):
+    """What the folds of an expression leave of the light at each vertex of the head, 0..1."""
+    model, capture = model_of(head, number), capture_of(head, number, actions=actions)
+    worn = model.dressed("none", "none")
+    vertices = posed(worn, capture, head)
+    table = np.ones((len(vertices), COLUMNS), np.float32)
+    write_normals(vertices, worn.triangles, table)
+    fold(model, vertices, table)
+    assert np.array_equal(table[:, OPENNESS], table[:, REACH])
+    return table[: len(head.template), OPENNESS]
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_smile_folds_the_cheeks_and_a_face_at_rest_has_no_folds(head, number):
+    above_the_neck = head.template[:, 1] > 6.4
+    assert light_kept(head, number, {})[above_the_neck].min() > 0.99
+    kept = light_kept(head, number, smile(head, number, 1.0))
+    x, y, z = head.template.T
+    cheeks = (abs(x) > 0.2) & (abs(x) < 0.5) & (y > 6.55) & (y < 6.95) & (z > 1.1)
+    forehead = (y > 7.55) & (z > 1.1)
+    assert kept[cheeks].min() < 1 - 0.5 * FOLD
+    assert kept[forehead].min() > 0.95
+    assert kept.min() >= 1 - FOLD - 1e-6
 
 
 # ---- light and camera

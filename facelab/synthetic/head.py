@@ -46,8 +46,8 @@ class Head:
         Ambient light that arrives, 0..1; lip mask, 0..1.
     eye_left, eye_right : int32 arrays; nose_tip, mouth_left, mouth_right : int
         Vertices that the five landmarks are taken from.
-    lip_seam, upper_teeth : int32 arrays
-        Where the lips meet in the middle; what hangs behind it.
+    lip_seam, upper_teeth, biting_edge : int32 arrays
+        Where the lips meet in the middle; what hangs behind it, and its lower end in front.
     """
 
     template: np.ndarray
@@ -69,6 +69,7 @@ class Head:
     mouth_right: int
     lip_seam: np.ndarray
     upper_teeth: np.ndarray
+    biting_edge: np.ndarray
 
 
 @cache
@@ -90,6 +91,7 @@ def load_head() -> Head:
     teeth = np.unique(triangles[part == PARTS["teeth"]])
     jaw = names.index("jawOpen")
     with_jaw = stored["indices"][stored["starts"][jaw] : stored["starts"][jaw + 1]]
+    upper = np.setdiff1d(teeth, with_jaw)
     eyes = np.unique(triangles[part == PARTS["eye"]])
     skin = np.unique(triangles[part == PARTS["skin"]])
 
@@ -117,5 +119,6 @@ def load_head() -> Head:
         mouth_left=nearest(0.25, 6.615),
         mouth_right=nearest(-0.25, 6.615),
         lip_seam=skin[np.abs(template[skin] - [0, 6.612, 1.52]).max(1) < 0.02],
-        upper_teeth=np.setdiff1d(teeth, with_jaw),
+        upper_teeth=upper,
+        biting_edge=upper[(abs(template[upper, 0]) < 0.15) & (template[upper, 1] < 6.64)],
     )

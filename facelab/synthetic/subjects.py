@@ -379,7 +379,7 @@ def neutral_shape(subject: Subject, head: Head) -> np.ndarray:
     add_targets(vertices, numbers, amounts, head.starts, head.indices, head.offsets)
     # The upper teeth hang behind the seam of the lips, whatever has moved that.
     up = vertices[:, 1] - head.template[:, 1]
-    vertices[head.upper_teeth, 1] += up[head.lip_seam].mean() - up[head.upper_teeth].mean()
+    vertices[head.upper_teeth, 1] += up[head.lip_seam].mean() - up[head.biting_edge].mean()
     middle = (vertices[head.eye_left].mean(0) + vertices[head.eye_right].mean(0)) / 2
     return vertices - middle
 
