@@ -31,7 +31,7 @@ from facelab.workers import end_with
 if TYPE_CHECKING:
     from facelab.faces import FaceSet
 
-VERSION = 2  # of the population: raised whenever the same seed gives other pixels
+VERSION = 3  # of the population: raised whenever the same seed gives other pixels
 SIZES = (32, 512)
 FRAMES = ("aligned", "full")
 
