@@ -1,6 +1,8 @@
 """The population as a declaration: identity free of the group, and every distribution in the
 user's hands."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import yaml
@@ -421,6 +423,15 @@ def test_a_population_is_its_own_yaml(tmp_path):
     assert repr(mine) == "Population: 30 subjects; own: look_alikes, exposure, glasses"
     assert mine.changed(subjects=12).subjects == 12
     assert Population(default_population().to_dict()) == default_population()
+
+
+def test_every_shipped_population_is_valid_and_changes_photos_not_people():
+    files = list((Path(__file__).parents[1] / "experiments" / "populations").glob("*.yaml"))
+    assert files
+    for file in files:
+        own = yaml.safe_load(file.read_text(encoding="utf-8"))
+        assert Population.load(file) == Population(own)
+        assert set(own) <= set(CAPTURE), file.name
 
 
 def test_the_default_yaml_documents_every_parameter_and_no_other():
