@@ -1,6 +1,6 @@
 # Needs python3 (3.11 or newer) and make; everything else goes into .venv, from requirements.lock.
 .DEFAULT_GOAL := help
-.PHONY: help experiment test lab bench gallery clean lock
+.PHONY: help install experiment test lab bench gallery clean lock
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -24,6 +24,8 @@ $(READY): requirements.lock pyproject.toml
 	  echo "$$stamp" > $@; \
 	fi
 	@touch $@
+
+install: $(READY)  ## everything into .venv, which the commands below do too
 
 experiment: $(READY)  ## the main job: skewed against balanced training, into experiments/runs/
 	$(BIN)/facelab run experiments/balanced-retraining.yaml

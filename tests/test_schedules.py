@@ -80,7 +80,7 @@ def test_all_three_schedulers_call_the_same_command():
     workflow = yaml.safe_load((SCHEDULES / "github-actions.yaml").read_text())
     steps = workflow["jobs"]["sweep"]["steps"]
     assert COMMAND in [step.get("run") for step in steps]
-    assert "make .venv/.ready" in [step.get("run") for step in steps]
+    assert "make install" in [step.get("run") for step in steps]
 
 
 def test_the_dag_is_one_task_with_the_command(monkeypatch):
