@@ -44,7 +44,7 @@ bench: $(READY)  ## speed, side by side with the peers
 	done
 
 gallery: $(READY)  ## experiments/gallery's pages, from what its runs kept
-	$(BIN)/python -m facelab.examples
+	$(BIN)/python -m facelab.pages.examples
 
 lock:  ## renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --all-extras --group reference \

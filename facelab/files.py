@@ -8,10 +8,11 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +21,7 @@ from facelab.errors import BadInput
 if TYPE_CHECKING:
     import numpy as np
 
-_ASIDE = ".partial"
-_PAUSE = 0.1  # seconds between two looks at a lock
-
-
-class _Busy(BadInput):
-    """Another process holds the lock."""
+ASIDE = ".partial"
 
 
 def sha256(path: str | Path) -> str:
@@ -47,162 +43,15 @@ def write_folder(out: str | Path, replace: bool = False) -> Iterator[Path]:
         `out` exists already and `replace` is False, or it exists and is not a folder.
     """
     out = Path(out)
-    _check_place(out, replace)
-    _remove_dead(out)
-    aside = out.parent / f".{out.name}.{os.getpid()}{_ASIDE}"
+    check_place(out, replace)
+    remove_dead(out)
+    aside = out.parent / f".{out.name}.{os.getpid()}{ASIDE}"
     aside.mkdir()
     try:
         yield aside
-        _put_in_place(aside, out)
+        put_in_place(aside, out)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def resume_folder(
-    out: str | Path, order: dict[str, Any], replace: bool = False
-) -> Iterator[tuple[Path, Path]]:
-    """Yield a folder beside `out` that outlives a kill, and in it a folder for what is finished.
-
-    The same `order` finds both again as they were left; when the block succeeds, the first becomes
-    `out`, without the second. A block that fails leaves them for the next try, or nothing at all
-    where nothing was finished yet.
-
-    Parameters
-    ----------
-    out
-        Where the whole result goes.
-    order
-        Everything that decides the result, as JSON can hold it: work that was done for another
-        order is not gone on with.
-    replace
-        Whether what is at `out`, or is unfinished for another order, may be replaced.
-
-    Raises
-    ------
-    BadInput
-        `out` is taken, another process is writing it, or unfinished work of another order is there.
-    """
-    out, order = Path(out), json.loads(json.dumps(_plain(order)))
-    _check_place(out, replace)
-    _remove_dead(out)
-    aside = out.parent / f".{out.name}{_ASIDE}"
-    done, order_file = aside / "done", aside / "order.json"
-    lock = _lock(aside, out)
-    try:
-        _check_place(out, replace)  # the run that held the lock may have just finished
-        different = ""
-        if _holds_anything(done) and order_file.exists():
-            different = difference(json.loads(order_file.read_text(encoding="utf-8")), order)
-        if different and not replace:
-            raise BadInput(
-                f"an unfinished run for {out} differs in {different}: finish it by running it as "
-                f"it was, choose another folder, or delete {aside}"
-            )
-        if different or not order_file.exists():
-            shutil.rmtree(done, ignore_errors=True)
-            write_json(order_file, order)
-        done.mkdir(exist_ok=True)
-        yield aside, done
-        # A rename costs no time in which a kill could part the result from what it was made of.
-        spent = done.rename(out.parent / f".{out.name}.{os.getpid()}{_ASIDE}")
-        order_file.unlink()
-        (aside / "lock").unlink()
-        _put_in_place(aside, out)
-        shutil.rmtree(spent, ignore_errors=True)
-    except BaseException:
-        if not _holds_anything(done):
-            shutil.rmtree(aside, ignore_errors=True)
-        raise
-    finally:
-        os.close(lock)
-
-
-@contextlib.contextmanager
-def locked(
-    folder: str | Path, work: str | Path | None = None, wait: bool = False
-) -> Iterator[None]:
-    """Make a folder and keep other processes from working in it.
-
-    Parameters
-    ----------
-    folder
-        Holds the lock.
-    work
-        What is named to those who are refused; by default the folder.
-    wait
-        Wait for the process that holds the lock, until it has finished or was killed.
-
-    Raises
-    ------
-    BadInput
-        Another process works in it, and `wait` is False.
-    """
-    folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        try:
-            handle = _lock(folder, Path(work or folder))
-            break
-        except _Busy:
-            if not wait:
-                raise
-            time.sleep(_PAUSE)
-    try:
-        yield
-    finally:
-        os.close(handle)
-
-
-def _holds_anything(folder: Path) -> bool:
-    return folder.is_dir() and any(folder.iterdir())
-
-
-def _lock(aside: Path, out: Path) -> int:
-    """Lock a folder for this process; the lock goes with the process, however it ends."""
-    while True:
-        aside.mkdir(exist_ok=True)
-        try:
-            handle = os.open(aside / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        except FileNotFoundError:  # the folder has just been put in place
-            continue
-        if not _taken(handle):
-            process = os.read(handle, 20).decode()
-            os.close(handle)
-            raise _Busy(
-                f"another run (process {process}) is writing {out}: wait for it, or choose another "
-                "folder"
-            )
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.stat(aside / "lock"), os.fstat(handle)):
-                os.ftruncate(handle, 0)
-                os.write(handle, str(os.getpid()).encode())
-                return handle
-        os.close(handle)
-
-
-def _taken(handle: int) -> bool:
-    """Whether an open file could be locked."""
-    try:
-        import fcntl
-    except ModuleNotFoundError:  # Windows
-        import msvcrt
-
-        try:
-            os.lseek(handle, 1000, os.SEEK_SET)  # beyond the number, which stays readable
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-            return True
-        except OSError:
-            return False
-        finally:
-            os.lseek(handle, 0, os.SEEK_SET)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        pass
-    return True
 
 
 def difference(was: Any, now: Any, name: str = "") -> str:
@@ -216,7 +65,7 @@ def difference(was: Any, now: Any, name: str = "") -> str:
     return "" if was == now else f"{name} (it was {was}, now {now})"
 
 
-def _check_place(out: Path, replace: bool) -> None:
+def check_place(out: Path, replace: bool) -> None:
     """Refuse a place that is taken; make the folder above it."""
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise BadInput(f"{out} exists and is not a folder: choose another place")
@@ -225,7 +74,7 @@ def _check_place(out: Path, replace: bool) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
 
 
-def _put_in_place(aside: Path, out: Path) -> None:
+def put_in_place(aside: Path, out: Path) -> None:
     """Rename a finished folder to `out`; what was there goes when it is done."""
     old = None
     if out.exists():
@@ -236,10 +85,10 @@ def _put_in_place(aside: Path, out: Path) -> None:
         shutil.rmtree(old.parent)
 
 
-def _remove_dead(out: Path) -> None:
+def remove_dead(out: Path) -> None:
     """Remove what killed writers of `out` left aside; a living writer's folder stays."""
-    for aside in out.parent.glob(f".{out.name}.*{_ASIDE}"):
-        pid = aside.name.removesuffix(_ASIDE).rsplit(".", 1)[-1]
+    for aside in out.parent.glob(f".{out.name}.*{ASIDE}"):
+        pid = aside.name.removesuffix(ASIDE).rsplit(".", 1)[-1]
         if pid.isdigit() and int(pid) != os.getpid():
             try:
                 os.kill(int(pid), 0)
@@ -274,6 +123,39 @@ def reserve_array(path: str | Path, shape: tuple[int, ...], dtype: Any = "uint8"
     return array
 
 
+def read_values(path: str | Path) -> Any:
+    """What a yaml or json file holds, in plain values.
+
+    Raises
+    ------
+    FileNotFoundError, BadInput
+        It is not there, or is neither yaml nor, with the suffix .json, json.
+    """
+    import yaml
+
+    path = Path(path)
+    kind = "json" if path.suffix == ".json" else "yaml"
+    try:
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text) if kind == "json" else yaml.load(text, _yaml_loader())
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        words = " ".join(str(error).split())
+        raise BadInput(f"{path} cannot be read: it is not valid {kind}: {words}") from error
+
+
+@cache
+def _yaml_loader() -> type:
+    """PyYAML's loader, but for numbers such as `1e-3`: text in YAML 1.1, numbers since 1.2."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    number = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, [*"-+.0123456789"])
+    return Loader
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write a text file aside, then rename it into place."""
     write_bytes(path, text.encode())
@@ -282,7 +164,7 @@ def write_text(path: str | Path, text: str) -> None:
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Write a file aside, then rename it into place."""
     path = Path(path)
-    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_ASIDE, dir=path.parent)
+    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=ASIDE, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -295,22 +177,22 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 def write_json(path: str | Path, value: Any) -> None:
     """Write JSON aside, then rename; NumPy numbers are written as numbers, NaN as null."""
-    write_text(path, json.dumps(_plain(value), indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
 
 
 def as_json(value: Any) -> str:
     """JSON that is the same for the same value, whatever the order of its keys."""
-    return json.dumps(_plain(value), sort_keys=True)
+    return json.dumps(plain(value), sort_keys=True)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The value in JSON's own types."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float) and value != value:
         return None
     if isinstance(value, float) and value in (float("inf"), float("-inf")):

@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from facelab import files
 from facelab.errors import BadInput
+from facelab.keeping import resume_folder
 
 ORDER = {"seed": 1, "of": {"size": 32}}
 
 
 def leave_unfinished(out, order=ORDER):
-    with pytest.raises(RuntimeError), files.resume_folder(out, order) as (aside, done):
+    with pytest.raises(RuntimeError), resume_folder(out, order) as (aside, done):
         (aside / "crops").write_text("half")
         (done / "0").write_text("a")
         raise RuntimeError
@@ -23,7 +23,7 @@ def test_unfinished_work_is_found_again_and_put_in_place_when_whole(tmp_path):
     out = tmp_path / "set"
     leave_unfinished(out)
     assert not out.exists()
-    with files.resume_folder(out, ORDER) as (aside, done):
+    with resume_folder(out, ORDER) as (aside, done):
         assert (aside / "crops").read_text() == "half"
         assert [path.name for path in done.iterdir()] == ["0"]
         (aside / "crops").write_text("whole")
@@ -33,7 +33,7 @@ def test_unfinished_work_is_found_again_and_put_in_place_when_whole(tmp_path):
 
 
 def test_a_failure_before_anything_is_finished_leaves_nothing(tmp_path):
-    with pytest.raises(OSError, match="full"), files.resume_folder(tmp_path / "set", ORDER):
+    with pytest.raises(OSError, match="full"), resume_folder(tmp_path / "set", ORDER):
         raise OSError("full")
     assert not list(tmp_path.iterdir())
 
@@ -43,10 +43,10 @@ def test_unfinished_work_of_another_order_is_named(tmp_path):
     leave_unfinished(out)
     with (
         pytest.raises(BadInput, match=r"differs in of.size \(it was 32, now 64\)"),
-        files.resume_folder(out, {"seed": 1, "of": {"size": 64}}),
+        resume_folder(out, {"seed": 1, "of": {"size": 64}}),
     ):
         pass
-    with files.resume_folder(out, ORDER | {"seed": 2}, replace=True) as (_, done):
+    with resume_folder(out, ORDER | {"seed": 2}, replace=True) as (_, done):
         assert not list(done.iterdir())
     assert out.is_dir()
 
@@ -55,10 +55,10 @@ def test_a_taken_place_is_refused_or_replaced(tmp_path):
     out = tmp_path / "set"
     out.mkdir()
     (out / "mine").write_text("keep")
-    with pytest.raises(BadInput, match="exists already"), files.resume_folder(out, ORDER):
+    with pytest.raises(BadInput, match="exists already"), resume_folder(out, ORDER):
         pass
     assert (out / "mine").exists()
-    with files.resume_folder(out, ORDER, replace=True) as (aside, _):
+    with resume_folder(out, ORDER, replace=True) as (aside, _):
         assert (out / "mine").exists(), "the old one stays until the new one is whole"
         (aside / "yours").write_text("new")
     assert [path.name for path in out.iterdir()] == ["yours"]
@@ -68,18 +68,18 @@ def test_a_taken_place_is_refused_or_replaced(tmp_path):
 def test_two_at_once_is_one_sentence_and_a_dead_ones_lock_is_free(tmp_path):
     out = tmp_path / "set"
     with (
-        files.resume_folder(out, ORDER),
+        resume_folder(out, ORDER),
         pytest.raises(BadInput, match=rf"another run \(process {os.getpid()}\) is writing"),
-        files.resume_folder(out, ORDER),
+        resume_folder(out, ORDER),
     ):
         pass
     script = (
-        "import os, signal, sys; from facelab import files\n"
-        f"with files.resume_folder({str(tmp_path / 'dead')!r}, {ORDER!r}) as (aside, done):\n"
+        "import os, signal, sys; from facelab.keeping import resume_folder\n"
+        f"with resume_folder({str(tmp_path / 'dead')!r}, {ORDER!r}) as (aside, done):\n"
         "    (done / '0').write_text('a')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", script]).returncode == -9
-    with files.resume_folder(tmp_path / "dead", ORDER) as (_, done):
+    with resume_folder(tmp_path / "dead", ORDER) as (_, done):
         assert [path.name for path in done.iterdir()] == ["0"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dead", "set"]

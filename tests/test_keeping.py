@@ -9,18 +9,18 @@ import pytest
 
 import facelab as fl
 from facelab.embedders.network import network_of
-from facelab.keeping import content
+from facelab.faces.faceset import content
 
 
 def embedder(seed: int = 0):
     import torch
 
-    from facelab.embedders.backbone import TimmEmbedder
+    from facelab.embedders.trained import TrainedEmbedder
 
     torch.manual_seed(seed)
     recipe = fl.Recipe(size=32, dim=16, backbone_options={"layers": [1, 1, 1, 1]}).to_dict()
     network = network_of(recipe, pretrained=False)
-    return TimmEmbedder(network, recipe, {}, None, f"made-{seed}")
+    return TrainedEmbedder(network, recipe, {}, None, f"made-{seed}")
 
 
 MAKE = """

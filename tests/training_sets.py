@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 import facelab as fl
-from facelab.training import Recipe
+from facelab.training.recipe import Recipe
 
 TINY = Recipe(
     backbone="resnet18",

@@ -1,5 +1,7 @@
 """Readers of face data sets as they lie on disk: one small file a layout.
 
+Read `reader.py` first, then `folder.py`, the smallest.
+
 In: a folder that the user holds. Out: a `Reader`, a table of image files with subjects and group
 labels plus the card's facts, which `facelab.prepare` turns into a FaceSet; pair lists and score
 tables as frames that `facelab.pair_accuracy` and `facelab.Comparisons.from_scores` take.
@@ -19,7 +21,7 @@ from facelab.datasets.lfw import lfw, lfw_pairs
 from facelab.datasets.morph import morph
 from facelab.datasets.reader import Reader
 from facelab.datasets.rfw import rfw, rfw_pairs
-from facelab.datasets.table import table
+from facelab.datasets.tabular import table
 from facelab.datasets.utkface import utkface
 from facelab.datasets.vggface2 import vggface2
 

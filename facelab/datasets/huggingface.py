@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.datasets import reader
-from facelab.datasets.table import as_text
+from facelab.datasets.tabular import as_text
 from facelab.errors import BadInput
 
 _METADATA = ("metadata.csv", "metadata.jsonl")

@@ -9,10 +9,11 @@ from typing import Any, Literal
 import joblib
 import numpy as np
 
-from facelab.embeddings import Embeddings
-from facelab.faces import FaceSet
+from facelab.embedders.embeddings import Embeddings
+from facelab.errors import BadInput
+from facelab.faces.faceset import FaceSet
+from facelab.faces.origin import facts
 from facelab.progress import bar
-from facelab.provenance import facts
 
 Workers = Literal["threads", "processes"]
 
@@ -23,6 +24,7 @@ def embed_batches(
     dim: int,
     *,
     name: str,
+    size: int | None = None,
     flip: bool,
     batch: int,
     jobs: int | None,
@@ -40,6 +42,8 @@ def embed_batches(
         Whom to embed.
     dim
         Length of a row.
+    size
+        Side of the crops that `run` takes; None for any.
     flip
         Add the row of the mirror image before normalising.
     batch
@@ -53,8 +57,13 @@ def embed_batches(
     Raises
     ------
     BadInput
-        A row is zero or not finite; the message names the image.
+        The crops have another size, or a row is zero or not finite; the message names the image.
     """
+    if size and faces.size != size:
+        raise BadInput(
+            f"{name} takes faces of {size} px and these are of {faces.size} px: prepare them with "
+            f"size={size}"
+        )
     jobs = (jobs or joblib.cpu_count()) if workers else 1
     starts = range(0, len(faces), batch)
     # Crops are read as they are needed, and handed over: not a whole set to every process.

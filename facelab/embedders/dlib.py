@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from facelab.detect_dlib import dlib_module, model_file
 from facelab.embedders.function import FunctionEmbedder
 from facelab.errors import need
+from facelab.photos.dlib import dlib_module, model_file
 
 CHIP = 150
 # Centre and side of dlib's chip in a crop of 112 px, by dlib.get_face_chip_details.

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from facelab.embedders.batches import Workers, embed_batches
-from facelab.embeddings import Embeddings
+from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput
-from facelab.faces import FaceSet
+from facelab.faces.faceset import FaceSet
 
 
 class FunctionEmbedder:
@@ -69,16 +69,12 @@ class FunctionEmbedder:
             The crops have another size, or what the function gives is no vector a face, zero or
             not finite.
         """
-        if self.size and faces.size != self.size:
-            raise BadInput(
-                f"{self.name} takes faces of {self.size} px and these are of {faces.size} px: "
-                f"prepare them with size={self.size}"
-            )
         return embed_batches(
             self._run,
             faces,
             self.dim,
             name=self.name,
+            size=self.size,
             flip=flip,
             batch=batch,
             jobs=jobs,

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from facelab.embedders.create import brief, create
+from facelab.embedders.backbones import create
 from facelab.embedders.function import FunctionEmbedder
+from facelab.embedders.weights import brief
 from facelab.errors import BadInput, FacelabError
 
 
@@ -49,7 +50,7 @@ def hub_embedder(
     """
     from timm.data import resolve_data_config
 
-    from facelab.embedders.backbone import pick_device
+    from facelab.embedders.tensors import pick_device
 
     architecture = source.removeprefix("timm:")
     given = dict(options)
@@ -81,7 +82,6 @@ def _check_weights(source: str, name: str) -> None:
     import timm
 
     # They enter themselves among timm's models.
-    import facelab.embedders.iresnet
     import facelab.embedders.mobilefacenet  # noqa: F401
 
     if timm.is_model(name) and not timm.get_pretrained_cfg(name).has_weights:
@@ -106,7 +106,7 @@ class _Features:
         import torch
         from torch.nn.functional import interpolate
 
-        from facelab.embedders.backbone import as_images
+        from facelab.embedders.tensors import as_images
 
         with torch.inference_mode():
             images = as_images(crops, self.device)

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from facelab.embedders.create import brief, create, without_weights
+from facelab.embedders.backbones import create
+from facelab.embedders.weights import brief, without_weights
 from facelab.errors import BadInput
 
 

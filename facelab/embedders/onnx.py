@@ -5,8 +5,8 @@ embedder like our own, run by onnxruntime.
 """
 
 import functools
-import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ import yaml
 
 from facelab import files
 from facelab.embedders.batches import embed_batches
-from facelab.embeddings import Embeddings
+from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput, need
-from facelab.faces import FaceSet
+from facelab.faces.faceset import FaceSet
 
 _EXAMPLE = '{"channels": "rgb", "mean": 127.5, "std": 128}'
 _STATED = ("channels", "mean", "std")
@@ -101,7 +101,7 @@ class OnnxEmbedder:
         if not (self._std > 0).all():
             raise BadInput(f"std must be greater than 0, not {stated['std']}")
         self._session = _session(self.path)
-        self._read_input(stated.get("size"))
+        self._read_input(_side(stated.get("size")))
         self._output = self._choose_output(stated.get("output"))
         self.dim = self._run(np.full((1, self.size, self.size, 3), 127, np.uint8)).shape[1]
         if known and self.dim != known["dim"]:
@@ -146,11 +146,6 @@ class OnnxEmbedder:
         BadInput
             The crops have another size, or a vector is zero or not finite.
         """
-        if faces.size != self.size:
-            raise BadInput(
-                f"{self.name} takes faces of {self.size} px and these are of {faces.size} px: "
-                f"prepare them with size={self.size}"
-            )
         facts = {"model": self.about} if self.about["preset"] else {}
         # Threads, not processes: onnxruntime leaves the interpreter free while it computes, and
         # every session run keeps to its own thread.
@@ -159,6 +154,7 @@ class OnnxEmbedder:
             faces,
             self.dim,
             name=self.name,
+            size=self.size,
             flip=flip,
             batch=batch,
             jobs=jobs,
@@ -172,7 +168,7 @@ class OnnxEmbedder:
     def __repr__(self) -> str:
         return f"OnnxEmbedder {self.name!r}: {self.size} px to {self.dim} dimensions"
 
-    def _read_input(self, size: Any) -> None:
+    def _read_input(self, size: int | None) -> None:
         """Batch size, layout and side of the model's one input."""
         inputs = self._session.get_inputs()
         shape = inputs[0].shape if inputs else []
@@ -191,8 +187,8 @@ class OnnxEmbedder:
             raise BadInput(f"{self.path.name} takes images of {shape}: only square ones are known")
         if not fixed and size is None:
             raise BadInput(f"{self.path.name} leaves its image size open: give size, such as 112")
-        self.size = fixed.pop() if fixed else int(size)
-        if size is not None and int(size) != self.size:
+        self.size = fixed.pop() if fixed else size
+        if size not in (None, self.size):
             raise BadInput(f"{self.path.name} takes images of {self.size} px, not of size={size}")
 
     def _choose_output(self, output: str | None) -> str:
@@ -265,12 +261,8 @@ def _beside(path: Path) -> dict[str, Any]:
     if len(found) > 1:
         names = " and ".join(place.name for place in found)
         raise BadInput(f"{names} both describe {path.name}: keep one")
-    text = found[0].read_text(encoding="utf-8")
-    try:
-        stated = json.loads(text) if found[0].suffix == ".json" else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError) as error:
-        raise BadInput(f"{found[0]} cannot be read: {error}") from error
-    strange = set(stated) - {*_STATED, *_OPTIONAL} if isinstance(stated, dict) else {"not a table"}
+    stated = files.read_values(found[0])
+    strange = set(stated) - _OPTIONS if isinstance(stated, dict) else {"not a table"}
     if strange:
         raise BadInput(
             f"{found[0]} states {', '.join(sorted(map(str, strange)))}; known are "
@@ -283,6 +275,12 @@ def _is_bgr(channels: Any) -> bool:
     if channels not in ("rgb", "bgr"):
         raise BadInput(f"channels must be rgb or bgr, not {channels!r}")
     return channels == "bgr"
+
+
+def _side(size: Any) -> int | None:
+    if size is not None and not re.fullmatch(r"[1-9]\d*", str(size)):
+        raise BadInput(f"size must be a whole number of pixels, such as 112, not {size!r}")
+    return None if size is None else int(size)
 
 
 def _three(value: Any, key: str) -> np.ndarray:

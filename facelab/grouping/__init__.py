@@ -1,5 +1,4 @@
-"""Grouping: faces sorted into people when nobody says who is on them.
+"""Grouping: faces sorted into people, and how right that is for whom.
 
-`group_faces` sorts, `grouping_accuracy` says how right that is for whom, `number_of_people` how
-many there are.
+Read `clusters.py` first: `group_faces` makes a `Grouping`; `measures.py` measures it.
 """

@@ -4,8 +4,8 @@ In: embeddings. Out: a `Grouping`: one cluster a face. Here a cluster is a set o
 taken for one person; a group is a group of people, as everywhere.
 
 The graph of all pairs that score a threshold or more is exact: every pair is scored, in tiles, as
-`facelab.overlaps` does. A graph of each face's k nearest would cut a person with more than k photos
-in two without a word; only Infomap, which is given a k, works on one.
+`facelab.audits.overlaps` does. A graph of each face's k nearest would cut a person with more than k
+photos in two without a word; only Infomap, which is given a k, works on one.
 """
 
 import subprocess
@@ -26,12 +26,12 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import beta, norm
 
-from facelab.comparison import check_embeddings
-from facelab.embeddings import Embeddings
+from facelab.audits.overlaps import alike_pairs
+from facelab.comparisons.counted import check_embeddings
+from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput, FacelabError, need
-from facelab.faces import as_face_table
+from facelab.faces.faceset import as_face_table
 from facelab.grouping.kernel import average_link
-from facelab.overlaps import alike_pairs
 
 # False neighbours of a face, on average, at the threshold that is taken by default. A stranger
 # counts for little in a mean over two clusters; where one pair joins two clusters, it is enough.

@@ -12,7 +12,7 @@ need be looked at. Memory is that of the vectors and of the graph.
 import numba
 import numpy as np
 
-from facelab.kernels import dot
+from facelab.comparisons.kernels import dot
 
 _compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 

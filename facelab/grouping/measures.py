@@ -12,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from facelab.error_rates import FEW_SUBJECTS, ErrorCounts
+from facelab.audits.overlaps import MOST_PAIRS
 from facelab.errors import BadInput
+from facelab.faces.groups import group_labels
 from facelab.grouping.clusters import Grouping
-from facelab.groups import group_labels
-from facelab.intervals import Sums, interval
-from facelab.overlaps import MOST_PAIRS
+from facelab.rates.counts import FEW_SUBJECTS, ErrorCounts
+from facelab.rates.intervals import Sums, interval
 
 MEASURES = (
     *("bcubed_precision", "bcubed_recall", "bcubed_f"),
@@ -82,8 +82,8 @@ def grouping_accuracy(
     Notes
     -----
     Intervals are Wilson's with the effective sample size of a variance over subjects, and allow for
-    few of them (`facelab.intervals.small_sample_wilson`, with all of Satterthwaite's degrees of
-    freedom: in a simulation 95% intervals held 93 to 99% of true values with 40 people and 97 to
+    few of them (`facelab.rates.intervals.small_sample_wilson`, with all of Satterthwaite's degrees
+    of freedom: in a simulation 95% intervals held 93 to 99% of true values with 40 people and 97 to
     99% with 120). The variance is that of the infinitesimal
     jackknife (Efron 1982, chapter 6): a subject counts by its own faces and as a stranger in the
     clusters of others. They speak of other people photographed alike, grouped in a set of this size

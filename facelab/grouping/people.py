@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import coo_array
 
-from facelab.comparison import check_embeddings
-from facelab.embeddings import Embeddings
+from facelab.audits.overlaps import alike_pairs
+from facelab.comparisons.counted import check_embeddings
+from facelab.embedders.embeddings import Embeddings
 from facelab.grouping.clusters import grouping_threshold
-from facelab.overlaps import alike_pairs
 
 STRANGERS = 0.01  # false neighbours of a face, on average
 _STEP = 10.0  # how much laxer and stricter the threshold is tried

@@ -1,5 +1,6 @@
 """Search: one photo against many people, and what its errors do to whom.
 
-`Gallery` enrols and searches, `identify` reads FPIR and FNIR by group, `search_experiment` searches
-people among strangers, `expected_false_matches` says what a rate comes to in a year.
+Read `gallery.py` first: `Gallery` enrols and searches. `identification.py` reads FPIR and FNIR by
+group, `experiment.py` searches people among strangers, `false_matches.py` says what a rate comes to
+in a year.
 """

@@ -7,7 +7,7 @@ enrolled. No image and no person is behind them.
 import numpy as np
 import pandas as pd
 
-from facelab.embeddings import Embeddings
+from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput
 
 GROUPS = ("a", "b", "c", "d")

@@ -16,19 +16,19 @@ import pandas as pd
 from scipy.stats import fisher_exact
 
 from facelab import files
-from facelab.contrasts import holm
-from facelab.disparity import HALF_AN_ERROR, normal_interval
-from facelab.embeddings import Embeddings
-from facelab.error_rates import FEW_ERRORS, double_or_nothing, mated_sums
+from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput
-from facelab.intervals import wilson
-from facelab.report import table
+from facelab.rates.contrasts import holm
+from facelab.rates.counts import FEW_ERRORS, double_or_nothing, mated_sums
+from facelab.rates.indices import HALF_AN_ERROR, normal_interval
+from facelab.rates.intervals import wilson
+from facelab.rates.tables import table
 from facelab.search.gallery import Gallery
 from facelab.search.identification import calibrated
-from facelab.search.searches import Searches
+from facelab.search.outcomes import Searches
 
 if TYPE_CHECKING:
-    from facelab.plot_style import Picture
+    from facelab.figures.style import Picture
 
 _SWEEP = 60
 
@@ -103,7 +103,7 @@ class SearchExperiment:
 
     def plot(self) -> "Picture":
         """Rates by group, and shares of the searched and of the false matches."""
-        from facelab.search import figures as plot_search
+        from facelab.figures import search as plot_search
 
         return plot_search.shares_and_rates(self.table)
 

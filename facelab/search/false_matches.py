@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from facelab.audit import Audit
-from facelab.comparison import Comparisons
-from facelab.error_rates import ErrorCounts, double_or_nothing
+from facelab.audits.by_group import Audit
+from facelab.comparisons.counted import Comparisons
 from facelab.errors import BadInput
-from facelab.faces import group_counts
+from facelab.faces.composition import group_counts
+from facelab.rates.counts import ErrorCounts, double_or_nothing
 
 LOOKS = ("top", "all")
 _CHUNK = 4_000_000  # products of weights held at once

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from facelab import files
-from facelab.embeddings import Embeddings, row_lengths
+from facelab.embedders.embeddings import Embeddings, row_lengths
 from facelab.errors import BadInput
 from facelab.search.indexes import Index, Kind, kind_for
-from facelab.search.searching import calibrate, recall_table, search_all, search_index
+from facelab.search.lookup import calibrate, recall_table, search_all, search_index
 from facelab.search.templates import mean_templates, of_subjects, stacked
 
 Template = Literal["mean", "max"]

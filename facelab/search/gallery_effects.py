@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from facelab.embeddings import Embeddings
+from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput
-from facelab.faces import group_counts
-from facelab.groups import group_labels
-from facelab.intervals import wilson
+from facelab.faces.composition import group_counts
+from facelab.faces.groups import group_labels
+from facelab.rates.intervals import wilson
 from facelab.search.false_matches import chance_of_any
 from facelab.search.gallery import Gallery
-from facelab.search.searches import Searches
+from facelab.search.outcomes import Searches
 
 _DEPTH = 20
 _FINE = 1_000_000  # parts that shares are reckoned in

@@ -13,17 +13,17 @@ import numpy as np
 import pandas as pd
 
 from facelab import files
-from facelab.disparity import disparity
-from facelab.embeddings import Embeddings
-from facelab.error_rates import double_or_nothing
+from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput
-from facelab.groups import SEPARATOR
-from facelab.report import table
+from facelab.faces.groups import SEPARATOR
+from facelab.rates.counts import double_or_nothing
+from facelab.rates.indices import disparity
+from facelab.rates.tables import table
 from facelab.search.gallery import Candidates, Gallery
-from facelab.search.searches import Searches
+from facelab.search.outcomes import Searches
 
 if TYPE_CHECKING:
-    from facelab.plot_style import Picture
+    from facelab.figures.style import Picture
 
 _DEPTH = 20
 _TABLES = ("rates", "cross_group", "hit_rates", "disparity", "det")
@@ -111,7 +111,7 @@ class Identification:
 
     def plot(self) -> "Picture":
         """Error rates by group with their intervals, as a matplotlib figure."""
-        from facelab.search import figures as plot_search
+        from facelab.figures import search as plot_search
 
         return plot_search.search_rates(self.rates, self.fpir)
 

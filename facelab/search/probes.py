@@ -15,15 +15,16 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage, signal
 
-from facelab.embeddings import Embeddings
+from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput
-from facelab.faces import FaceSet
+from facelab.faces.colour import LUMA
+from facelab.faces.faceset import FaceSet
 
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _FEWEST_PIXELS = 6  # a side, of the poorest resolution
 _CLOTHS = np.array([[205, 222, 235], [240, 240, 240], [35, 38, 42], [110, 140, 120]], np.float32)
 _LENS = np.array([18, 18, 20], np.float32)
 _PART = 512  # crops changed at a time
+
 
 # Everything below takes float32 crops (n, S, S, 3) from 0 to 255, a strength above 0 and up to 1,
 # and of each crop four numbers from 0 to 1 that chance gave it.

@@ -5,6 +5,7 @@ In: what the population's yaml says of a parameter, such as ``{normal: [0, 17], 
 operations.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -133,13 +134,13 @@ def read_distribution(
         One sentence: which parameter, what was wrong, what there is.
     """
     if chance:
-        if not _is_number(given) or not 0 <= given <= 1:
+        if not is_number(given) or not 0 <= given <= 1:
             raise BadInput(f"{name}: give the share that has it, 0 to 1, not {given!r}")
         share = float(given)
         return Distribution("chance", (share,), labels=(True, False), shares=(share, 1 - share))
     if labels:
         return _read_choice(name, given, labels)
-    if _is_number(given):
+    if is_number(given):
         return _within(name, Distribution("constant", (float(given),)), low, high)
     kinds = [key for key in given if key in _NUMERIC] if isinstance(given, Mapping) else []
     if len(kinds) != 1 or not set(given) <= {kinds[0], "low", "high"}:
@@ -154,7 +155,7 @@ def read_distribution(
     if not isinstance(numbers, list | tuple) or len(numbers) != len(wanted):
         raise BadInput(f"{name}: {kind} takes [{', '.join(wanted)}], not {numbers!r}")
     for number in (*numbers, given.get("low", 0), given.get("high", 0)):
-        if not _is_number(number):
+        if not is_number(number):
             raise BadInput(f"{name}: {number!r} is not a number")
     numbers = tuple(float(number) for number in numbers)
     if kind in ("normal", "log_normal"):
@@ -202,7 +203,7 @@ def _read_choice(name: str, given: Any, labels: tuple[str, ...]) -> Distribution
     for label, share in shares.items():
         if str(label) not in labels:
             raise BadInput(f"{name}: there is no {label!r}; there are: {', '.join(labels)}")
-        if not _is_number(share) or not 0 <= share <= 1:
+        if not is_number(share) or not 0 <= share <= 1:
             raise BadInput(f"{name}: the share of {label} must be 0 to 1, not {share!r}")
     total = sum(shares.values())
     if abs(total - 1) > 1e-6:
@@ -213,8 +214,10 @@ def _read_choice(name: str, given: Any, labels: tuple[str, ...]) -> Distribution
     )
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+def is_number(value: Any) -> bool:
+    """Whether it can be a float, and a finite one."""
+    kind = isinstance(value, int | float) and not isinstance(value, bool)
+    return kind and abs(value) <= sys.float_info.max
 
 
 class Plan:

@@ -1,6 +1,6 @@
 """The baked head as arrays: template, triangles by part, shape targets, lips and light masks.
 
-In: `head.npz`, written by `facelab.synthetic.bake`. Out: `load_head()`, read once a process.
+In: `head.npz`, written by `facelab.synthetic.baking.head`. Out: `load_head()`, read once a process.
 """
 
 from dataclasses import dataclass

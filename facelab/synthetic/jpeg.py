@@ -1,42 +1,19 @@
 """JPEG compression, compiled: what it leaves of a picture, without the file.
 
 In: uint8 RGB (size, size, 3) and a quality. Out: the picture as it would be read back.
-Source: ITU-T T.81 (the cosine transform, the tables of Annex K), JFIF 1.02 (the colours), and what
-libjpeg does with quality and with colours at half the resolution. Its last step, coding the numbers
-in fewer bits, loses nothing and is left out: that is most of the time that a file takes.
+Source: ITU-T T.81 (the cosine transform), JFIF 1.02 (the colours), and what libjpeg does with
+colours at half the resolution. Its last step, coding the numbers in fewer bits, loses nothing and
+is left out: that is most of the time that a file takes.
 """
 # ruff: noqa: ANN001, ANN201 - the compiler infers the types of these inner functions
 
-from functools import cache
-
 import numpy as np
 
+from facelab.photos.jpeg import steps
 from facelab.synthetic.mesh import jit
 
-# fmt: off
-BRIGHTNESS = np.array([
-    [16, 11, 10, 16, 24, 40, 51, 61],
-    [12, 12, 14, 19, 26, 58, 60, 55],
-    [14, 13, 16, 24, 40, 57, 69, 56],
-    [14, 17, 22, 29, 51, 87, 80, 62],
-    [18, 22, 37, 56, 68, 109, 103, 77],
-    [24, 35, 55, 64, 81, 104, 113, 92],
-    [49, 64, 78, 87, 103, 121, 120, 101],
-    [72, 92, 95, 98, 112, 100, 103, 99],
-])
-# fmt: on
-COLOUR = np.full((8, 8), 99)
-COLOUR[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
 C1, C2, C3, C4, C5, C6, C7 = (np.float32(np.cos(k * np.pi / 16) / 2) for k in range(1, 8))
 HALF = np.float32(0.5)
-
-
-@cache
-def steps(quality: int) -> np.ndarray:
-    """Quantisation steps of brightness and colour, float32 (2, 8, 8), for a quality of 1 to 100."""
-    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    tables = np.stack([BRIGHTNESS, COLOUR])
-    return np.clip((tables * scale + 50) // 100, 1, 255).astype(np.float32)
 
 
 def through_jpeg(picture: np.ndarray, quality: int) -> np.ndarray:

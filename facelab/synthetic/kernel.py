@@ -15,8 +15,6 @@ from facelab.synthetic.mesh import inlined, jit
 SKIN, MOUTH, EYE, TEETH, LASH, HAIR, FRAME, CLOTH = (
     PARTS[name] for name in ("skin", "mouth", "eye", "teeth", "lash", "hair", "frame", "cloth")
 )
-
-
 # Columns of the vertex table that shading reads, after the normal: a vertex is one place in memory.
 REACH, PLACE, OPENNESS, UV = 3, 4, 7, 8
 COLUMNS = 10

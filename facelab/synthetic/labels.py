@@ -57,7 +57,7 @@ def as_table(rows: np.ndarray, seed: int, changes: tuple[tuple[str, Any], ...]) 
     """The table of a FaceSet; with `changes` (factor, level) also which twin of which photo."""
     import pandas as pd
 
-    from facelab.groups import MONK_TONES, age_group, fitzpatrick, skin_tone
+    from facelab.faces.colour import MONK_TONES, age_group, fitzpatrick, skin_tone
 
     def categorical(name: str) -> pd.Categorical:
         return pd.Categorical.from_codes(rows[name], _LABELS[name])

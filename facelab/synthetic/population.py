@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
+from facelab import files
 from facelab.errors import BadInput
-from facelab.synthetic.distributions import Distribution, Plan, read_distribution
+from facelab.synthetic.distributions import Distribution, Plan, is_number, read_distribution
 from facelab.synthetic.parameters import CAPTURE, GENDERS, GROUPS, PARAMETERS, PHENOTYPES, SUBJECT
 
 if TYPE_CHECKING:
@@ -75,13 +76,9 @@ class Population:
     def load(cls, path: str | Path) -> "Population":
         """The population that a yaml file describes."""
         path = Path(path)
-        try:
-            given = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise FileNotFoundError(f"there is no population file {path}") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            words = " ".join(str(error).split())
-            raise BadInput(f"{path} is not valid yaml: {words}") from error
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no population file {path}")
+        given = files.read_values(path)
         if given is not None and not isinstance(given, Mapping):
             raise BadInput(f"{path} must hold parameters with their distributions, not {given!r}")
         try:
@@ -174,7 +171,7 @@ class Population:
         BadInput
             There are fewer subjects than groups that want some.
         """
-        from facelab.faces import group_counts
+        from facelab.faces.composition import group_counts
 
         counts = group_counts(list(GROUPS), self.shares, self.subjects)
         rest = 1 - sum(self.shares.values())
@@ -258,13 +255,14 @@ def _read(name: str, value: Any, key: str) -> Any:
     if name == "subjects":
         return _number(where, value, 1, 10_000_000, True)
     if name == "shares":
-        if not isinstance(value or {}, Mapping):
+        shares = value or {}
+        if not (isinstance(shares, Mapping) and all(map(is_number, shares.values()))):
             raise BadInput(f"shares must name groups with their share, not {value!r}")
-        if value:
-            from facelab.faces import group_counts
+        if shares:
+            from facelab.faces.composition import group_counts
 
-            group_counts(list(GROUPS), value, 0)
-        return dict(value or {})
+            group_counts(list(GROUPS), shares, 0)
+        return dict(shares)
     known = (*PARAMETERS, *_SETTINGS, *(() if key else (*_TOP, *_KEYS)))
     kind = "group" if "/" in str(name) else "parameter"
     raise BadInput(f"there is no {kind} {where!r}{nearest(str(name), known)}")

@@ -5,10 +5,8 @@ the bytes do not depend on the number of processes, nor a photo on how many ther
 in blocks; what is finished outlives a kill.
 """
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +15,7 @@ import numpy as np
 import facelab
 from facelab import files
 from facelab.errors import BadInput
+from facelab.keeping import code_of, end_with, resume_folder
 from facelab.synthetic.capture import build_capture
 from facelab.synthetic.head import load_head
 from facelab.synthetic.jpeg import through_jpeg
@@ -26,10 +25,9 @@ from facelab.synthetic.plan import Block, Face, Order, faces_of, plan_blocks
 from facelab.synthetic.population import Population, default_population
 from facelab.synthetic.render import build_model, render
 from facelab.synthetic.subjects import build_subject, subject_name, subject_stream
-from facelab.workers import end_with
 
 if TYPE_CHECKING:
-    from facelab.faces import FaceSet
+    from facelab.faces.faceset import FaceSet
 
 VERSION = 3  # of the population: raised whenever the same seed gives other pixels
 SIZES = (32, 512)
@@ -105,7 +103,7 @@ def synthesize(
         return make(order, out, jobs, replace)
     if out is not None:
         raise BadInput("give either `out`, a folder for this set, or `kept`, one for all of them")
-    from facelab.faces import load
+    from facelab.faces.faceset import load
     from facelab.keeping import once
 
     return load(
@@ -149,7 +147,7 @@ def checked_order(
 
 def make(order: Order, out: str | Path | None, jobs: int | None, replace: bool) -> "FaceSet":
     """Render an order, to disk or in memory."""
-    from facelab.faces import FaceSet, load, write_labels
+    from facelab.faces.faceset import FaceSet, load, write_labels
 
     if jobs is None:
         jobs = os.cpu_count() or 1
@@ -164,7 +162,7 @@ def make(order: Order, out: str | Path | None, jobs: int | None, replace: bool) 
             here = slice(block.row, block.row + block.count)
             crops[here], rows[here] = part
         return FaceSet(as_table(rows, order.seed, order.changes), crops, _card(order))
-    with files.resume_folder(out, _identity(order), replace) as (folder, done):
+    with resume_folder(out, _identity(order), replace) as (folder, done):
         crops = folder / "crops.npy"
         if not any(done.iterdir()):
             files.reserve_array(crops, shape).flush()
@@ -178,11 +176,14 @@ def make(order: Order, out: str | Path | None, jobs: int | None, replace: bool) 
 
 def _identity(order: Order) -> dict[str, Any]:
     """Everything that decides the bytes."""
-    return order.as_json() | {"made_by": f"facelab {facelab.__version__}", "code": code_hash()}
+    return order.as_json() | {
+        "made_by": f"facelab {facelab.__version__}",
+        "code": code_of("synthetic"),
+    }
 
 
 def _card(order: Order) -> dict[str, Any]:
-    from facelab.faces import new_card
+    from facelab.faces.faceset import new_card
 
     what = "twins of a synthetic population" if order.changes else "synthetic population"
     return new_card(
@@ -195,16 +196,6 @@ def _card(order: Order) -> dict[str, Any]:
         parameters=order.as_json(),
         population_version=VERSION,
     )
-
-
-@cache
-def code_hash() -> str:
-    """SHA-256 over what renders: work that other code left unfinished is not gone on with."""
-    total = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.iterdir()):
-        if path.suffix in (".py", ".npz", ".yaml"):
-            total.update(path.name.encode() + path.read_bytes())
-    return total.hexdigest()
 
 
 # ---- rendering

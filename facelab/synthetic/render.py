@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 
-from facelab.detect import TEMPLATE
+from facelab.faces.template import TEMPLATE
 from facelab.synthetic.accessories import Piece, make_glasses, make_headwear, under
 from facelab.synthetic.backdrop import draw_backdrop
 from facelab.synthetic.camera import develop

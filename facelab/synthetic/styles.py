@@ -1,6 +1,6 @@
 """Hair meshes, brow pictures and skin pigment maps as arrays, and the map they are painted on.
 
-In: `styles.npz`, written by `facelab.synthetic.bake_styles`. Out: `load_styles()`, read once a
+In: `styles.npz`, written by `facelab.synthetic.baking.styles`. Out: `load_styles()`, read once a
 process, and `map_coordinates`, which says where on the skin map a canonical place lies.
 """
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from facelab.groups import fitzpatrick, ita, nearest_monk, srgb_to_lab
+from facelab.faces.colour import fitzpatrick, ita, nearest_monk, srgb_to_lab
 from facelab.synthetic.head import Head
 from facelab.synthetic.mesh import add_targets
 from facelab.synthetic.normal import normal_score, normal_share

@@ -23,7 +23,7 @@ from facelab.synthetic.population import Population, nearest
 from facelab.synthetic.produce import as_population, checked_order, make
 
 if TYPE_CHECKING:
-    from facelab.faces import FaceSet
+    from facelab.faces.faceset import FaceSet
 
 # What can be changed alone: every parameter that is one value, and the base shape. `afro` and
 # `own_side` say how others are drawn; `balding` and `age` are changed as they came out.

@@ -22,13 +22,13 @@ import pandas as pd
 
 from facelab import files
 from facelab.errors import BadInput, FacelabError
-from facelab.faces import FaceSet
-from facelab.keeping import code_of, content, digest
+from facelab.faces.faceset import FaceSet, content
+from facelab.keeping import code_of, digest, locked
 from facelab.progress import bar
 from facelab.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from facelab.embedders.backbone import TimmEmbedder
+    from facelab.embedders.trained import TrainedEmbedder
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def train_arms(
     held_out: FaceSet | None = None,
     meta: FaceSet | None = None,
     kept: str | Path | None = None,
-) -> "dict[tuple[str, int], TimmEmbedder]":
+) -> "dict[tuple[str, int], TrainedEmbedder]":
     """Train one embedder for every arm and seed.
 
     Parameters
@@ -76,7 +76,7 @@ def train_arms(
 
     Returns
     -------
-    dict of TimmEmbedder
+    dict of TrainedEmbedder
         By (arm, seed), arms and seeds in the order given. Each card holds `arm`, `seconds` and
         `cpu_seconds`.
 
@@ -87,7 +87,7 @@ def train_arms(
     FacelabError
         A training failed; the message names its arm and seed.
     """
-    from facelab.embedders.backbone import TimmEmbedder
+    from facelab.embedders.trained import TrainedEmbedder
 
     recipes = recipe if isinstance(recipe, Mapping) else dict.fromkeys(arms, recipe or Recipe())
     if not arms or not len(seeds) or len(set(seeds)) != len(seeds):
@@ -127,7 +127,7 @@ def train_arms(
         for arm in arms:
             for seed in seeds:
                 out = outs[arm, seed]
-                embedder = TimmEmbedder.load(out)
+                embedder = TrainedEmbedder.load(out)
                 embedder.name, embedder.card["arm"] = f"{arm}-{seed}", arm
                 result[arm, seed] = embedder
         return result
@@ -180,7 +180,7 @@ class _Handed:
         self._places: dict[tuple[int, int], Path] = {}
 
     def over(self, faces: FaceSet | None, size: int) -> Path | None:
-        from facelab.embedders.backbone import write_resized
+        from facelab.embedders.tensors import write_resized
 
         if faces is None:
             return None
@@ -209,10 +209,10 @@ def _taken(folder: Path | None) -> FaceSet | None:
 
 def _is_whole(folder: Path) -> bool:
     """Whether a kept training is there and can be loaded."""
-    from facelab.embedders.backbone import TimmEmbedder
+    from facelab.embedders.trained import TrainedEmbedder
 
     try:
-        TimmEmbedder.load(folder)
+        TrainedEmbedder.load(folder)
     except (FacelabError, OSError):
         return False
     return True
@@ -249,7 +249,7 @@ def _run(tasks: list[_Task], work: Path, jobs: int | None) -> None:
 def _train_one(task: _Task, counters: Path, number: int, caller: int) -> None:
     """One training, in its own process; the result is left where the task says, unless another
     experiment that wants the same has just put it there."""
-    with files.locked(task.out.parent / ".locks" / task.out.name, task.out, wait=True):
+    with locked(task.out.parent / ".locks" / task.out.name, task.out, wait=True):
         if _is_whole(task.out):
             return
         _train_now(task, counters, number, caller)

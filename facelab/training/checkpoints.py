@@ -21,7 +21,7 @@ import torch
 
 from facelab import files
 from facelab.errors import BadInput
-from facelab.faces import FaceSet
+from facelab.faces.faceset import FaceSet
 
 
 class Checkpoints:

@@ -16,7 +16,7 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from facelab.embedders.backbone import pick_device
+from facelab.embedders.tensors import pick_device
 from facelab.errors import BadInput
 
 

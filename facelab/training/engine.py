@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 import facelab
-from facelab.embedders.backbone import TimmEmbedder, network_of
+from facelab.embedders.network import network_of
+from facelab.embedders.trained import TrainedEmbedder
 from facelab.errors import BadInput, FacelabError
-from facelab.faces import FaceSet
+from facelab.faces.faceset import FaceSet
 from facelab.training.augment import Chance, augment, generator_of
 from facelab.training.centres import SampledCentres
 from facelab.training.distributed import Team
@@ -285,7 +286,7 @@ class Training:
         }
         return {name: part for name, part in parts.items() if part is not None}
 
-    def embedder(self, faces: FaceSet, progress: bool) -> TimmEmbedder:
+    def embedder(self, faces: FaceSet, progress: bool) -> TrainedEmbedder:
         """What has been learnt: the best look's weights, the averaged ones, or the last."""
         recipe = self.recipe
         network = network_of({**recipe.to_dict(), **self.network.built}, pretrained=False)
@@ -310,7 +311,7 @@ class Training:
         if self.own_margins:
             margins = self.margins(torch.arange(len(self.examples.names)).to(self.processes.device))
             card["margins"] = dict(zip(self.examples.names, margins.tolist(), strict=True))
-        made = TimmEmbedder(
+        made = TrainedEmbedder(
             network.to(self.processes.device),
             recipe.to_dict(),
             card,

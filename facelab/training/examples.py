@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from facelab import files
-from facelab.embedders.backbone import as_images, write_resized
+from facelab.embedders.tensors import as_images, write_resized
 from facelab.errors import BadInput
-from facelab.faces import FaceSet
-from facelab.groups import group_labels
+from facelab.faces.faceset import FaceSet
+from facelab.faces.groups import group_labels
 from facelab.training.recipe import Recipe
 from facelab.training.sampler import Sampler
 

@@ -3,7 +3,7 @@
 In: float images (B, 3, S, S) from 0 to 1. Out: what is left of them, on the same device.
 Source: ITU-T T.81 (the cosine transform), JFIF 1.02 (the colours), and what libjpeg does with
 quality, with colours at half the resolution and with edges. `facelab.synthetic.jpeg` does the same,
-compiled, to one picture of the renderer's; both use its tables.
+compiled, to one picture of the renderer's.
 """
 
 import math
@@ -12,6 +12,8 @@ from functools import cache
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from facelab.photos.jpeg import steps
 
 LUMA = (0.299, 0.587, 0.114)
 # Means of four whole numbers that end in a half are rounded up and down in turn.
@@ -90,8 +92,5 @@ def _cosines(device: torch.device) -> Tensor:
 @cache
 def _steps(device: torch.device) -> Tensor:
     """Quantisation steps of brightness and colours for qualities 1 to 100, (100, 2, 64)."""
-    # Here and not above: the renderer's compiler takes a second to load.
-    from facelab.synthetic.jpeg import steps
-
     tables = [torch.from_numpy(steps(quality)).flatten(1) for quality in range(1, 101)]
     return torch.stack(tables).to(device)

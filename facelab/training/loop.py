@@ -14,10 +14,10 @@ from typing import Any
 import pandas as pd
 import torch
 
-from facelab import files
-from facelab.embedders.backbone import TimmEmbedder
+from facelab.embedders.trained import TrainedEmbedder
 from facelab.errors import BadInput, Stopped
-from facelab.faces import FaceSet
+from facelab.faces.faceset import FaceSet
+from facelab.keeping import locked
 from facelab.progress import bar
 from facelab.training.checkpoints import Checkpoints, fingerprint, stoppable
 from facelab.training.distributed import team
@@ -42,7 +42,7 @@ def train(
     on_step: Callable[[int], Any] | None = None,
     on_log: Callable[[dict[str, float]], None] | None = None,
     on_look: Callable[[pd.DataFrame], None] | None = None,
-) -> TimmEmbedder:
+) -> TrainedEmbedder:
     """Train an embedder to tell the subjects of a FaceSet apart.
 
     Under `torchrun` all processes train one embedder together, on gloo or nccl; each of them gets
@@ -81,7 +81,7 @@ def train(
 
     Returns
     -------
-    TimmEmbedder
+    TrainedEmbedder
         With `.history` (step, epoch, loss, lr, seconds; each row the mean since the row before),
         `.validation` (error rates by group at each look, if there is a held-out set) and `.card`
         (who was trained on, how long it took).
@@ -113,7 +113,7 @@ def train(
                 "meta": None if meta is None else fingerprint(meta),
             }
             saved = Checkpoints(checkpoints, keep, order)
-        lock = files.locked(checkpoints) if saved and processes.leads else nullcontext()
+        lock = locked(checkpoints) if saved and processes.leads else nullcontext()
         with lock, stoppable(saved is not None) as asked:
             if saved and saved.found():
                 if not resume:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from facelab.faces import FaceSet
+from facelab.faces.faceset import FaceSet
 from facelab.training.distributed import Team
 from facelab.training.examples import Examples
 from facelab.training.heads import Contrast

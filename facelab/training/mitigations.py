@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facelab.errors import BadInput
+from facelab.faces.faceset import FaceSet
+from facelab.faces.groups import group_labels
 from facelab.training.recipe import Mitigation
 
 _PACE = 0.95  # of the running means: the last 20 steps or so
@@ -152,3 +154,28 @@ def by_name(
     if left_out:
         raise BadInput(f"mitigate.{what}: there is no number for the group {left_out[0]!r}")
     return [float(values.get(name, default)) for name in names]
+
+
+def rare_margins(
+    faces: FaceSet, by: str | list[str], margin: float, power: float = 0.25
+) -> dict[str, float]:
+    """Margins by group, (largest group's images / its images) ** power times `margin`.
+
+    Cao et al. 2019 (LDAM, arXiv 1906.07413, equation 10) derive the power 1/4 for classes.
+
+    Parameters
+    ----------
+    faces
+        The training set.
+    by
+        Columns that make the groups.
+    margin
+        Of the group with most images.
+
+    Returns
+    -------
+    dict of float
+        By group, as `Mitigation.margins` takes them.
+    """
+    images = group_labels(faces.table, by).value_counts(sort=False)
+    return {str(group): margin * (images.max() / n) ** power for group, n in images.items() if n}

@@ -3,20 +3,34 @@
 In: a YAML file or keyword arguments. Out: a frozen dataclass that is stored with every embedder.
 """
 
+# Annotations stay text: `Recipe?` shows `lr: AboveZero`, not what that is made of.
+from __future__ import annotations
+
 import dataclasses
-import types
-import typing
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from pydantic import StrictBool, StrictInt, StrictStr
 
 from facelab import files
-from facelab.errors import BadInput
+from facelab.errors import BadInput, checked
+from facelab.training.ranges import (
+    AboveZero,
+    BelowOne,
+    ByGroup,
+    Count,
+    CountFromZero,
+    FromZero,
+    GroupWeights,
+    Number,
+    Share,
+    part_of_a_recipe,
+)
 
 
-@dataclass(frozen=True)
+@part_of_a_recipe("augment")
 class Augmentation:
     """How much each training image is changed; 0 switches a change off.
 
@@ -54,36 +68,27 @@ class Augmentation:
         what another image of the batch shows there.
     """
 
-    flip: float = 0.5
-    shift: float = 0.03
-    scale: float = 0.03
-    rotate: float = 3.0
-    brightness: float = 0.2
-    contrast: float = 0.2
-    colour: float = 0.05
-    blur: float = 0.0
-    noise: float = 0.01
-    erase: float = 0.0
-    stretch: float = 0.0
-    tone: float = 0.0
-    shade: float = 0.0
-    grey: float = 0.0
-    soften: float = 0.0
-    cover: float = 0.0
-    shrink: float = 0.0
-    jpeg: float = 0.0
-
-    def __post_init__(self) -> None:
-        _check_types(self, "augment.")
-        for name in ("flip", "grey", "blur", "erase", "cover", "jpeg"):
-            _require(0 <= getattr(self, name) <= 1, f"augment.{name}", self, "between 0 and 1")
-        for name in ("shift", "scale", "stretch", "brightness", "contrast", "colour", "shrink"):
-            _require(0 <= getattr(self, name) < 1, f"augment.{name}", self, "from 0 to below 1")
-        for name in ("rotate", "tone", "shade", "soften", "noise"):
-            _require(getattr(self, name) >= 0, f"augment.{name}", self, "0 or more")
+    flip: Share = 0.5
+    shift: BelowOne = 0.03
+    scale: BelowOne = 0.03
+    rotate: FromZero = 3.0
+    brightness: BelowOne = 0.2
+    contrast: BelowOne = 0.2
+    colour: BelowOne = 0.05
+    blur: Share = 0.0
+    noise: FromZero = 0.01
+    erase: Share = 0.0
+    stretch: BelowOne = 0.0
+    tone: FromZero = 0.0
+    shade: FromZero = 0.0
+    grey: Share = 0.0
+    soften: FromZero = 0.0
+    cover: Share = 0.0
+    shrink: BelowOne = 0.0
+    jpeg: Share = 0.0
 
 
-@dataclass(frozen=True)
+@part_of_a_recipe("mitigate")
 class Mitigation:
     """What is done about groups in training; the defaults do nothing.
 
@@ -115,28 +120,17 @@ class Mitigation:
         reversed (Ganin et al. 2016, arXiv 1505.07818), so that the embedding forgets the group.
     """
 
-    by: list[str] = field(default_factory=list)
-    group_power: float = 1.0
-    subject_power: float = 1.0
-    weights: str | dict[str, float] = "none"
-    dro: float = 0.0
-    focal: float = 0.0
-    margins: dict[str, float] = field(default_factory=dict)
-    meta_margins: float = 0.0
-    adversary: float = 0.0
+    by: list[StrictStr] = field(default_factory=list)
+    group_power: Share = 1.0
+    subject_power: Share = 1.0
+    weights: GroupWeights = "none"
+    dro: FromZero = 0.0
+    focal: FromZero = 0.0
+    margins: ByGroup = field(default_factory=dict)
+    meta_margins: FromZero = 0.0
+    adversary: FromZero = 0.0
 
     def __post_init__(self) -> None:
-        _check_types(self, "mitigate.")
-        for name in ("group_power", "subject_power"):
-            _require(0 <= getattr(self, name) <= 1, f"mitigate.{name}", self, "between 0 and 1")
-        for name in ("dro", "focal", "meta_margins", "adversary"):
-            _require(getattr(self, name) >= 0, f"mitigate.{name}", self, "0 or more")
-        if isinstance(self.weights, str):
-            known = self.weights in ("none", "inverse", "odds")
-            _require(known, "mitigate.weights", self, "none, inverse, odds or numbers by group")
-        else:
-            _require(_all_at_least_0(self.weights), "mitigate.weights", self, "numbers from 0")
-        _require(_all_at_least_0(self.margins), "mitigate.margins", self, "numbers from 0")
         both = not (self.margins and self.meta_margins)
         _require(both, "mitigate.margins", self, "empty where meta_margins learns them")
         if self.needs_groups:
@@ -149,7 +143,7 @@ class Mitigation:
         return self.group_power != 1 or self.weights != "none" or any(numbers) or bool(self.margins)
 
 
-@dataclass(frozen=True)
+@part_of_a_recipe("validate")
 class Validation:
     """How the held-out subjects given to `train` are looked at.
 
@@ -169,16 +163,13 @@ class Validation:
         Looks without a better figure after which training stops; 0 is never.
     """
 
-    every: int = 0
-    by: list[str] = field(default_factory=list)
-    fmr: float = 1e-3
+    every: CountFromZero = 0
+    by: list[StrictStr] = field(default_factory=list)
+    fmr: Number = 1e-3
     keep: Literal["last", "fnmr", "worst_fnmr", "fmr_ratio", "garbe"] = "last"
-    patience: int = 0
+    patience: CountFromZero = 0
 
     def __post_init__(self) -> None:
-        _check_types(self, "validate.")
-        for name in ("every", "patience"):
-            _require(getattr(self, name) >= 0, f"validate.{name}", self, "0 or more")
         _require(0 < self.fmr < 1, "validate.fmr", self, "between 0 and 1")
         if self.patience:
             _require(self.keep != "last", "validate.keep", self, "a figure to be patient about")
@@ -186,7 +177,7 @@ class Validation:
             _require(bool(self.by), "validate.by", self, f"the groups that {self.keep} compares")
 
 
-@dataclass(frozen=True)
+@part_of_a_recipe()
 class Recipe:
     """How to train an embedder. The defaults are `experiments/recipes/small.yaml`.
 
@@ -253,14 +244,14 @@ class Recipe:
         3 % for the default network; it is meant for GPUs.
     """
 
-    backbone: str = "resnet18"
-    backbone_options: dict[str, Any] = field(
+    backbone: StrictStr = "resnet18"
+    backbone_options: dict[StrictStr, Any] = field(
         default_factory=lambda: {"layers": [1, 2, 2, 1], "channels": [16, 48, 96, 192]}
     )
-    stem_stride: int | None = 2
+    stem_stride: StrictInt | None = 2
     neck: Literal["flatten", "pool", "depthwise"] = "flatten"
-    size: int = 48
-    dim: int = 256
+    size: Count = 48
+    dim: Count = 256
     head: Literal[
         "softmax",
         "cosface",
@@ -272,40 +263,35 @@ class Recipe:
         "curricular",
         "contrast",
     ] = "cosface"
-    head_options: dict[str, Any] = field(default_factory=dict)
-    scale: float = 24.0
-    margin: float = 0.2
-    margin_warm_up: float = 0.2
-    centres: float = 1.0
+    head_options: dict[StrictStr, Any] = field(default_factory=dict)
+    scale: AboveZero = 24.0
+    margin: FromZero = 0.2
+    margin_warm_up: BelowOne = 0.2
+    centres: Number = 1.0
     optimiser: Literal["sgd", "adamw"] = "adamw"
-    lr: float = 2e-3
-    momentum: float = 0.9
-    weight_decay: float = 0.05
-    batch: int = 32
-    accumulate: int = 1
-    steps: int = 2000
-    warm_up: float = 0.1
+    lr: AboveZero = 2e-3
+    momentum: BelowOne = 0.9
+    weight_decay: FromZero = 0.05
+    batch: StrictInt = 32
+    accumulate: Count = 1
+    steps: Count = 2000
+    warm_up: BelowOne = 0.1
     schedule: Literal["cosine", "poly", "steps", "constant"] = "cosine"
-    milestones: list[float] = field(default_factory=list)
-    together: int = 1
-    clip: float = 5.0
-    ema: float = 0.0
-    wccn: float = 0.0
-    label_smoothing: float = 0.0
+    milestones: list[Number] = field(default_factory=list)
+    together: Count = 1
+    clip: AboveZero = 5.0
+    ema: BelowOne = 0.0
+    wccn: FromZero = 0.0
+    label_smoothing: BelowOne = 0.0
     augment: Augmentation = field(default_factory=Augmentation)
     mitigate: Mitigation = field(default_factory=Mitigation)
     validate: Validation = field(default_factory=Validation)
-    seed: int = 0
+    seed: CountFromZero = 0
     precision: Literal["auto", "fp32", "bf16", "fp16", "fp64"] = "auto"
-    channels_last: bool = True
-    compile: bool = False
+    channels_last: StrictBool = True
+    compile: StrictBool = False
 
     def __post_init__(self) -> None:
-        _check_types(self)
-        for name in ("scale", "lr", "clip"):
-            _require(getattr(self, name) > 0, name, self, "above 0")
-        for name in ("size", "dim", "steps", "together", "accumulate"):
-            _require(getattr(self, name) >= 1, name, self, "at least 1")
         _require(self.batch >= 2, "batch", self, "at least 2 (batch norm)")
         for name in ("together", "accumulate"):
             divides = self.batch % getattr(self, name) == 0
@@ -322,23 +308,19 @@ class Recipe:
             _require(self.accumulate == 1, "accumulate", self, "1: contrast needs all its pairs")
             _require(self.centres == 1, "centres", self, "1: contrast has no centres")
         _require(0 < self.centres <= 1, "centres", self, "above 0, at most 1")
-        shares = all(isinstance(share, float) and 0 < share < 1 for share in self.milestones)
+        shares = all(0 < share < 1 for share in self.milestones)
         rising = shares and sorted(set(self.milestones)) == self.milestones
         _require(rising, "milestones", self, "rising shares of the steps, between 0 and 1")
         if self.schedule == "steps":
             _require(bool(self.milestones), "milestones", self, "shares of the steps")
         _require(self.stem_stride in (None, 1, 2, 4), "stem_stride", self, "1, 2, 4 or null")
-        for name in ("margin_warm_up", "warm_up", "momentum", "label_smoothing", "ema"):
-            _require(0 <= getattr(self, name) < 1, name, self, "from 0 to below 1")
-        for name in ("margin", "weight_decay", "wccn", "seed"):
-            _require(getattr(self, name) >= 0, name, self, "0 or more")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in the YAML file."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Recipe":
+    def from_dict(cls, values: dict[str, Any]) -> Recipe:
         """The recipe of some plain values; what is not named keeps its default.
 
         Raises
@@ -346,19 +328,13 @@ class Recipe:
         BadInput
             A name is not one of a recipe's, or a value is of the wrong type or out of range.
         """
-        values = _known(cls, values, "recipe")
-        for name, kind in _PARTS.items():
-            if name in values:
-                values[name] = kind(**_known(kind, values[name], name))
-        return cls(**values)
+        return checked(cls, values, "a recipe")
 
     @classmethod
-    def from_yaml(cls, path: str | Path) -> "Recipe":
+    def from_yaml(cls, path: str | Path) -> Recipe:
         """Read a recipe; errors name the file."""
-        try:
-            return cls.from_dict(yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {})
-        except (BadInput, yaml.YAMLError, UnicodeDecodeError) as error:
-            raise BadInput(f"{path}: {error}") from error
+        values = files.read_values(path)
+        return checked(cls, {} if values is None else values, "a recipe", path)
 
     def to_yaml(self, path: str | Path) -> Path:
         """Write the recipe with every value."""
@@ -366,46 +342,7 @@ class Recipe:
         return Path(path)
 
 
-_PARTS = {"augment": Augmentation, "mitigate": Mitigation, "validate": Validation}
-
-
-def _all_at_least_0(values: Any) -> bool:
-    return all(
-        isinstance(v, int | float) and not isinstance(v, bool) and v >= 0 for v in values.values()
-    )
-
-
-def _known(cls: type, values: Any, what: str) -> dict[str, Any]:
-    if not isinstance(values, dict):
-        raise BadInput(f"the {what} must be names with values, not {values!r}")
-    names = [f.name for f in dataclasses.fields(cls)]
-    for name in values:
-        if name not in names:
-            raise BadInput(f"{name!r} is not part of a {what}; its parts are: {', '.join(names)}")
-    return dict(values)
-
-
 def _require(holds: bool, name: str, owner: Any, wanted: str) -> None:
     if not holds:
         value = getattr(owner, name.rsplit(".", 1)[-1])
         raise BadInput(f"{name} must be {wanted}, not {value!r}")
-
-
-def _check_types(owner: Any, prefix: str = "") -> None:
-    """Hold every field against its annotation; a whole number passes for a float."""
-    for name, kind in typing.get_type_hints(type(owner)).items():
-        value = getattr(owner, name)
-        if kind is float and type(value) is int:
-            object.__setattr__(owner, name, float(value))
-            continue
-        if typing.get_origin(kind) is Literal:
-            choices = typing.get_args(kind)
-            if value not in choices:
-                raise BadInput(f"{prefix}{name} must be one of {', '.join(choices)}, not {value!r}")
-            continue
-        allowed = typing.get_args(kind) if typing.get_origin(kind) is types.UnionType else (kind,)
-        allowed = tuple(typing.get_origin(k) or k for k in allowed)
-        # bool is an int to Python, not to a recipe.
-        if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
-            wanted = " or ".join("null" if k is types.NoneType else k.__name__ for k in allowed)
-            raise BadInput(f"{prefix}{name} must be of type {wanted}, not {value!r}")

@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from facelab.comparison import compare_all
-from facelab.disparity import disparity
-from facelab.embedders.backbone import TimmEmbedder
-from facelab.faces import FaceSet
+from facelab.comparisons.counted import compare_all
+from facelab.embedders.trained import TrainedEmbedder
+from facelab.faces.faceset import FaceSet
+from facelab.rates.indices import disparity
 from facelab.training.examples import Examples, resized_faces
 from facelab.training.recipe import Recipe
 
@@ -56,7 +56,7 @@ class Watch:
             `error_rates` with `step` and `threshold` before them; the figure that the recipe
             keeps by, NaN where it keeps the last.
         """
-        embedder = TimmEmbedder(
+        embedder = TrainedEmbedder(
             copy.deepcopy(network).float(), self.recipe, {}, pd.DataFrame(), "watched"
         )
         embeddings = embedder.embed(self.faces, jobs=jobs, progress=False)

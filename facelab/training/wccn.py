@@ -6,9 +6,9 @@ In: a trained embedder and faces it was trained on. Out: the same embedder, its 
 import numpy as np
 import torch
 
-from facelab.embedders.backbone import TimmEmbedder
+from facelab.embedders.trained import TrainedEmbedder
 from facelab.errors import BadInput
-from facelab.faces import FaceSet
+from facelab.faces.faceset import FaceSet
 
 # Images the covariance is taken from: more of them would change little and cost a pass over all.
 _MOST = 20_000
@@ -17,7 +17,7 @@ _ALIKE = 1e-10
 
 
 def normalise_within(
-    embedder: TimmEmbedder, faces: FaceSet, shrinkage: float, seed: int, progress: bool
+    embedder: TrainedEmbedder, faces: FaceSet, shrinkage: float, seed: int, progress: bool
 ) -> None:
     """Whiten an embedder by how embeddings of one subject differ; its last layer takes it up.
 

@@ -1,5 +1,7 @@
 """Dials: a few controls in a notebook, and what they mean for each group.
 
+Read `dial.py` first, then `threshold.py`.
+
 In: comparisons, audits, FaceSets. Out: ipywidgets that show a figure and a table, give their state
 as plain values (`.value`), and are a still figure and table where no kernel runs.
 """

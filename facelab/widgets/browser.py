@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facelab.all_pairs import AllPairs
-from facelab.audit import Audit
-from facelab.comparison import compare_all, image_names
-from facelab.embeddings import Embeddings
+from facelab.audits.by_group import Audit
+from facelab.comparisons.all_pairs import AllPairs
+from facelab.comparisons.counted import compare_all, image_names
+from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput
-from facelab.faces import FaceSet
-from facelab.plot_style import WIDTH, Picture, drawn
+from facelab.faces.faceset import FaceSet
+from facelab.figures.style import WIDTH, Picture, drawn
 from facelab.widgets import drawing
 from facelab.widgets.dial import Dial, choice
 

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from facelab.audit import compare_audits
-from facelab.plot_style import INK, Picture, colours
-from facelab.report import readable_changes
+from facelab.audits.differences import compare_audits
+from facelab.figures.style import INK, Picture, colours
+from facelab.rates.tables import readable_changes
 from facelab.widgets import drawing
 from facelab.widgets.dial import Dial, choice
 
 if TYPE_CHECKING:
-    from facelab.audit import Audit, AuditDifferences
+    from facelab.audits.by_group import Audit
+    from facelab.audits.differences import AuditDifferences
 
 _QUESTIONS = {
     "False matches by group": "fmr",
@@ -159,7 +160,7 @@ class AuditComparer(Dial):
         return drawing.table_html(shown, caption)
 
     def still(self) -> tuple[list[Picture], str]:
-        from facelab import plots
+        from facelab.figures import plots
 
         return [plots.changes(self.differences)], self._table()
 

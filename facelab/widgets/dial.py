@@ -13,7 +13,7 @@ import ipywidgets as ipw
 import pandas as pd
 
 from facelab.errors import FacelabError
-from facelab.plot_style import Picture
+from facelab.figures.style import Picture
 from facelab.widgets.drawing import image
 
 _WIDE = ipw.Layout(width="32rem", max_width="100%")

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from facelab.plot_style import ALERT
+from facelab.figures.style import ALERT
 
 LABELS = 170  # px left of the first panel, for the names of groups
 ROW, TOP = 24, 46

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facelab.comparison import image_names
+from facelab.comparisons.counted import image_names
 from facelab.errors import BadInput
-from facelab.faces import FaceSet
+from facelab.faces.faceset import FaceSet
+from facelab.faces.groups import group_labels
+from facelab.figures.style import WIDTH, Picture, drawn
 from facelab.grouping.clusters import Grouping
 from facelab.grouping.measures import clusters_of, split_people
-from facelab.groups import group_labels
-from facelab.plot_style import WIDTH, Picture, drawn
 from facelab.widgets import drawing
 from facelab.widgets.browser import in_blocks
 from facelab.widgets.dial import Dial, choice

@@ -10,16 +10,18 @@ import ipywidgets as ipw
 import pandas as pd
 
 from facelab.errors import BadInput, Stopped
-from facelab.faces import FaceSet, compose, group_counts
-from facelab.groups import group_labels
-from facelab.plot_style import Picture, colours
+from facelab.faces.choosing import compose
+from facelab.faces.composition import group_counts
+from facelab.faces.faceset import FaceSet
+from facelab.faces.groups import group_labels
+from facelab.figures.style import Picture, colours
 from facelab.widgets import drawing
 from facelab.widgets.dial import Dial, numbers
 from facelab.widgets.monitor import TrainingMonitor
 
 if TYPE_CHECKING:
-    from facelab.embedders.backbone import TimmEmbedder
-    from facelab.training import Recipe
+    from facelab.embedders.trained import TrainedEmbedder
+    from facelab.training.recipe import Recipe
 
 _BARS = 260  # px for the group that has most subjects
 _STEP = 1  # percent
@@ -113,7 +115,7 @@ class MixComposer(Dial):
         self._group_of = labels[one_each.index].astype(str).set_axis(one_each["subject"])
         self._named: dict[str, float] = {}
         self._setting = False
-        self.embedder: TimmEmbedder | None = None
+        self.embedder: TrainedEmbedder | None = None
         self.faces: FaceSet | None = None
         self.error: Exception | None = None
         self.thread: threading.Thread | None = None
@@ -250,7 +252,7 @@ class MixComposer(Dial):
         return drawing.table_html(frame, caption)
 
     def still(self) -> tuple[list[Picture], str]:
-        from facelab import plots
+        from facelab.figures import plots
 
         shown = self._source if self.faces is None else self.faces
         pictures = [plots.composition({"all there are": self._source, "the mix": shown}, self._by)]
@@ -271,7 +273,7 @@ class MixComposer(Dial):
         """
         if self.faces is None or self._running:
             return
-        from facelab.training import Recipe
+        from facelab.training.recipe import Recipe
 
         recipe = self._train["recipe"] or Recipe()
         self.monitor.reset(recipe.steps)
@@ -285,7 +287,7 @@ class MixComposer(Dial):
             self.thread.join()
 
     def _run(self, faces: FaceSet) -> None:
-        from facelab.training import train
+        from facelab.training.loop import train
 
         try:
             self.embedder = train(faces, **self._train, **self.monitor.hooks)

@@ -13,7 +13,7 @@ import ipywidgets as ipw
 import numpy as np
 import pandas as pd
 
-from facelab.plot_style import INK, Picture, colours
+from facelab.figures.style import INK, Picture, colours
 from facelab.widgets import drawing
 from facelab.widgets.dial import Dial
 
@@ -207,7 +207,7 @@ def _over_steps(
 
 def _curves(state: Mapping[str, Any]) -> Picture:
     """The same three panels, for a page."""
-    from facelab.plot_style import drawn, panels
+    from facelab.figures.style import drawn, panels
 
     @drawn
     def make() -> Picture:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.errors import BadInput
-from facelab.plot_style import Picture, drawn
+from facelab.figures.style import Picture, drawn
 from facelab.synthetic.parameters import GROUPS, SUBJECT
 from facelab.synthetic.plan import Face, Photos, faces_of
 from facelab.synthetic.produce import as_population, checked_order, render_face, warm_up
@@ -21,7 +21,7 @@ from facelab.widgets.dial import Dial, choice, numbers
 if TYPE_CHECKING:
     import os
 
-    from facelab.synthetic import Population
+    from facelab.synthetic.population import Population
 
 KNOBS = (
     *("phenotype", "gender", "melanin", "age", "hair_style", "expression"),

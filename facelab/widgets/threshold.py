@@ -16,10 +16,10 @@ import ipywidgets as ipw
 import numpy as np
 import pandas as pd
 
-from facelab.audit import Audit
-from facelab.comparison import Comparisons
+from facelab.audits.by_group import Audit
+from facelab.comparisons.counted import Comparisons
 from facelab.errors import BadInput
-from facelab.plot_style import Picture, colours
+from facelab.figures.style import Picture, colours
 from facelab.progress import bar
 from facelab.search.false_matches import chance_of_any
 from facelab.widgets import drawing
@@ -312,7 +312,7 @@ class ThresholdExplorer(Dial):
         )
 
     def still(self) -> tuple[list[Picture], str]:
-        from facelab import plots
+        from facelab.figures import plots
 
         stop = self.stop
         pictures = [plots.error_rates(stop.rates, fmr=stop.target or None)]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import facelab as fl
-from facelab.experiments import RunFailed
+from facelab.runs.experiments import RunFailed
 
 ROOM = Path(__file__).parents[2] / "notebooks" / "04_nist_demographics.ipynb"
 FIGURES = ["extremes-or-all", "kendall-tau", "places", "rates", "ratio-or-difference"]

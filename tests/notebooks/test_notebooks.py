@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import facelab as fl
-from facelab.experiments import RunFailed
+from facelab.runs.experiments import RunFailed
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 ROOMS = {path.stem: path for path in NOTEBOOKS}

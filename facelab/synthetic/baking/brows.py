@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from facelab.synthetic.bake import Region
+from facelab.synthetic.baking.head import Region
 from facelab.synthetic.baking.pictures import draw, look_up
 from facelab.synthetic.baking.proxies import read_proxy
 from facelab.synthetic.styles import BROW_REACH

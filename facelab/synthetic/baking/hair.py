@@ -10,8 +10,8 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
-from facelab.synthetic.bake import MEAN_HEAD, Region, halve, read_target, visibility
 from facelab.synthetic.baking.hair_fit import bind, clear_of_skin, many_heads, sweep_aside
+from facelab.synthetic.baking.head import MEAN_HEAD, Region, halve, read_target, visibility
 from facelab.synthetic.baking.pictures import draw, fill, linear_light, look_up, resized, smooth
 from facelab.synthetic.baking.proxies import Proxy, read_proxy
 from facelab.synthetic.head import PARTS

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
-from facelab.synthetic.bake import (
+from facelab.synthetic.baking.head import (
     AGES,
     GENDERS,
     MEAN_HEAD,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from facelab.synthetic.bake import nearest_surface
+from facelab.synthetic.baking.head import nearest_surface
 
 
 def read_picture(path: Path) -> np.ndarray:

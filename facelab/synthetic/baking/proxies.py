@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.synthetic.bake import halve
+from facelab.synthetic.baking.head import halve
 from facelab.synthetic.baking.pictures import read_picture
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
-from facelab.synthetic.bake import Region, read_target
+from facelab.synthetic.baking.head import Region, read_target
 from facelab.synthetic.baking.pictures import linear_light, look_up, ramp, read_picture, smooth
 from facelab.synthetic.baking.skin_map import map_rays
 from facelab.synthetic.head import PARTS

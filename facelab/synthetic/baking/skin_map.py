@@ -6,7 +6,7 @@ coordinates there, and the places (256, 320, 3) that radii stand for.
 
 import numpy as np
 
-from facelab.synthetic.bake import Region, halve
+from facelab.synthetic.baking.head import Region, halve
 from facelab.synthetic.baking.pictures import draw, fill
 from facelab.synthetic.head import PARTS
 from facelab.synthetic.styles import (

@@ -1,0 +1,416 @@
+"""Audit: one call from embeddings to a statement about error rates by group.
+
+In: embeddings, what to group by, a target FMR. Out: an `Audit` that shows itself, is stored and
+loaded, and can be compared with another audit of the same test subjects.
+"""
+
+import base64
+import json
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from facelab import files
+from facelab.comparisons.counted import Comparisons, compare_all, image_names
+from facelab.embedders.embeddings import Embeddings
+from facelab.errors import BadInput
+from facelab.faces.groups import SEPARATOR, group_keys
+from facelab.rates.contrasts import as_chance, as_ratio, as_sentence, group_contrasts
+from facelab.rates.counts import ErrorCounts, double_or_nothing
+from facelab.rates.indices import disparity
+from facelab.rates.planning import too_small
+from facelab.rates.tables import readable_rates, table
+
+_TEXT = ["group", "group_a", "group_b", "note", "metric", "error", "worst", "best"]
+_COUNTS = ["subjects", "mated", "non_mated", "false_matches", "false_non_matches"]
+_NAMED = 3  # items named in a warning before "and others"
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """Error rates by group at one global threshold.
+
+    Attributes
+    ----------
+    by
+        The group columns; several stand for their intersection.
+    fmr
+        The target FMR that the threshold was set for.
+    threshold
+        A match is a score >= this, for everybody.
+    rates
+        FMR and FNMR by group with intervals, `all` first: see `ErrorCounts.rates`.
+    cross_group
+        FMR for every pair of groups, in long form.
+    disparity
+        Indices of how far apart the groups lie, with bootstrap intervals: see `fl.disparity`.
+    warnings
+        What limits the audit, one sentence each.
+    calibration
+        What the threshold was set on, and whether the test shares its subjects.
+    confidence
+        Of all intervals.
+    card
+        What was audited: the embeddings' card and the counts.
+    counts
+        Errors for every pair of subjects, from which everything above follows.
+    det
+        `group threshold fmr fnmr`.
+    histograms
+        Score distributions: group -> (edges, mated counts, non-mated counts).
+    """
+
+    by: list[str]
+    fmr: float
+    threshold: float
+    rates: pd.DataFrame
+    cross_group: pd.DataFrame
+    disparity: pd.DataFrame
+    warnings: list[str]
+    calibration: str
+    confidence: float
+    card: dict[str, Any]
+    counts: ErrorCounts = field(repr=False)
+    det: pd.DataFrame = field(repr=False)
+    histograms: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = field(repr=False)
+
+    def summary(self) -> str:
+        """The finding in a few sentences, with its numbers and no more than they bear."""
+        whole = self.rates.iloc[0]
+        text = [
+            f"At threshold {self.threshold:.4f}, set for FMR {self.fmr:g} on {self.calibration}, "
+            f"overall FMR was {_rate(whole, 'fmr')} and FNMR {_rate(whole, 'fnmr')}."
+        ]
+        groups = self.rates.iloc[1:]
+        for error in ("fmr", "fnmr"):
+            known = groups.dropna(subset=error)
+            if len(known) < 2 or not known[error].any():
+                continue
+            worst, best = known.loc[known[error].idxmax()], known.loc[known[error].idxmin()]
+            text.append(
+                f"{error.upper()} by {SEPARATOR.join(self.by)} ran from {_rate(best, error)} for "
+                f"{best['group']} to {_rate(worst, error)} for {worst['group']}"
+                f"{self._times(error)}."
+            )
+        return " ".join(text)
+
+    def _times(self, error: str) -> str:
+        row = self.disparity.query("metric == 'max_min_ratio' and error == @error").iloc[0]
+        if not np.isfinite(row["value"]):
+            return ""
+        if not np.isfinite(row["high"]):
+            return f", a ratio of {row['value']:.3g} or more [{row['low']:.3g}, no upper end]"
+        contrasts = self.contrasts(error)
+        return f", a ratio of {as_ratio(contrasts.iloc[0])}{as_chance(contrasts)}"
+
+    def contrasts(
+        self, error: str = "fmr", reference: str | None = None, correct: str = "holm"
+    ) -> pd.DataFrame:
+        """Groups two at a time, with corrected p-values: see `contrasts.group_contrasts`."""
+        return group_contrasts(self.counts, error, reference, correct, self.confidence)
+
+    def findings(self) -> list[str]:
+        """Of each error the two groups that lie furthest apart, in a sentence."""
+        found = []
+        for error in ("fmr", "fnmr"):
+            if (self.counts.sums(error).comparisons > 0).sum() > 1:
+                rows = self.contrasts(error)
+                found.append(as_sentence(rows, error, self.fmr))
+        return found
+
+    def plot(self) -> Any:
+        """Error rates by group with their intervals, as a matplotlib figure."""
+        from facelab.figures.audits import audit_figure
+
+        return audit_figure(self)
+
+    def figures(self) -> dict[str, Any]:
+        """Every figure of the audit by its title; the first is `plot`."""
+        from facelab.figures.audits import cross_group
+        from facelab.figures.curves import det_curves, threshold_sweep
+        from facelab.figures.scores import score_distributions
+
+        return {
+            "Error rates by group": self.plot(),
+            "False match rate for every pair of groups": cross_group(self.cross_group),
+            "Scores by group": score_distributions(self.histograms, self.threshold),
+            "FNMR against FMR by group": det_curves(self.det, self.rates),
+            "Other thresholds": threshold_sweep(self.det, self.threshold, self.rates),
+        }
+
+    def _repr_html_(self) -> str:
+        parts = [f"<p>{escape(self.summary())}</p>"]
+        if self.warnings:
+            items = "".join(f"<li>{escape(text)}</li>" for text in self.warnings)
+            parts.append(f"<p>What limits this audit:</p><ul>{items}</ul>")
+        parts.append(table(readable_rates(self.rates), "Error rates by group").data)
+        parts.append(table(_rounded(self.disparity), "Disparity between groups").data)
+        return "".join(parts)
+
+    def to_html(self, file: str | Path) -> Path:
+        """Write one self-contained page: finding, limits, figures, tables; no photo."""
+        from facelab.pages.documents import page, provenance_footer
+
+        pictures = {
+            name: f'<img alt="{escape(figure.alt)}" src="data:image/png;base64,'
+            f'{base64.b64encode(figure.png()).decode()}">'
+            for name, figure in self.figures().items()
+        }
+        first, *others = pictures.items()
+        title = f"Audit by {SEPARATOR.join(self.by)}"
+        matrix = table(_rounded(self.cross_group), "False match rate for every pair of groups")
+        card = escape(json.dumps(self.card, indent=2, ensure_ascii=False, default=str))
+        more = "".join(f"<h3>{escape(name)}</h3>{picture}" for name, picture in others)
+        body = (
+            f"<h1>{escape(title)}</h1>{first[1]}{self._repr_html_()}{more}{matrix.data}"
+            f"<h3>What was audited</h3><pre>{card}</pre>"
+        )
+        files.write_text(file, page(title, body, footer=provenance_footer(self.card)))
+        return Path(file)
+
+    def save(self, folder: str | Path, replace: bool = False) -> Path:
+        """Store as a folder: tables as csv, the rest as json and parquet; written aside first."""
+        with files.write_folder(folder, replace) as aside:
+            for name in ("rates", "cross_group", "disparity", "det"):
+                getattr(self, name).to_csv(aside / f"{name}.csv", index=False)
+            self.counts.units.to_parquet(aside / "units.parquet")
+            self.counts.pairs.to_parquet(aside / "pairs.parquet")
+            _histogram_frame(self.histograms).to_parquet(aside / "histograms.parquet")
+            told = {name: getattr(self, name) for name in _TOLD}
+            told |= {"groups": list(self.counts.groups), "complete": self.counts.complete}
+            files.write_json(aside / "audit.json", told)
+        return Path(folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Audit":
+        """Open an audit stored by `save`."""
+        folder = Path(folder)
+        if not (folder / "audit.json").is_file():
+            raise FileNotFoundError(f"{folder} holds no audit: audit.json is missing")
+        told = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
+        tables = {name: _read(folder / f"{name}.csv") for name in ("rates", "cross_group", "det")}
+        tables["disparity"] = _read(folder / "disparity.csv")
+        counts = ErrorCounts(
+            told["threshold"],
+            tuple(told.pop("groups")),
+            pd.read_parquet(folder / "units.parquet"),
+            pd.read_parquet(folder / "pairs.parquet"),
+            told.pop("complete"),
+        )
+        histograms = _histogram_arrays(pd.read_parquet(folder / "histograms.parquet"))
+        return cls(**told, **tables, counts=counts, histograms=histograms)
+
+
+def audit(
+    embeddings: Embeddings,
+    by: str | list[str],
+    fmr: float = 1e-3,
+    calibration: Embeddings | None = None,
+    pairs: str = "all",
+    confidence: float = 0.95,
+    replicates: int = 1000,
+    seed: int = 0,
+    jobs: int | None = None,
+) -> Audit:
+    """Compare every face with every other and read the error rates of groups at one threshold.
+
+    Intervals of rates allow for few subjects (`ErrorCounts.rates` with `small_samples`).
+
+    Parameters
+    ----------
+    embeddings
+        The test: unit rows and their table.
+    by
+        A group column, or several for their intersection.
+    fmr
+        Target FMR; sets the one global threshold.
+    calibration
+        Embeddings of other subjects, by the same embedder, to set the threshold on. Without it the
+        threshold is set on the test itself, which the audit then says.
+    pairs
+        The non-mated comparisons that the target FMR is meant over: "all", or "same-group", those
+        within any group, which makes a higher threshold.
+    confidence
+        Of all intervals.
+    replicates
+        Of the subject bootstrap (double or nothing) behind the disparity's intervals; it takes the
+        threshold as given.
+    seed
+        Of the bootstrap.
+    jobs
+        Processes, as `compare_all` takes them.
+
+    Raises
+    ------
+    BadInput
+        No mated or no non-mated comparisons, an unknown column, a bad vector, an image twice.
+    """
+    by = group_keys(by)
+    if pairs not in ("all", "same-group"):
+        raise BadInput(f'pairs must be "all" or "same-group", not {pairs!r}')
+    comparisons = compare_all(embeddings, by, jobs=jobs)
+    if not comparisons.groups:
+        raise BadInput(f"no image has a {SEPARATOR.join(by)} label: there is nothing to group by")
+    if not embeddings.table["subject"].duplicated().any():
+        raise BadInput(
+            "no subject has two images, so that there are no mated comparisons: FNMR needs them"
+        )
+    source, said, warnings = _calibrate(comparisons, embeddings, calibration, by, fmr, pairs, jobs)
+    threshold = source._threshold(fmr, pairs)
+    counts = comparisons.counts(threshold)
+    rates = counts.rates(confidence, small_samples=True)
+    weights = double_or_nothing(len(counts.subjects), replicates, np.random.default_rng(seed))
+    card = {
+        "embeddings": embeddings.card,
+        "images": len(embeddings),
+        "subjects": len(counts.subjects),
+        "mated": int(rates.loc[0, "mated"]),
+        "non_mated": int(rates.loc[0, "non_mated"]),
+        "replicates": replicates,
+        "seed": seed,
+    }
+    if calibration is not None:
+        card["calibration"] = {
+            "embeddings": calibration.card,
+            "images": len(calibration),
+            "subjects": int(calibration.table["subject"].nunique()),
+        }
+    return Audit(
+        by=by,
+        fmr=fmr,
+        threshold=threshold,
+        rates=rates,
+        cross_group=counts.cross_group(confidence, small_samples=True),
+        disparity=disparity(rates, replicates=counts.resample(weights), confidence=confidence),
+        warnings=comparisons.warnings + warnings + _cautions(embeddings, rates, fmr),
+        calibration=said,
+        confidence=confidence,
+        card=card,
+        counts=counts,
+        det=comparisons.det(),
+        histograms=comparisons.histograms(),
+    )
+
+
+def _calibrate(
+    comparisons: Comparisons,
+    test: Embeddings,
+    calibration: Embeddings | None,
+    by: list[str],
+    fmr: float,
+    pairs: str,
+    jobs: int | None,
+) -> tuple[Comparisons, str, list[str]]:
+    """What sets the threshold, how to call it, and what to say about it."""
+    over = "" if pairs == "all" else ", over pairs of the same group"
+    if calibration is None:
+        caution = comparisons.resolution(fmr, pairs)
+        return (
+            comparisons,
+            f"the test itself (threshold and test share all subjects){over}",
+            ([caution] if caution else []),
+        )
+    if calibration.vectors.shape[1] != test.vectors.shape[1]:
+        raise BadInput(
+            f"calibration vectors have {calibration.vectors.shape[1]} numbers and test vectors "
+            f"{test.vectors.shape[1]}: embed both with the same embedder"
+        )
+    source = compare_all(calibration, by if over else None, jobs=jobs)
+    subjects = set(calibration.table["subject"].astype(str))
+    shared = sorted(subjects & set(test.table["subject"].astype(str)))
+    caution = source.resolution(fmr, pairs)
+    warnings = [f"calibration: {caution}"] if caution else []
+    if not shared:
+        said = f"{len(subjects)} calibration subjects disjoint from the test{over}"
+        return source, said, warnings
+    warnings.append(
+        f"{len(shared)} of {len(subjects)} calibration subjects are in the test too "
+        f"({_some(shared)}): rates at this threshold flatter the recogniser"
+    )
+    said = f"{len(subjects)} calibration subjects, of which {len(shared)} are in the test too{over}"
+    return source, said, warnings
+
+
+def _cautions(embeddings: Embeddings, rates: pd.DataFrame, fmr: float) -> list[str]:
+    """What limits the rates: thin subjects, small groups, equal vectors."""
+    cautions = []
+    single = int((embeddings.table["subject"].value_counts() == 1).sum())
+    if single:
+        cautions.append(f"{single:,} subjects have one image and give no mated comparisons")
+    small = too_small(rates, fmr)
+    cautions += small[:_NAMED]
+    if len(small) > _NAMED:
+        cautions.append(f"{len(small) - _NAMED} more groups are too small for FMR {fmr:g}")
+    # Hashes, not the bytes: a dictionary of those would be a second copy of the vectors.
+    keys = np.array([hash(row.tobytes()) for row in embeddings.vectors])
+    equal = pd.Series(keys).duplicated(keep=False).to_numpy()
+    if equal.any():
+        names = image_names(embeddings.table)[equal].tolist()
+        cautions.append(
+            f"{len(names)} images share their vector with another image ({_some(names)}): the same "
+            "photo under two names?"
+        )
+    return cautions
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+
+
+def _rate(row: pd.Series, error: str) -> str:
+    return f"{row[error]:.3g} [{row[f'{error}_low']:.2g}, {row[f'{error}_high']:.2g}]"
+
+
+def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
+    """Numbers to three digits, as text; what is missing as a dash."""
+    shown = frame.copy()
+    for name in shown.select_dtypes("float").columns:
+        shown[name] = [f"{value:.3g}" if np.isfinite(value) else "–" for value in shown[name]]
+    return shown
+
+
+def _histogram_frame(
+    histograms: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
+) -> pd.DataFrame:
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "group": group,
+                    "low": edges[:-1],
+                    "high": edges[1:],
+                    "mated": mated,
+                    "non_mated": non_mated,
+                }
+            )
+            for group, (edges, mated, non_mated) in histograms.items()
+        ],
+        ignore_index=True,
+    )
+
+
+def _histogram_arrays(
+    frame: pd.DataFrame,
+) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    result = {}
+    for group, rows in frame.groupby("group", sort=False):
+        edges = np.append(rows["low"].to_numpy(), rows["high"].iloc[-1])
+        result[group] = (edges, rows["mated"].to_numpy(), rows["non_mated"].to_numpy())
+    return result
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """A stored table, its numbers to the last bit; a group may be named "NA"."""
+    frame = pd.read_csv(path, dtype="str", keep_default_na=False)
+    for name in frame.columns.difference(_TEXT):
+        kind = "Int64" if name == "images" else "int64" if name in _COUNTS else "float64"
+        numbers = [None if text == "" else float(text) for text in frame[name]]
+        frame[name] = pd.Series(numbers, dtype="float64").astype(kind)
+    return frame
+
+
+_TOLD = ["by", "fmr", "threshold", "warnings", "calibration", "confidence", "card"]

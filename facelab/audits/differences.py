@@ -1,0 +1,258 @@
+"""What changed between two audits of the same test subjects: paired differences with intervals.
+
+In: audits of two arms, one or several seeds each. Out: for every rate and index the difference and
+the ratio of the arms, with the uncertainty of test subjects and of training seeds.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from facelab.errors import BadInput
+from facelab.rates.counts import Rates, double_or_nothing
+from facelab.rates.indices import indices, is_ratio, normal_interval, zero_floor
+
+if TYPE_CHECKING:
+    from facelab.audits.by_group import Audit
+
+
+@dataclass(frozen=True, eq=False)
+class AuditDifferences:
+    """Two arms side by side.
+
+    Attributes
+    ----------
+    arms
+        Their names: the columns a and b of the tables. A difference is b - a, a ratio b / a.
+    table
+        `quantity a b difference low high ratio ratio_low ratio_high note`, one row for each
+        `fmr:<group>`, `fnmr:<group>` and `<metric>:<error>`. Indices that are ratios are averaged
+        over seeds and compared by geometric means, everything else by arithmetic means.
+    per_seed
+        `quantity seed a b difference ratio`, where seed counts the pairs of audits.
+    confidence
+        Of the intervals.
+    """
+
+    arms: tuple[str, str]
+    table: pd.DataFrame
+    per_seed: pd.DataFrame
+    confidence: float
+
+    def row(self, quantity: str) -> pd.Series:
+        """One quantity's row, such as ``row("max_min_ratio:fmr")``."""
+        found = self.table[self.table["quantity"] == quantity]
+        if found.empty:
+            raise BadInput(
+                f"there is no quantity {quantity!r}; there are: {', '.join(self.table['quantity'])}"
+            )
+        return found.iloc[0]
+
+    def summary(self, quantity: str = "max_min_ratio:fmr") -> str:
+        """One quantity's change in a sentence, with its interval."""
+        row, (first, second) = self.row(quantity), self.arms
+        text = f"{quantity} was {row['a']:.3g} for {first} and {row['b']:.3g} for {second}"
+        if np.isfinite(row["ratio"]):
+            text += f": {row['ratio']:.3g} times [{row['ratio_low']:.2g}, {row['ratio_high']:.2g}]"
+            straddles = row["ratio_low"] <= 1 <= row["ratio_high"]
+            text += ", which is compatible with no change" if straddles else ""
+        return text + (f" ({row['note']})" if row["note"] else "") + "."
+
+    def _repr_html_(self) -> str:
+        first, second = (escape(name) for name in self.arms)
+        table = self.table.to_html(
+            index=False, border=0, escape=True, float_format=lambda value: f"{value:.3g}"
+        )
+        return f"<p>a = {first}, b = {second}; difference b - a, ratio b / a</p>{table}"
+
+
+def compare_audits(
+    arms: "Mapping[str, Audit | Sequence[Audit]]", replicates: int = 2000, seed: int = 0
+) -> AuditDifferences:
+    """Paired differences between two arms, audited on the same test subjects.
+
+    Parameters
+    ----------
+    arms
+        Two named arms, the baseline first; each an audit or a list of audits, one a training seed,
+        in the same order of seeds.
+    replicates
+        Of the bootstrap. Every replicate weights the test subjects double or nothing, the same for
+        all audits, and draws the seeds with replacement, the same for both arms.
+    seed
+        Of the bootstrap.
+
+    Returns
+    -------
+    AuditDifferences
+
+    Notes
+    -----
+    Rates take percentile intervals; indices, which noise biases, take the estimate -+ z bootstrap
+    standard errors, for ratios on the log scale (`disparity`).
+    Thresholds are taken as given. With few seeds their part of the interval is crude: n seeds drawn
+    with replacement vary by (n - 1) / n of what they should, and one seed not at all; look at
+    `per_seed`. Nothing is corrected for looking at many quantities.
+
+    Raises
+    ------
+    BadInput
+        Not two arms, unequal numbers of seeds, or audits that differ in test subjects, groups,
+        target FMR or confidence; the message names the audit.
+    """
+    names, audits = _paired(arms)
+    reference = audits[0][0]
+    rng = np.random.default_rng(seed)
+    weights = double_or_nothing(len(reference.counts.subjects), replicates, rng)
+    seeds = len(audits[0])
+    drawn = rng.integers(0, seeds, size=(seeds, replicates))
+
+    points, draws = [], []
+    for arm in audits:
+        sides = [_quantities(audit, audit.counts.resample(weights)) for audit in arm]
+        points.append({key: np.array([one[key][0] for one, _ in sides]) for key in sides[0][0]})
+        draws.append({key: np.stack([side[key] for _, side in sides]) for key in sides[0][1]})
+    rows, singles = [], []
+    for quantity in points[0]:
+        values = [point[quantity] for point in points]
+        resampled = [draw[quantity][drawn, np.arange(replicates)] for draw in draws]
+        floors = [np.array([_floor(audit, quantity) for audit in arm]) for arm in audits]
+        rows.append(
+            {
+                "quantity": quantity,
+                **_compare(quantity, values, resampled, floors, drawn, reference.confidence),
+            }
+        )
+        for place, (a, b) in enumerate(zip(*values, strict=True)):
+            ratio = b / a if a > 0 else np.nan
+            singles.append((quantity, place, a, b, b - a, ratio))
+    table = pd.DataFrame(rows)
+    if seeds == 1:
+        table["note"] = [_joined(note, "one seed: training noise unseen") for note in table["note"]]
+    per_seed = pd.DataFrame(singles, columns=["quantity", "seed", "a", "b", "difference", "ratio"])
+    return AuditDifferences(names, table, per_seed, reference.confidence)
+
+
+def _paired(
+    arms: "Mapping[str, Audit | Sequence[Audit]]",
+) -> tuple[tuple[str, str], "list[list[Audit]]"]:
+    if len(arms) != 2:
+        raise BadInput(f"two arms can be compared, not {len(arms)}: {', '.join(arms)}")
+    audits = [list(arm) if isinstance(arm, Sequence) else [arm] for arm in arms.values()]
+    if not audits[0] or len(audits[0]) != len(audits[1]):
+        raise BadInput(
+            f"arms are paired seed by seed, but have {len(audits[0])} and {len(audits[1])} audits"
+        )
+    reference = audits[0][0]
+    for name, arm in zip(arms, audits, strict=True):
+        for place, audit in enumerate(arm):
+            what = f"audit {place} of {name!r} and the first audit differ in"
+            for field in ("by", "fmr", "confidence"):
+                mine, its = getattr(audit, field), getattr(reference, field)
+                if mine != its:
+                    raise BadInput(f"{what} `{field}`: {mine} and {its}")
+            if audit.counts.groups != reference.counts.groups or not audit.counts.units.equals(
+                reference.counts.units
+            ):
+                raise BadInput(
+                    f"{what} their test subjects, groups or images: audit both arms on the same "
+                    "test set"
+                )
+    return tuple(arms), audits
+
+
+def _quantities(
+    audit: "Audit", replicates: Rates
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Every rate and index of one audit: the estimate (1,) and its replicates."""
+    point, draws = {}, {}
+    for error in ("fmr", "fnmr"):
+        for column, group in enumerate(audit.rates["group"]):
+            point[f"{error}:{group}"] = audit.rates[error].to_numpy()[[column]]
+            draws[f"{error}:{group}"] = getattr(replicates, error)[:, column]
+    for (metric, error), value in indices(audit.rates).items():
+        point[f"{metric}:{error}"] = np.atleast_1d(value)
+    for (metric, error), values in indices(audit.rates, replicates).items():
+        draws[f"{metric}:{error}"] = values
+    return point, draws
+
+
+def _floor(audit: "Audit", quantity: str) -> float:
+    """What stands for a rate of zero in a ratio of rates; NaN for indices."""
+    error, group = quantity.split(":", 1)
+    if error not in ("fmr", "fnmr"):
+        return np.nan
+    kind = "non_mated" if error == "fmr" else "mated"
+    row = audit.rates[audit.rates["group"] == group]
+    return float(zero_floor(row, error, kind, in_replicates=True)[0])
+
+
+def _compare(
+    quantity: str,
+    values: list[np.ndarray],
+    draws: list[np.ndarray],
+    floors: list[np.ndarray],
+    drawn: np.ndarray,
+    confidence: float,
+) -> dict[str, float | str]:
+    """Difference and ratio of two arms for one quantity, with intervals and a note."""
+    name = quantity.split(":", 1)[0]
+    is_rate = name in ("fmr", "fnmr")
+    log = not is_rate and is_ratio(name)
+    (a, b), notes = (_mean(value, log) for value in values), []
+    with np.errstate(all="ignore"):
+        a_draws, b_draws = (_mean(draw, log) for draw in draws)
+        difference, ratio = b - a, (b / a if a > 0 else np.nan)
+        if is_rate:
+            low, high = _percentiles(b_draws - a_draws, confidence)
+            top, bottom = (
+                _mean(np.where(draw > 0, draw, floor[drawn]), False)
+                for draw, floor in ((draws[1], floors[1]), (draws[0], floors[0]))
+            )
+            ratio_low, ratio_high = _percentiles(top / bottom, confidence)
+            if a == 0 or b == 0:
+                notes.append("no errors in " + ("both arms" if a == b else "ab"[int(a > 0)]))
+                ratio = ratio_low = ratio_high = np.nan
+        else:
+            # A ratio's difference is linearised on the log scale, where a lost group stays bounded.
+            spread = b * np.log(b_draws) - a * np.log(a_draws) if log else b_draws - a_draws
+            low, high = normal_interval(0.0, spread, confidence, log=False)
+            low, high = difference + low, difference + high
+            ratio_low, ratio_high = normal_interval(ratio, b_draws / a_draws, confidence, log=True)
+    if not np.isfinite(difference):
+        notes.append("undefined in an audit: see its disparity or rates")
+    undefined = float(np.mean(~np.isfinite(b_draws - a_draws)))
+    if np.isfinite(difference) and undefined > 0.01:
+        notes.append(f"{undefined:.0%} of replicates undefined and left out")
+    return {
+        "a": a,
+        "b": b,
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "ratio": ratio,
+        "ratio_low": ratio_low,
+        "ratio_high": ratio_high,
+        "note": "; ".join(notes),
+    }
+
+
+def _mean(values: np.ndarray, log: bool) -> np.ndarray:
+    """Mean over seeds, geometric for ratios."""
+    return np.exp(np.log(values).mean(axis=0)) if log else values.mean(axis=0)
+
+
+def _percentiles(draws: np.ndarray, confidence: float) -> tuple[float, float]:
+    draws = draws[np.isfinite(draws)]
+    if not len(draws):
+        return np.nan, np.nan
+    tail = (1 - confidence) / 2
+    return tuple(float(value) for value in np.quantile(draws, [tail, 1 - tail]))
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)

@@ -1,0 +1,160 @@
+"""What two arms of an experiment show, in sentences with their numbers.
+
+In: audits and their differences. Out: markdown, whichever way the numbers fall.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from facelab.audits.by_group import Audit
+    from facelab.audits.differences import AuditDifferences
+from facelab.rates.tables import points, with_interval
+
+
+def experiment_finding(
+    audits: Mapping[str, Sequence["Audit"]], differences: "AuditDifferences"
+) -> str:
+    """What two arms of an experiment show, in words with numbers, whichever way they fall.
+
+    Parameters
+    ----------
+    audits
+        Audits by arm, one a training seed, the baseline first.
+    differences
+        `fl.compare_audits(audits)`.
+
+    Returns
+    -------
+    str
+        Markdown: for false matches and for false non-matches the disparity and whose rate moved
+        which way; then what it cost.
+    """
+    first, second = differences.arms
+    seeds = len(audits[first])
+    reference = audits[first][0]
+    over = f", mean over {seeds} training seeds" if seeds > 1 else ", one training seed"
+    said = [
+        f"At one threshold for everybody, set for FMR {100 * reference.fmr:g}% on "
+        f"{reference.calibration}{over}:",
+        "",
+    ]
+    for error, name in (("fmr", "false match"), ("fnmr", "false non-match")):
+        row = differences.row(f"max_min_ratio:{error}")
+        ends = [_worst_and_best(differences, error, arm) for arm in ("a", "b")]
+        said.append(
+            f"- **Disparity in {name} rates {_direction(row)}.** "
+            + _disparity(row, ends, (first, second))
+        )
+        said.append(f"- **Who gained, who lost:** {_movers(differences, error, name)}")
+    cost = differences.row("fnmr:all")
+    a, b, change, low, high = (100 * cost[n] for n in ("a", "b", "difference", "low", "high"))
+    said.append(
+        f"- **Overall FNMR** was {a:.3g}% with {first} and {b:.3g}% with {second} training: "
+        f"a difference of {change:+.3g} points [{low:+.3g}, {high:+.3g}]{_chance(low, high, 0)}."
+    )
+    return "\n".join(said)
+
+
+def twin_finding(
+    contrasts: pd.DataFrame,
+    arms: tuple[str, str],
+    quantity: str = "fnmr",
+    factors: Sequence[str] | None = None,
+) -> str:
+    """What single changes do to an error rate in two arms, in words with numbers.
+
+    Parameters
+    ----------
+    contrasts
+        What `fl.compare_twin_effects` returns.
+    arms
+        The names it was given, the baseline first.
+    quantity
+        fnmr or fmr.
+    factors
+        Only these; None is all of them.
+
+    Returns
+    -------
+    str
+        Markdown: an item a factor, at that of its levels with the largest effect in the baseline.
+    """
+    rows = contrasts[(contrasts["quantity"] == quantity) & (contrasts["group"] == "all")]
+    rows = rows[rows["factor"].isin(rows["factor"] if factors is None else factors)]
+    said = []
+    for factor, here in rows.dropna(subset="a").groupby("factor", sort=False, observed=True):
+        row = here.loc[here["a"].abs().idxmax()]
+        effects = (
+            f"{with_interval(row, side, points)} with {arm}"
+            for arm, side in zip(arms, ("a", "b"), strict=True)
+        )
+        sure = row["low"] > 0 or row["high"] < 0
+        said.append(
+            f"- **{factor.replace('_', ' ')} {row['level']}**: {quantity.upper()} "
+            f"{' and '.join(effects)}; a difference of "
+            f"{with_interval(row, 'difference', points, 'low', 'high')} points"
+            f"{'' if sure else ', compatible with none'}."
+        )
+    return "\n".join(said)
+
+
+def _disparity(row: pd.Series, ends: list[tuple[str, str]], arms: tuple[str, str]) -> str:
+    if not math.isfinite(row["a"]) or not math.isfinite(row["b"]):
+        return f"The ratio of worst to best group is undefined ({row['note']})."
+    text = " ".join(
+        f"With {arm} training the worst group ({worst}) erred {row[side]:.3g} times as often as "
+        f"the best ({best})."
+        for arm, side, (worst, best) in zip(arms, ("a", "b"), ends, strict=True)
+    )
+    if math.isfinite(row["ratio"]):
+        text += (
+            f" From {arms[0]} to {arms[1]} the ratio changed by a factor of {row['ratio']:.2g} "
+            f"[{row['ratio_low']:.2g}, {row['ratio_high']:.2g}]"
+            f"{_chance(row['ratio_low'], row['ratio_high'], 1)}."
+        )
+    return text + (f" Note: {row['note']}." if row["note"] else "")
+
+
+def _movers(differences: "AuditDifferences", error: str, name: str) -> str:
+    """For whom an error rate fell, for whom it rose, and for whom nothing can be said.
+
+    A disparity also shrinks when those who were served best come to be served worse, and a reader
+    must be able to tell.
+    """
+    moved: dict[str, list[str]] = {"fell for": [], "rose for": [], "shows no clear change for": []}
+    for row in _groups(differences, error).to_dict("records"):
+        low, high = row["ratio_low"], row["ratio_high"]
+        way = "fell for" if high < 1 else "rose for" if low > 1 else "shows no clear change for"
+        times = f" ({row['ratio']:.2g} times [{low:.2g}, {high:.2g}])" if low == low else ""
+        moved[way].append(row["quantity"].partition(":")[2] + times)
+    told = [f"{way} {', '.join(groups)}" for way, groups in moved.items() if groups]
+    return f"the {name} rate {'; '.join(told)}."
+
+
+def _direction(row: pd.Series) -> str:
+    low, high = row["ratio_low"], row["ratio_high"]
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "cannot be compared"
+    if low <= 1 <= high:
+        return "shows no clear change"
+    return "fell" if high < 1 else "rose"
+
+
+def _chance(low: float, high: float, parity: float) -> str:
+    return ", compatible with no change" if low <= parity <= high else ""
+
+
+def _worst_and_best(differences: "AuditDifferences", error: str, side: str) -> tuple[str, str]:
+    """The groups with the highest and the lowest rate, averaged over seeds."""
+    values = _groups(differences, error).set_index("quantity")[side].dropna()
+    return tuple(name.partition(":")[2] for name in (values.idxmax(), values.idxmin()))
+
+
+def _groups(differences: "AuditDifferences", error: str) -> pd.DataFrame:
+    """The rows of the groups' own rates."""
+    names = differences.table["quantity"]
+    return differences.table[names.str.startswith(f"{error}:") & (names != f"{error}:all")]

@@ -1,0 +1,313 @@
+"""Protocols: how published numbers are made, so that ours can stand beside them.
+
+In: scores of listed pairs and their folds, or comparisons. Out: accuracy with its spread over
+folds, overall and by group beside the rates at one global threshold; TAR at a FAR; ROC curves.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from facelab.comparisons.counted import (
+    Comparisons,
+    check_embeddings,
+    pair_rows,
+    pair_scores,
+    truth_of,
+)
+from facelab.embedders.embeddings import Embeddings
+from facelab.errors import BadInput
+
+
+@dataclass(frozen=True, eq=False)
+class PairAccuracy:
+    """Accuracy over the folds of a pair list.
+
+    Attributes
+    ----------
+    mean
+        Mean accuracy over the folds, 0 to 1.
+    std
+        Standard deviation over the folds, with `ddof`.
+    ddof
+        Delta degrees of freedom of `std`: 0, as the published figures use.
+    folds
+        One row a fold: `fold pairs threshold accuracy`.
+    """
+
+    mean: float
+    std: float
+    ddof: int
+    folds: pd.DataFrame
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2%} +- {self.std:.2%} (std over {len(self.folds)} folds, ddof 0)"
+
+
+def pair_accuracy(scores: Embeddings | np.ndarray, pairs: pd.DataFrame) -> PairAccuracy:
+    """The unshuffled k-fold protocol of LFW, CFP-FP, AgeDB and RFW.
+
+    Accuracy is not an error rate at a global threshold: report both, and say which is which.
+
+    The threshold of a fold is the one with the highest accuracy on the other folds, among their
+    scores and "above all of them"; of equally good ones the lowest.
+
+    Parameters
+    ----------
+    scores
+        Embeddings, or one score a pair, higher = more alike.
+    pairs
+        `fold` and `mated`, and with embeddings `image_a`, `image_b` or `row_a`, `row_b`.
+
+    Raises
+    ------
+    BadInput
+        A column is missing, there are fewer than two folds, the lengths differ, a score is not a
+        number, an image is not among the embeddings.
+    """
+    lacking = [name for name in ("fold", "mated") if name not in pairs.columns]
+    if lacking:
+        raise BadInput(f"the pairs lack the columns {', '.join(lacking)}")
+    if isinstance(scores, Embeddings):
+        check_embeddings(scores)
+        scores = pair_scores(scores.vectors, *pair_rows(scores.table, pairs))
+    scores = np.asarray(scores)
+    if scores.shape != (len(pairs),):
+        raise BadInput(f"{len(pairs)} pairs need as many scores, not an array {scores.shape}")
+    if not np.isfinite(scores).all():
+        row = int(np.flatnonzero(~np.isfinite(scores))[0])
+        raise BadInput(f"the score of pair {row} is not a finite number")
+    mated, fold = truth_of(pairs["mated"]), pairs["fold"].to_numpy()
+    names = pd.unique(fold)
+    if len(names) < 2:
+        raise BadInput(f"the protocol needs two folds or more; there is {len(names)}")
+    rows = []
+    for name in names:
+        here = fold == name
+        threshold = _best_threshold(scores[~here], mated[~here])
+        accuracy = float(np.mean((scores[here] >= threshold) == mated[here]))
+        rows.append((name, int(here.sum()), threshold, accuracy))
+    folds = pd.DataFrame(rows, columns=["fold", "pairs", "threshold", "accuracy"])
+    return PairAccuracy(
+        float(folds["accuracy"].mean()), float(folds["accuracy"].std(ddof=0)), 0, folds
+    )
+
+
+def accuracy_by_group(
+    scores: Embeddings | np.ndarray, pairs: pd.DataFrame, by: str = "group", fmr: float = 1e-2
+) -> pd.DataFrame:
+    """Two answers to "whom does it fail?", side by side, for a pair list with groups such as RFW's.
+
+    `accuracy` is the usual table of RFW: `pair_accuracy` on the pairs of each group alone, so that
+    each group is judged at thresholds of **its own**. It says how well the group's pairs can be
+    told apart, by somebody who knows the group and tunes for it. It is no differential: a group
+    whose scores all lie higher has the same accuracy and far more false matches.
+
+    `fmr` and `fnmr` are read at **one global threshold**, the same for everybody, which all
+    non-mated pairs of the list set together. They say what happens to each group in use. A
+    demographic differential is read here.
+
+    Parameters
+    ----------
+    scores
+        Embeddings, or one score a pair, higher = more alike.
+    pairs
+        `fold`, `mated` and the column `by`; with embeddings `image_a`, `image_b` or `row_a`,
+        `row_b`; with scores `subject_a`, `subject_b`, and, to count images, `image_a`, `image_b`.
+    by
+        The column of `pairs` that names the group of both sides. Pairs without a label count in
+        `all` only.
+    fmr
+        The FMR that the global threshold allows over all pairs. 3,000 non-mated pairs a group
+        cannot resolve much less than 0.01.
+
+    Returns
+    -------
+    pandas.DataFrame
+        First `all`, then each group: `group pairs accuracy accuracy_std ddof`, the lowest and
+        highest threshold of its folds `own_threshold_low own_threshold_high`, the global
+        `threshold`, and as in `Comparisons.error_rates` at it `subjects images mated non_mated fmr
+        fmr_low fmr_high fnmr fnmr_low fnmr_high note`. In the row `all` the folds of the groups
+        are joined by name, so that a fold's threshold is common to all groups. A group in fewer
+        than two folds has no accuracy, and a note that says so.
+
+    Raises
+    ------
+    BadInput
+        As `pair_accuracy` and `Comparisons.from_scores`; the column `by` is not there.
+
+    Warns
+    -----
+    UserWarning
+        The list allows fewer than 30 false matches at `fmr`.
+
+    Notes
+    -----
+    Accuracy at thresholds of each group's own: Wang et al. 2019 (RFW). That it cannot be read as a
+    differential: Vangara et al. 2019, who call such a comparison not relevant for fixed thresholds.
+    """
+    if by not in pairs.columns:
+        raise BadInput(f"the pairs have no column {by!r}; they have: {', '.join(pairs.columns)}")
+    pairs = pairs.reset_index(drop=True)
+    frame = pd.DataFrame({"mated": pairs.get("mated"), "group_a": pairs[by], "group_b": pairs[by]})
+    if isinstance(scores, Embeddings):
+        check_embeddings(scores)
+        rows = pair_rows(scores.table, pairs)
+        people = scores.table["subject"].to_numpy()
+        for side, place in zip("ab", rows, strict=True):
+            frame[f"subject_{side}"], frame[f"image_{side}"] = people[place], place
+        scores = pair_scores(scores.vectors, *rows)
+    else:
+        columns = [f"{what}_{side}" for what in ("subject", "image") for side in "ab"]
+        frame = frame.join(pairs[[column for column in columns if column in pairs.columns]])
+    accuracies = {"all": pair_accuracy(scores, pairs)}
+    frame["score"] = scores = np.asarray(scores)
+    comparisons = Comparisons.from_scores(frame)
+    threshold = comparisons.threshold(fmr=fmr)
+    rates = comparisons.error_rates(threshold)
+    names = frame["group_a"].astype(str).where(frame["group_a"].notna())
+    for group in comparisons.groups:
+        inside = (names == group).to_numpy()
+        if pairs["fold"][inside].nunique() > 1:
+            accuracies[group] = pair_accuracy(scores[inside], pairs[inside])
+        else:
+            note = rates["note"].where(rates["note"] == "", rates["note"] + "; ")
+            lone = rates["group"] == group
+            rates.loc[lone, "note"] = note[lone] + "fewer than two folds: no protocol accuracy"
+    own = pd.DataFrame(
+        [
+            (
+                group,
+                result.folds["pairs"].sum(),
+                result.mean,
+                result.std,
+                result.ddof,
+                result.folds["threshold"].min(),
+                result.folds["threshold"].max(),
+            )
+            for group, result in accuracies.items()
+        ],
+        columns=[
+            *("group", "pairs", "accuracy", "accuracy_std", "ddof"),
+            *("own_threshold_low", "own_threshold_high"),
+        ],
+    )
+    rates.insert(1, "threshold", threshold)
+    table = own.merge(rates, on="group", how="right")
+    table["pairs"] = table["mated"] + table["non_mated"]
+    return table.astype({"ddof": "Int64"})
+
+
+@dataclass(frozen=True)
+class TarAtFar:
+    """The share of mated comparisons accepted at the threshold of a FAR.
+
+    Attributes
+    ----------
+    far
+        The FAR asked for.
+    group
+        The group whose comparisons set the threshold and were counted; "all" for everybody's.
+    threshold
+        The smallest one with FMR <= `far`.
+    tar, tar_low, tar_high
+        1 - FNMR with its interval, in which the threshold counts as given.
+    mated, non_mated
+        The comparisons counted.
+    reached
+        The FMR at the threshold.
+    note
+        What a reader must know before quoting it.
+    """
+
+    far: float
+    group: str
+    threshold: float
+    tar: float
+    tar_low: float
+    tar_high: float
+    mated: int
+    non_mated: int
+    reached: float
+    note: str
+
+    def __str__(self) -> str:
+        return (
+            f"TAR {self.tar:.2%} [{self.tar_low:.2%}, {self.tar_high:.2%}] at FAR {self.far:g} "
+            f"({self.group}, threshold {self.threshold:.4g})"
+        )
+
+
+def tar_at_far(
+    comparisons: Comparisons, far: float, group: str | None = None, confidence: float = 0.95
+) -> TarAtFar:
+    """TAR@FAR: 1 - FNMR at the threshold that allows a false match rate (FAR is FMR here).
+
+    With a `group` the threshold is the group's own, as in the model zoos' tables by race. That is
+    no differential at a global threshold: for one, read FNMR and FMR of all the groups from
+    ``comparisons.error_rates(comparisons.threshold(far))``.
+
+    Parameters
+    ----------
+    comparisons
+        From `compare_all`, `compare_pairs` or `Comparisons.from_scores`.
+    far
+        The false match rate allowed, in [0, 1).
+    group
+        Only comparisons within this group; None takes all, across groups too.
+    confidence
+        Of the interval, which is that of `Comparisons.error_rates`.
+
+    Raises
+    ------
+    BadInput
+        There is no such group, or it lacks mated or non-mated comparisons.
+
+    Warns
+    -----
+    UserWarning
+        There are too few non-mated comparisons for this FAR.
+    """
+    threshold = comparisons.threshold(fmr=far, group=group)
+    rates = comparisons.error_rates(threshold, confidence)
+    row = rates[rates["group"] == (group or "all")].iloc[0]
+    if not row["mated"]:
+        raise BadInput("TAR needs mated comparisons: a subject with two images")
+    return TarAtFar(
+        far=far,
+        group=row["group"],
+        threshold=threshold,
+        tar=float(1 - row["fnmr"]),
+        tar_low=float(1 - row["fnmr_high"]),
+        tar_high=float(1 - row["fnmr_low"]),
+        mated=int(row["mated"]),
+        non_mated=int(row["non_mated"]),
+        reached=float(row["fmr"]),
+        note=row["note"],
+    )
+
+
+def roc(comparisons: Comparisons, points: int = 200) -> pd.DataFrame:
+    """The ROC curve of everybody and of each group, from `Comparisons.det`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `group threshold far tar`, `all` first; far = FMR and tar = 1 - FNMR, exact at the
+        thresholds listed, which are the same for all groups; NaN where a group has no such
+        comparisons.
+    """
+    curve = comparisons.det(points)
+    curve["tar"] = 1 - curve.pop("fnmr")
+    return curve.rename(columns={"fmr": "far"})[["group", "threshold", "far", "tar"]]
+
+
+def _best_threshold(scores: np.ndarray, mated: np.ndarray) -> float:
+    """The lowest of the most accurate thresholds; infinite when rejecting everything is best."""
+    values, place = np.unique(scores, return_inverse=True)
+    gain = np.bincount(place, np.where(mated, 1, -1), minlength=len(values))
+    # Accepting from a value upwards gains the mated scores there and loses the non-mated ones.
+    accepted = np.append(np.cumsum(gain[::-1])[::-1], 0)
+    best = int(np.argmax(accepted))
+    return float(values[best]) if best < len(values) else float("inf")

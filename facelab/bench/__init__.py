@@ -1,0 +1,4 @@
+"""Speed, side by side: each of the core's jobs beside the bare operation it cannot beat, or a peer.
+
+Read `core.py` first; `python -m facelab.bench`, which `make bench` runs, does all of it.
+"""

@@ -1,0 +1,93 @@
+"""The `facelab` command: each subcommand a thin skin over the function of its name.
+
+In: arguments. Out: folders and tables. Exit code 0: done; 1: the work failed (what was given cannot
+be used, or the machine refused); 2: the command itself was wrong; 130: interrupted. Errors are one
+sentence on stderr; `--debug`, or FACELAB_DEBUG=1, shows where they came from.
+"""
+
+import errno
+import os
+import signal
+import sys
+import traceback
+import warnings
+from typing import Annotated
+
+import typer
+
+import facelab as fl
+from facelab.cli import audits, experiments, faces, models, search, values
+from facelab.cli.options import UsageError
+from facelab.errors import FacelabError, Stopped
+
+_INTERRUPTED = "interrupted: no half-written result is left; the same command goes on where it can"
+
+app = typer.Typer(
+    name="facelab",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Find out whom a face recogniser fails, retrain it on balanced data, prove what changed.",
+    epilog="Exit code 0: done; 1: the work failed; 2: wrong usage; 130: interrupted.",
+)
+for _part in (faces, models, audits, search, experiments):
+    app.add_typer(_part.app)
+
+
+@app.callback(invoke_without_command=True)
+def _facelab(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"facelab {fl.__version__}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+
+
+# ---- the way in and the ways out
+
+
+def main() -> None:
+    """The console script: runs the command and exits with its code."""
+    # A scheduler's polite end is handled as Ctrl-C is: workers end too, nothing half-written stays.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.exit(command(sys.argv[1:]))
+
+
+def command(arguments: list[str]) -> int:
+    """Run one command line and return its exit code; every error is one sentence on stderr."""
+    debug = "--debug" in arguments or os.environ.get("FACELAB_DEBUG") == "1"
+    words = values.joined([word for word in arguments if word != "--debug"])
+    # joblib counts what its workers had in hand when the work failed; the sentence says enough.
+    warnings.filterwarnings("ignore", r"\d+ tasks (have been|which were)", UserWarning)
+    try:
+        code = app(args=words, prog_name="facelab", standalone_mode=False) or 0
+        # typer may turn an interrupt into this code itself, without a word
+        return _fail(_INTERRUPTED, 130, debug) if code == 130 else code
+    except UsageError as error:
+        return _fail(f"{error.format_message()} (see facelab --help)", 2, debug)
+    except (typer.Abort, KeyboardInterrupt):
+        return _fail(_INTERRUPTED, 130, debug)
+    except Stopped as error:
+        return _fail(str(error), 130, debug)
+    except (FacelabError, OSError) as error:
+        return _fail(_words(error), 1, debug)
+    except Exception as error:
+        words = f"{type(error).__name__}: {error} (unexpected: --debug shows where)"
+        return _fail(words, 1, debug)
+
+
+def _words(error: Exception) -> str:
+    if getattr(error, "errno", None) != errno.ENOSPC:
+        return str(error)
+    return f"{error}; nothing half-written was kept: free some space and run again"
+
+
+def _fail(sentence: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"facelab: {' '.join(sentence.split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,96 @@
+"""`facelab audit`, `compare`: error rates by group, and what changed between two audits.
+
+In: embeddings or faces, or stored audits. Out: tables on the screen, audits on disk.
+"""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import facelab as fl
+from facelab import files
+from facelab.cli import values
+from facelab.cli.options import By, Channels, EmbedderName, Flip, Force, Jobs, Mean, Preset, Std
+from facelab.cli.shared import check_free, done, embeddings_in
+
+if TYPE_CHECKING:
+    from facelab.audits.by_group import Audit
+
+app = typer.Typer()
+
+
+@app.command()
+def audit(
+    source: Annotated[Path, typer.Argument(help="Folder of embeddings, or a FaceSet.")],
+    by: By,
+    fmr: Annotated[float, typer.Option(help="Target FMR of the one threshold.")] = 1e-3,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Other subjects to set the threshold on, like SOURCE.")
+    ] = None,
+    embedder: EmbedderName = None,
+    flip: Flip = True,
+    channels: Channels = None,
+    mean: Mean = None,
+    std: Std = None,
+    preset: Preset = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Keep the audits here.")] = None,
+    jobs: Jobs = None,
+    force: Force = False,
+) -> None:
+    """Error rates by group at one threshold, with intervals."""
+    if out:
+        check_free(out, force)
+    options = values.preprocessing(channels, mean, std, preset)
+    model = fl.load_embedder(embedder, **options) if embedder else None
+    keys = [words.split(",") for words in dict.fromkeys(by)]
+    test = embeddings_in(source, model, flip, jobs, keys)
+    other = embeddings_in(calibration, model, flip, jobs) if calibration else None
+    audits = [fl.audit(test, key, fmr, other) for key in keys]
+    for one in audits:
+        _print_audit(one)
+    if out:
+        with files.write_folder(out, replace=force) as aside:
+            for one in audits:
+                place = aside / re.sub(r"[^\w.-]", "_", "-".join(one.by))
+                one.save(place)
+                one.to_html(place / "audit.html")
+        done(f"{len(audits)} audits", out)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="Audit folder, the baseline.")],
+    second: Annotated[Path, typer.Argument(help="Audit folder of the same test subjects.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the table as csv.")] = None,
+    force: Force = False,
+) -> None:
+    """What changed between two audits: paired differences with intervals."""
+    if out:
+        check_free(out, force)
+    names = [first.name, second.name]
+    if names[0] == names[1]:
+        names = [str(first), str(second)]
+    audits = [fl.Audit.load(folder) for folder in (first, second)]
+    from facelab.rates.tables import readable_changes
+
+    changes = fl.compare_audits(dict(zip(names, audits, strict=True)))
+    typer.echo(f"a = {names[0]}, b = {names[1]}; ratio = b / a")
+    typer.echo(readable_changes(changes.table).to_string())
+    if out:
+        files.write_text(out, changes.table.to_csv(index=False))
+        done("differences", out)
+
+
+def _print_audit(one: "Audit") -> None:
+    from facelab.rates.tables import readable_rates
+
+    shown = readable_rates(one.rates)
+    notes = shown.pop("note")
+    shown.index = [f"{group} *" if notes[group] else group for group in shown.index]
+    typer.echo(f"\n{one.summary()}\n\n{shown.to_string()}\n")
+    for group in notes.index[notes != ""]:
+        typer.echo(f"* {group}: {notes[group]}")
+    for warning in one.warnings:
+        typer.echo(f"note: {warning}")

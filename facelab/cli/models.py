@@ -1,0 +1,86 @@
+"""`facelab train`, `embed`: from a FaceSet to an embedder, and to its embeddings.
+
+In: folders of faces. Out: folders of weights or vectors.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import facelab as fl
+from facelab.cli import values
+from facelab.cli.options import Channels, EmbedderName, Flip, Force, Jobs, Mean, Out, Preset, Std
+from facelab.cli.shared import check_free, done
+
+app = typer.Typer()
+
+
+@app.command()
+def train(
+    faces: Annotated[Path, typer.Argument(help="FaceSet folder.")],
+    out: Out,
+    recipe: Annotated[Path | None, typer.Option(help="Recipe yaml; default: built in.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Stands in for the recipe's seed.")] = None,
+    held_out: Annotated[
+        Path | None, typer.Option(help="FaceSet of other subjects to watch error rates on.")
+    ] = None,
+    meta: Annotated[
+        Path | None, typer.Option(help="FaceSet of other subjects to learn margins by group on.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a stopped training left off.")
+    ] = False,
+    checkpoint_every: Annotated[int, typer.Option(help="Steps between two checkpoints.")] = 500,
+    keep: Annotated[int, typer.Option(help="Checkpoints to keep while training.")] = 2,
+    force: Force = False,
+) -> None:
+    """Train an embedder on a FaceSet; Ctrl-C saves, --resume goes on.
+
+    On several processes: torchrun --nproc-per-node=N -m facelab train ...
+    """
+    check_free(out, force)
+    checkpoints = out.with_name(out.name + ".checkpoints")
+    leads = os.environ.get("RANK", "0") == "0"
+    if force and not resume and leads:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    embedder = fl.train(
+        fl.load(faces),
+        fl.Recipe.from_yaml(recipe) if recipe else None,
+        seed=seed,
+        device=device,
+        held_out=fl.load(held_out) if held_out else None,
+        meta=fl.load(meta) if meta else None,
+        checkpoints=checkpoints,
+        checkpoint_every=checkpoint_every,
+        keep=keep,
+        resume=resume,
+    )
+    if leads:
+        embedder.save(out, replace=force)
+        shutil.rmtree(checkpoints)
+        done(f"embedder {embedder.name}, {embedder.card['seconds']:.0f} s", out)
+
+
+@app.command()
+def embed(
+    faces: Annotated[Path, typer.Argument(help="FaceSet folder.")],
+    out: Out,
+    embedder: EmbedderName,
+    flip: Flip = True,
+    channels: Channels = None,
+    mean: Mean = None,
+    std: Std = None,
+    preset: Preset = None,
+    jobs: Jobs = None,
+    force: Force = False,
+) -> None:
+    """Turn faces into embeddings."""
+    check_free(out, force)
+    model = fl.load_embedder(embedder, **values.preprocessing(channels, mean, std, preset))
+    embeddings = model.embed(fl.load(faces), flip=flip, jobs=jobs)
+    embeddings.save(out, replace=force)
+    done(f"{len(embeddings):,} embeddings by {model.name}", out)

@@ -1,0 +1,139 @@
+"""`facelab identify`: people searched among the enrolled, from the command line.
+
+In: two folders, of the searched and of the enrolled. Out: error rates of search and false matches
+by group, printed and kept as tables.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import facelab as fl
+from facelab import files
+from facelab.cli import values
+from facelab.cli.options import (
+    By,
+    Channels,
+    EmbedderName,
+    Flip,
+    Force,
+    Jobs,
+    Mean,
+    Preset,
+    Std,
+    UsageError,
+)
+from facelab.cli.shared import check_free, done, embeddings_in
+
+if TYPE_CHECKING:
+    from facelab.embedders.function import FunctionEmbedder as Embedder
+    from facelab.search.experiment import SearchExperiment
+    from facelab.search.gallery import Gallery
+    from facelab.search.identification import Identification
+
+app = typer.Typer()
+
+
+@app.command()
+def identify(
+    probes: Annotated[Path, typer.Argument(help="The searched: embeddings or a FaceSet.")],
+    gallery: Annotated[
+        Path, typer.Argument(help="The enrolled: embeddings, a FaceSet or a saved gallery.")
+    ],
+    by: By,
+    fpir: Annotated[
+        float | None, typer.Option(help="Target FPIR of the one threshold; default 0.01.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="The threshold itself, instead of --fpir.")
+    ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Other people's probes to set the threshold on.")
+    ] = None,
+    rank: Annotated[
+        int | None, typer.Option(min=1, help="Mates beyond this rank count as not found.")
+    ] = None,
+    template: Annotated[
+        str, typer.Option(help="What stands for somebody: mean, or max (every image).")
+    ] = "mean",
+    kind: Annotated[
+        str, typer.Option(help="How the gallery is searched: auto, exact, ...")
+    ] = "auto",
+    embedder: EmbedderName = None,
+    flip: Flip = True,
+    channels: Channels = None,
+    mean: Mean = None,
+    std: Std = None,
+    preset: Preset = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Keep the tables here.")] = None,
+    jobs: Jobs = None,
+    force: Force = False,
+) -> None:
+    """Search people among the enrolled: who is missed, and who is matched with a stranger.
+
+    People of PROBES who are in GALLERY too give FNIR and hit rates; all others are strangers to it,
+    and every match of theirs is a false one.
+    """
+    from facelab.search.experiment import experiment_of
+    from facelab.search.identification import identify as read
+
+    if fpir is not None and threshold is not None:
+        raise UsageError("--fpir and --threshold are two ways to say one thing: give one")
+    if out:
+        check_free(out, force)
+    options = values.preprocessing(channels, mean, std, preset)
+    model = fl.load_embedder(embedder, **options) if embedder else None
+    keys = [words.split(",") for words in dict.fromkeys(by)]
+    searched = embeddings_in(probes, model, flip, jobs, keys)
+    store = _gallery(gallery, model, flip, jobs, template, kind)
+    other = embeddings_in(calibration, model, flip, jobs) if calibration else None
+    results = []
+    for key in keys:
+        found = read(store, searched, key, 0.01 if fpir is None else fpir, threshold, other, rank)
+        experiment = None
+        if found.rates.loc[0, "searches_non_mated"]:
+            experiment = experiment_of(
+                found.searches, found.threshold, found.calibration, card=searched.card
+            )
+        _print(found, experiment)
+        results.append((found, experiment))
+    if out:
+        with files.write_folder(out, replace=force) as aside:
+            for found, experiment in results:
+                place = aside / re.sub(r"[^\w.-]", "_", "-".join(found.by))
+                found.save(place)
+                if experiment:
+                    experiment.save(place / "false_matches")
+        done("error rates of search", out)
+
+
+def _gallery(
+    folder: Path, model: "Embedder | None", flip: bool, jobs: int | None, template: str, kind: str
+) -> "Gallery":
+    """A gallery as saved, or one that embeddings or faces are enrolled in."""
+    from facelab.search.gallery import Gallery
+
+    card = folder / "card.json"
+    if card.is_file() and "template" in json.loads(card.read_text(encoding="utf-8")):
+        return Gallery.load(folder)
+    return Gallery(template, kind).enrol(embeddings_in(folder, model, flip, jobs))
+
+
+def _print(found: "Identification", experiment: "SearchExperiment | None") -> None:
+    from facelab.search.experiment import readable_false_matches
+    from facelab.search.identification import readable_searches
+
+    tables = [(found.summary(), readable_searches(found.rates))]
+    if experiment:
+        tables.append((experiment.summary(), readable_false_matches(experiment.table)))
+    for summary, shown in tables:
+        notes = shown.pop("note")
+        shown.index = [f"{group} *" if notes[group] else group for group in shown.index]
+        typer.echo(f"\n{summary}\n\n{shown.to_string()}\n")
+        for group in notes.index[notes != ""]:
+            typer.echo(f"* {group}: {notes[group]}")
+    for warning in found.warnings:
+        typer.echo(f"note: {warning}")

@@ -1,0 +1,176 @@
+"""Embeddings: one unit vector a face, beside the table that says whose it is.
+
+In: an embedder's output or vectors that others computed. Out: what every comparison reads; on disk
+`vectors.npy`, `table.parquet`, `card.json`.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from facelab import files
+from facelab.errors import BadInput
+from facelab.faces.faceset import FaceSet, as_face_table
+
+_PART = 16384  # rows that are looked at in float64 at a time
+
+
+def row_lengths(vectors: np.ndarray) -> np.ndarray:
+    """The length of each row, float64 (N,), however many there are."""
+    lengths = np.empty(len(vectors))
+    for start in range(0, len(vectors), _PART):
+        part = vectors[start : start + _PART].astype(np.float64)
+        lengths[start : start + _PART] = np.linalg.norm(part, axis=1)
+    return lengths
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """Unit vectors and their table.
+
+    Attributes
+    ----------
+    vectors
+        float32 (N, D), rows of length 1.
+    table
+        DataFrame, one row a face: `subject`, `image`, group columns.
+    card
+        What made them: embedder, mirror averaging, the FaceSet's name and licence.
+    """
+
+    vectors: np.ndarray
+    table: pd.DataFrame
+    card: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.vectors.ndim != 2 or len(self.vectors) != len(self.table):
+            raise BadInput(
+                f"vectors of shape {self.vectors.shape} do not fit a table of {len(self.table)} "
+                "rows: give one row of (N, D) a face"
+            )
+
+    @classmethod
+    def from_arrays(
+        cls, vectors: np.ndarray, table: pd.DataFrame, normalise: bool = True, **card: Any
+    ) -> "Embeddings":
+        """Embeddings from vectors that others computed.
+
+        Parameters
+        ----------
+        vectors
+            (N, D) numbers.
+        table
+            N rows with at least `subject`; `image` is numbered when absent.
+        normalise
+            Divide each row by its length; with False, rows that are not of length 1 are refused.
+
+        Raises
+        ------
+        BadInput
+            A row holds NaN, has length zero, or is not of length 1 with `normalise=False`.
+        """
+        vectors = np.asarray(vectors)
+        if vectors.ndim != 2:
+            raise BadInput(f"vectors must be (N, D), not of shape {vectors.shape}")
+        if "image" not in table.columns:
+            table = table.assign(image=[str(row) for row in range(len(table))])
+        result = cls(vectors.astype(np.float32), as_face_table(table), dict(card))
+        lengths = row_lengths(vectors)
+        result._refuse(~np.isfinite(lengths), "holds a value that is not a finite number")
+        result._refuse(lengths == 0, "has length zero")
+        if normalise:
+            for start in range(0, len(vectors), _PART):
+                part = slice(start, start + _PART)
+                result.vectors[part] = vectors[part] / lengths[part, None]
+        else:
+            result._refuse(np.abs(lengths - 1) > 1e-3, "is not of length 1 (pass normalise=True)")
+        return result
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | Path,
+        faces: FaceSet | pd.DataFrame,
+        *,
+        image: str = "image",
+        vectors: str | None = None,
+        partial: bool = False,
+        name: str | None = None,
+    ) -> "Embeddings":
+        """Embeddings from a file of vectors that others computed, joined by the images' names.
+
+        Parameters
+        ----------
+        path
+            `.npz`, `.parquet` or `.csv`; see `facelab.embedders.precomputed.read_vectors`.
+        faces
+            Who is on the images: a FaceSet, or a table with `subject` and `image`.
+        image, vectors
+            Where names and vectors stand in the file: columns or keys.
+        partial
+            Go on where images have no vector, several, or are not in the table; the card's notes
+            count them.
+        name
+            What the embedder is called; by default the file's name.
+
+        Raises
+        ------
+        FileNotFoundError, BadInput
+            The file is not there, cannot be read, or does not fit; or a vector is zero or holds
+            NaN.
+        """
+        from facelab.embedders.precomputed import join, read_vectors
+
+        path = Path(path)
+        table = as_face_table(faces if isinstance(faces, pd.DataFrame) else faces.table)
+        names, found = read_vectors(path, image, vectors)
+        rows, found, sentence = join(names, found, table["image"], path, partial)
+        card: dict[str, Any] = {"embedder": name or path.stem, "vectors_sha256": files.sha256(path)}
+        if not isinstance(faces, pd.DataFrame):
+            facts = ("name", "synthetic", "source", "licence", "consent")
+            card["faces"] = {key: faces.card[key] for key in facts if key in faces.card}
+        if sentence:
+            card["notes"] = [sentence]
+        return cls.from_arrays(found, table.iloc[rows].reset_index(drop=True), **card)
+
+    def _refuse(self, bad: np.ndarray, why: str) -> None:
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            more = f" ({int(bad.sum())} such rows)" if bad.sum() > 1 else ""
+            raise BadInput(f"the vector of image {self.table['image'][row]!r} {why}{more}")
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def __getitem__(self, rows: Any) -> "Embeddings":
+        table = self.table[rows] if isinstance(rows, slice) else self.table.loc[np.asarray(rows)]
+        vectors = self.vectors[rows if isinstance(rows, slice) else np.asarray(rows)]
+        return Embeddings(vectors, table.reset_index(drop=True), self.card)
+
+    def query(self, expression: str) -> "Embeddings":
+        """The rows for which a pandas expression holds: ``query("gender == 'female'")``."""
+        return self[self.table.query(expression).index.to_numpy()]
+
+    def save(self, folder: str | Path, replace: bool = False) -> Path:
+        """Store as three files that any tool can open; written aside, then renamed."""
+        with files.write_folder(folder, replace) as aside:
+            np.save(aside / "vectors.npy", self.vectors)
+            self.table.to_parquet(aside / "table.parquet")
+            sums = {name: files.sha256(aside / name) for name in ("vectors.npy", "table.parquet")}
+            files.write_json(aside / "card.json", {**self.card, "sha256": sums})
+        return Path(folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Embeddings":
+        """Open embeddings stored by `save`; vectors are memory-mapped, changes to them not kept."""
+        folder = Path(folder)
+        for name in ("vectors.npy", "table.parquet", "card.json"):
+            if not (folder / name).is_file():
+                raise FileNotFoundError(f"{folder} holds no embeddings: {name} is missing")
+        vectors = np.load(folder / "vectors.npy", mmap_mode="c")
+        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        return cls(vectors, pd.read_parquet(folder / "table.parquet"), card)

@@ -1,0 +1,71 @@
+"""Embeddings that are made once and taken from where they were kept.
+
+In: an embedder, faces, a folder. Out: `Embeddings`, whoever asked for them first.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facelab.errors import BadInput
+
+if TYPE_CHECKING:
+    from facelab.embedders.embeddings import Embeddings
+    from facelab.faces.faceset import FaceSet
+from facelab.faces.faceset import content
+from facelab.keeping import code_of, once
+
+
+def embed(
+    embedder: Any,
+    faces: "FaceSet",
+    flip: bool = True,
+    *,
+    kept: str | Path | None = None,
+    jobs: int | None = None,
+    progress: bool = True,
+) -> "Embeddings":
+    """`embedder.embed(faces)`, done once.
+
+    Parameters
+    ----------
+    embedder
+        With `kept`, one that training saved or an ONNX file: their weights tell them apart.
+    faces
+        The faces; pixels, table and card all count as their content.
+    flip
+        Add the mirror image's embedding before normalising.
+    kept
+        Folder in which the embeddings stay. The same ones (weights, faces, facelab's own code) are
+        taken from there, whoever asked for them first; runs side by side wait for one another.
+        None keeps nothing.
+    jobs, progress
+        As the embedder takes them.
+
+    Raises
+    ------
+    BadInput
+        They are to be kept and what makes them cannot be told from its weights.
+    """
+    from facelab.embedders.embeddings import Embeddings
+
+    if kept is None:
+        return embedder.embed(faces, flip, jobs=jobs, progress=progress)
+    if not hasattr(embedder, "identity"):
+        raise BadInput(
+            f"embeddings by {embedder.name} cannot be kept, for a change of it could not be seen: "
+            "leave `kept` out, or save them with .save(folder)"
+        )
+    order = {
+        "embedder": embedder.identity(),
+        "faces": content(faces),
+        "flip": flip,
+        "code": code_of("embedders"),
+    }
+    found = once(
+        kept,
+        "embeddings",
+        order,
+        lambda out: embedder.embed(faces, flip, jobs=jobs, progress=progress).save(out),
+    )
+    whole = Embeddings.load(found)
+    return Embeddings(whole.vectors, whole.table, whole.card | {"embedder": embedder.name})

@@ -1,0 +1,74 @@
+"""An embedder from wherever it comes: the one door to all kinds.
+
+In: a folder, a file, a name or a function. Out: an embedder.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from facelab.embedders.function import embedder_of
+from facelab.errors import BadInput
+
+
+def load_embedder(source: str | Path | Callable, **options: Any) -> Any:
+    """Open an embedder.
+
+    Parameters
+    ----------
+    source
+        A folder that a trained embedder's `save` wrote; an `.onnx` file; "dlib"; "timm:name",
+        "hf-hub:owner/name" or "local-dir:folder" of a model with pretrained weights; or a function
+        on uint8 crops.
+    options
+        For ONNX files: how faces are prepared, or `preset`, see
+        `facelab.embedders.onnx.OnnxEmbedder`. For timm's and the hub's models see
+        `facelab.embedders.hub.hub_embedder`; for a function see `embedder_of`.
+
+    Returns
+    -------
+    TrainedEmbedder, OnnxEmbedder or FunctionEmbedder
+
+    Raises
+    ------
+    FileNotFoundError
+        Nothing is there.
+    BadInput
+        It is none of these kinds.
+    MissingExtra
+        What it needs is not installed.
+    """
+    if callable(source):
+        return embedder_of(source, **options)
+    if source == "dlib":
+        _no_options("dlib's embedder", options)
+        from facelab.embedders.dlib import dlib_embedder
+
+        return dlib_embedder()
+    if isinstance(source, str) and source.startswith(("timm:", "hf-hub:", "local-dir:")):
+        from facelab.embedders.hub import hub_embedder
+
+        return hub_embedder(source, **options)
+    path = Path(source)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"there is no embedder at {path}: give a folder saved by training, an .onnx file, "
+            "dlib, timm:NAME or hf-hub:OWNER/NAME"
+        )
+    if (path / "embedder.json").is_file():
+        _no_options("a trained embedder", options)
+        from facelab.embedders.trained import TrainedEmbedder
+
+        return TrainedEmbedder.load(path)
+    if path.is_file() and path.suffix.lower() == ".onnx":
+        from facelab.embedders.onnx import OnnxEmbedder
+
+        return OnnxEmbedder(path, **options)
+    raise BadInput(
+        f"{path} is neither a trained embedder (a folder with embedder.json) nor an .onnx file"
+    )
+
+
+def _no_options(what: str, options: dict[str, Any]) -> None:
+    if options:
+        raise BadInput(f"{what} takes no options, but got: {', '.join(options)}")

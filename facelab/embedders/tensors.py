@@ -1,0 +1,65 @@
+"""Crops as networks take them: resized, as tensors, on a device.
+
+In: uint8 crops. Out: uint8 crops of another side, or float tensors.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facelab.faces.faceset import FaceSet
+
+
+def resized(crops: np.ndarray, size: int) -> np.ndarray:
+    """Crops of another side length: every new pixel is the mean of the area it covers.
+
+    Parameters
+    ----------
+    crops
+        uint8 (N, S, S, 3).
+    size
+        The new side.
+
+    Returns
+    -------
+    uint8 (N, size, size, 3)
+    """
+    side = crops.shape[1]
+    if side == size:
+        return crops
+    edges = np.arange(size + 1) * (side / size)
+    pixel = np.arange(side)
+    overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
+    weights = (np.maximum(overlap, 0) * (size / side)).astype(np.float32)
+    result = np.empty((len(crops), size, size, 3), np.uint8)
+    for start in range(0, len(crops), 256):
+        part = crops[start : start + 256].astype(np.float32)
+        rows = np.matmul(weights, part.reshape(len(part), side, -1))
+        rows = rows.reshape(len(part), size, side, 3)
+        result[start : start + 256] = np.rint(np.matmul(weights, rows)).astype(np.uint8)
+    return result
+
+
+def write_resized(faces: FaceSet, out: np.ndarray) -> None:
+    """Put the crops of all faces, at the side of `out`, into `out`: uint8 (N, size, size, 3)."""
+    for start in range(0, len(faces), 1024):
+        rows = slice(start, start + 1024)
+        out[rows] = resized(faces.gather(rows), out.shape[1])
+
+
+def as_images(crops: np.ndarray, device: torch.device) -> Tensor:
+    """Crops as the network takes them: float (B, 3, S, S) from 0 to 1, channels last."""
+    # Copied: torch refuses to look at memory that it may not write, as a memory map's.
+    images = (
+        torch.tensor(np.ascontiguousarray(crops)).to(device, non_blocking=True).permute(0, 3, 1, 2)
+    )
+    return images.to(torch.float32).div_(255)
+
+
+def pick_device(device: str) -> torch.device:
+    """ "auto" is CUDA, else Apple's MPS, else the CPU."""
+    if device != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -1,0 +1,202 @@
+"""Our own embedders: a trained network with its recipe, card and history.
+
+In: what `train` made, or the folder it was saved to. Out: `Embeddings`; on disk
+`model.safetensors`, `embedder.json`, `history.csv` and, where training watched held-out subjects,
+`validation.csv`.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic.dataclasses import dataclass
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+import facelab
+from facelab import files
+from facelab.embedders.batches import embed_batches
+from facelab.embedders.embeddings import Embeddings
+from facelab.embedders.network import Network, network_of
+from facelab.embedders.tensors import as_images, pick_device, resized
+from facelab.errors import BadInput, checked
+from facelab.faces.faceset import FaceSet
+
+
+@dataclass
+class _Saved:
+    """What of `embedder.json` opens an embedder again."""
+
+    name: str
+    recipe: dict[str, Any]
+    card: dict[str, Any]
+    built: dict[str, Any] = field(default_factory=dict)
+
+
+class TrainedEmbedder:
+    """A trained embedder.
+
+    Attributes
+    ----------
+    network
+        The `Network`, in evaluation mode.
+    recipe
+        The recipe it was trained with, as plain values.
+    card
+        Who was in its training data, how long it took, what made it.
+    history
+        DataFrame of the training: step, epoch, loss, lr, seconds.
+    validation
+        DataFrame of the looks at held-out subjects while it trained (step, group, fmr, fnmr ...),
+        or None.
+    name, dim, size
+        What it is called; length of an embedding; side of its input in pixels.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        recipe: dict[str, Any],
+        card: dict[str, Any],
+        history: pd.DataFrame,
+        name: str,
+        validation: pd.DataFrame | None = None,
+    ) -> None:
+        self.network = network.eval().requires_grad_(False)
+        self.recipe = recipe
+        self.card = card
+        self.history = history
+        self.validation = validation
+        self.name = name
+        self.dim = recipe["dim"]
+        self.size = recipe["size"]
+
+    def __repr__(self) -> str:
+        backbone, size = self.recipe["backbone"], self.size
+        return f"TrainedEmbedder {self.name!r}: {backbone}, {size} px, {self.dim}-d"
+
+    def identity(self) -> str:
+        """The SHA-256 of the recipe and the weights: what decides its embeddings."""
+        told = hashlib.sha256(files.as_json(self.recipe).encode())
+        for name, weights in sorted(self.network.state_dict().items()):
+            told.update(name.encode())
+            told.update(weights.cpu().contiguous().numpy().tobytes())
+        return told.hexdigest()
+
+    def embed(
+        self,
+        faces: FaceSet,
+        flip: bool = True,
+        batch: int = 256,
+        jobs: int | None = None,
+        progress: bool = True,
+    ) -> Embeddings:
+        """Embed every face.
+
+        Parameters
+        ----------
+        faces
+            A FaceSet; crops of another size are area-averaged.
+        flip
+            Add the mirror image's embedding before normalising.
+        batch
+            Faces at a time.
+        jobs
+            Batches worked on side by side on a CPU, one thread each; None is one a core. The
+            result does not depend on it.
+        progress
+            Show a bar.
+
+        Returns
+        -------
+        Embeddings
+            float32 (len(faces), dim), rows of length 1, with the faces' table.
+
+        Raises
+        ------
+        BadInput
+            An embedding is not finite; the message names the image.
+        """
+        on_cpu = next(self.network.parameters()).device.type == "cpu"
+        with _one_thread_each() if on_cpu else nullcontext():
+            return embed_batches(
+                self._run, faces, self.dim, name=self.name, flip=flip, batch=batch, jobs=jobs,
+                workers="threads" if on_cpu else None, progress=progress,
+            )  # fmt: skip
+
+    def _run(self, crops: np.ndarray) -> np.ndarray:
+        """Raw outputs (n, D) of uint8 crops (n, S, S, 3)."""
+        device = next(self.network.parameters()).device
+        with torch.inference_mode():
+            return self.network(as_images(resized(crops, self.size), device)).cpu().numpy()
+
+    def save(self, folder: str | Path, replace: bool = False) -> Path:
+        """Store as `model.safetensors`, `embedder.json`, `history.csv` and `validation.csv`."""
+        with files.write_folder(folder, replace) as aside:
+            state = {name: value.contiguous() for name, value in self.network.state_dict().items()}
+            save_file(state, aside / "model.safetensors")
+            self.history.to_csv(aside / "history.csv", index=False)
+            if self.validation is not None:
+                self.validation.to_csv(aside / "validation.csv", index=False)
+            about = {
+                "kind": "timm",
+                "name": self.name,
+                "facelab": facelab.__version__,
+                "input": {"size": self.size, "colour": "RGB", "mean": 0.5, "std": 0.5},
+                "recipe": self.recipe,
+                # The recipe's may be a name on the hub: this one builds without asking there.
+                "built": self.network.built,
+                "card": self.card,
+                "sha256": files.sha256(aside / "model.safetensors"),
+            }
+            files.write_json(aside / "embedder.json", about)
+        return Path(folder)
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "cpu") -> "TrainedEmbedder":
+        """Open a saved embedder; it embeds bit by bit as it did when it was saved.
+
+        Raises
+        ------
+        FileNotFoundError
+            `embedder.json`, `model.safetensors` or `history.csv` is not there.
+        BadInput
+            A file is damaged, or they do not belong together.
+        """
+        folder = Path(folder)
+        for name in ("embedder.json", "model.safetensors", "history.csv"):
+            if not (folder / name).is_file():
+                raise FileNotFoundError(f"{folder} is not a trained embedder: {name} is missing")
+        try:
+            about = files.read_values(folder / "embedder.json")
+            saved = checked(_Saved, about, "an embedder", "embedder.json")
+            network = network_of(saved.recipe | saved.built, pretrained=False)
+            network.load_state_dict(load_file(folder / "model.safetensors"))
+            history = pd.read_csv(folder / "history.csv")
+            looks = folder / "validation.csv"
+            validation = pd.read_csv(looks) if looks.is_file() else None
+        except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
+            raise BadInput(f"{folder} cannot be read as a trained embedder: {error}") from error
+        if saved.recipe["channels_last"]:
+            network = network.to(memory_format=torch.channels_last)
+        network = network.to(pick_device(device))
+        return cls(network, saved.recipe, saved.card, history, saved.name, validation)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Every thread that starts meanwhile computes on one core."""
+    # torch lets go of the interpreter while it computes. Two OpenMP teams on the same two cores
+    # would wait for each other by spinning, so every thread keeps to itself.
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,83 @@
+"""Who is in the training data: subjects drawn by group, in the shares that are asked for.
+
+In: a FaceSet, group columns, shares. Out: a FaceSet of the size asked for, or how many there are.
+"""
+
+import numpy as np
+
+from facelab.errors import BadInput
+from facelab.faces.composition import group_counts, numbered
+from facelab.faces.faceset import FaceSet
+from facelab.faces.groups import group_labels
+
+
+def compose(
+    faces: FaceSet,
+    by: str | list[str],
+    shares: dict[str, float] | None = None,
+    *,
+    subjects: int,
+    images_per_subject: int,
+    seed: int = 0,
+) -> FaceSet:
+    """Choose who is in the training data.
+
+    Parameters
+    ----------
+    faces
+        Where the subjects are drawn from.
+    by
+        Group column or columns, constant within a subject.
+    shares
+        Share of the subjects for named groups, such as ``{"caucasian/male": .8}``; what is left
+        goes evenly to the groups not named. None is balanced.
+    subjects, images_per_subject
+        Size of the result, equal for every choice of shares, so that training runs compare.
+    seed
+        The draw. Two compositions with one seed share as many subjects and images as they can.
+
+    Raises
+    ------
+    BadInput
+        A group is not there, the shares are impossible, or there are too few subjects: the
+        message says how many there are.
+    """
+    labels = group_labels(faces.table, by)
+    codes = labels.cat.codes.to_numpy()
+    subject, names = numbered(faces.table)
+    group_of = np.empty(len(names), dtype=codes.dtype)
+    group_of[subject] = codes
+    mixed = group_of[subject] != codes
+    if mixed.any():
+        name = names[subject[mixed].min()]
+        raise BadInput(f"subject {name!r} stands in more than one group of {labels.name}")
+    if subjects < 1 or images_per_subject < 1:
+        raise BadInput("`subjects` and `images_per_subject` must be at least 1")
+    counts = group_counts(list(labels.cat.categories), shares, subjects)
+    enough = np.bincount(subject, minlength=len(names)) >= images_per_subject
+
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permutation(len(names))
+    chosen = np.zeros(len(names), dtype=bool)
+    for code, (group, count) in enumerate(counts.items()):
+        there = shuffled[(group_of == code)[shuffled] & enough[shuffled]]
+        if count > len(there):
+            raise BadInput(
+                f"{count} subjects of {group} with at least {images_per_subject} images were asked "
+                f"for; there are {len(there)}"
+            )
+        chosen[there[:count]] = True
+    order = rng.permutation(len(faces))
+    order = order[np.argsort(subject[order], kind="stable")]  # a subject's images side by side
+    first = np.searchsorted(subject[order], subject[order])
+    picked = np.zeros(len(faces), dtype=bool)
+    picked[order] = np.arange(len(faces)) - first < images_per_subject
+    picked &= chosen[subject]
+    return faces._take(
+        np.flatnonzero(picked),
+        compose=labels.name,
+        shares=shares,
+        subjects=subjects,
+        images_per_subject=images_per_subject,
+        seed=seed,
+    )

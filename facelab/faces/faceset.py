@@ -1,0 +1,435 @@
+"""FaceSet: aligned face crops, a table that says who they are, and a card that says where from.
+
+In: a prepared or synthesised folder. Out: selections, subject-disjoint splits and training sets
+composed by group. On disk `faces.parquet`, `crops.npy`, `card.json`: three files any tool can open.
+"""
+
+import base64
+import hashlib
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import StrictBool
+from pydantic.dataclasses import dataclass
+
+import facelab
+from facelab import files
+from facelab.errors import BadInput, checked
+from facelab.faces.composition import composition, effective_groups, images_per_subject, numbered
+from facelab.faces.datasheets import datasheet
+from facelab.faces.origin import with_withdrawals
+
+FILES = ("faces.parquet", "crops.npy", "card.json")
+_CHUNK = 4096  # crops read or written at a time: 150 MB at 112 px
+
+
+def new_card(name: str, synthetic: bool, **more: Any) -> dict[str, Any]:
+    """A card: what a FaceSet is, where it came from, under which terms, and what made it."""
+    card = {"name": name, "synthetic": bool(synthetic), "made_by": f"facelab {facelab.__version__}"}
+    return with_withdrawals(card | more)
+
+
+def as_face_table(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as a FaceSet holds it: text `subject` and `image`, other text as categoricals.
+
+    Raises
+    ------
+    BadInput
+        `subject` or `image` is absent or missing in some row, or an image is named twice.
+    """
+    table = table.reset_index(drop=True)
+    for column in ("subject", "image"):
+        if column not in table.columns:
+            raise BadInput(f"the table has no column {column!r}; it has: {', '.join(table)}")
+        if table[column].isna().any():
+            row = int(np.flatnonzero(table[column].isna())[0])
+            raise BadInput(f"row {row} of the table has no {column}")
+        table[column] = table[column].astype("str")
+    twice = table["image"].duplicated()
+    if twice.any():
+        raise BadInput(
+            f"image {table['image'][twice].iloc[0]!r} stands in the table twice "
+            f"({int(twice.sum())} repeated rows): keep one row an image"
+        )
+    return _with_categories(table)
+
+
+def _with_categories(table: pd.DataFrame) -> pd.DataFrame:
+    for column in table.columns.difference(["subject", "image"]):
+        if pd.api.types.is_string_dtype(table[column]) and not isinstance(
+            table[column].dtype, pd.CategoricalDtype
+        ):
+            table[column] = table[column].astype("category")
+    return table
+
+
+class FaceSet:
+    """Aligned faces with their labels.
+
+    Attributes
+    ----------
+    table
+        DataFrame, one row a face: `subject` (who), `image` (where it came from), group columns as
+        categoricals.
+    card
+        Name, source, licence, `synthetic`, consent basis, counts, and how the set was derived.
+    """
+
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        crops: np.ndarray,
+        card: dict[str, Any],
+        rows: np.ndarray | None = None,
+    ) -> None:
+        count = len(crops) if rows is None else len(rows)
+        if crops.ndim != 4 or crops.shape[1] != crops.shape[2] or crops.shape[3] != 3:
+            raise BadInput(f"crops must be (N, S, S, 3), not {crops.shape}")
+        if crops.dtype != np.uint8:
+            raise BadInput(f"crops must be uint8, not {crops.dtype}")
+        if count != len(table):
+            raise BadInput(f"{count} crops do not fit a table of {len(table)} rows")
+        self._hold(as_face_table(table), card, crops, rows)
+
+    def _hold(
+        self, table: pd.DataFrame, card: dict[str, Any], crops: np.ndarray, rows: np.ndarray | None
+    ) -> None:
+        counts = {"subjects": int(table["subject"].nunique()), "images": len(table)}
+        self.table = table
+        self.card = dict(card) | counts
+        self._store = crops
+        self._rows = rows  # rows of the store, None for all of them in order
+
+    @classmethod
+    def from_arrays(cls, table: pd.DataFrame, crops: np.ndarray, **card: Any) -> "FaceSet":
+        """A FaceSet of crops in memory; `name` and `synthetic` go into its card."""
+        name, synthetic = card.pop("name", "unnamed"), card.pop("synthetic", False)
+        return cls(table, crops, new_card(name, synthetic, **card))
+
+    # ---- what is there
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def size(self) -> int:
+        """Side of a crop in pixels."""
+        return self._store.shape[1]
+
+    @property
+    def crops(self) -> np.ndarray:
+        """uint8 (N, S, S, 3) RGB; memory-mapped for a loaded set, copied for a selection of one."""
+        return self._store if self._rows is None else self._store[self._rows]
+
+    def gather(self, rows: Sequence[int] | np.ndarray | slice) -> np.ndarray:
+        """The crops of some rows, uint8 (len(rows), S, S, 3): reads these and no others."""
+        return np.asarray(self._store[rows if self._rows is None else self._rows[rows]])
+
+    @property
+    def subjects(self) -> pd.DataFrame:
+        """One row a subject: `images`, and every column that is constant within each subject."""
+        codes, names = numbered(self.table)
+        first = np.full(len(names), len(codes))
+        np.minimum.at(first, codes, np.arange(len(codes)))
+        constant = [
+            column
+            for column in self.table.columns.drop(["subject", "image"])
+            if _is_constant(self.table[column], first[codes])
+        ]
+        found = self.table[constant].iloc[first].set_axis(names, axis=0)
+        return found.assign(images=np.bincount(codes, minlength=len(names)))
+
+    def composition(self, by: str | list[str]) -> pd.DataFrame:
+        """Who is in the set.
+
+        Returns
+        -------
+        DataFrame
+            Index `group`; columns `subjects`, `images`, `subject_share`, `image_share` (of the
+            whole set). Faces without a label stand in the row "(no label)".
+        """
+        return composition(self.table, by)
+
+    def effective_groups(self, by: str | list[str]) -> pd.DataFrame:
+        """How many equally large groups would be as diverse as these: Hill numbers (Hill 1973).
+
+        Returns
+        -------
+        DataFrame
+            Index `of`: subjects, images. Columns `groups` (that occur), `exp_entropy` (the
+            exponential of Shannon's entropy, order 1), `inverse_simpson` (order 2, which large
+            groups dominate), `unlabelled` (left out of the others). A subject who stands in two
+            groups counts in both.
+        """
+        return effective_groups(self.table, by)
+
+    def images_per_subject(self, by: str | list[str] | None = None) -> pd.DataFrame:
+        """How many images the subjects have, all of them and, with `by`, in each group.
+
+        Returns
+        -------
+        DataFrame
+            Index `group`, first "all"; columns `subjects`, `images`, `single` (subjects with one
+            image, who give no mated comparison), `mean`, `least`, `quarter`, `median`,
+            `three_quarters`, `most`.
+        """
+        return images_per_subject(self.table, by)
+
+    # ---- selections
+
+    def __getitem__(self, rows: Any) -> "FaceSet":
+        """A part of the set, by boolean mask, row numbers or slice; crops are not copied."""
+        index = rows if isinstance(rows, slice) else np.asarray(rows)
+        if not isinstance(index, slice) and index.dtype == bool and len(index) != len(self):
+            raise BadInput(f"a mask of {len(index)} does not fit a FaceSet of {len(self)}")
+        numbers = np.arange(len(self))[index]
+        if not isinstance(index, slice) and index.dtype != bool and numbers.size:
+            number, often = (int(part) for part in _most_often(numbers))
+            if often > 1:
+                image = self.table["image"].iloc[number]
+                raise BadInput(f"image {image!r} is asked for {often} times: ask once for each row")
+        return self._take(numbers)
+
+    def _take(self, numbers: np.ndarray, **derived: Any) -> "FaceSet":
+        rows = numbers if self._rows is None else self._rows[numbers]
+        card = {name: value for name, value in self.card.items() if name != "sha256"}
+        if derived:
+            card["derived"] = [*card.get("derived", []), derived]
+        part = FaceSet.__new__(FaceSet)  # rows of a table that was checked: no need to check again
+        table = _with_categories(self.table.iloc[numbers].reset_index(drop=True))
+        part._hold(table, card, self._store, rows)
+        return part
+
+    def query(self, expression: str) -> "FaceSet":
+        """The faces for which a pandas expression holds: ``faces.query("gender == 'female'")``."""
+        try:
+            numbers = self.table.query(expression).index.to_numpy()
+        except (pd.errors.UndefinedVariableError, SyntaxError) as error:
+            known = ", ".join(self.table.columns)
+            raise BadInput(f"query {expression!r}: {error}; the table has: {known}") from error
+        return self._take(numbers, query=expression)
+
+    def split(
+        self, shares: dict[str, float], seed: int = 0, by: list[str] | None = None
+    ) -> dict[str, "FaceSet"]:
+        """Parts that share no subject, each even over the groups.
+
+        Parameters
+        ----------
+        shares
+            Share of the subjects for each part: ``{"train": .6, "calibration": .1, "test": .3}``;
+            they must add up to 1.
+        seed
+            Seed of the draw.
+        by
+            Columns to be even over; by default every categorical that is constant within subjects.
+
+        Returns
+        -------
+        dict of FaceSet
+            In the order of `shares`; every part's share of each group is within two subjects of
+            the one asked for.
+        """
+        wanted = np.array(list(shares.values()), dtype=float)
+        if not len(wanted) or (wanted <= 0).any() or abs(wanted.sum() - 1) > 1e-9:
+            raise BadInput(f"the shares must be positive and add up to 1, not {wanted.sum():g}")
+        subjects = self.subjects
+        if len(subjects) < len(wanted):
+            raise BadInput(f"{len(subjects)} subjects cannot be split into {len(wanted)} parts")
+        if by is None:
+            by = list(subjects.select_dtypes("category"))
+        strata = np.zeros(len(subjects), dtype=np.int64)
+        for column in by:
+            if column not in subjects.columns:
+                raise BadInput(f"cannot split evenly by {column!r}: it is not constant by subject")
+            strata = strata * 1000 + pd.factorize(subjects[column], sort=True)[0]
+            strata = np.unique(strata, return_inverse=True)[1]
+        shuffled = np.random.default_rng(seed).permutation(len(subjects))
+        order = shuffled[np.argsort(strata[shuffled], kind="stable")]
+        # Along the order each subject goes to the part furthest below its due: every run of
+        # neighbours (a stratum is one) is shared out within a subject or two of exactly.
+        part = np.empty(len(subjects), dtype=np.int64)
+        part[order] = _shared_out(wanted.tolist(), len(subjects))
+        where = part[numbered(self.table)[0]]
+        return {
+            name: self._take(np.flatnonzero(where == number), split=name, shares=shares, seed=seed)
+            for number, name in enumerate(shares)
+        }
+
+    # ---- storing and showing
+
+    def save(self, folder: str | Path, replace: bool = False) -> Path:
+        """Store as `faces.parquet`, `crops.npy` and `card.json`, with a `datasheet.md` beside them.
+
+        Written aside, then renamed.
+        """
+        with files.write_folder(folder, replace) as aside:
+            shape = (len(self), self.size, self.size, 3)
+            crops = files.reserve_array(aside / "crops.npy", shape)
+            for start in range(0, len(self), _CHUNK):
+                crops[start : start + _CHUNK] = self.gather(slice(start, start + _CHUNK))
+            crops.flush()
+            del crops
+            write_labels(aside, self.table, self.card)
+            files.write_text(aside / "datasheet.md", datasheet(self))
+        return Path(folder)
+
+    def __repr__(self) -> str:
+        return (
+            f"FaceSet {self.card.get('name', 'unnamed')!r}: {len(self):,} faces of "
+            f"{self.table['subject'].nunique():,} subjects, {self.size} px"
+        )
+
+    def _repr_html_(self) -> str:
+        """Counts by group; a small contact sheet when the card says that nobody is real."""
+        parts = [f"<p><b>{html.escape(repr(self))}</b></p>"]
+        told = ("source", "licence", "consent", "withdrawn")
+        facts = {name: self.card[name] for name in told if name in self.card}
+        if "withdrawn" in facts:
+            facts["withdrawn"] = "; ".join(facts["withdrawn"])
+        parts += [f"<p>{html.escape(f'{name}: {value}')}</p>" for name, value in facts.items()]
+        keys = [k for k in ("phenotype", "race", "gender") if k in self.table.columns]
+        if keys:
+            counts = self.composition(keys)[["subjects", "images", "subject_share"]]
+            parts.append(
+                counts.to_html(border=0, escape=True, formatters={"subject_share": "{:.1%}".format})
+            )
+        if self.card.get("synthetic") and len(self):
+            image = base64.b64encode(_contact_sheet(self)).decode()
+            parts.append(
+                '<img alt="some of the synthetic faces" data-faces="synthetic" '
+                f'src="data:image/png;base64,{image}">'
+            )
+        return "\n".join(parts)
+
+
+def _is_constant(column: pd.Series, first: np.ndarray) -> bool:
+    """Whether each row has the value of the row that `first` names for it; missing is a value."""
+    values = column
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        values = column.cat.codes
+    elif not pd.api.types.is_numeric_dtype(column.dtype):
+        values = pd.Series(pd.factorize(column)[0])
+    values = values.to_numpy()
+    there = values[first]
+    return bool(((values == there) | ((values != values) & (there != there))).all())
+
+
+def _most_often(numbers: np.ndarray) -> tuple[int, int]:
+    """The row that stands in a list most often, and how often."""
+    often = np.bincount(numbers.ravel())
+    return int(often.argmax()), int(often.max())
+
+
+def _shared_out(shares: list[float], count: int) -> list[int]:
+    """To which part each of `count` goes: always to the one furthest below its due.
+
+    Plain numbers: arrays of two or three would take thirty times as long.
+    """
+    have, parts = [0] * len(shares), []
+    for many in range(1, count + 1):
+        missing = [share * many - had for share, had in zip(shares, have, strict=True)]
+        part = missing.index(max(missing))
+        have[part] += 1
+        parts.append(part)
+    return parts
+
+
+def _contact_sheet(faces: FaceSet, columns: int = 12, rows: int = 3) -> bytes:
+    """PNG of faces taken evenly over the set."""
+    from PIL import Image
+
+    numbers = np.unique(np.linspace(0, len(faces) - 1, columns * rows).astype(int))
+    crops = faces.gather(numbers)
+    sheet = Image.new("RGB", (columns * 64, -(-len(numbers) // columns) * 64), "white")
+    for place, crop in enumerate(crops):
+        tile = Image.fromarray(crop).resize((64, 64), Image.Resampling.BOX)
+        sheet.paste(tile, (place % columns * 64, place // columns * 64))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def write_labels(folder: Path, table: pd.DataFrame, card: dict[str, Any]) -> None:
+    """Write `faces.parquet` and the card (counts, checksums) beside a finished `crops.npy`."""
+    table = as_face_table(table)
+    table.to_parquet(folder / "faces.parquet")
+    card = card | {
+        "subjects": int(table["subject"].nunique()),
+        "images": len(table),
+        "sha256": {name: files.sha256(folder / name) for name in FILES[:2]},
+    }
+    files.write_json(folder / "card.json", card)
+
+
+@dataclass
+class _Card:
+    """What of a card decides something: whom to show, and whether the files are whole."""
+
+    synthetic: StrictBool = False
+    withdrawn: list[str] = field(default_factory=list)
+    sha256: dict[str, str] = field(default_factory=dict)
+
+
+def load(folder: str | Path, verify: bool = False) -> FaceSet:
+    """Open a FaceSet; its crops are memory-mapped.
+
+    Parameters
+    ----------
+    folder
+        What `FaceSet.save`, `prepare` or `synthesize` wrote.
+    verify
+        Read everything once and compare it with the card's checksums.
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder or one of its three files is not there.
+    BadInput
+        A file is damaged, or they do not belong together.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"there is no folder {folder}: make it with `facelab prepare` or `facelab synthesize`"
+        )
+    for name in FILES:
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} is not a FaceSet: {name} is missing")
+    try:
+        card = files.read_values(folder / "card.json")
+        checked(_Card, card, "a card", "card.json")
+        table = pd.read_parquet(folder / "faces.parquet")
+        crops = np.load(folder / "crops.npy", mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError) as error:
+        raise BadInput(f"{folder} cannot be read as a FaceSet: {error}") from error
+    if verify:
+        for name, expected in card.get("sha256", {}).items():
+            if files.sha256(folder / name) != expected:
+                raise BadInput(f"{folder / name} is not the file its card describes: prepare again")
+    return FaceSet(table, crops, with_withdrawals(card))
+
+
+_PART = 4096  # crops that are hashed at a time
+
+
+def content(faces: "FaceSet") -> str:
+    """The SHA-256 of a FaceSet: every crop, its table, and its card but for the files' own sums."""
+    import pandas as pd
+
+    table = faces.table.astype("str")
+    told = hashlib.sha256(
+        repr([(name, kind) for name, kind in faces.table.dtypes.items()]).encode()
+    )
+    told.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
+    card = {name: value for name, value in faces.card.items() if name != "sha256"}
+    told.update(files.as_json(card).encode())
+    for start in range(0, len(faces), _PART):
+        told.update(faces.gather(slice(start, start + _PART)).tobytes())
+    return told.hexdigest()

@@ -1,0 +1,124 @@
+"""Arms against a baseline, in pictures.
+
+In: what `compare_arms` and `by_seed` return. Out: Pictures.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import seaborn as sns
+
+from facelab.audits.arms import change_text, figure_text, kind_of, verdict
+from facelab.figures.style import FAINT, INK, Picture, colours, drawn, group_rows, panels
+
+_LOOKS = {"helps": ("#0072B2", "#0072B2"), "costs": ("#D55E00", "#D55E00"), "": (FAINT, "white")}
+
+
+@drawn
+def arm_changes(table: pd.DataFrame, seeds: pd.DataFrame, baseline: str) -> Picture:
+    """What does each arm change against the baseline? A row an arm, a panel a figure.
+
+    Left of the line is better; a filled dot's interval leaves out "no change", ticks are single
+    trainings. `table` and `seeds` are what `compare_arms` and `by_seed` return.
+    """
+    arms = [arm for arm in dict.fromkeys(table["arm"]) if arm != baseline]
+    names = list(dict.fromkeys(table["figure"]))
+    picture, columns = panels(len(names), 1.5 + 0.36 * len(arms))
+    for axes, figure in zip(columns, names, strict=True):
+        kind, none = kind_of(figure), 1 if kind_of(figure).log else 0
+        scale = 100 if kind.unit and not kind.log else 1
+        if kind.log:
+            axes.set_xscale("log")
+        part = table[table["figure"] == figure].set_index("arm", drop=False)
+        for place, arm in enumerate(arms):
+            row = part.loc[arm]
+            colour, face = _LOOKS[verdict(row)]
+            each = seeds.query("arm == @arm and figure == @figure")["change"] * scale
+            axes.plot(each, [place] * len(each), "|", ms=7, color=colour, alpha=0.8)
+            ends = [row["change_low"] * scale, row["change_high"] * scale]
+            axes.plot(ends, [place, place], color=colour, lw=2, solid_capstyle="butt")
+            axes.plot(row["change"] * scale, place, "o", ms=7, color=colour, mfc=face, mew=1.6)
+        axes.axvline(none, color=INK, lw=1)
+        start = figure_text(part.loc[baseline].to_dict(), "value", False) + kind.unit
+        axes.set_title(f"{_two_lines(kind.words)}\n{baseline}: {start}", size=10.5)
+        axes.set_xlabel("times (log)" if kind.log else "points" if kind.unit else "difference")
+        if kind.log:
+            _factor_ticks(axes)
+        axes.margins(x=0.12)
+        axes.grid(axis="y", color="#EEEEEE", lw=0.8)
+        group_rows(axes, arms, labelled=axes is columns[0], divide=False)
+    picture.suptitle(
+        "Change from the baseline, 95% intervals: blue is better, orange worse, hollow unclear",
+        size=11, x=0.01, ha="left",
+    )  # fmt: skip
+    rows = table[table["arm"] != baseline].to_dict("records")
+    picture.alt = f"Changes against {baseline}: " + "; ".join(
+        f"{row['arm']} {change_text(row)}" for row in rows
+    )
+    return picture
+
+
+@drawn
+def arm_shares(
+    table: pd.DataFrame, seeds: pd.DataFrame, shares: Mapping[str, float], fmr: float, favoured: str
+) -> Picture:
+    """How do errors move with the share of one group in the training data?
+
+    Left, every group's FMR at the one threshold (the favoured group bold, the target dashed);
+    right, the ratio of the highest to the lowest, a tick for every training. `shares` gives each
+    arm's share.
+    """
+    picture, (left, right) = panels(2, 4.6)
+    names = [f for f in dict.fromkeys(table["figure"]) if f.startswith("fmr:")]
+    palette = colours([name.partition(":")[2] for name in names])
+    x = table["arm"].map(shares) * 100
+    for name in names:
+        group, part = name.partition(":")[2], table["figure"] == name
+        bold = group == favoured
+        values = table[part].assign(x=x[part]).sort_values("x")
+        colour, width = palette[group], 3 if bold else 1.4
+        left.plot(values["x"], values["value"], "-o", color=colour, lw=width, ms=4, label=group)
+        left.vlines(values["x"], values["low"], values["high"], color=colour, lw=width, alpha=0.35)
+    left.axhline(fmr, color=INK, ls="--", lw=1)
+    left.set_title("FMR of each group at the one threshold")
+    left.set_ylabel("FMR (log)")
+    left.set_yscale("log")
+    left.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
+    left.legend(fontsize=9)
+    part = table["figure"] == "fmr_ratio"
+    values = table[part].assign(x=x[part]).sort_values("x")
+    bars = [values["value"] - values["low"], values["high"] - values["value"]]
+    right.errorbar(values["x"], values["value"], bars, fmt="-o", color=INK, lw=2, ms=7)
+    each = seeds[seeds["figure"] == "fmr_ratio"]
+    right.plot(each["arm"].map(shares) * 100, each["value"], "_", color=INK, ms=9, alpha=0.6)
+    right.set_yscale("log")
+    right.set_title("Worst group's FMR / best group's")
+    _factor_ticks(right, "y")
+    right.axhline(1, color=FAINT, lw=1)
+    for axes in (left, right):
+        axes.set_xlabel(f"{favoured} among the training subjects, %")
+        axes.grid(axis="y", which="major", color="#E6E6E6", lw=0.8)
+        sns.despine(ax=axes)
+    picture.alt = "Ratio of the highest to the lowest group FMR, by share: " + "; ".join(
+        f"{row['x']:.0f}% {row['value']:.3g}" for _, row in values.iterrows()
+    )
+    return picture
+
+
+def _two_lines(words: str) -> str:
+    """Panels are narrow: break at the comma or the last space."""
+    head, comma, tail = words.partition(", ")
+    if not comma:
+        head, _, tail = words.rpartition(" ")
+    return f"{head}\n{tail}" if head else f"\n{tail}"
+
+
+def _factor_ticks(axes: Any, axis: str = "x") -> None:
+    """A log axis marked with factors that people read."""
+    low, high = axes.get_xlim() if axis == "x" else axes.get_ylim()
+    every = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
+    ticks = [tick for tick in every if low <= tick <= high]
+    ticks = [tick for tick in ticks if f"{tick:e}".startswith("1.0")] if len(ticks) > 5 else ticks
+    getattr(axes, f"set_{axis}ticks")(ticks, [f"×{tick:g}" for tick in ticks])
+    axes.minorticks_off()

@@ -1,0 +1,116 @@
+"""Figures over all thresholds: what another threshold would have meant for each group.
+
+In: the `det` table of comparisons or an audit. Out: one figure a call, as in `plots`.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from facelab.errors import BadInput
+from facelab.figures.style import FAINT, Picture, colours, drawn, mark, panels
+
+_SMALLEST = 3  # errors that a rate must rest on to be drawn
+
+
+@drawn
+def det_curves(det: pd.DataFrame, rates: pd.DataFrame | None = None) -> Picture:
+    """What does each group pay in FNMR for a lower FMR? (DET: both axes logarithmic.)
+
+    Parameters
+    ----------
+    det
+        `group threshold fmr fnmr`, as `Comparisons.det` and `Audit.det` give it.
+    rates
+        Error rates at one threshold, as `Audit.rates`: where each group stands at it, and how many
+        comparisons its curve rests on; fewer than three errors are not drawn.
+    """
+    groups = _groups(det)
+    figure, (axes,) = panels(1, 5.2)
+    palette = colours(groups)
+    for group in groups:
+        curve = _supported(det[det["group"] == group], rates, group)
+        look = _look(group, palette)
+        axes.plot(curve["fmr"], curve["fnmr"], label=group, **look)
+        if rates is not None:
+            here = rates[rates["group"] == group]
+            axes.plot(here["fmr"], here["fnmr"], "o", ms=7, mec="white", color=look["color"])
+    axes.set(xscale="log", yscale="log", xlabel="FMR", ylabel="FNMR")
+    _percent(axes, "x")
+    _percent(axes, "y")
+    sns.despine(ax=axes)
+    figure.legend(loc="outside lower center", ncols=4)
+    dots = "; dots: at the one threshold" if rates is not None else ""
+    axes.set_title(f"Within each group{dots}")
+    figure.alt = f"DET curves of {', '.join(groups)}: FNMR against FMR, both logarithmic."
+    return figure
+
+
+@drawn
+def threshold_sweep(
+    det: pd.DataFrame, threshold: float, rates: pd.DataFrame | None = None
+) -> Picture:
+    """What would the groups' error rates be at another threshold?
+
+    Parameters
+    ----------
+    det, rates
+        As in `det_curves`.
+    threshold
+        The one threshold, which is marked.
+    """
+    groups = _groups(det)
+    figure, columns = panels(2, 4.6)
+    palette = colours(groups)
+    for axes, error in zip(columns, ("fmr", "fnmr"), strict=True):
+        for group in groups:
+            curve = _supported(det[det["group"] == group], rates, group, [error])
+            label = group if error == "fmr" else None
+            axes.plot(curve["threshold"], curve[error], label=label, **_look(group, palette))
+        axes.set(yscale="log", xlabel="threshold", title=error.upper())
+        _percent(axes, "y")
+        mark(axes, threshold, f"threshold {threshold:.2f}")
+        sns.despine(ax=axes)
+    figure.legend(loc="outside lower center", ncols=4)
+    figure.alt = f"FMR and FNMR of {', '.join(groups)} over the threshold; {threshold:.3f} marked."
+    return figure
+
+
+def _groups(det: pd.DataFrame) -> list[str]:
+    if not {"group", "threshold", "fmr", "fnmr"} <= set(det.columns):
+        raise BadInput("curves need the columns group, threshold, fmr and fnmr")
+    return list(dict.fromkeys(det["group"]))
+
+
+def _supported(
+    curve: pd.DataFrame,
+    rates: pd.DataFrame | None,
+    group: str,
+    errors: list[str] | None = None,
+) -> pd.DataFrame:
+    """The part of a curve that rests on a few errors at least."""
+    for error in errors or ["fmr", "fnmr"]:
+        least = 0.0
+        if rates is not None:
+            kind = {"fmr": "non_mated", "fnmr": "mated"}[error]
+            count = float(rates.loc[rates["group"] == group, kind].iloc[0])
+            least = _SMALLEST / count if count else np.inf
+        curve = curve[(curve[error] > 0) & (curve[error] >= least)]
+    return curve
+
+
+def _look(group: str, palette: dict[str, str]) -> dict[str, Any]:
+    if group == "all":
+        return {"color": FAINT, "lw": 2.6, "zorder": 1}
+    return {"color": palette[group], "lw": 1.6}
+
+
+def _percent(axes: Axes, side: str) -> None:
+    """A logarithmic axis of shares, in percent."""
+    low, high = getattr(axes, f"get_{side}lim")()
+    decades = [10.0**k for k in range(int(np.floor(np.log10(low))), 1)]
+    ticks = [tick for tick in decades if low <= tick <= high]
+    getattr(axes, f"set_{side}ticks")(ticks, [f"{100 * tick:.6g}%" for tick in ticks])

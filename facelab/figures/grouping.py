@@ -1,0 +1,90 @@
+"""A grouping in figures and words: how right it is for whom, and at which threshold.
+
+In: what `grouping_accuracy` gives. Out: figures, a table to read, a sentence.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from facelab.figures.style import (
+    ALERT,
+    FAINT,
+    INK,
+    Picture,
+    arm_look,
+    colours,
+    drawn,
+    group_rows,
+    mark,
+    panels,
+)
+
+
+@drawn
+def grouping_by_group(accuracy: pd.DataFrame) -> Picture:
+    """Who is grouped with strangers, and who is split? Shares of faces with 95% intervals."""
+    groups = accuracy["group"].tolist()
+    palette = colours(groups)
+    figure, columns = panels(2, 1.3 + 0.4 * len(groups))
+    titles = {
+        "with_strangers": ("Grouped with strangers", "% of the group's faces"),
+        "split_off": ("Split off from their person", "% of the group's faces"),
+    }
+    for axes, (measure, (title, label)) in zip(columns, titles.items(), strict=True):
+        for y, row in enumerate(accuracy.to_dict("records")):
+            value, low, high = (100 * row[f"{measure}{end}"] for end in ("", "_low", "_high"))
+            colour = palette[row["group"]]
+            axes.plot([low, high], [y, y], color=colour, lw=1.7, alpha=0.75)
+            axes.plot(value, y, marker="o", ms=6.5, color=colour)
+        axes.set_xlim(0, None)
+        group_rows(axes, groups, labelled=measure == "with_strangers")
+        axes.set(title=title, xlabel=label)
+        axes.grid(axis="x", color="#E6E6E6", lw=0.8)
+        axes.set_axisbelow(True)
+    figure.alt = "Shares of faces with 95% intervals. " + " ".join(
+        f"{row['group']}: with strangers {100 * row['with_strangers']:.1f}% "
+        f"[{100 * row['with_strangers_low']:.1f}, {100 * row['with_strangers_high']:.1f}], "
+        f"split off {100 * row['split_off']:.1f}%."
+        for row in accuracy.to_dict("records")
+    )
+    return figure
+
+
+@drawn
+def grouping_over_thresholds(ladder: Mapping[float, pd.DataFrame], chosen: float) -> Picture:
+    """What does the threshold do to the grouping? B-cubed of everybody, and strangers by group.
+
+    `ladder` holds `grouping_accuracy` by threshold; `chosen` is marked.
+    """
+    thresholds = np.array(sorted(ladder))
+    tables = [ladder[t] for t in thresholds]
+    groups = tables[0]["group"].tolist()
+    figure, (left, right) = panels(2, 3.6)
+    names = {"precision": "bcubed_precision", "recall": "bcubed_recall", "F": "bcubed_f"}
+    for place, (name, measure) in enumerate(names.items()):
+        values = [table[measure][0] for table in tables]
+        look = arm_look(place, 3)
+        colour = INK if name == "F" else look["line"]
+        left.plot(thresholds, values, color=colour, ls=look["dash"], lw=1.8, label=name)
+    left.set(title="B-cubed, everybody", xlabel="threshold (score)", ylim=(0, 1.02))
+    left.legend(loc="lower center")
+    palette = colours(groups)
+    for place, group in enumerate(groups):
+        values = [100 * table["with_strangers"][place] for table in tables]
+        colour = palette[group] if group != "all" else FAINT
+        right.plot(thresholds, values, color=colour, lw=1.8, label=group)
+    right.set(title="Grouped with strangers", xlabel="threshold (score)")
+    right.set_ylabel("% of the group's faces")
+    right.set_ylim(0, None)
+    right.legend(ncols=1 + (len(groups) > 6), fontsize=9)
+    for axes in (left, right):
+        mark(axes, chosen, f"{chosen:.2f}", ALERT)
+    best = max(range(len(tables)), key=lambda place: tables[place]["bcubed_f"][0])
+    figure.alt = (
+        f"B-cubed precision, recall and F over thresholds from {thresholds[0]:.2f} to "
+        f"{thresholds[-1]:.2f}; F is highest, {tables[best]['bcubed_f'][0]:.3f}, at "
+        f"{thresholds[best]:.2f}; {chosen:.2f} was taken."
+    )
+    return figure

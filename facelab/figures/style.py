@@ -1,0 +1,189 @@
+"""How every figure looks: type, colours of groups, marks of arms, rows of labels.
+
+In: labels. Out: matplotlib figures made without pyplot's global state, so that drawing a figure
+changes nobody's style and works without a display.
+"""
+
+import io
+import textwrap
+import zlib
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+
+from facelab.faces.groups import SEPARATOR
+
+# Okabe & Ito 2008 and Tol 2021, both made for colour-blind readers. No colour here stands for a
+# colour of skin, and none of the two genders is pink.
+_KNOWN = {
+    "african": "#0072B2",
+    "black": "#0072B2",
+    "asian": "#009E73",
+    "eastasian": "#009E73",
+    "east asian": "#009E73",
+    "caucasian": "#AA4499",
+    "white": "#AA4499",
+    "indian": "#D55E00",
+    "asianindian": "#D55E00",
+    "south asian": "#D55E00",
+    "female": "#DDAA33",
+    "male": "#44AA99",
+    "all": "#333333",
+}
+_OTHERS = ["#56B4E9", "#E69F00", "#332288", "#999933", "#CC6677", "#117733", "#661100", "#882255"]
+_OTHERS += ["#6699CC", "#DDCC77", "#888888"]
+_LIGHTNESS = {"": 0.0, "female": -0.42, "male": 0.12}
+INK, FAINT, ALERT = "#222222", "#9A9A9A", "#B2182B"
+WIDTH = 9.0  # inches; 11-point text stays readable when the picture is shown at half its size
+_STYLE = {
+    "font.size": 11,
+    "axes.titlesize": 12,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 11,
+    "axes.edgecolor": "#666666",
+    "axes.grid": False,
+    "xtick.labelsize": 10.5,
+    "ytick.labelsize": 10.5,
+    "legend.frameon": False,
+    "legend.fontsize": 10.5,
+    "figure.dpi": 110,
+    "savefig.dpi": 160,
+    "savefig.bbox": None,
+}
+
+
+class Picture(Figure):
+    """A figure that shows itself in a notebook, once, whatever the backend; `alt` describes it.
+
+    `faces` says whose faces are in it: "none", "synthetic" or "real".
+    """
+
+    alt: str = ""
+    faces: str = "none"
+
+    def png(self) -> bytes:
+        """The figure as PNG, at twice the resolution that it is shown at."""
+        file = io.BytesIO()
+        self.savefig(file, format="png", dpi=160)
+        return file.getvalue()
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        shown = {"width": int(self.get_figwidth() * 100), "alt": self.alt, "faces": self.faces}
+        return {"image/png": self.png()}, {"image/png": shown}
+
+
+def drawn(make: Callable[..., Picture]) -> Callable[..., Picture]:
+    """Draw under our style and leave the caller's settings as they were."""
+
+    @wraps(make)
+    def wrapped(*args: Any, **options: Any) -> Picture:
+        with mpl.rc_context({**sns.axes_style("ticks"), **_STYLE}):
+            return make(*args, **options)
+
+    return wrapped
+
+
+def colours(groups: Sequence[str]) -> dict[str, str]:
+    """One colour a group, the same wherever the group appears.
+
+    The first key of an intersection gives the hue, the rest its lightness: `african/female` and
+    `african/male` are two blues. Labels that we do not know get a colour from their spelling, so
+    that neither their order nor their company changes it (two that would collide are told apart).
+    """
+    groups = [str(group) for group in groups]
+    heads = sorted({group.split(SEPARATOR)[0] for group in groups})
+    hues, taken = {}, set()
+    for head in heads:
+        if head.lower() in _KNOWN:
+            hues[head] = _KNOWN[head.lower()]
+            continue
+        place = zlib.crc32(head.encode()) % len(_OTHERS)
+        while place in taken and len(taken) < len(_OTHERS):
+            place = (place + 1) % len(_OTHERS)
+        taken.add(place)
+        hues[head] = _OTHERS[place]
+    return {
+        group: _shade(hues[head], _lightness(tail))
+        for group in groups
+        for head, _, tail in [group.partition(SEPARATOR)]
+    }
+
+
+def _lightness(tail: str) -> float:
+    return _LIGHTNESS.get(tail.lower(), (zlib.crc32(tail.encode()) % 8) / 10 - 0.45)
+
+
+def _shade(colour: str, amount: float) -> str:
+    """Towards white for negative amounts, towards black for positive ones."""
+    rgb = np.array(to_rgb(colour))
+    return to_hex(rgb + (1 - rgb) * -amount if amount < 0 else rgb * (1 - amount))
+
+
+def arm_look(place: int, count: int) -> dict[str, Any]:
+    """Arms differ by fill and dash, because colour is taken by the groups."""
+    filled = place == count - 1
+    return {
+        "line": INK if filled else "#8A8A8A",
+        "dash": "-" if filled else ["--", ":", "-."][place % 3],
+        "marker": "o" if filled else ["o", "s", "D", "^", "v"][place % 5],
+        "face": INK if filled else "white",
+    }
+
+
+def panels(count: int, height: float, layout: str = "constrained") -> tuple[Picture, list[Axes]]:
+    figure = Picture(figsize=(WIDTH, max(height, 2.0)), layout=layout)
+    return figure, list(np.atleast_1d(figure.subplots(1, count)))
+
+
+def group_rows(
+    axes: Axes,
+    groups: list[str],
+    names: list[str] | None = None,
+    labelled: bool = True,
+    divide: bool = True,
+) -> None:
+    """Groups down the left side, the first on top; `all` is set apart by a line."""
+    axes.set_yticks(range(len(groups)), wrapped(names or groups) if labelled else [])
+    axes.set_ylim(len(groups) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    if divide and groups[0] == "all" and len(groups) > 1:
+        axes.axhline(0.5, color="#BBBBBB", lw=0.8)
+    sns.despine(ax=axes, left=True)
+
+
+def percent_ticks(axes: Axes) -> None:
+    """A log axis of shares, in percent; a short one is marked between the decades too."""
+    low, high = np.log10(axes.get_xlim())
+    steps = (1, 2, 5) if high - low < 1.5 else (1,)
+    ticks = [s * 10.0**d for d in range(int(low) - 1, int(high) + 2) for s in steps]
+    ticks = [tick for tick in ticks if 10 ** (low - 1e-9) <= tick <= 10 ** (high + 1e-9)]
+    ticks = ticks[:: -(-len(ticks) // 5) if high - low > 5 else 1]  # labels need room
+    axes.set_xticks(ticks, [f"{100 * tick:.6g}%" for tick in ticks])
+    axes.minorticks_off()
+
+
+def wrapped(labels: Sequence[str], width: int = 24) -> list[str]:
+    """Long labels on two lines, and no longer than that."""
+    return [
+        "\n".join(textwrap.wrap(str(label), width, max_lines=2, placeholder=" …"))
+        for label in labels
+    ]
+
+
+def mark(axes: Axes, x: float, words: str, colour: str = ALERT, dash: str = "--") -> None:
+    """A vertical line that says above the panel what it is."""
+    axes.axvline(x, color=colour, ls=dash, lw=1.2, zorder=1)
+    far_right = axes.transAxes.inverted().transform(axes.transData.transform((x, 0)))[0] > 0.7
+    axes.annotate(
+        words, (x, 1), (-3 if far_right else 3, 2), xycoords=("data", "axes fraction"),
+        textcoords="offset points", ha="right" if far_right else "left", color=colour, size=9.5,
+    )  # fmt: skip
+    axes.set_title(axes.get_title(loc="left"), pad=16)

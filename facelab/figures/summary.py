@@ -1,0 +1,135 @@
+"""The picture of the one page: before and after, group by group.
+
+In: what `facelab.pages.summary` reads of a run. Out: a Picture.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from facelab.figures.style import (
+    ALERT,
+    FAINT,
+    INK,
+    WIDTH,
+    Picture,
+    arm_look,
+    colours,
+    drawn,
+    group_rows,
+    percent_ticks,
+)
+
+ARMS = ("skewed", "balanced")
+
+
+@drawn
+def summary_figure(metrics: Mapping[str, Any], mix: Mapping[str, Any] | None = None) -> Picture:
+    """False match rates by group in both arms, their paired change, and the ratio by share.
+
+    Parameters
+    ----------
+    metrics, mix
+        `metrics.json` of a run of `01_balanced_retraining` and of one of `11_mix_ratio`.
+    """
+    changes, arms = metrics["differences"], metrics["arms"]
+    groups = [name[4:] for name in changes if name.startswith("fmr:") and name != "fmr:all"]
+    palette = colours(groups)
+    picture = Picture(figsize=(WIDTH, 3.1), layout="constrained")
+    axes = picture.subplots(1, 3 if mix else 2, width_ratios=[1.15, 1, 1.05][: 3 if mix else 2])
+    _rates(axes[0], metrics["fmr_target"], arms, changes, groups, palette)
+    _changes(axes[1], changes, groups, palette)
+    if mix:
+        _ratios(axes[2], mix)
+    each = [
+        f"{group} {_percent(changes[f'fmr:{group}'][side])} {arm}"
+        for group in groups
+        for arm, side in zip(ARMS, "ab", strict=True)
+    ]
+    picture.alt = f"False match rate by group: {'; '.join(each)}."
+    return picture
+
+
+def _percent(rate: float | None) -> str:
+    return "unknown" if rate is None else f"{100 * rate:.3g}%"
+
+
+def _rates(
+    axes: Any, target: float, arms: Any, changes: Any, groups: list[str], palette: dict[str, str]
+) -> None:
+    axes.set_xscale("log")
+    seen = []
+    for row, group in enumerate(groups):
+        for place, (arm, side) in enumerate(zip(ARMS, "ab", strict=True)):
+            y, look = row + (place - 0.5) * 0.36, arm_look(place, 2)
+            every = [one["groups"][group] for one in arms[arm].values()]
+            for one in every:
+                ends = [max(one["fmr_low"], 1e-9), one["fmr_high"]]
+                axes.plot(ends, [y, y], color=palette[group], lw=2.2, alpha=0.3)
+            mean = changes[f"fmr:{group}"][side]
+            face = palette[group] if look["face"] != "white" else "white"
+            if mean:
+                axes.plot(mean, y, "o", ms=6.5, color=palette[group], mfc=face, mew=1.5)
+                seen.append(mean)
+            else:  # no error at all: somewhere below the triangle
+                top = max(one["fmr_high"] for one in every)
+                axes.plot(top, y, "<", ms=6.5, color=palette[group], mfc="white")
+                seen.append(top)
+    axes.set_xlim(min([*seen, target]) / 3, max([*seen, target]) * 2.5)
+    axes.axvline(target, color=ALERT, ls="--", lw=1)
+    axes.set_title("False match rate\n○ skewed, ● balanced")
+    axes.set_xlabel("FMR (log), dashed: target")
+    percent_ticks(axes)
+    group_rows(axes, groups)
+
+
+def _changes(axes: Any, changes: Any, groups: list[str], palette: dict[str, str]) -> None:
+    axes.set_xscale("log")
+    for row, group in enumerate(groups):
+        one = changes[f"fmr:{group}"]
+        if one["ratio"] is None or not one["ratio"]:
+            axes.text(1, row, " unknown", va="center", size=9.5, color=INK)
+            continue
+        ends = [one["ratio_low"] or one["ratio"], one["ratio_high"] or one["ratio"]]
+        clear = ends[0] > 1 or ends[1] < 1
+        axes.plot(ends, [row, row], color=palette[group], lw=2)
+        face = palette[group] if clear else "white"
+        axes.plot(one["ratio"], row, "o", ms=6.5, color=palette[group], mfc=face, mew=1.5)
+    axes.axvline(1, color=INK, lw=1)
+    axes.set_title("Balanced / skewed\nhollow: unclear")
+    axes.set_xlabel("times (log)")
+    axes.grid(axis="y", color="#EEEEEE", lw=0.8)
+    _times_ticks(axes, "x")
+    group_rows(axes, groups, labelled=False)
+
+
+def _ratios(axes: Any, mix: Mapping[str, Any]) -> None:
+    rows = {
+        float(key.partition("%")[0]): one
+        for key, one in mix["figures"].items()
+        if key.endswith(":fmr_ratio")
+    }
+    shares = sorted(rows)
+    values = [rows[share]["value"] for share in shares]
+    axes.set_yscale("log")
+    axes.plot(shares, values, "-o", color=INK, lw=1.6, ms=6)
+    for share in shares:
+        axes.plot(
+            [share] * 2, [rows[share]["low"], rows[share]["high"]], color=INK, lw=2, alpha=0.4
+        )
+    axes.axhline(1, color=FAINT, lw=1)
+    axes.set_title("Worst group's FMR /\nbest group's, by mix")
+    axes.set_xlabel("share of one group, %")
+    axes.grid(axis="y", color="#EEEEEE", lw=0.8)
+    _times_ticks(axes, "y")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _times_ticks(axes: Any, axis: str) -> None:
+    low, high = axes.get_xlim() if axis == "x" else axes.get_ylim()
+    every = [step * 10.0**power for power in range(-4, 5) for step in (1, 2, 5)]
+    ticks = [tick for tick in every if low <= tick <= high]
+    if len(ticks) > 6:
+        ticks = [tick for tick in ticks if math.isclose(math.log10(tick) % 1, 0, abs_tol=1e-9)]
+    getattr(axes, f"set_{axis}ticks")(ticks, [f"×{tick:g}" for tick in ticks])
+    axes.minorticks_off()

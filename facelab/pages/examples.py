@@ -1,0 +1,243 @@
+"""The gallery of examples: what runs found, with what made them, as one page.
+
+In: `examples.yaml`, the figures, tables and stamps kept beside it; finished runs to keep. Out:
+`index.html` and `README.md`. `python -m facelab.pages.examples [FOLDER] [--keep RUN]` writes them.
+"""
+
+import argparse
+import html
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from facelab import files
+from facelab.errors import BadInput, FacelabError
+from facelab.pages.documents import render
+
+__all__ = ["build", "keep"]
+_NUMBER = re.compile(r"\{([^{}|]+?)(?:\s*\|\s*(\w+))?\}")
+_OPENING = (
+    "Examples of what the workbench finds, each with the run that made it. Nobody in them is real: "
+    "faces are rendered, group names are rendering parameters and claim nothing about people. "
+    "In brackets stand 95% intervals."
+)
+
+
+# ---- keeping a run
+
+
+def keep(run: str | Path, folder: str | Path) -> None:
+    """Take an example's figure, table, numbers and stamp from a finished run of its name.
+
+    Parameters
+    ----------
+    run
+        A run folder, such as `experiments/runs/mix-ratio/latest`.
+    folder
+        The gallery, with its `examples.yaml`.
+
+    Raises
+    ------
+    BadInput
+        There is no finished run, no example of its name, or the run kept no such figure, table or
+        number.
+    """
+    run, folder = Path(run), Path(folder)
+    examples = _read(folder / "examples.yaml")
+    if not (run / "run.json").is_file():
+        raise BadInput(f"{run} is no run folder: give one that `facelab run` made")
+    record = _read(run / "run.json")
+    name = record["name"]
+    if record["status"] != "finished":
+        raise BadInput(f"the run in {run} is {record['status']}: keep a finished one")
+    if name not in examples:
+        raise BadInput(f"no example is called {name!r}; there are: {', '.join(examples)}")
+    example = examples[name]
+    parts = {
+        f"{name}.png": run / "figures" / f"{example['figure']}.png",
+        f"{name}.csv": run / "tables" / f"{example['table']}.csv",
+    }
+    for file in parts.values():
+        if not file.is_file():
+            raise BadInput(f"the run kept no {file.relative_to(run)}: name another in the example")
+    metrics = _read(run / "metrics.json")
+    stamp = {key: record[key] for key in ("run_id", "notebook", "facelab", "commit", "dirty")}
+    stamp |= {
+        "date": record["started"][:10],
+        "parameters": _read(run / "params.yaml"),
+        "numbers": {m[1].strip(): _found(metrics, m[1]) for m in _NUMBER.finditer(example["says"])},
+        "alt": _alt(run, example["figure"]),
+    }
+    for target, file in parts.items():
+        shutil.copyfile(file, folder / target)
+    stamps = _read(folder / "stamps.json") if (folder / "stamps.json").is_file() else {}
+    files.write_json(folder / "stamps.json", {**stamps, name: stamp})
+
+
+def _found(metrics: Mapping[str, Any], path: str) -> list[float | None]:
+    """A number of `metrics.json`; with the ends of its interval, where it has one."""
+    *way, last = (part.strip() for part in path.split(" > "))
+    row: Any = metrics
+    for part in way:
+        row = row.get(part) if isinstance(row, Mapping) else None
+    if not isinstance(row, Mapping) or not isinstance(row.get(last), int | float):
+        raise BadInput(f"the run kept no number {path.strip()!r} in its metrics.json")
+    plain = last in ("value", "difference")
+    ends = [row.get(end if plain else f"{last}_{end}") for end in ("low", "high")]
+    return [row[last]] if None in ends else [row[last], *ends]
+
+
+def _alt(run: Path, figure: str) -> str:
+    """What the executed notebook says to those who cannot see the figure."""
+    for cell in _read(run / "notebook.ipynb")["cells"]:
+        if f'record.figure("{figure}"' not in "".join(cell["source"]):
+            continue
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                return output["metadata"]["image/png"]["alt"]
+    raise BadInput(f"no cell of the notebook in {run} shows the figure {figure!r}")
+
+
+def _read(file: Path) -> Any:
+    if not file.is_file():
+        raise BadInput(f"there is no {file}: give the folder of the gallery, or a whole run")
+    text = file.read_text(encoding="utf-8")
+    return yaml.safe_load(text) if file.suffix == ".yaml" else json.loads(text)
+
+
+# ---- building the page
+
+
+def build(folder: str | Path) -> list[Path]:
+    """Write `index.html` and `README.md` from what is kept in the gallery.
+
+    Raises
+    ------
+    BadInput
+        An example lacks its stamp, a picture, or a number that its sentence names.
+    """
+    folder = Path(folder)
+    examples, stamps = _read(folder / "examples.yaml"), _read(folder / "stamps.json")
+    shown = []
+    for name, example in examples.items():
+        if name not in stamps:
+            raise BadInput(f"nothing says what made {name!r}: keep a run of it (--keep RUN)")
+        shown.append(_Example(folder, name, example, stamps[name]))
+    page = render("gallery.html", opening=_OPENING, examples=shown)
+    files.write_text(folder / "index.html", page)
+    opening = f"{_OPENING} `make gallery` writes this page and `index.html` from `examples.yaml`."
+    sections = [example.section() for example in shown]
+    files.write_text(folder / "README.md", "\n\n".join(["# gallery/", opening, *sections]) + "\n")
+    return [folder / "index.html", folder / "README.md"]
+
+
+class _Example:
+    """An example as it is shown."""
+
+    def __init__(
+        self, folder: Path, name: str, example: Mapping[str, Any], stamp: Mapping[str, Any]
+    ) -> None:
+        self.name, self.stamp, self.question = name, stamp, example["question"]
+        self.picture = example.get("picture", f"{name}.png")
+        if not (folder / self.picture).is_file():
+            raise BadInput(f"the picture {self.picture} of {name!r} is not in {folder}")
+        self.sentence = _NUMBER.sub(self._number, example["says"])
+        self.alt = stamp.get("alt") or self.sentence
+        self.table = None
+        if "table" in example:
+            arms = example.get("arms", ["a", "b"])
+            self.table = _table(folder / f"{name}.csv", arms).reset_index()
+        self.note = example.get("note", "")
+        self.links = self._links(folder, example.get("page"))
+
+    def _number(self, found: re.Match) -> str:
+        path, unit = found[1].strip(), found[2]
+        if path not in self.stamp["numbers"]:
+            raise BadInput(f"{self.name!r} says {path!r}, which was not kept: keep its run again")
+        scale = 100 if unit in ("percent", "points") else 1
+        sign = "+" if unit == "points" else ""
+        after = {"percent": "%", "points": " points"}.get(unit, "")
+        value, *ends = (f"{scale * number:{sign}.3g}" for number in self.stamp["numbers"][path])
+        return f"{value}{after}" + (f" [{ends[0]}, {ends[1]}]" if ends else "")
+
+    def _links(self, folder: Path, page: str | None) -> dict[str, str]:
+        links = {}
+        if "run_id" in self.stamp:
+            notebook = _read(folder.parent / f"{self.name}.yaml")["notebook"]
+            links = {"notebook": f"../{notebook}", "experiment": f"../{self.name}.yaml"}
+        if page:
+            links["one page"] = page
+        for words, target in links.items():
+            if not (folder / target).resolve().is_file():
+                raise BadInput(f"the {words} of {self.name!r} is not there: {target}")
+        return links
+
+    @property
+    def made(self) -> str:
+        """What made it, in a line."""
+        stamp = self.stamp
+        changed = " with changes" if stamp["dirty"] else ""
+        words = f"run {stamp['run_id']} of {stamp['notebook']}" if "run_id" in stamp else ""
+        given = ", ".join(f"{key} = {value}" for key, value in stamp["parameters"].items())
+        return (
+            f"Made by {words or stamp['command']}, facelab {stamp['facelab']} "
+            f"{stamp['commit'][:7]}{changed}, {stamp['date']}: {given}. {self.note}".strip()
+        )
+
+    def section(self) -> str:
+        links = " · ".join(f"[{words}]({to})" for words, to in self.links.items())
+        parts = [f"## {self.question}", self.sentence, f"![{self.question}]({self.picture})"]
+        if self.table is not None:
+            parts.append(_markdown(self.table))
+        return "\n\n".join([*parts, *filter(None, [links]), f"<sub>{html.escape(self.made)}</sub>"])
+
+
+def _table(file: Path, arms: list[str]) -> pd.DataFrame:
+    """A kept table as people read it; `arms` are those of paired differences."""
+    frame = pd.read_csv(file)
+    if "figure" in frame:
+        from facelab.audits import arms as studies
+
+        return studies.readable_arms(frame[frame["figure"].isin(studies.FIGURES)])
+    if "quantity" in frame:
+        from facelab.rates.tables import readable_changes
+
+        kinds = frame["quantity"].str.partition(":")[0]
+        frame = frame[kinds.isin(["fmr", "fnmr", "max_min_ratio", "garbe"])]
+        shown = readable_changes(frame.astype({"note": object})).drop(columns="note")
+        a, b = arms
+        return shown.set_axis([a, b, f"{b} - {a}", f"{b} / {a}"], axis=1)
+    shown = frame.drop(columns="note", errors="ignore").map(
+        lambda value: f"{value:.4g}" if isinstance(value, float) else str(value)
+    )
+    return shown.set_index(shown.columns[0])
+
+
+def _markdown(frame: pd.DataFrame) -> str:
+    lines = [list(frame.columns), ["---"] * frame.shape[1], *frame.to_numpy().tolist()]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def main() -> None:
+    """The command line: which gallery, and runs to keep first."""
+    parser = argparse.ArgumentParser(description="Write the gallery's index.html and README.md.")
+    parser.add_argument("folder", nargs="?", default="experiments/gallery")
+    parser.add_argument("--keep", metavar="RUN", action="append", default=[], help="repeatable")
+    given = parser.parse_args()
+    try:
+        for run in given.keep:
+            keep(run, given.folder)
+        for path in build(given.folder):
+            print(path)
+    except FacelabError as error:
+        parser.exit(1, f"facelab: {error}\n")
+
+
+if __name__ == "__main__":
+    main()

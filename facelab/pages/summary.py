@@ -1,0 +1,157 @@
+"""One page for whoever decides: what balanced training changed, and how much skew it takes.
+
+In: a finished run of the main experiment, and one of the mix ratio. Out: an HTML page that prints
+on one sheet of A4, every number on it taken from the `metrics.json` of the two.
+"""
+
+import base64
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from markupsafe import Markup
+
+from facelab import files
+from facelab.errors import BadInput
+from facelab.figures.summary import ARMS, summary_figure
+from facelab.pages.documents import render
+
+__all__ = ["summary_page"]
+_WAYS = ("fell", "rose", "shows no clear change")
+
+
+@dataclass
+class _Run:
+    """A finished run: its numbers, parameters and record; `label` names it on the page."""
+
+    folder: Path
+    label: str
+    metrics: dict[str, Any] = field(init=False)
+    parameters: dict[str, Any] = field(init=False)
+    record: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not (self.folder / "run.json").is_file() or not (self.folder / "metrics.json").is_file():
+            raise BadInput(
+                f"{self.folder} is no finished run that kept metrics: give a folder that "
+                "`facelab run` made"
+            )
+        read = (self.folder / "params.yaml").read_text(encoding="utf-8")
+        self.parameters = yaml.safe_load(read) or {}
+        self.metrics = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
+        self.record = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+
+    def at(self, *path: str) -> Any:
+        value: Any = self.metrics
+        for name in path:
+            value = value[name]
+        return value
+
+    def told(self, *path: str, scale: float = 1, form: str = ".3g") -> Markup:
+        """A number as HTML that says where in `metrics.json` it stands."""
+        value = self.at(*path)
+        if value is None:
+            return Markup("unknown")
+        where = "/".join((self.label, *path)).replace(" ", "_")
+        return Markup('<data value="{!r}" data-from="{}">{}</data>').format(
+            value, where, f"{scale * value:{form}}"
+        )
+
+    def estimate(self, *path: str, columns: tuple[str, str, str], **shown: Any) -> Markup:
+        """A number and the two ends of its interval, by the columns that hold them."""
+        return Markup("{} [{}, {}]").format(*(self.told(*path, one, **shown) for one in columns))
+
+    def way(self, quantity: str) -> str:
+        """What became of a quantity: it fell or rose where its interval holds no 1."""
+        low, high = (self.at("differences", quantity, f"ratio_{end}") for end in ("low", "high"))
+        if low is None or high is None or low <= 1 <= high:
+            return "shows no clear change"
+        return "fell" if high < 1 else "rose"
+
+    @property
+    def made(self) -> str:
+        """What made the run, in a line."""
+        record = self.record
+        commit = (record["commit"] or "unknown")[:10] + (" with changes" if record["dirty"] else "")
+        told = ", ".join(f"{name} = {value}" for name, value in self.parameters.items())
+        return (
+            f"{record['name']} {record['run_id']}: {record['notebook']}, "
+            f"facelab {record['facelab']} {commit}, {record['started'][:10]}. {told}."
+        )
+
+
+def summary_page(
+    run: str | Path,
+    mix: str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    replace: bool = False,
+) -> Path:
+    """Write the one-page summary of the main experiment.
+
+    Parameters
+    ----------
+    run
+        A finished run of `01_balanced_retraining`, such as
+        `experiments/runs/balanced-retraining/latest`.
+    mix
+        One of `11_mix_ratio`; None leaves its panel and its sentence out.
+    out
+        The file to write; by default `summary.html` in the folder of `run`.
+    replace
+        Write over a file that is there.
+
+    Returns
+    -------
+    Path
+        The file: one page of A4 when printed; no script, no network, no photo.
+
+    Raises
+    ------
+    BadInput
+        A folder holds no finished run, or one of another notebook; the file is there already.
+    """
+    main, sweep = _Run(Path(run), "main"), _Run(Path(mix), "mix") if mix else None
+    if not {"arms", "differences", "counts"} <= set(main.metrics):
+        raise BadInput(f"{run} is no run of 01_balanced_retraining: its metrics hold no arms")
+    if sweep and not {"figures", "baseline"} <= set(sweep.metrics):
+        raise BadInput(f"{mix} is no run of 11_mix_ratio: its metrics hold no figures by share")
+    if sweep and not {"favoured", "shares"} <= set(sweep.parameters):
+        raise BadInput(f"{mix} is no run of 11_mix_ratio: it has no parameter `favoured`")
+    out = main.folder / "summary.html" if out is None else Path(out)
+    if out.exists() and not replace:
+        raise BadInput(f"{out} exists already: choose another file, or replace it")
+    groups = list(next(iter(main.at("arms", ARMS[0]).values()))["groups"])
+    picture = summary_figure(main.metrics, sweep.metrics if sweep else None)
+    page = render(
+        "summary.html",
+        main=main,
+        mix=sweep,
+        picture=base64.b64encode(picture.png()).decode(),
+        alt=picture.alt,
+        moved={way: [one for one in groups if main.way(f"fmr:{one}") == way] for way in _WAYS},
+        extremes=_worst_and_best_off(main, groups),
+        seeds=len(main.at("arms", ARMS[0])),
+        **(_shares(sweep) if sweep else {}),
+    )
+    files.write_text(out, page)
+    return out
+
+
+def _worst_and_best_off(run: _Run, groups: list[str]) -> list[str]:
+    """The groups with the highest and the lowest false match rate under skewed training."""
+    rates = {group: run.at("differences", f"fmr:{group}", "a") for group in groups}
+    known = {group: rate for group, rate in rates.items() if rate is not None}
+    ends = sorted(known, key=known.__getitem__, reverse=True)
+    return list(dict.fromkeys([*ends[:1], *ends[-1:]]))
+
+
+def _shares(mix: _Run) -> dict[str, list[str]]:
+    """The arms of a mix run by rising share, and those of them that are clearly worse."""
+    names = [key.partition(":")[0] for key in mix.at("figures") if key.endswith(":fmr_ratio")]
+    shares = sorted(names, key=lambda name: float(name.rstrip("%")))
+    lowest = {arm: mix.at("figures", f"{arm}:fmr_ratio", "change_low") for arm in shares}
+    worse = [arm for arm, low in lowest.items() if low is not None and low > 1]
+    return {"shares": shares, "worse": worse}

@@ -1,0 +1,434 @@
+"""From images on disk to a FaceSet: decoded, detected, aligned, counted.
+
+In: a data set reader or a folder a subject. Out: a FaceSet folder that is whole or not there; what
+could not be used is set aside in `rejects.parquet` with its reason and counted by group. What is
+finished outlives a kill: the same call goes on there and ends with the same bytes.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import joblib
+import numpy as np
+import pandas as pd
+
+import facelab
+from facelab import files
+from facelab.datasets.folder import folder
+from facelab.datasets.reader import BOX_COLUMNS, Reader
+from facelab.errors import BadInput, Unusable
+from facelab.faces.datasheets import datasheet
+from facelab.faces.faceset import FaceSet, load, new_card, write_labels
+from facelab.keeping import code_of, resume_folder
+from facelab.photos.cutter import MEASURED, Cutter, Outcome, Place, stamp
+from facelab.photos.detection import CHOICES, Detector
+from facelab.progress import bar
+from facelab.rates.counts import mated_sums
+from facelab.rates.intervals import wilson
+
+# Columns of a reader's table that say where the labelled face is: pixels of the upright photo.
+_BATCH = 32
+_IMAGES_PER_WORKER = 500  # fewer are done before another process has started
+_PHOTOS_PER_WORKER = 50  # the same where faces must be detected
+_SAVE_EVERY = 5.0  # seconds of work that a kill may cost
+
+
+def prepare(
+    photos: Reader | str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    size: int = 112,
+    detector: Detector | None = None,
+    aligned: bool = False,
+    face: str = "prominent",
+    min_face: float = 20,
+    rivals: float | None = None,
+    set_aside: bool | None = None,
+    replace: bool = False,
+    jobs: int | None = None,
+) -> FaceSet:
+    """Make a FaceSet of images on disk.
+
+    Parameters
+    ----------
+    photos
+        A reader (`facelab.datasets.lfw(root)`), or a folder with one sub-folder a subject.
+    out
+        Folder to write; it appears when everything is done, and not before. What a kill left
+        unfinished waits in a hidden folder beside it, and the same call goes on there.
+    size
+        Side of the crops in pixels.
+    detector
+        Finds the face in each photo, which is then aligned to the ArcFace template
+        (`facelab.photos.yunet.YuNet(model)`). None: the images are aligned crops of `size` already.
+    aligned
+        The images are square aligned crops of another size: resize them.
+    face
+        Which of several faces a photo is about: ``"prominent"`` (large and near the middle),
+        ``"largest"``, ``"central"``, or ``"labelled"``: the one in the box that the reader's
+        columns `box_left`, `box_top`, `box_width` and `box_height` give, in pixels of the upright
+        photo.
+    min_face
+        Set faces aside whose box has a shorter side of fewer pixels of the photo; 0 keeps all.
+        A crop of 112 px that is made of less than 20 has little of its own to recognise.
+    rivals
+        Set photos aside in which another face has at least this share of the chosen one's area,
+        such as 0.5: who is meant is not certain there. None: never.
+    set_aside
+        Go on without images that cannot be used, and keep them in `rejects.parquet` with their
+        reasons, or (False) stop and leave nothing behind. By default a photo in which no face is
+        found is a result, and an image that ought to be a ready crop a mistake: True with a
+        `detector`, False without.
+    replace
+        Put the result in the place of a FaceSet that is at `out`.
+    jobs
+        Worker processes; by default as many as pay off. The bytes do not depend on it.
+
+    Returns
+    -------
+    FaceSet
+        Loaded from `out`. Where faces were detected its table has `face_size` (shorter side of the
+        face's box), the landmarks (`left_eye_x` to `mouth_right_y`), both in pixels of the photo,
+        and `faces_found` in it. Its card has `notes`
+        (sentences that a user should read), `failure_to_acquire` (images, rejects and their share
+        with its 95 % interval, the variance over subjects; overall and by group column),
+        `duplicates` and `single_image_subjects`.
+
+    Raises
+    ------
+    BadInput
+        No image can be used, or some cannot and `set_aside` is False (the sentence names the first,
+        its reason and their number); or there is unfinished work at `out` with other options or of
+        photos that have changed since.
+    OSError
+        The disk has no room for a crop of every image; nothing is left there.
+
+    Notes
+    -----
+    The same bytes under a second name are unusable: they would make a mated comparison of an image
+    with itself, or one face two people. They are no failure to acquire, and no image of its rate.
+    """
+    reader = photos if isinstance(photos, Reader) else folder(photos)
+    set_aside = detector is not None if set_aside is None else set_aside
+    _check_options(reader, size, detector, aligned, face, min_face, rivals)
+    boxes = _boxes(reader) if face == "labelled" else None
+    cutter = Cutter(reader.root, size, detector, aligned, face, min_face, rivals, reader.read)
+    places = _places(reader, boxes)
+    with resume_folder(out, _order(reader, places, cutter), replace) as (aside, done):
+        taken = _resume(reader.table, places, done, replace)
+        _stream(taken, places, cutter, aside / "crops.npy", done, jobs)
+        if taken.problems and not (set_aside and taken.kept):
+            # Nothing to go on with: mended images are other images.
+            shutil.rmtree(done)
+            raise BadInput(_complaint(reader, taken.problems, set_aside))
+        table = reader.table.drop(columns=["path", "offset"], errors="ignore")
+        rejected = table.iloc[list(taken.problems)].copy()
+        reasons = [problem.reason for problem in taken.problems.values()]
+        rejected.insert(2, "reason", reasons)
+        if set_aside:
+            rejected.reset_index(drop=True).to_parquet(aside / "rejects.parquet")
+        kept = table.iloc[taken.kept]
+        if detector is not None:
+            kept = kept.assign(
+                **dict(zip(MEASURED, zip(*taken.measured, strict=True), strict=True))
+            )
+        write_labels(aside, kept, _card(reader, table, taken.kept, taken.problems, cutter))
+        files.write_text(aside / "datasheet.md", datasheet(load(aside)))
+    return load(out)
+
+
+def _check_options(
+    reader: Reader,
+    size: int,
+    detector: Detector | None,
+    aligned: bool,
+    face: str,
+    min_face: float,
+    rivals: float | None,
+) -> None:
+    if detector is not None and aligned:
+        raise BadInput("give a detector for photos or aligned=True for crops, not both")
+    if not 16 <= size <= 1024:
+        raise BadInput(f"the size must be from 16 to 1024 pixels, not {size}")
+    if face not in CHOICES:
+        raise BadInput(f"`face` must be one of {', '.join(CHOICES)}, not {face!r}")
+    if detector is None and (face != CHOICES[0] or rivals is not None):
+        raise BadInput("`face` and `rivals` choose among detected faces: give a detector")
+    if not min_face >= 0:
+        raise BadInput(f"`min_face` must be a number of pixels, not {min_face}")
+    if rivals is not None and not 0 < rivals <= 1:
+        raise BadInput(f"`rivals` must be a share from 0 to 1 of the face's area, not {rivals}")
+    if not len(reader):
+        raise BadInput(f"{reader.name} has no images")
+    for column in MEASURED if detector is not None else ():
+        if column in reader.table.columns:
+            raise BadInput(
+                f"{reader.name} has a label column {column!r}, a name that facelab needs itself: "
+                "rename it"
+            )
+
+
+def _boxes(reader: Reader) -> np.ndarray:
+    """The labelled boxes (N, 4); NaN where an image has none."""
+    absent = [column for column in BOX_COLUMNS if column not in reader.table.columns]
+    if absent:
+        raise BadInput(
+            f"face='labelled' needs the columns {', '.join(BOX_COLUMNS)}, and {reader.name} has no "
+            f"{absent[0]}: read the labels with them, or choose another face"
+        )
+    cells = [reader.table[column].astype(object) for column in BOX_COLUMNS]
+    try:
+        return np.column_stack([pd.to_numeric(values).to_numpy(float) for values in cells])
+    except (ValueError, TypeError) as error:
+        raise BadInput(f"the boxes of {reader.name} are not all numbers: {error}") from error
+
+
+def _places(reader: Reader, boxes: np.ndarray | None) -> list[Place]:
+    paths = reader.table["path"].tolist()
+    offsets = reader.table["offset"].tolist() if "offset" in reader.table else [0] * len(paths)
+    where = [None] * len(paths) if boxes is None else map(tuple, boxes.tolist())
+    return [Place(*place) for place in zip(paths, offsets, where, strict=True)]
+
+
+def _order(reader: Reader, places: list[Place], cutter: Cutter) -> dict[str, Any]:
+    """What decides every crop, but for the photos' own bytes."""
+    names = hashlib.sha256()
+    for image, place in zip(reader.table["image"], places, strict=True):
+        names.update(repr((image, place.offset, place.box)).encode())
+    detector = cutter.detector
+    return {
+        "made_by": f"facelab {facelab.__version__}",
+        "code": code_of("photos"),
+        "photos": f"{len(places)} of {reader.name}, digest {names.hexdigest()[:16]}",
+        "detector": None if detector is None else f"{detector.name} {joblib.hash(detector)}",
+        **{name: getattr(cutter, name) for name in ("size", "aligned", "face", "min_face")},
+        "rivals": cutter.rivals,
+    }
+
+
+class _Duplicate(Unusable):
+    """An image that has been taken already under another name: nothing failed."""
+
+
+@dataclass
+class _Taken:
+    """What has been done so far, in the order of the table."""
+
+    table: pd.DataFrame
+    kept: list[int] = field(default_factory=list)
+    measured: list[list[float]] = field(default_factory=list)
+    problems: dict[int, Unusable] = field(default_factory=dict)
+    _first_with: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        return len(self.kept) + len(self.problems)
+
+    def add(self, outcome: Outcome) -> bool:
+        """Take the next row's outcome; whether its crop is kept."""
+        row, problem = self.rows, outcome.problem
+        if problem is None and outcome.digest in self._first_with:
+            problem = _same_bytes(self.table, self._first_with[outcome.digest], row)
+        if problem is not None:
+            self.problems[row] = problem
+            return False
+        self._first_with[outcome.digest] = row
+        self.kept.append(row)
+        self.measured.append(outcome.measured)
+        return True
+
+
+def _resume(table: pd.DataFrame, places: list[Place], done: Path, replace: bool) -> _Taken:
+    """What an earlier run has finished, if its photos are still the same."""
+    taken, now = _Taken(table), cache(stamp)  # many images may lie in one file
+    for part in sorted(done.glob("*.json")):
+        for digest, was, measured, *problem in json.loads(part.read_text(encoding="utf-8")):
+            place = places[taken.rows]
+            if was != now(place.path) and not replace:
+                raise BadInput(
+                    f"{table['image'][taken.rows]} has changed since an unfinished run took it: "
+                    f"delete {done.parent} to begin again, or choose another folder"
+                )
+            if was != now(place.path):
+                shutil.rmtree(done)
+                done.mkdir()
+                return _Taken(table)
+            told = Unusable(*problem) if problem else None
+            taken.add(Outcome(None, digest, was, measured, told))
+    return taken
+
+
+def _stream(
+    taken: _Taken, places: list[Place], cutter: Cutter, crops: Path, done: Path, jobs: int | None
+) -> None:
+    """Write every usable crop to a .npy file as it comes, and now and then what is finished."""
+    size = cutter.size
+    if not taken.rows:
+        # Room for all of them at once: a full disk is known before the work, not after hours.
+        files.reserve_array(crops, (len(places), size, size, 3))
+    with (
+        crops.open("r+b") as file,
+        bar(total=len(places), desc="prepare", unit="img", initial=taken.rows) as progress,
+    ):
+        _header(file, len(taken.kept), size)
+        file.seek(len(taken.kept) * size * size * 3, os.SEEK_CUR)
+        fresh, first, due = [], taken.rows, time.monotonic() + _SAVE_EVERY
+        for outcome in _outcomes(places[taken.rows :], cutter, jobs):
+            fresh.append(outcome)
+            if taken.add(outcome):
+                file.write(np.ascontiguousarray(outcome.crop).data)
+            elif not progress.disable:
+                progress.set_postfix_str(f"{len(taken.problems)} set aside", refresh=False)
+            progress.update()
+            if time.monotonic() >= due or taken.rows == len(places):
+                _save(file, fresh, done / f"{first:09d}.json")
+                fresh, first, due = [], taken.rows, time.monotonic() + _SAVE_EVERY
+        file.truncate()
+        _header(file, len(taken.kept), size)
+
+
+def _outcomes(places: list[Place], cutter: Cutter, jobs: int | None) -> Iterator[Outcome]:
+    """What becomes of each image, in order."""
+    if jobs is None:
+        enough = _PHOTOS_PER_WORKER if cutter.detector else _IMAGES_PER_WORKER
+        jobs = max(1, min(joblib.cpu_count(), -(-len(places) // enough)))
+    batches = [places[start : start + _BATCH] for start in range(0, len(places), _BATCH)]
+    work = joblib.Parallel(jobs, return_as="generator")(
+        joblib.delayed(cutter.batch)(os.getpid(), batch) for batch in batches
+    )
+    return (outcome for batch in work for outcome in batch)
+
+
+def _save(crops: BinaryIO, fresh: Iterable[Outcome], part: Path) -> None:
+    """Note what is finished, when its crops are on the disk."""
+    crops.flush()
+    os.fsync(crops.fileno())
+    rows = [
+        [one.digest, one.stamp, one.measured, *(one.problem.args if one.problem else ())]
+        for one in fresh
+    ]
+    aside = part.with_suffix(".partial")
+    with open(aside, "w", encoding="utf-8") as file:
+        json.dump(rows, file)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(part)
+
+
+def _header(file: BinaryIO, count: int, size: int) -> None:
+    """(Re)write the .npy header; NumPy pads it so that a longer first axis still fits."""
+    file.seek(0)
+    shape = (count, size, size, 3)
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
+
+
+def _same_bytes(table: pd.DataFrame, first: int, row: int) -> Unusable:
+    other = "" if table["subject"][first] == table["subject"][row] else ", another subject"
+    return _Duplicate(f"it has the same bytes as {table['image'][first]}{other}")
+
+
+def _complaint(reader: Reader, rejects: dict[int, Unusable], set_aside: bool) -> str:
+    row, problem = next(iter(rejects.items()))
+    what = f"{len(rejects)} of {len(reader)} images cannot be used"
+    if len(rejects) == len(reader):
+        what = f"none of the {len(reader)} images can be used"
+    advice = problem.advice or "mend or remove them"
+    if not set_aside and len(rejects) < len(reader):
+        advice += ", or go on without them: set_aside=True (--set-aside)"
+    return f"{what}, first {reader.table['image'][row]}: {problem.reason}; {advice}"
+
+
+def _card(
+    reader: Reader,
+    table: pd.DataFrame,
+    kept: list[int],
+    rejects: dict[int, Unusable],
+    cutter: Cutter,
+) -> dict[str, Any]:
+    """The card: the reader's facts, how the crops were made, and what was lost by group."""
+    single = int((table["subject"].iloc[kept].value_counts() == 1).sum())
+    notes = list(reader.notes)
+    if rejects:
+        share = len(rejects) / len(table)
+        notes.append(
+            f"{len(rejects)} of {len(table)} images ({share:.2%}) could not be used and were set "
+            "aside in rejects.parquet."
+        )
+    if single:
+        notes.append(
+            f"{single} subjects have one image: they give non-mated comparisons and no mated one."
+        )
+    twice = [row for row, problem in rejects.items() if isinstance(problem, _Duplicate)]
+    attempts = table.assign(lost=np.isin(np.arange(len(table)), list(rejects)))
+    attempts = attempts.drop(index=table.index[twice])
+    how = "taken as aligned crops" if cutter.detector is None else "detected and aligned"
+    return new_card(
+        reader.name,
+        **reader.card,
+        crops={"made": how, "detector": getattr(cutter.detector, "name", None)},
+        failure_to_acquire={
+            **_lost_by(attempts, pd.Series("all", index=attempts.index))["all"],
+            "by_group": {column: _lost_by(attempts, table[column]) for column in reader.groups},
+        },
+        duplicates=len(twice),
+        single_image_subjects=single,
+        notes=notes,
+    )
+
+
+def _lost_by(attempts: pd.DataFrame, labels: pd.Series) -> dict[str, dict[str, float]]:
+    """Failures to acquire of each label: the share, and Wilson's interval over subjects."""
+    labels = labels.loc[attempts.index]
+    groups = labels.astype("str").where(labels.notna(), "(no label)").to_numpy()
+    counts = attempts.groupby([groups, "subject"], observed=True)["lost"].agg(["size", "sum"])
+    found = counts.index.get_level_values(0)
+    # In the order of the labels, which for ages is not that of their spelling.
+    order = [*pd.Categorical(labels).categories.astype(str), "(no label)"]
+    names = [name for name in order if name in set(found)]
+    group = pd.Categorical(found, categories=names).codes
+    sums = mated_sums(counts["size"].to_numpy(), counts["sum"].to_numpy(), group, len(names))
+    low, high = wilson(sums.comparisons, sums.errors, sums.variance)
+    return {
+        name: {
+            "images": int(sums.comparisons[k]),
+            "rejected": int(sums.errors[k]),
+            "rate": float(sums.errors[k] / sums.comparisons[k]),
+            "low": float(low[k]),
+            "high": float(high[k]),
+        }
+        for k, name in enumerate(names)
+    }
+
+
+def failure_to_acquire(faces: FaceSet) -> pd.DataFrame:
+    """Photos of which no crop could be made, by group: the first differential there is.
+
+    Returns
+    -------
+    DataFrame
+        Columns by (the group column, "" for all), group, images, rejected, rate, low, high: the
+        share with its 95 % interval, Wilson's with the variance over subjects.
+
+    Raises
+    ------
+    BadInput
+        The faces were not made by `prepare`.
+    """
+    found = faces.card.get("failure_to_acquire")
+    if found is None:
+        raise BadInput(f"{faces.card.get('name')!r} was not prepared from photos: nothing failed")
+    overall = {key: value for key, value in found.items() if key != "by_group"}
+    rows = [{"by": "", "group": "all", **overall}]
+    for column, groups in found["by_group"].items():
+        rows += [{"by": column, "group": group, **one} for group, one in groups.items()]
+    return pd.DataFrame(rows)

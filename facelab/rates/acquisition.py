@@ -1,0 +1,171 @@
+"""Failure to enrol: in whose photos is no face found?
+
+In: every image that was presented, its subject and labels, and whether it failed. Out: the rate of
+failures by group with intervals over subjects, and its disparity.
+"""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from facelab.errors import BadInput
+from facelab.faces.groups import group_labels
+from facelab.rates.counts import (
+    FEW_ERRORS,
+    FEW_SUBJECTS,
+    RULE_OF_THREE,
+    double_or_nothing,
+    mated_sums,
+)
+from facelab.rates.indices import disparity
+from facelab.rates.intervals import wilson
+
+# How `facelab.photos` begins to say that an image has no usable face. Rejects for other reasons (a
+# damaged file, the same bytes twice) are faults of the files and no attempts to enrol.
+_NO_FACE = ("no face", "its face")
+
+
+class Enrolment(NamedTuple):
+    """Failures to enrol by group.
+
+    Attributes
+    ----------
+    rates
+        `group subjects attempts failures_to_enrol fte fte_low fte_high note`, the row `all` first.
+    disparity
+        The indices of `fte` over the groups, as `fl.disparity` gives them.
+    """
+
+    rates: pd.DataFrame
+    disparity: pd.DataFrame
+
+
+class _Replicates(NamedTuple):
+    """Bootstrapped rates: float64 (replicates, 1 + groups), `all` first."""
+
+    fte: np.ndarray
+
+
+def enrolment(
+    presented: pd.DataFrame,
+    by: str | list[str],
+    confidence: float = 0.95,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> Enrolment:
+    """Whose images fail to enrol, and how unequally.
+
+    Parameters
+    ----------
+    presented
+        One row an image that was presented: `subject`, `failed` (bool), and the group columns, as
+        `presented_images` gives it for a prepared FaceSet.
+    by
+        A group column, or several for their intersection. Images without a label count in `all`.
+    confidence
+        Of all intervals: Wilson's with the variance over subjects for rates (as for FNMR), the
+        subject bootstrap for indices.
+    replicates, seed
+        Of the bootstrap (double or nothing).
+
+    Raises
+    ------
+    BadInput
+        No image, a column missing, a `failed` that is not true or false, or a subject missing.
+    """
+    _check(presented)
+    labels = group_labels(presented, by)
+    groups = list(labels.cat.categories)
+    subject, names = pd.factorize(presented["subject"])
+    failed = presented["failed"].to_numpy(dtype=np.float64)
+    attempts, failures = (np.zeros((len(names), 1 + len(groups))) for _ in range(2))
+    inside = labels.notna().to_numpy()
+    columns = labels.cat.codes.to_numpy()[inside].astype(np.int64) + 1
+    for table, weight in ((attempts, np.ones(len(failed))), (failures, failed)):
+        table[:, 0] = np.bincount(subject, weight, minlength=len(names))
+        np.add.at(table, (subject[inside], columns), weight[inside])
+
+    frame = pd.DataFrame({"group": ["all", *groups]})
+    frame["subjects"] = (attempts > 0).sum(axis=0)
+    column = np.tile(np.arange(len(frame)), len(names))
+    sums = mated_sums(attempts.ravel(), failures.ravel(), column, len(frame))
+    frame["attempts"] = sums.comparisons.astype(np.int64)
+    frame["failures_to_enrol"] = sums.errors.astype(np.int64)
+    frame["fte"] = sums.errors / sums.comparisons
+    frame["fte_low"], frame["fte_high"] = wilson(
+        sums.comparisons, sums.errors, sums.variance, confidence
+    )
+    frame["note"] = [_note(row) for row in frame.to_dict("records")]
+
+    weights = double_or_nothing(len(names), replicates, np.random.default_rng(seed)).astype(float)
+    with np.errstate(invalid="ignore"):
+        drawn = _Replicates((weights @ failures) / (weights @ attempts))
+    return Enrolment(frame, disparity(frame, replicates=drawn, confidence=confidence))
+
+
+def presented_images(folder: str | os.PathLike) -> pd.DataFrame:
+    """The images that a prepared FaceSet was made of, and which of them failed to enrol.
+
+    A failure is an image in which the detector found no usable face. Rejects that are no whole
+    image, or the same image twice, are left out: no system was tried on them.
+
+    Parameters
+    ----------
+    folder
+        A FaceSet that was prepared with a detector and `set_aside=True`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `subject`, `image`, group columns, `failed`.
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder has no `faces.parquet`, or no `rejects.parquet`.
+    """
+    folder = Path(folder)
+    for name, advice in (
+        ("faces.parquet", "give the folder of a FaceSet"),
+        ("rejects.parquet", "prepare the photos with a detector and set_aside=True"),
+    ):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} has no {name}: {advice}")
+    kept = pd.read_parquet(folder / "faces.parquet")
+    rejects = pd.read_parquet(folder / "rejects.parquet")
+    failed = rejects[rejects["reason"].str.startswith(_NO_FACE)].drop(columns="reason")
+    parts = [kept.assign(failed=False), failed.assign(failed=True)]
+    # Categories differ between the two: text, so that they meet.
+    parts = [part.astype({c: object for c in part if c != "failed"}) for part in parts if len(part)]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _check(presented: pd.DataFrame) -> None:
+    missing = {"subject", "failed"} - set(presented.columns)
+    if missing:
+        raise BadInput(f"the images presented need the column {', '.join(sorted(missing))}")
+    if presented.empty:
+        raise BadInput("there is no image: give one row an image that was presented")
+    if presented["failed"].dtype != bool:
+        raise BadInput(f"the column 'failed' is {presented['failed'].dtype}: it must be bool")
+    if presented["subject"].isna().any():
+        place = int(np.flatnonzero(presented["subject"].isna())[0])
+        raise BadInput(f"row {place} names no subject: name the subject of every image")
+
+
+def _note(row: dict) -> str:
+    notes = []
+    if row["subjects"] < FEW_SUBJECTS:
+        notes.append(f"few subjects ({row['subjects']}): intervals are rough")
+    if row["failures_to_enrol"] == 0:
+        bound = min(RULE_OF_THREE / row["attempts"], 1)
+        notes.append(
+            "no failures to enrol: upper bound takes attempts as independent (rule of three "
+            f"{bound:.2g})"
+        )
+    elif row["failures_to_enrol"] < FEW_ERRORS:
+        notes.append(f"few errors: {row['failures_to_enrol']} failures to enrol")
+    return "; ".join(notes)

@@ -1,0 +1,469 @@
+"""How much data is enough: subjects and images that a group needs for an error rate to be told.
+
+In: a target FMR or FNMR, a ratio between two groups, images a subject, and how far comparisons
+depend on each other. Out: the number of subjects, or what a given number of them can tell.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import log, sqrt
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import brentq
+from scipy.special import ndtri, owens_t
+
+from facelab.errors import BadInput
+from facelab.rates.counts import ErrorCounts
+
+FEWEST_ERRORS = 10  # expected in the better group: with fewer, a log-ratio is far from normal
+_MOST_SUBJECTS = 10**9
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """How far the scores of comparisons go together, as correlations of Gaussian scores.
+
+    They hold at every threshold: how far *errors* go together, which falls with their rate,
+    follows from them.
+
+    Attributes
+    ----------
+    subject
+        Of non-mated comparisons that share one of their two subjects: some people resemble many.
+    pair
+        Of non-mated comparisons of the same two subjects: some two people resemble each other.
+    mated
+        Of mated comparisons of one subject: some people are hard to recognise.
+
+    Notes
+    -----
+    The defaults are what `from_counts` finds for a MobileFaceNet on 7,701 photos of 4,281 people
+    from LFW, whether at FMR 1e-2, 1e-3 or 1e-4 (subject 0.024 to 0.032, pair 0.56 to 0.71, mated
+    0.41 to 0.50, over everybody or within race and gender). The synthetic population gives, for the
+    same model and for a ResNet-18 trained on it, where there are 50 errors or more: subject 0.00 to
+    0.06, pair 0.59 to 0.78, mated 0.32 to 0.56. Your recogniser and your photos are others.
+
+    Raises
+    ------
+    BadInput
+        A correlation outside [0, 1), or `pair` below twice `subject`.
+    """
+
+    subject: float = 0.03
+    pair: float = 0.65
+    mated: float = 0.45
+
+    def __post_init__(self) -> None:
+        for name in ("subject", "pair", "mated"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise BadInput(f"the correlation {name!r} must lie in [0, 1), not be {value}")
+        if self.pair < 2 * self.subject:
+            raise BadInput(
+                f"the correlation 'pair' ({self.pair:g}) must be at least twice 'subject' "
+                f"({self.subject:g}): comparisons of the same two subjects share both of them"
+            )
+
+    @classmethod
+    def from_counts(cls, counts: ErrorCounts) -> "Dependence":
+        """Estimate the correlations from an audit's errors (`audit.counts`), within groups.
+
+        Products of errors less their group's rate, averaged over pairs of comparisons that share a
+        subject, two subjects, or a mated subject; then the correlation of Gaussian scores that
+        gives this average (tetrachoric). Rough below some hundred errors; a negative estimate is 0.
+
+        Raises
+        ------
+        BadInput
+            No errors, nothing but errors, or no two comparisons that share subjects.
+        """
+        non_mated, mated = zip(
+            *(_products(counts, group) for group in range(len(counts.groups))), strict=True
+        )
+        subject, pair = _correlations(non_mated, "false matches")
+        (mated,) = _correlations(mated, "false non-matches")
+        return cls(min(subject, pair / 2), pair, mated)
+
+    def variance_of_fmr(self, fmr: float, subjects: float, images: float) -> float:
+        """Variance of the FMR of a group in which everybody meets everybody.
+
+        Var = {p(1-p) + (m^2 - 1) C_pair} / (N m^2) + 4 (n - 2) / (n (n - 1)) C_subject for n
+        subjects with m images each, N = n (n - 1) / 2 and C the covariance of two errors: the
+        expectation of the plug-in variance that `ErrorCounts.rates` is made from.
+        """
+        pairs = subjects * (subjects - 1) / 2
+        single = fmr * (1 - fmr) + (images**2 - 1) * _covariance(fmr, self.pair)
+        shared = 4 * (subjects - 2) / (subjects * (subjects - 1)) * _covariance(fmr, self.subject)
+        return single / (pairs * images**2) + max(shared, 0)
+
+    def variance_of_fnmr(self, fnmr: float, subjects: float, images: float) -> float:
+        """Variance of a group's FNMR: {p(1-p) + (k - 1) C_mated} / (n k), k = m (m - 1) / 2."""
+        each = images * (images - 1) / 2
+        return (fnmr * (1 - fnmr) + (each - 1) * _covariance(fnmr, self.mated)) / (subjects * each)
+
+
+def required_subjects(
+    fmr: float | Iterable[float] | None = None,
+    ratio: float | Iterable[float] = 2.0,
+    images: float | Iterable[float] = 5,
+    *,
+    fnmr: float | Iterable[float] | None = None,
+    confidence: float = 0.95,
+    power: float = 0.8,
+    dependence: Dependence | None = None,
+) -> pd.DataFrame:
+    """How many subjects each of two groups needs for a ratio of their error rates to be detected.
+
+    Detected means that the interval of the ratio that `contrasts.group_contrasts` gives (on the log
+    scale, with a variance that allows for shared subjects) leaves out 1. Everybody in a group is
+    compared with everybody. Several rates, ratios or numbers of images give a row for every
+    combination.
+
+    Parameters
+    ----------
+    fmr
+        The FMR of the better group, in (0, 1).
+    ratio
+        The worse group's rate divided by the better one's, above 1.
+    images
+        Images of each subject. Where numbers differ between subjects a few more are needed.
+    fnmr
+        Instead of `fmr`: the FNMR of the better group.
+    confidence
+        Of the interval.
+    power
+        The probability that the ratio is detected.
+    dependence
+        How far comparisons go together; `Dependence.from_counts` estimates it from an audit.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `error rate ratio images subjects comparisons expected_errors`, the last three for each
+        group (errors: in the better one). The better group expects 10 errors or more: below, no
+        ratio can be told, however large.
+
+    Raises
+    ------
+    BadInput
+        Not exactly one of `fmr` and `fnmr`, or a value out of its range.
+    """
+    error, rates = _error(fmr, fnmr)
+    test = _Test(error, confidence, power, dependence or Dependence())
+    rows = []
+    for rate, times, each in product(rates, _listed(ratio), _listed(images)):
+        test.check(rate, times, each)
+        subjects = _smallest(lambda n, case=(rate, times, each): test.detects(n, *case))
+        comparisons = test.comparisons(subjects, each)
+        rows.append((error, rate, times, each, subjects, round(comparisons), comparisons * rate))
+    names = ["error", "rate", "ratio", "images", "subjects", "comparisons", "expected_errors"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def detectable_ratio(
+    subjects: float,
+    images: float = 5,
+    *,
+    fmr: float | None = None,
+    fnmr: float | None = None,
+    confidence: float = 0.95,
+    power: float = 0.8,
+    dependence: Dependence | None = None,
+) -> float:
+    """The smallest ratio of two groups' rates that so many subjects a group detect.
+
+    Parameters are those of `required_subjects`. Infinite where the better group expects fewer than
+    10 errors, or where the ratio would put the worse one's rate above 1.
+    """
+    error, (rate,) = _error(fmr, fnmr)
+    test = _Test(error, confidence, power, dependence or Dependence())
+    test.check(rate, 1.5 if rate < 0.5 else 1 / sqrt(rate), images)
+    _check_subjects(subjects)
+    most = log(1 / rate) - 1e-9
+
+    def spare(log_ratio: float) -> float:
+        return test.spare(subjects, rate, np.exp(log_ratio), images)
+
+    if test.comparisons(subjects, images) * rate < FEWEST_ERRORS or spare(most) < 0:
+        return np.inf
+    return float(np.exp(brentq(spare, 1e-9, most)))
+
+
+def detectable_rate(
+    subjects: float,
+    images: float = 5,
+    ratio: float = 2.0,
+    *,
+    error: str = "fmr",
+    confidence: float = 0.95,
+    power: float = 0.8,
+    dependence: Dependence | None = None,
+) -> float:
+    """The smallest rate of the better group at which so many subjects a group detect a ratio.
+
+    `error` is fmr or fnmr; the other parameters are those of `required_subjects`. NaN where the
+    ratio is not detected at any rate.
+    """
+    if error not in ("fmr", "fnmr"):
+        raise BadInput(f"the error must be 'fmr' or 'fnmr', not {error!r}")
+    test = _Test(error, confidence, power, dependence or Dependence())
+    test.check(0.5 / ratio if ratio > 0 else 0.5, ratio, images)
+    _check_subjects(subjects)
+    fewest = FEWEST_ERRORS / test.comparisons(subjects, images)
+    highest = (1 - 1e-9) / ratio
+
+    def spare(log_rate: float) -> float:
+        return test.spare(subjects, np.exp(log_rate), ratio, images)
+
+    if fewest > highest or spare(log(highest)) < 0:
+        return np.nan
+    if spare(log(fewest)) >= 0:
+        return fewest
+    return float(np.exp(brentq(spare, log(fewest), log(highest))))
+
+
+def too_small(
+    rates: pd.DataFrame,
+    fmr: float,
+    ratio: float = 2.0,
+    *,
+    confidence: float = 0.95,
+    power: float = 0.8,
+    dependence: Dependence | None = None,
+) -> list[str]:
+    """Which groups are too small for the FMR asked, one sentence each with what they would need.
+
+    A group is too small if two groups of its size, one with FMR `fmr` and one with `ratio` times
+    that, would not be told apart.
+
+    Parameters
+    ----------
+    rates
+        `group`, `subjects` and `non_mated`, as `error_rates` gives them; the row `all` is passed
+        over.
+    fmr, ratio, confidence, power, dependence
+        As for `required_subjects`.
+    """
+    lacking = {"group", "subjects", "non_mated"} - set(rates.columns)
+    if lacking:
+        raise BadInput(f"the rates lack the columns {', '.join(sorted(lacking))}: see error_rates")
+    options = {"confidence": confidence, "power": power, "dependence": dependence}
+    groups, needed = rates[rates["group"] != "all"], {}
+    sentences = []
+    for row in groups.itertuples():
+        have, pairs = int(row.subjects), int(row.subjects) * (int(row.subjects) - 1) / 2
+        # What counts is how often two subjects met, whoever had more or fewer images.
+        images = round(sqrt(row.non_mated / pairs), 2) if pairs and row.non_mated else 1.0
+        if images not in needed:
+            table = required_subjects(fmr, ratio, images, **options)
+            needed[images] = int(table.loc[0, "subjects"])
+        if have < needed[images]:
+            sentences.append(
+                f"{row.group}: {have:,} subject{'s' * (have != 1)} with about {images:.2g} "
+                f"image{'s' * (images > 1)} each {'are' if have != 1 else 'is'} too few to tell "
+                f"FMR {fmr:g} from {ratio:g} times that; {_two_digits(needed[images]):,} would do "
+                f"so with probability {power:.0%}"
+            )
+    return sentences
+
+
+@dataclass(frozen=True)
+class _Test:
+    """The test of two groups' rates: a Wald interval of the log-ratio that leaves out zero."""
+
+    error: str
+    confidence: float
+    power: float
+    dependence: Dependence
+
+    def __post_init__(self) -> None:
+        for name in ("confidence", "power"):
+            if not 0.5 <= getattr(self, name) < 1:
+                raise BadInput(f"the {name} must lie in [0.5, 1), not be {getattr(self, name)}")
+
+    def check(self, rate: float, ratio: float, images: float) -> None:
+        """Refuse what no group can have."""
+        if not 0 < rate < 1:
+            raise BadInput(f"the {self.error} must lie between 0 and 1, not be {rate}")
+        if not ratio > 1:
+            raise BadInput(
+                f"the ratio must be above 1, not {ratio}: it is the worse group's rate divided by "
+                "the better one's"
+            )
+        if not ratio * rate < 1:
+            raise BadInput(f"{ratio:g} times an {self.error} of {rate:g} is no rate: ask for less")
+        least = 0 if self.error == "fmr" else 1
+        if not (images > least and np.isfinite(images)):
+            raise BadInput(
+                f"the number of images must be {'positive' if least == 0 else '2 or more'}, "
+                f"not {images}"
+            )
+
+    def comparisons(self, subjects: float, images: float) -> float:
+        if self.error == "fmr":
+            return subjects * (subjects - 1) / 2 * images**2
+        return subjects * images * (images - 1) / 2
+
+    def spare(self, subjects: float, rate: float, ratio: float, images: float) -> float:
+        """Standard errors by which the log-ratio passes what the power asked for needs."""
+        variance = getattr(self.dependence, f"variance_of_{self.error}")
+        squares = [variance(p, subjects, images) / p**2 for p in (rate, rate * ratio)]
+        normal = NormalDist()
+        needed = normal.inv_cdf((1 + self.confidence) / 2) + normal.inv_cdf(self.power)
+        return log(ratio) / sqrt(sum(squares)) - needed
+
+    def detects(self, subjects: int, rate: float, ratio: float, images: float) -> bool:
+        enough = self.comparisons(subjects, images) * rate >= FEWEST_ERRORS
+        return enough and self.spare(subjects, rate, ratio, images) >= 0
+
+
+def _smallest(holds: Callable[[int], bool]) -> int:
+    """The smallest number of subjects from 2 on for which something holds that holds beyond too."""
+    high = 2
+    while not holds(high):
+        if high > _MOST_SUBJECTS:
+            raise BadInput(
+                f"more than {_MOST_SUBJECTS:,} subjects would be needed: ask for a higher rate or "
+                "a larger ratio"
+            )
+        high *= 2
+    low = high // 2  # does not hold, or is below 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
+
+
+def _listed(values: float | Iterable[float]) -> list[float]:
+    return list(values) if isinstance(values, Iterable) else [values]
+
+
+def _error(
+    fmr: float | Iterable[float] | None, fnmr: float | Iterable[float] | None
+) -> tuple[str, list[float]]:
+    if (fmr is None) == (fnmr is None):
+        raise BadInput("give either fmr or fnmr: the error rate of the better group")
+    return ("fmr", _listed(fmr)) if fnmr is None else ("fnmr", _listed(fnmr))
+
+
+def _check_subjects(subjects: float) -> None:
+    if not subjects >= 2:
+        raise BadInput(f"a group needs 2 subjects or more, not {subjects}")
+
+
+def _two_digits(number: int) -> int:
+    """Rounded up to two digits: the third would claim more than the model knows."""
+    step = 10 ** max(len(str(number)) - 2, 0)
+    return -(-number // step) * step
+
+
+# ---- how far errors go together
+
+
+def _covariance(p: float, correlation: float) -> float:
+    """Covariance of two errors of rate p whose Gaussian scores have a correlation.
+
+    P(both) = p - 2 T(t, sqrt((1 - r) / (1 + r))), T being Owen's function and t the threshold.
+    """
+    return p - 2 * float(owens_t(ndtri(p), sqrt((1 - correlation) / (1 + correlation)))) - p**2
+
+
+class _Products(NamedTuple):
+    """Products of two errors less their rate, over pairs of comparisons that share something."""
+
+    rate: float
+    total: float
+    number: float
+
+
+def _products(counts: ErrorCounts, group: int) -> tuple[list[_Products], list[_Products]]:
+    """Within a group: products that share one subject and two, and those that share a mated one."""
+    units, pairs = counts.units, counts.pairs
+    nodes = np.flatnonzero(units["group"].to_numpy() == group)
+    place = np.full(len(units), -1)
+    place[nodes] = np.arange(len(nodes))
+    a, b = (place[pairs[side].to_numpy()] for side in ("unit_a", "unit_b"))
+    inside = (a >= 0) & (b >= 0)
+    a, b, pairs = a[inside], b[inside], pairs[inside]
+    errors = pairs["errors"].to_numpy(dtype=np.float64)
+    images = units["images"].to_numpy(dtype=np.float64)[nodes]
+    if counts.complete:
+        tries = np.where(a == b, images[a] * (images[a] - 1) / 2, images[a] * images[b])
+    else:
+        tries = pairs["comparisons"].to_numpy(dtype=np.float64)
+
+    other = a != b
+    wrong_of, tries_of = (
+        np.bincount(np.concatenate([a[other], b[other]]), np.tile(x[other], 2), len(nodes))
+        for x in (errors, tries)
+    )
+    squares = (tries[other] ** 2).sum()
+    own, missed = tries[~other], errors[~other]
+    if counts.complete:  # pairs without errors are not listed
+        tries_of = images * (images.sum() - images)
+        squares = ((images**2).sum() ** 2 - (images**4).sum()) / 2
+        own = images * (images - 1) / 2
+        missed = np.bincount(a[~other], missed, len(nodes))
+    return (
+        _non_mated(errors[other], tries[other], squares, wrong_of, tries_of),
+        _mated(missed, own),
+    )
+
+
+def _non_mated(
+    errors: np.ndarray,
+    tries: np.ndarray,
+    squares: float,
+    wrong_of: np.ndarray,
+    tries_of: np.ndarray,
+) -> list[_Products]:
+    """From errors and tries of pairs of subjects, and their sums over each subject's pairs."""
+    n, wrong = tries_of.sum() / 2, errors.sum()
+    p = wrong / n if n else 0.0
+    within = (errors**2).sum() - 2 * p * (errors * tries).sum() + p**2 * squares
+    shared = ((wrong_of - p * tries_of) ** 2).sum() - 2 * within
+    # The rate is the group's own, which makes the products too small by the rate's variance.
+    lost = (within + max(shared, 0)) / n**2 if n else 0.0
+    of_one, of_two = (tries_of**2).sum() - 2 * squares, squares - n
+    return [
+        _Products(p, shared + of_one * lost, of_one),
+        _Products(p, within - n * p * (1 - p) + of_two * lost, of_two),
+    ]
+
+
+def _mated(missed: np.ndarray, tries: np.ndarray) -> list[_Products]:
+    n = tries.sum()
+    p = missed.sum() / n if n else 0.0
+    within = ((missed - p * tries) ** 2).sum()
+    number = (tries**2).sum() - n
+    lost = within / n**2 if n else 0.0
+    return [_Products(p, within - n * p * (1 - p) + number * lost, number)]
+
+
+def _correlations(groups: Sequence[list[_Products]], name: str) -> list[float]:
+    """The correlations whose covariances add up to the sums of products that were seen."""
+    found = []
+    for parts in zip(*groups, strict=True):
+        parts = [part for part in parts if part.number > 0 and 0 < part.rate < 1]
+        if not parts:
+            raise BadInput(
+                f"there are no {name} of subjects with several comparisons, or nothing else: count "
+                "at another threshold, or use the default Dependence()"
+            )
+        seen = sum(part.total for part in parts)
+
+        def lack(correlation: float, parts: list[_Products] = parts, seen: float = seen) -> float:
+            return seen - sum(part.number * _covariance(part.rate, correlation) for part in parts)
+
+        highest = 0.99
+        if lack(0.0) <= 0:
+            found.append(0.0)
+        elif lack(highest) >= 0:
+            found.append(highest)
+        else:
+            found.append(float(brentq(lack, 0.0, highest)))
+    return found

@@ -1,0 +1,379 @@
+"""Coverage: how often the intervals of error rates hold the true rate, told by simulation.
+
+In: numbers of subjects and true rates. Out: for every setting and method the share of simulated
+tests whose interval held the rate; one method takes comparisons as independent, as is usual.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import joblib
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from facelab.errors import BadInput
+from facelab.progress import bar
+from facelab.rates.counts import ErrorCounts
+from facelab.rates.intervals import wilson
+from facelab.rates.planning import FEWEST_ERRORS, Dependence
+
+RATES = (1e-1, 1e-2, 1e-3, 1e-4)
+SUBJECTS = (20, 50, 100, 500)
+IMAGES = (2, 10)
+IMAGE_SHARE = 0.05
+BAND = (0.93, 0.97)  # where a 95% interval is as good as its name
+_BATCH = 25  # tests in one piece of work
+
+
+# ---- tests whose rates are known
+
+
+def simulate_test(
+    images: np.ndarray,
+    rates: Sequence[float] = RATES,
+    dependence: Dependence | None = None,
+    image_share: float = IMAGE_SHARE,
+    rng: np.random.Generator | None = None,
+) -> list[ErrorCounts]:
+    """One test of one group, with every image compared with every other, whose rates are known.
+
+    A non-mated score is the sum of an effect of each subject, of the two together, of each image,
+    and noise; a mated score that of the subject, of each image, and noise. All are Gaussian and
+    independent, and a score has mean 0 and variance 1. So FMR at threshold t is Phi(-t) and FNMR
+    Phi(t), exactly, whatever the numbers of images.
+
+    Parameters
+    ----------
+    images
+        Images of each subject: int (subjects,).
+    rates
+        The true rates wanted, in (0, 1).
+    dependence
+        Shares of variance: `subject` is one subject's, `pair` that of two and of the two together,
+        `mated` the subject's in mated scores.
+    image_share
+        The share of variance that each of the two images brings.
+    rng
+        Source of chance.
+
+    Returns
+    -------
+    list of ErrorCounts
+        From the same scores, one for each rate, which is both its true FMR and its true FNMR (the
+        mated scores have a threshold of their own).
+    """
+    dependence, rng = dependence or Dependence(), rng or np.random.default_rng()
+    images, wanted = np.asarray(images), np.asarray(rates, dtype=np.float64)
+    if not ((wanted > 0) & (wanted < 1)).all():
+        raise BadInput(f"rates must lie between 0 and 1: {', '.join(map(str, rates))}")
+    spare = 1 - 2 * image_share - max(dependence.pair, dependence.mated)
+    if spare < 0 or image_share < 0:
+        raise BadInput(
+            f"two images at {image_share:g} of the variance each leave nothing of it beside pair "
+            f"({dependence.pair:g}) and mated ({dependence.mated:g}): take smaller shares"
+        )
+    size = len(images)
+    names = np.array([f"{place:05d}" for place in range(size)], dtype=object)
+    units = pd.DataFrame({"subject": names, "group": 0, "images": images})
+    high = -ndtri(wanted).astype(np.float32)
+    false = _false_matches(images, high, dependence, image_share, rng)
+    missed = _false_non_matches(images, -high, dependence, image_share, rng)
+    result = []
+    for place, (key, errors) in enumerate(false):
+        own = np.flatnonzero(missed[:, place])
+        pairs = pd.DataFrame(
+            {
+                "unit_a": np.concatenate([key // size, own]),
+                "unit_b": np.concatenate([key % size, own]),
+                "errors": np.concatenate([errors, missed[own, place]]),
+            }
+        )
+        result.append(ErrorCounts(float(high[place]), ("group",), units, pairs, complete=True))
+    return result
+
+
+def _false_matches(
+    images: np.ndarray,
+    thresholds: np.ndarray,
+    dependence: Dependence,
+    image_share: float,
+    rng: np.random.Generator,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each threshold the pairs of subjects with errors, as a * subjects + b, and how many."""
+    size, lowest = len(images), thresholds.min()
+    owner = np.repeat(np.arange(size), images)
+    starts = np.append(0, np.cumsum(images))
+    effect = _normal(rng, dependence.subject, size)[owner] + _normal(rng, image_share, len(owner))
+    own_share, noise = dependence.pair - 2 * dependence.subject, 1 - dependence.pair
+    keys, scores = [], []
+    for a in range(size - 1):
+        first, rest = starts[a], starts[a + 1]
+        together = _normal(rng, own_share, size - a - 1)[owner[rest:] - a - 1]
+        score = _normal(rng, noise - 2 * image_share, (images[a], len(owner) - rest))
+        score += effect[rest:] + together
+        score += effect[first:rest, None]
+        hits = np.flatnonzero(score.ravel() >= lowest)
+        keys.append(a * size + owner[rest + hits % score.shape[1]])
+        scores.append(score.ravel()[hits])
+    keys, scores = np.concatenate(keys), np.concatenate(scores)
+    return [np.unique(keys[scores >= threshold], return_counts=True) for threshold in thresholds]
+
+
+def _false_non_matches(
+    images: np.ndarray,
+    thresholds: np.ndarray,
+    dependence: Dependence,
+    image_share: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Errors of each subject at each threshold: int64 (subjects, thresholds)."""
+    missed = np.zeros((len(images), len(thresholds)), dtype=np.int64)
+    subject = _normal(rng, dependence.mated, len(images))
+    noise = 1 - dependence.mated - 2 * image_share
+    for each in np.unique(images[images > 1]):
+        members = np.flatnonzero(images == each)
+        i, j = np.triu_indices(each, 1)
+        image = _normal(rng, image_share, (len(members), each))
+        score = subject[members, None] + image[:, i] + image[:, j]
+        score += _normal(rng, noise, score.shape)
+        missed[members] = (score[..., None] < thresholds).sum(axis=1)
+    return missed
+
+
+def _normal(rng: np.random.Generator, variance: float, shape: int | tuple[int, ...]) -> np.ndarray:
+    return rng.standard_normal(shape, dtype=np.float32) * np.float32(np.sqrt(max(variance, 0.0)))
+
+
+# ---- methods
+
+
+class _Seen(NamedTuple):
+    """What one test shows of one error."""
+
+    comparisons: float
+    errors: float
+    variance: float
+    subjects: int
+    independent: float  # subjects (FNMR) or pairs of subjects (FMR): errors within them go together
+    effective: float  # number of equally large independent terms that the variance is made of
+
+
+def seen(counts: ErrorCounts) -> dict[str, _Seen]:
+    """Sums of the one group of a simulated test: fmr and fnmr."""
+    pairs, images = counts.pairs, counts.units["images"].to_numpy(dtype=np.float64)
+    a, b, wrong = (pairs[name].to_numpy() for name in ("unit_a", "unit_b", "errors"))
+    other, size = a != b, len(images)
+
+    def all_pairs(power: int) -> float:
+        return ((images**power).sum() ** 2 - (images ** (2 * power)).sum()) / 2
+
+    n, errors = all_pairs(1), wrong[other].sum()
+    p, tries = errors / n, images[a[other]] * images[b[other]]
+    y = wrong[other] - p * tries
+    # Pairs of subjects without errors are not listed: theirs is -p tries.
+    squares, fourths = (
+        (y**power).sum() + p**power * (all_pairs(power) - (tries**power).sum()) for power in (2, 4)
+    )
+    rows = np.bincount(np.append(a[other], b[other]), np.tile(wrong[other], 2), size)
+    rows = rows - p * images * (images.sum() - images)
+    total = squares + max((rows**2).sum() - 2 * squares, 0)
+    # A pair's term stands in two rows, so that its fourth power is taken off once.
+    largest = max((rows**4).sum() - fourths, fourths)
+    fmr = _Seen(n, errors, total / n**2, size, size * (size - 1) / 2, _ratio(total**2, largest))
+
+    own = images * (images - 1) / 2
+    missed = np.bincount(a[~other], wrong[~other], size)
+    n, errors = own.sum(), missed.sum()
+    squared = (missed - errors / n * own) ** 2
+    effective = _ratio(squared.sum() ** 2, (squared**2).sum())
+    with_two = int((own > 0).sum())
+    return {
+        "fmr": fmr,
+        "fnmr": _Seen(n, errors, squared.sum() / n**2, with_two, with_two, effective),
+    }
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator > 0 else 1.0
+
+
+def plug_in(one: _Seen, confidence: float) -> tuple[float, float]:
+    """Wilson's interval with n_eff = p(1-p)/Var: arXiv 2306.01198."""
+    return _wilson(one.comparisons, one.errors, one.variance, confidence)
+
+
+def independent(one: _Seen, confidence: float) -> tuple[float, float]:
+    """Wilson's interval as if every comparison were of two people met only once."""
+    p = one.errors / one.comparisons
+    return _wilson(one.comparisons, one.errors, p * (1 - p) / one.comparisons, confidence)
+
+
+def _wilson(
+    comparisons: float, errors: float, variance: float, confidence: float
+) -> tuple[float, float]:
+    low, high = wilson(*(np.array([x]) for x in (comparisons, errors, variance)), confidence)
+    return float(low[0]), float(high[0])
+
+
+METHODS: dict[str, Callable[[_Seen, float], tuple[float, float]]] = {
+    "plug-in": plug_in,
+    "independent": independent,
+}
+
+
+# ---- the study
+
+
+def coverage(
+    subjects: Sequence[int] = SUBJECTS,
+    rates: Sequence[float] = RATES,
+    trials: int = 200,
+    images: tuple[int, int] = IMAGES,
+    dependence: Dependence | None = None,
+    image_share: float = IMAGE_SHARE,
+    confidence: float = 0.95,
+    seed: int = 0,
+    jobs: int | None = None,
+) -> pd.DataFrame:
+    """How often intervals of FMR and FNMR hold the true rate.
+
+    Parameters
+    ----------
+    subjects
+        Sizes of the group.
+    rates
+        True rates, each of both errors.
+    trials
+        Simulated tests of each size; a test serves all rates.
+    images
+        Fewest and most images of a subject: each number between is as likely.
+    dependence, image_share
+        What scores are made of: see `simulate`.
+    confidence
+        Of the intervals.
+    seed
+        Of chance; the result does not depend on `jobs`.
+    jobs
+        Processes, through joblib; None takes all processors.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `error rate subjects method trials expected_errors no_errors coverage coverage_low
+        coverage_high above width note`. `facelab` is `ErrorCounts.rates` with
+        `small_samples`, as audits have it. `no_errors` is the share
+        of tests that showed no error, `coverage_low` and `coverage_high` the Monte Carlo interval,
+        `above` the share of tests whose interval ended below the true rate (which hides a failing
+        recogniser), `width` the median width divided by the rate.
+
+    Raises
+    ------
+    BadInput
+        No trials, a group of fewer than two, images out of order, shares that do not fit.
+    """
+    if trials < 1 or min(subjects) < 2 or not 2 <= images[0] <= images[1]:
+        raise BadInput(
+            "a study needs a trial, groups of two subjects or more, and two images or more of each "
+            f"(trials {trials}, subjects {list(subjects)}, images {list(images)})"
+        )
+    sizes = [min(_BATCH, trials - done) for done in range(0, trials, _BATCH)]
+    work = [(n, size) for n in sorted(subjects, reverse=True) for size in sizes]
+    seeds = np.random.SeedSequence(seed).spawn(len(work))
+    run = joblib.Parallel(joblib.cpu_count() if jobs is None else jobs, return_as="generator")(
+        joblib.delayed(_trials)(
+            n, size, tuple(rates), tuple(images), dependence, image_share, confidence, one
+        )
+        for (n, size), one in zip(work, seeds, strict=True)
+    )
+    parts = list(bar(run, total=len(work), desc="coverage", unit="batch"))
+    return _summary(pd.concat(parts, ignore_index=True))
+
+
+def _trials(
+    subjects: int,
+    trials: int,
+    rates: tuple[float, ...],
+    images: tuple[int, int],
+    dependence: Dependence | None,
+    image_share: float,
+    confidence: float,
+    seed: np.random.SeedSequence,
+) -> pd.DataFrame:
+    rng, rows = np.random.default_rng(seed), []
+    for _ in range(trials):
+        each = rng.integers(images[0], images[1] + 1, subjects)
+        tests = simulate_test(each, rates, dependence, image_share, rng)
+        for rate, counts in zip(rates, tests, strict=True):
+            told = counts.rates(confidence, small_samples=True).iloc[1]
+            for error, one in seen(counts).items():
+                found = {"facelab": (told[f"{error}_low"], told[f"{error}_high"])}
+                found |= {name: method(one, confidence) for name, method in METHODS.items()}
+                rows += [
+                    (error, rate, subjects, name, one.comparisons * rate, one.errors, low, high)
+                    for name, (low, high) in found.items()
+                ]
+    names = ["error", "rate", "subjects", "method", "expected", "errors", "low", "high"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _summary(tests: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for key, part in tests.groupby(["error", "rate", "subjects", "method"], sort=False):
+        rate, trials = key[1], len(part)
+        held = int(((part["low"] <= rate) & (rate <= part["high"])).sum())
+        share = held / trials
+        low, high = _wilson(trials, held, share * (1 - share) / trials, 0.95)
+        none = float((part["errors"] == 0).mean())
+        too_few = part["expected"].mean() < FEWEST_ERRORS
+        rows.append(
+            {
+                **dict(zip(["error", "rate", "subjects", "method"], key, strict=True)),
+                "trials": trials,
+                "expected_errors": part["expected"].mean(),
+                "no_errors": none,
+                "coverage": share,
+                "coverage_low": low,
+                "coverage_high": high,
+                "above": float((part["high"] < rate).mean()),
+                "width": float((part["high"] - part["low"]).median()) / rate,
+                "note": f"few errors: none in {none:.0%} of tests" if too_few else "",
+            }
+        )
+    order = ["error", "rate", "subjects"]
+    table = pd.DataFrame(rows).sort_values(order, ascending=[True, False, True], kind="stable")
+    return table.reset_index(drop=True)
+
+
+def readable_coverage(table: pd.DataFrame) -> pd.DataFrame:
+    """The study as it is read: a row a setting, every method's coverage, the width of ours."""
+    keys = ["error", "rate", "subjects", "trials", "expected_errors", "no_errors"]
+    wide = table.pivot_table(index=keys, columns="method", values="coverage", sort=False)
+    wide = wide[[name for name in ["facelab", *METHODS] if name in wide]]
+    widths = table[table["method"] == "facelab"].set_index(keys)["width"]
+    notes = table[table["method"] == "facelab"].set_index(keys)["note"]
+    return wide.assign(width=widths, note=notes).rename_axis(columns=None).reset_index()
+
+
+def coverage_finding(table: pd.DataFrame) -> str:
+    """What the study shows, in sentences: the settings in the band, and who fails where."""
+    counted = table[table["expected_errors"] >= FEWEST_ERRORS]
+    settings = len(counted.drop_duplicates(["error", "rate", "subjects"]))
+    lines = [
+        f"In {settings} settings a test expects {FEWEST_ERRORS} errors or more. There the "
+        f"intervals hold the true rate in {BAND[0]:.0%} to {BAND[1]:.0%} of tests:"
+    ]
+    for method, part in counted.groupby("method", sort=False):
+        inside = part["coverage"].between(*BAND)
+        worst = part.loc[part["coverage"].idxmin()]
+        lines.append(
+            f"- `{method}` in {int(inside.sum())} of {settings}; at worst "
+            f"{worst['coverage']:.1%}, for {worst['error'].upper()} {worst['rate']:g} and "
+            f"{worst['subjects']} subjects"
+        )
+    rest = table[table["expected_errors"] < FEWEST_ERRORS]
+    if len(rest):
+        worst = rest.groupby("method", sort=False)["coverage"].min()
+        told = ", ".join(f"`{method}` {share:.1%}" for method, share in worst.items())
+        lines.append(f"\nWhere errors are rarer, the lowest shares are: {told}.")
+    return "\n".join(lines)

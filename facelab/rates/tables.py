@@ -1,0 +1,119 @@
+"""Tables as people read them: percent with the interval in brackets, in words.
+
+In: frames of rates, differences or effects. Out: frames of text; HTML to show in a notebook.
+"""
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
+
+
+def readable_rates(rates: pd.DataFrame) -> pd.DataFrame:
+    """Error rates as people read them: percent with the interval in brackets, in words.
+
+    Returns
+    -------
+    DataFrame
+        Index `group`; columns subjects, images, mated, non-mated, FMR %, FNMR %, note; all text.
+    """
+    shown = pd.DataFrame({"group": rates["group"]})
+    for column in ("subjects", "images", "mated", "non_mated"):
+        shown[column.replace("_", "-")] = rates[column].map(lambda n: f"{n:,}")
+    for error in ("fmr", "fnmr"):
+        shown[f"{error.upper()} %"] = [
+            with_interval(row, error, lambda rate: f"{100 * rate:.3g}")
+            for row in rates.to_dict("records")
+        ]
+    shown["note"] = rates["note"].fillna("")
+    return shown.set_index("group")
+
+
+def readable_changes(table: pd.DataFrame) -> pd.DataFrame:
+    """Paired differences as people read them; index `quantity`, all text."""
+    records = table.to_dict("records")
+    shown = pd.DataFrame({"quantity": table["quantity"]})
+    for arm in ("a", "b"):
+        shown[arm] = table[arm].map(_three)
+    shown["b - a"] = [with_interval(row, "difference", _three, "low", "high") for row in records]
+    shown["b / a"] = [with_interval(row, "ratio", _three) for row in records]
+    shown["note"] = table["note"].fillna("")
+    return shown.set_index("quantity")
+
+
+def readable_effects(
+    effects: pd.DataFrame, quantities: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Twin effects (or contrasts) as people read them: a row a change, rates in percentage points.
+
+    Returns
+    -------
+    DataFrame
+        Index `change` (factor, level, and group where there are several); a column a quantity with
+        the difference and its interval; all text. Without the notes: they stand in the table given.
+    """
+    names = {
+        "mated_score": "mated score",
+        "non_mated_score": "non-mated score",
+        "fnmr": "FNMR, points",
+        "fmr": "FMR, points",
+    }
+    several = effects["group"].nunique() > 1
+    shown: dict[str, dict[str, str]] = {}
+    for row in effects.to_dict("records"):
+        if row["quantity"] not in (quantities or names):
+            continue
+        change = f"{row['factor'].replace('_', ' ')} {row['level']}"
+        change += f", {row['group']}" if several else ""
+        rate = row["quantity"] in ("fnmr", "fmr")
+        text = with_interval(row, "difference", points if rate else _signed, "low", "high")
+        shown.setdefault(change, {})[names[row["quantity"]]] = text
+    return pd.DataFrame.from_dict(shown, "index").rename_axis("change")
+
+
+def table(frame: pd.DataFrame, caption: str = "") -> "HTML":
+    """A table to show in a notebook: whole texts, no row numbers, a caption for screen readers."""
+    from IPython.display import HTML
+
+    named = frame.index.name is not None
+    if "note" in frame and not frame["note"].any():
+        frame = frame.drop(columns="note")
+    kind = "noted" if "note" in frame else None
+    with pd.option_context("display.max_colwidth", None):
+        shown = frame.reset_index() if named else frame
+        text = shown.to_html(index=False, border=0, classes=kind)
+    head, tag, rest = text.partition("<thead>")
+    return HTML(f"{head}<caption>{html.escape(caption)}</caption>{tag}{rest}" if caption else text)
+
+
+def with_interval(
+    row: Mapping[str, Any] | pd.Series,
+    name: str,
+    words: Callable[[float], str],
+    low: str | None = None,
+    high: str | None = None,
+) -> str:
+    value, ends = row[name], (row[low or f"{name}_low"], row[high or f"{name}_high"])
+    if pd.isna(value):
+        return "unknown"
+    if pd.isna(ends[0]) and pd.isna(ends[1]):
+        return f"{words(value)} [no interval]"
+    between = ", ".join("?" if pd.isna(end) else words(end) for end in ends)
+    return f"{words(value)} [{between}]"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}"
+
+
+def points(value: float) -> str:
+    """A difference of rates in percentage points, of which small ones need more digits."""
+    return f"{100 * value:+.2f}" if abs(value) < 0.01 else f"{100 * value:+.1f}"
+
+
+def _three(value: float) -> str:
+    return "unknown" if pd.isna(value) else f"{value:.3g}"

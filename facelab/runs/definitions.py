@@ -1,0 +1,221 @@
+"""What is to be run: experiment files, notebook parameters, and whether they fit.
+
+In: a notebook or an experiment yaml, parameters. Out: `Experiment`, checked before anything starts.
+"""
+
+import ast
+import contextlib
+import difflib
+import itertools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator, ConfigDict, Field, StrictStr
+from pydantic.dataclasses import dataclass as checked_dataclass
+
+from facelab import files
+from facelab.errors import BadInput, checked
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+UNKNOWN = object()  # a default that is not a literal: any value may take its place
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A notebook, the name that its runs are kept under, fixed parameters, and the cases.
+
+    `cases` are the parameters in which the runs differ, None for a single run; `summary` is the
+    notebook that looks at all of them.
+    """
+
+    notebook: Path
+    name: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    cases: tuple[dict[str, Any], ...] | None = None
+    summary: Path | None = None
+
+
+_Parameters = dict[StrictStr, Any]
+_Values = Annotated[list[Any], Field(min_length=1)]
+
+
+@checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class _Written:
+    """What stands in an experiment yaml."""
+
+    notebook: StrictStr
+    name: Annotated[str, BeforeValidator(lambda name: str(name or ""))] = ""
+    parameters: _Parameters | None = None
+    cases: list[_Parameters] = field(default_factory=lambda: [{}])
+    grid: dict[StrictStr, _Values] = field(default_factory=dict)
+    seeds: _Values = field(default_factory=list)
+    summary: StrictStr | None = None
+
+
+def read_experiment(source: str | Path) -> Experiment:
+    """A notebook as it is, or the experiment that a yaml file describes.
+
+    A yaml has the keys `notebook` (a path beside the yaml), `name` and `parameters`. For a sweep
+    also `cases` (a list of parameters) or `grid` (lists of values, all combinations of which are
+    cases) or both (each of the list with each of the grid), `seeds` (every case once with each, as
+    the parameter `seed`) and `summary` (a notebook, run over the finished sweep).
+
+    Raises
+    ------
+    FileNotFoundError, BadInput
+        The file is not there, or is neither a notebook nor such a yaml.
+    """
+    source = Path(source)
+    if not source.is_file():
+        raise FileNotFoundError(f"there is no file {source}: give a notebook or an experiment yaml")
+    if source.suffix == ".ipynb":
+        return Experiment(source, _run_name(source.stem))
+    if source.suffix not in (".yaml", ".yml"):
+        raise BadInput(f"{source} is neither a notebook (.ipynb) nor an experiment (.yaml)")
+    content = files.read_values(source)
+    if not isinstance(content, dict) or "notebook" not in content:
+        raise BadInput(f"{source} names no notebook: it needs a line `notebook: <path>`")
+    written = checked(_Written, content, "an experiment", source)
+    name = written.name or _run_name(source.stem)
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        raise BadInput(f"{source}: the name {name!r} must be letters, digits, '-', '_' and '.'")
+    return Experiment(
+        _beside(source, written.notebook),
+        name,
+        written.parameters or {},
+        _cases(written, source) if {"cases", "grid", "seeds"} & set(content) else None,
+        _beside(source, written.summary) if written.summary else None,
+    )
+
+
+def _beside(source: Path, name: str) -> Path:
+    notebook = source.parent / name
+    if not notebook.is_file():
+        raise FileNotFoundError(f"{source} names the notebook {notebook}, which is not there")
+    return notebook
+
+
+def _cases(written: _Written, source: Path) -> tuple[dict[str, Any], ...]:
+    """The parameters of every run of a sweep."""
+    listed = written.cases
+    grid = written.grid | ({"seed": written.seeds} if written.seeds else {})
+    combinations = [
+        dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())
+    ]
+    for place, names in (("cases", {name for case in listed for name in case}), ("grid", grid)):
+        other = (written.parameters or {}) | (grid if place == "cases" else {})
+        twice = sorted(set(names) & set(other))
+        if twice:
+            raise BadInput(f"{source}: {twice[0]} is set in {place} and elsewhere: set it once")
+    cases = [{**case, **combination} for case in listed for combination in combinations]
+    for number, case in enumerate(cases):
+        if case in cases[:number]:
+            raise BadInput(f"{source} has the same case twice: {case}")
+    if not cases:
+        raise BadInput(f"{source} has no cases")
+    return tuple(cases)
+
+
+def quick_parameters(notebook: str | Path) -> dict[str, Any]:
+    """A notebook's quick setting: what `quick.yaml` beside it holds under its name.
+
+    Raises
+    ------
+    BadInput
+        There is none.
+    """
+    notebook = Path(notebook)
+    file = notebook.with_name("quick.yaml")
+    settings = files.read_values(file) or {} if file.is_file() else {}
+    settings = checked(dict[str, _Parameters], settings, "the quick settings", file)
+    if notebook.stem not in settings:
+        raise BadInput(f"{notebook} has no quick setting: {file} says nothing of {notebook.stem}")
+    return settings[notebook.stem]
+
+
+def _run_name(stem: str) -> str:
+    """`01_balanced_retraining` is kept as `balanced-retraining`."""
+    return re.sub(r"^\d+[_-]", "", stem).replace("_", "-").strip(".-") or "run"
+
+
+# ---- parameters
+
+
+def notebook_parameters(book: "NotebookNode", path: str | Path) -> dict[str, Any]:
+    """The parameters of a notebook with their defaults, from the cell tagged `parameters`."""
+    for cell in book.cells:
+        if cell.cell_type == "code" and "parameters" in cell.metadata.get("tags", []):
+            break
+    else:
+        return {}
+    try:
+        tree = ast.parse(cell.source)
+    except SyntaxError as error:
+        raise BadInput(f"the parameters cell of {path} is not plain Python: {error}") from error
+    found = {}
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        for target in targets:
+            if isinstance(target, ast.Name) and getattr(node, "value", None) is not None:
+                found[target.id] = _literal(node.value)
+    return found
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return UNKNOWN
+
+
+def check_parameters(known: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The given values as the notebook's own kinds of values.
+
+    A whole number may stand for a decimal one, and text such as `1e-3` (which yaml reads as text)
+    for a number; a default of None takes anything.
+
+    Raises
+    ------
+    BadInput
+        A name is unknown (the message lists the known and the closest), or a value has the wrong
+        type.
+    """
+    known = {name: value for name, value in known.items() if name != "run_folder"}
+    checked = {}
+    for name, value in given.items():
+        if name not in known:
+            names = ", ".join(known) or "none (no cell is tagged `parameters`)"
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            raise BadInput(f"the notebook has no parameter {name!r}{hint}; it has: {names}")
+        checked[name] = _like(value, known[name], name)
+    return checked
+
+
+def _like(value: Any, default: Any, name: str) -> Any:
+    if default is None or default is UNKNOWN:
+        return value
+    if isinstance(default, list | tuple) and isinstance(value, list | tuple):
+        kinds = {type(item) for item in default}
+        example = default[0] if len(kinds) == 1 else None
+        return [_like(item, example, f"{name} (each item)") for item in value]
+    if isinstance(default, float):
+        if isinstance(value, int | float | str) and not isinstance(value, bool):
+            with contextlib.suppress(ValueError, OverflowError):
+                return float(value)
+    elif isinstance(value, type(default)) and isinstance(value, bool) == isinstance(default, bool):
+        return value
+    raise BadInput(f"parameter {name} must be {_kind(default)}, such as {default!r}, not {value!r}")
+
+
+def _kind(value: Any) -> str:
+    kinds = {
+        bool: "true or false", int: "a whole number", float: "a number", str: "text",
+        list: "a list", tuple: "a list", dict: "a mapping",
+    }  # fmt: skip
+    return kinds.get(type(value), type(value).__name__)

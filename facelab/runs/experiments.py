@@ -1,0 +1,275 @@
+"""Experiments: run a notebook with parameters, and keep everything that it showed.
+
+In: a notebook (or a yaml that names one) and parameters. Out: a run folder that is whole or not
+there, with the executed notebook, its report, its numbers and what made them.
+"""
+
+import datetime
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from facelab import files
+from facelab.errors import BadInput, FacelabError
+from facelab.faces.origin import facts, provenance
+from facelab.keeping import code_of, locked
+from facelab.runs.definitions import (
+    UNKNOWN,
+    Experiment,
+    check_parameters,
+    notebook_parameters,
+    read_experiment,
+)
+from facelab.runs.executing import execute, reason
+from facelab.runs.listing import runs
+from facelab.runs.records import (
+    Record,
+    code_version,
+    environment,
+    mirror,
+    mirror_wanted,
+)
+
+__all__ = ["Experiment", "Record", "RunFailed", "read_experiment", "run", "runs"]
+
+
+class RunFailed(FacelabError):
+    """A notebook stopped with an error; the message names the cell, the error and the folder."""
+
+    def __init__(self, message: str, folder: Path | None) -> None:
+        super().__init__(message)
+        self.folder = folder
+
+
+def run(
+    notebook: str | Path,
+    parameters: Mapping[str, Any] | None = None,
+    out: str | Path = "experiments/runs",
+    name: str | None = None,
+) -> Path:
+    """Execute a notebook with parameters and keep the result.
+
+    The notebook runs in a fresh kernel of this very Python, in the current folder: relative paths
+    in parameters mean what they mean to the caller.
+
+    Parameters
+    ----------
+    notebook
+        A notebook whose parameters stand in a cell tagged `parameters`, or an experiment yaml.
+    parameters
+        Values for those parameters; they are checked against the notebook before anything starts.
+    out
+        Where runs are kept, a folder a name.
+    name
+        Name to keep the run under; by default the notebook's, without number and with hyphens.
+
+    Returns
+    -------
+    Path
+        The finished run folder `<out>/<name>/<run-id>`: `notebook.ipynb`, `report.html`,
+        `params.yaml`, `environment.txt`, `run.json`, and what the notebook kept: `metrics.json`,
+        `tables/`, `figures/`. `<out>/<name>/latest` points at it.
+
+    Raises
+    ------
+    BadInput
+        A parameter is unknown or of the wrong type.
+    RunFailed
+        A cell raised; what was executed is kept in `<run-id>.failed`.
+    """
+    experiment = read_experiment(notebook)
+    if experiment.cases is not None:
+        raise BadInput(f"{notebook} has {len(experiment.cases)} cases: run it with fl.sweep")
+    home = Path(out) / (name or experiment.name)
+    case = plan(experiment.notebook, {**experiment.parameters, **(parameters or {})}, home)
+    with one_at_a_time(home):
+        return case.carry_out()
+
+
+def one_at_a_time(home: Path) -> AbstractContextManager[None]:
+    """Keep a second run of one name out, in whatever process."""
+    return locked(home.parent / ".locks" / home.name, home)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run to be: a notebook and its checked parameters; it travels to other processes.
+
+    Attributes
+    ----------
+    notebook, home
+        What is run; the folder of all runs of its name.
+    given, shown
+        The parameters that differ from the notebook's own, and all.
+    key
+        What decides the result: the same key is the same run.
+    cores
+        How many its kernel may use; None is all.
+    """
+
+    notebook: Path
+    home: Path
+    given: dict[str, Any]
+    shown: dict[str, Any]
+    key: str
+    keeps: bool
+    mirrored: bool
+    cores: int | None = None
+
+    def carry_out(self, log: bool = False) -> Path:
+        """Run it; with `log`, what its cells print goes to `log.txt` and not to the terminal."""
+        started = datetime.datetime.now(datetime.UTC)
+        run_id = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+        aside = self.home / f".{run_id}.partial"
+        record = {
+            "name": self.home.name,
+            "run_id": run_id,
+            "status": "running",
+            "notebook": self.notebook.name,
+            "notebook_sha256": files.sha256(self.notebook),
+            "parameters": self.given,
+            "inputs": _cards(self.shown),
+            "key": self.key,
+            "started": started.isoformat(timespec="seconds"),
+            **code_version(),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+        }
+        clock = time.perf_counter()
+        try:
+            aside.mkdir(parents=True)
+            files.write_json(aside / "run.json", record)
+            files.write_text(aside / "params.yaml", yaml.safe_dump(self.shown, sort_keys=False))
+            given = {**self.given, "run_folder": str(aside)} if self.keeps else self.given
+            execute(self.notebook, aside, given, self.cores, log)
+            seconds = time.perf_counter() - clock
+            final = self.home / run_id
+            _say_where(aside / "notebook.ipynb", str(aside), str(final))
+            files.write_text(aside / "environment.txt", environment(seconds))
+            _report(aside, record, seconds)
+            _close(aside, record, seconds, status="finished")
+            aside.rename(final)
+        except BaseException as error:
+            words = reason(error, self.notebook)
+            failed = self._keep_failed(aside, record, time.perf_counter() - clock, words)
+            if isinstance(error, Exception):
+                where = f"what was executed is kept in {failed}" if failed else "nothing was kept"
+                raise RunFailed(f"{words}; {where}", failed) from error
+            raise
+        _point_latest(self.home, run_id)
+        if self.mirrored:
+            mirror(final, self.home.name)
+        return final
+
+    def _keep_failed(
+        self, aside: Path, record: Mapping[str, Any], seconds: float, words: str
+    ) -> Path | None:
+        """What was executed, whole or not at all: None where the disk does not take it."""
+        failed = self.home / f"{record['run_id']}.failed"
+        try:
+            _close(aside, record, seconds, status="failed", error=words)
+            aside.rename(failed)
+        except OSError:
+            shutil.rmtree(aside, ignore_errors=True)
+            return None
+        return failed
+
+
+def plan(
+    notebook: Path, parameters: Mapping[str, Any], home: Path, cores: int | None = None
+) -> Case:
+    """A run, checked before anything starts.
+
+    Raises
+    ------
+    BadInput
+        The notebook cannot be read, or a parameter is unknown or of the wrong type.
+    """
+    import nbformat
+
+    try:
+        book = nbformat.read(notebook, as_version=4)
+    except nbformat.reader.NotJSONError as error:
+        raise BadInput(f"{notebook} is not a notebook: it holds no valid JSON") from error
+    known = notebook_parameters(book, notebook)
+    given = check_parameters(known, parameters)
+    shown = {n: v for n, v in known.items() if n != "run_folder" and v is not UNKNOWN} | given
+    decides = [files.sha256(notebook), code_of(), shown, _inputs(shown)]
+    key = hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()
+    return Case(notebook, home, given, shown, key, "run_folder" in known, mirror_wanted(), cores)
+
+
+def _paths(value: Any) -> list[Path]:
+    """The files and folders that parameters name."""
+    if isinstance(value, Mapping):
+        return [path for item in value.values() for path in _paths(item)]
+    if isinstance(value, list | tuple):
+        return [path for item in value for path in _paths(item)]
+    named = isinstance(value, str) and 0 < len(value) < 1000 and "\0" not in value
+    return [Path(value)] if named and Path(value).exists() else []
+
+
+def _inputs(value: Any) -> list[str]:
+    """What is in the files, FaceSets, embeddings and embedders that parameters name."""
+    # A folder of ours says in its json what it holds; any other may be one that the run writes to.
+    parts = [
+        part
+        for path in _paths(value)
+        for part in (sorted(path.glob("*.json")) if path.is_dir() else [path])
+    ]
+    return [files.sha256(part) for part in parts if part.is_file()]
+
+
+def _cards(value: Any) -> list[dict[str, Any]]:
+    """Where the FaceSets and embeddings that parameters name come from, and under which terms."""
+    cards = [path / "card.json" for path in _paths(value)]
+    found = [json.loads(card.read_text(encoding="utf-8")) for card in cards if card.is_file()]
+    # Embeddings hold the facts of their faces; a FaceSet's card is those facts.
+    return [facts(card.get("faces", card)) for card in found]
+
+
+# ---- what is kept
+
+
+def _say_where(notebook: Path, aside: str, final: str) -> None:
+    """The kept notebook names the folder it ends up in, not the one it was made in."""
+    text = notebook.read_text(encoding="utf-8")
+    files.write_text(notebook, text.replace(json.dumps(aside)[1:-1], json.dumps(final)[1:-1]))
+
+
+def _report(aside: Path, record: Mapping[str, Any], seconds: float) -> None:
+    from facelab.pages.notebooks import save_report
+
+    commit = (record["commit"] or "")[:10] + (" + changes" if record["dirty"] else "")
+    facts = {
+        "run": record["run_id"],
+        "facelab": f"{record['facelab']} {commit}".strip(),
+        "took": f"{seconds // 60:.0f} min {seconds % 60:.0f} s",
+    }
+    footer = (
+        f"Made by facelab from {record['notebook']}; parameters in params.yaml, numbers in "
+        "metrics.json, versions in environment.txt of the same run."
+    )
+    footer = "\n".join([footer, *(line for card in record["inputs"] for line in provenance(card))])
+    save_report(aside / "notebook.ipynb", aside / "report.html", facts, footer)
+
+
+def _close(folder: Path, record: Mapping[str, Any], seconds: float, **more: Any) -> None:
+    files.write_json(folder / "run.json", {**record, "seconds": round(seconds, 1), **more})
+
+
+def _point_latest(home: Path, run_id: str) -> None:
+    aside = home / f".latest.{run_id}"
+    aside.symlink_to(run_id, target_is_directory=True)
+    os.replace(aside, home / "latest")

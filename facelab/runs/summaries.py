@@ -1,0 +1,108 @@
+"""What a sweep found: its runs' numbers beside the parameters in which they differ.
+
+In: run folders. Out: one table, a row a run; one a case, over its seeds; a figure.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from scipy import stats
+
+from facelab.errors import BadInput
+from facelab.runs.records import flatten
+
+
+def collect_runs(folders: Sequence[str | Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Parameters and numbers of finished runs.
+
+    Parameters
+    ----------
+    folders
+        Run folders of one notebook.
+
+    Returns
+    -------
+    cases, numbers
+        One row a run each: the parameters in which the runs differ; every number of `metrics.json`
+        by its path, such as `arms.skewed.0.threshold`. A run that lacks a number has NaN there.
+
+    Raises
+    ------
+    BadInput
+        There is no run, or a folder holds none.
+    """
+    if not len(folders):
+        raise BadInput("there are no runs to summarise: give their folders")
+    parameters, numbers = [], []
+    for folder in map(Path, folders):
+        if not (folder / "metrics.json").is_file():
+            raise BadInput(f"{folder} is no finished run that kept metrics: it has no metrics.json")
+        parameters.append(yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8")))
+        numbers.append(flatten(json.loads((folder / "metrics.json").read_text(encoding="utf-8"))))
+    told = pd.DataFrame([{n: str(v) for n, v in one.items()} for one in parameters])
+    differ = [name for name in told if told[name].nunique(dropna=False) > 1]
+    cases = pd.DataFrame([{name: one.get(name) for name in differ} for one in parameters])
+    return cases, pd.DataFrame(numbers)
+
+
+def numbers_that_differ(numbers: pd.DataFrame, most: int = 4) -> list[str]:
+    """The first numbers in which runs differ, times left out."""
+    found = [
+        name
+        for name in numbers
+        if not name.startswith("seconds.") and numbers[name].nunique(dropna=False) > 1
+    ]
+    return found[:most]
+
+
+def over_seeds(
+    cases: pd.DataFrame, numbers: pd.DataFrame, figures: Sequence[str], seed: str = "seed"
+) -> pd.DataFrame:
+    """Each figure of each case: the mean over its runs and its 95 % interval.
+
+    Parameters
+    ----------
+    cases, numbers
+        What `collect` returns.
+    figures
+        Columns of `numbers`.
+    seed
+        The parameter in which the runs of one case differ, if there is one.
+
+    Returns
+    -------
+    DataFrame
+        Columns case, figure, runs, mean, low, high. The interval is Student's t over the runs: what
+        training or sampling anew changes, and not the choice of test people. NaN for one run.
+
+    Raises
+    ------
+    BadInput
+        No run has a figure of that name.
+    """
+    for name in figures:
+        if name not in numbers:
+            raise BadInput(f"no run kept a number {name!r}; there are {', '.join(numbers)}")
+    labels = case_labels(cases, seed)
+    rows = []
+    for case in dict.fromkeys(labels):
+        for name in figures:
+            values = numbers.loc[(labels == case).to_numpy(), name].dropna()
+            mean, count = values.mean(), len(values)
+            half = np.nan
+            if count > 1:
+                half = stats.t.ppf(0.975, count - 1) * values.std(ddof=1) / np.sqrt(count)
+            rows.append((case, name, count, mean, mean - half, mean + half))
+    return pd.DataFrame(rows, columns=["case", "figure", "runs", "mean", "low", "high"])
+
+
+def case_labels(cases: pd.DataFrame, seed: str = "seed") -> pd.Series:
+    """Each run's case in words: ``n=1, fmr=0.001``."""
+    names = [name for name in cases if name != seed]
+    if not names:
+        return pd.Series(["all runs"] * len(cases))
+    return cases[names].apply(lambda row: ", ".join(f"{n}={v}" for n, v in row.items()), axis=1)

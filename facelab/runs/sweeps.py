@@ -1,0 +1,247 @@
+"""Sweeps: the cases of an experiment, side by side, each done once.
+
+In: an experiment yaml with cases. Out: a run folder a case, one table of all, and the summary
+notebook rendered over them. What a kill left undone is done by the same command again.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pandas as pd
+
+from facelab.errors import BadInput, FacelabError, need
+from facelab.keeping import end_with
+from facelab.runs.definitions import read_experiment
+from facelab.runs.experiments import Case, one_at_a_time, plan, run
+from facelab.runs.listing import alive, runs
+
+
+class SweepFailed(FacelabError):
+    """Some cases of a sweep failed; `table` is what `sweep` would have returned."""
+
+    def __init__(self, message: str, table: pd.DataFrame) -> None:
+        super().__init__(message)
+        self.table = table
+
+
+def sweep(
+    experiment: str | Path,
+    parameters: Mapping[str, Any] | None = None,
+    out: str | Path = "experiments/runs",
+    name: str | None = None,
+    *,
+    jobs: int = 1,
+    cluster: str | None = None,
+    again: bool = False,
+) -> pd.DataFrame:
+    """Run every case of an experiment that has not been run yet.
+
+    A case is done when a finished run has the same notebook, parameters, code of facelab, and the
+    same files, FaceSets, embeddings and embedders behind the paths that parameters name. One that
+    fails does not keep the others from running.
+
+    Parameters
+    ----------
+    experiment
+        An experiment yaml with `cases`, `grid` or `seeds`.
+    parameters
+        Values that stand in for the yaml's fixed ones, in every case.
+    out, name
+        As `run` takes them.
+    jobs
+        Cases side by side, each in a process of its own with its share of the cores.
+    cluster
+        Address of a Dask scheduler whose workers run the cases instead, "local" for one that is
+        started here. They must see the same files.
+    again
+        Run what is done already, too.
+
+    Returns
+    -------
+    DataFrame
+        One row a case, in the yaml's order: the parameters in which cases differ, then `status`
+        (finished, or done before), `run_id`, `seconds`, `folder`.
+
+    Raises
+    ------
+    BadInput
+        The yaml has no cases, a parameter is wrong (nothing has started then), or another process
+        is running this experiment.
+    SweepFailed
+        Cases failed, or the summary did. The message names the first; the rest is done.
+    """
+    found = read_experiment(experiment)
+    if found.cases is None:
+        raise BadInput(f"{experiment} has no cases: run it with fl.run")
+    fixed = {**found.parameters, **(parameters or {})}
+    for case in found.cases:
+        for parameter in set(case) & set(parameters or {}):
+            raise BadInput(
+                f"{parameter} differs between the cases of {experiment}: change it there"
+            )
+    home = Path(out) / (name or found.name)
+    cores = max(1, joblib.cpu_count() // jobs) if jobs > 1 else None
+    cases = [plan(found.notebook, {**fixed, **case}, home, cores) for case in found.cases]
+    with one_at_a_time(home):
+        _remove_abandoned(home)
+        board = _Board(found.cases, cases, home, {} if again else _done(home))
+        left = [case for case in cases if board.status[case.key] == "waiting"]
+        with board.shown():
+            for ending in _carried_out(left, jobs, cluster):
+                board.take(*ending)
+    table = board.table()
+    failed = table[table["status"] == "failed"]
+    if found.summary is not None and len(failed) < len(table):
+        folders = table["folder"][table["status"] != "failed"].tolist()
+        run(found.summary, {"runs": folders}, out, f"{home.name}-summary")
+    if len(failed):
+        raise SweepFailed(
+            f"{len(failed)} of {len(table)} cases failed, first {board.words[failed.index[0]]}: "
+            f"{board.error[cases[failed.index[0]].key]}; the others are done, and the same command "
+            "runs only those that failed",
+            table,
+        )
+    return table
+
+
+def _done(home: Path) -> dict[str, dict[str, Any]]:
+    """The finished runs by their keys; of several the newest."""
+    table = runs(home.parent, name=home.name, status="finished")
+    return {row["key"]: row for row in table.to_dict("records")}
+
+
+def _remove_abandoned(home: Path) -> None:
+    """What a kill left half done is done again; nobody else works here while we hold the lock."""
+    for partial in home.glob(".*.partial"):
+        file = partial / "run.json"
+        record = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        # A worker whose sweep was killed notices within a second.
+        for _ in range(50):
+            if record is None or not alive(record):
+                break
+            time.sleep(0.1)
+        else:
+            raise BadInput(f"process {record['pid']} is still running {partial}: wait for it")
+        shutil.rmtree(partial)
+
+
+def _carried_out(
+    cases: list[Case], jobs: int, cluster: str | None
+) -> Iterator[tuple[str, str, str]]:
+    """Key, folder and error of each case as it ends."""
+    if not cases:
+        return
+    with contextlib.ExitStack() as stack:
+        if cluster is not None:
+            distributed = need("distributed", "dask")
+            address = {} if cluster == "local" else {"address": cluster}
+            if cluster == "local":
+                address = {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": None}
+            stack.enter_context(distributed.Client(**address))
+            stack.enter_context(joblib.parallel_config("dask", n_jobs=-1))
+        else:
+            stack.enter_context(joblib.parallel_config("loky", n_jobs=jobs))
+        caller = None if cluster is not None else os.getpid()
+        work = joblib.Parallel(batch_size=1, pre_dispatch="all", return_as="generator_unordered")
+        yield from work(joblib.delayed(_one)(case, caller) for case in cases)
+
+
+def _one(case: Case, caller: int | None) -> tuple[str, str, str]:
+    """One case in its process, which ends when the caller's has ended."""
+    if caller not in (None, os.getpid()):
+        end_with(caller)
+    try:
+        return case.key, str(case.carry_out(log=True)), ""
+    except FacelabError as failure:
+        return case.key, str(getattr(failure, "folder", None) or ""), str(failure)
+
+
+class _Board:
+    """Where every case stands: a table that moves on a terminal, a line an ending elsewhere."""
+
+    def __init__(
+        self,
+        differ: tuple[dict[str, Any], ...],
+        cases: list[Case],
+        home: Path,
+        done: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        self.differ, self.cases, self.home = differ, cases, home
+        self.words = [
+            ", ".join(f"{name}={value}" for name, value in case.items()) for case in differ
+        ]
+        self.status = {case.key: "done before" if case.key in done else "waiting" for case in cases}
+        self.folder = {key: row["folder"] for key, row in done.items()}
+        self.error: dict[str, str] = {}
+
+    def take(self, key: str, folder: str, error: str) -> None:
+        """Note how a case ended."""
+        self.status[key] = "failed" if error else "finished"
+        self.folder[key], self.error[key] = folder, error
+        if not self._live():
+            number = [case.key for case in self.cases].index(key)
+            counts = pd.Series(self.status).value_counts()
+            ended = counts.get("finished", 0) + counts.get("failed", 0)
+            asked = len(self.cases) - counts.get("done before", 0)
+            words = error or "finished"
+            print(f"[{ended}/{asked}] {self.words[number]}: {words}", file=sys.stderr, flush=True)
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show the table while cases run."""
+        before = sum(status == "done before" for status in self.status.values())
+        if before:
+            print(f"{before} of {len(self.cases)} cases were done before", file=sys.stderr)
+        if not self._live():
+            yield
+            return
+        from rich.console import Console
+        from rich.live import Live
+
+        with Live(get_renderable=self._drawn, console=Console(stderr=True), refresh_per_second=2):
+            yield
+
+    def table(self) -> pd.DataFrame:
+        """One row a case."""
+        rows = []
+        for words, case in zip(self.differ, self.cases, strict=True):
+            folder = self.folder.get(case.key, "")
+            file = Path(folder) / "run.json"
+            record = json.loads(file.read_text(encoding="utf-8")) if folder else {}
+            rows.append(
+                {
+                    **words,
+                    "status": self.status[case.key],
+                    "run_id": record.get("run_id", ""),
+                    "seconds": record.get("seconds"),
+                    "folder": folder,
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def _live(self) -> bool:
+        return sys.stderr is not None and sys.stderr.isatty()
+
+    def _drawn(self) -> Any:
+        from rich.table import Table
+
+        drawn = Table(box=None)
+        for column in ("case", "status", "seconds"):
+            drawn.add_column(column)
+        running = runs(self.home.parent, name=self.home.name, status="running")
+        since = dict(zip(running["key"], pd.to_datetime(running["started"]), strict=True))
+        for words, case in zip(self.words, self.cases, strict=True):
+            status, took = self.status[case.key], ""
+            if status == "waiting" and case.key in since:
+                status = "running"
+                took = f"{(pd.Timestamp.now('UTC') - since[case.key]).total_seconds():.0f}"
+            drawn.add_row(words, status, took)
+        return drawn

@@ -1,0 +1,225 @@
+"""The gallery of examples: what the command makes of what is kept, and true to it."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+
+import facelab as fl
+from facelab.pages import examples
+
+HOME = Path(__file__).parents[2]
+GALLERY = HOME / "experiments" / "gallery"
+TOLD = yaml.safe_load((GALLERY / "examples.yaml").read_text(encoding="utf-8"))
+STAMPS = json.loads((GALLERY / "stamps.json").read_text(encoding="utf-8"))
+TABLED = [name for name, example in TOLD.items() if "table" in example]
+
+
+@pytest.fixture
+def copy(tmp_path) -> Path:
+    """The gallery beside copies of what it links to."""
+    (tmp_path / "experiments").mkdir()
+    for file in (HOME / "experiments").glob("*.yaml"):
+        shutil.copy(file, tmp_path / "experiments")
+    shutil.copytree(HOME / "notebooks", tmp_path / "notebooks")
+    return Path(shutil.copytree(GALLERY, tmp_path / "experiments" / "gallery"))
+
+
+def page() -> BeautifulSoup:
+    return BeautifulSoup((GALLERY / "index.html").read_text(encoding="utf-8"), "html.parser")
+
+
+def test_the_pages_are_what_the_command_makes(copy):
+    for file in examples.build(copy):
+        assert file.read_bytes() == (GALLERY / file.name).read_bytes(), file.name
+
+
+def test_everything_linked_is_there_and_nothing_is_fetched():
+    found = page()
+    assert [one["id"] for one in found.find_all("article")] == list(TOLD)
+    for one in found.find_all(["a", "img"]):
+        target = one.get("href") or one["src"]
+        if target.startswith("#"):
+            assert found.find(id=target[1:])
+        else:
+            assert (GALLERY / target).is_file(), target
+    assert all(one["alt"] for one in found.find_all("img"))
+    assert "://" not in (GALLERY / "index.html").read_text()
+
+
+def in_the_table(name: str, path: str) -> float:
+    """A number by its path in metrics.json, read off the kept table instead."""
+    kind, key, column = path.split(" > ") if path.count(">") == 2 else (*path.split(" > "), "")
+    table = pd.read_csv(GALLERY / f"{name}.csv")
+    if kind == "differences":
+        return table.set_index("quantity").loc[key, column]
+    if kind == "figures":
+        arm, _, figure = key.partition(":")
+        return table.set_index(["arm", "figure"]).loc[(arm, figure), column]
+    assert kind == "coverage", f"{path} is not in the table"
+    method, error, rate, subjects = key.split()
+    place = (error, float(rate), int(subjects))
+    return table.set_index(["error", "rate", "subjects"]).loc[place, method]
+
+
+@pytest.mark.parametrize("name", TABLED)
+def test_what_a_sentence_says_stands_in_the_kept_table(name):
+    numbers = STAMPS[name]["numbers"]
+    assert len(numbers) >= 2
+    for path, (value, *_) in numbers.items():
+        if not path.startswith("cpu_seconds"):
+            assert value == pytest.approx(in_the_table(name, path), rel=1e-12), path
+    said, says = page().find(id=name).p.get_text(), re.sub(r"\s+", " ", TOLD[name]["says"])
+    for path, (value, *ends) in numbers.items():
+        percent = rf"{re.escape(path)} \| (percent|points)\}}"
+        scale = 100 if re.search(percent, says) else 1
+        shown = [f"{scale * number:.3g}" for number in (value, *ends)]
+        assert all(text in said for text in shown), (path, shown)
+
+
+def test_the_one_page_says_what_the_tables_say():
+    text = (GALLERY / TOLD["balanced-retraining"]["page"]).read_text(encoding="utf-8")
+    tables = {"main": "balanced-retraining", "mix": "mix-ratio"}
+    checked = 0
+    for one in BeautifulSoup(text, "html.parser").find_all("data"):
+        label, kind, *rest = one["data-from"].split("/")
+        if kind in ("differences", "figures"):
+            path = f"{kind} > {'/'.join(rest[:-1])} > {rest[-1]}"
+            assert float(one["value"]) == pytest.approx(
+                in_the_table(tables[label], path), rel=1e-12
+            )
+            checked += 1
+    assert checked > 40
+    assert all(STAMPS[name]["run_id"] in text for name in tables.values())
+
+
+def test_stamps_say_what_made_each():
+    assert set(STAMPS) == set(TOLD)
+    for name, stamp in STAMPS.items():
+        assert re.fullmatch(r"[0-9a-f]{40}", stamp["commit"]), name
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d", stamp["date"])
+        assert "run_id" in stamp or "command" in stamp
+        shown = page().find(id=name).find(class_="made").get_text()
+        assert stamp["commit"][:7] in shown and stamp["date"] in shown
+        for key, value in stamp["parameters"].items():
+            assert f"{key} = {value}" in shown
+
+
+MAIN = "balanced-retraining"
+README_SAYS = [
+    (MAIN, "{:.0f} times as often as the best-off; balanced training", "max_min_ratio:fmr > a"),
+    (MAIN, "training of the same size {:.1f} times as often", "max_min_ratio:fmr > b"),
+    (MAIN, "paired ratio of the two {:.2f}, 95 % interval", "max_min_ratio:fmr > ratio"),
+    (MAIN, "95 % interval {:.2f} to", "max_min_ratio:fmr > ratio_low"),
+    (MAIN, "to {:.2f}), and no group is missed more often", "max_min_ratio:fmr > ratio_high"),
+    (MAIN, "African women are falsely matched {:.2f} times", "fmr:african/female > ratio"),
+    (MAIN, "as often as before ({:.2f} to", "fmr:african/female > ratio_low"),
+    (MAIN, "to {:.2f}); part of the gain is levelling", "fmr:african/female > ratio_high"),
+    (MAIN, "men are now falsely matched {:.0f} times", "fmr:caucasian/male > ratio"),
+    (MAIN, "times as often ({:.0f} to", "fmr:caucasian/male > ratio_low"),
+    (MAIN, "to {:.0f}).", "fmr:caucasian/male > ratio_high"),
+    ("mitigations", "{:.0f} times as often as the best-off. Balanced", "skewed:fmr_ratio > value"),
+    ("mitigations", "data of the same size bring that to {:.1f};", "balanced:fmr_ratio > value"),
+    ("mitigations", "skewed data to {:.1f}, at", "balanced sampling:fmr_ratio > value"),
+    ("mitigations", "at {:.0f} points of FNMR", "balanced sampling:worst_fnmr > change"),
+    ("mix-ratio", "worst-off group is matched {:.0f} times", "40%:fmr_ratio > value"),
+    ("mix-ratio", "with nothing else {:.0f} times", "100%:fmr_ratio > value"),
+    ("backbone-size", "misses {:.1f} points fewer people", "double width:fnmr > change"),
+    ("subjects-and-images", "those of 75 by {:.0f} points of FNMR", "75 × 40:fnmr > change"),
+]
+
+
+@pytest.mark.parametrize(("name", "says", "path"), README_SAYS)
+def test_the_readme_says_what_the_kept_tables_say(name, says, path):
+    readme = " ".join((HOME / "README.md").read_text(encoding="utf-8").split())
+    number = in_the_table(name, f"{'differences' if name == MAIN else 'figures'} > {path}")
+    scale = -100 if "points fewer" in says else 100 if "points" in says else 1
+    assert says.format(scale * number) in readme
+
+
+def test_no_group_is_missed_more_often_as_the_readme_says():
+    kept = pd.read_csv(GALLERY / f"{MAIN}.csv").set_index("quantity")
+    by_group = kept[kept.index.str.startswith("fnmr:") & (kept.index != "fnmr:all")]
+    assert len(by_group) == 6 and (by_group.difference < 0).all()
+
+
+@pytest.fixture
+def run(tmp_path) -> Path:
+    """A finished run of the mix ratio, made up."""
+    folder = tmp_path / "run"
+    for part in ("figures", "tables"):
+        (folder / part).mkdir(parents=True)
+    (folder / "figures" / "shares.png").write_bytes(b"png")
+    figures = {
+        f"{share}:fmr_ratio": {"value": value, "low": value / 2, "high": 2 * value}
+        for share, value in (("20%", 1.5), ("60%", 4.5), ("100%", 31.25))
+    }
+    rows = [{"arm": "20%", "figure": "fmr_ratio", "value": 1.5, "low": 0.75, "high": 3.0}]
+    pd.DataFrame(rows).to_csv(folder / "tables" / "figures.csv", index=False)
+    (folder / "metrics.json").write_text(json.dumps({"figures": figures}))
+    (folder / "params.yaml").write_text("{subjects: 7, note: <b>}")
+    shown = {"output_type": "display_data", "data": {"image/png": ""}}
+    cell = {"source": ['record.figure("shares", x)'], "outputs": [
+        {**shown, "metadata": {"image/png": {"alt": 'a "quoted" <alt>'}}}
+    ]}  # fmt: skip
+    (folder / "notebook.ipynb").write_text(json.dumps({"cells": [cell]}))
+    record = {
+        **{"name": "mix-ratio", "run_id": "20300102T030405Z-beef", "status": "finished"},
+        **{"notebook": "11_mix_ratio.ipynb", "facelab": "0.1.0", "commit": "f" * 40},
+        **{"dirty": True, "started": "2030-01-02T03:04:05+00:00"},
+    }
+    (folder / "run.json").write_text(json.dumps(record))
+    return folder
+
+
+def test_a_newer_run_takes_the_place_of_the_kept_one(copy, run):
+    examples.keep(run, copy)
+    examples.build(copy)
+    assert (copy / "mix-ratio.png").read_bytes() == b"png"
+    article = BeautifulSoup((copy / "index.html").read_text(), "html.parser").find(id="mix-ratio")
+    said = article.p.get_text()
+    assert "1.5 [0.75, 3] times as often" in said and "nobody else 31.2 [15.6, 62.5] times" in said
+    made = article.find(class_="made").get_text()
+    assert "20300102T030405Z-beef" in made and "fffffff with changes, 2030-01-02" in made
+    assert "subjects = 7, note = <b>" in made
+    assert article.img["alt"] == 'a "quoted" <alt>'
+    assert "1.5 [0.75, 3]" in article.table.get_text()
+    assert "31.2 [15.6, 62.5]" in (copy / "README.md").read_text()
+
+
+def test_what_cannot_be_kept_is_one_sentence(copy, run):
+    before = (copy / "stamps.json").read_bytes()
+
+    def refused(words, file, **change):
+        kept = (run / file).read_text()
+        (run / file).write_text(json.dumps({**json.loads(kept), **change}))
+        with pytest.raises(fl.BadInput, match=words):
+            examples.keep(run, copy)
+        (run / file).write_text(kept)
+
+    refused("is failed: keep a finished one", "run.json", status="failed")
+    refused(
+        "no example is called 'other'; there are: balanced-retraining", "run.json", name="other"
+    )
+    refused("kept no number 'figures > 20%:fmr_ratio > value'", "metrics.json", figures={})
+    refused("no cell of the notebook in .* shows the figure 'shares'", "notebook.ipynb", cells=[])
+    (run / "tables" / "figures.csv").unlink()
+    with pytest.raises(fl.BadInput, match=r"the run kept no tables/figures\.csv"):
+        examples.keep(run, copy)
+    with pytest.raises(fl.BadInput, match="is no run folder"):
+        examples.keep(copy, copy)
+    assert (copy / "stamps.json").read_bytes() == before
+
+
+def test_an_example_that_lacks_a_part_is_one_sentence(copy):
+    (copy / "contact-sheet.jpg").unlink()
+    with pytest.raises(fl.BadInput, match=r"picture contact-sheet\.jpg of 'contact-sheet' is not"):
+        examples.build(copy)
+    (copy / "stamps.json").write_text("{}")
+    with pytest.raises(fl.BadInput, match="nothing says what made 'balanced-retraining'"):
+        examples.build(copy)

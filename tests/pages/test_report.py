@@ -1,0 +1,115 @@
+"""Reports: numbers in words, tables and pages that say what they mean and no more."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import facelab as fl
+from facelab.audits.findings import experiment_finding
+from facelab.pages.documents import page
+from facelab.rates.tables import readable_changes, readable_rates, table
+
+
+@pytest.fixture
+def arms(faces):
+    """Two arms, two seeds: in the first, one group's people are hard to tell apart."""
+
+    def audit(noise, seed):
+        rng = np.random.default_rng(seed)
+        people = faces.table["subject"].astype("category").cat.codes.to_numpy()
+        centre = np.random.default_rng(5).normal(size=(60, 32))
+        alike = (faces.table["race"] == "african").to_numpy()[:, None]
+        vectors = np.where(alike, centre[people] * (1 - noise) + noise * 3, centre[people])
+        vectors = vectors + rng.normal(size=(300, 32)) * 0.5
+        embeddings = fl.Embeddings.from_arrays(vectors, faces.table)
+        return fl.audit(embeddings, ["race"], fmr=0.02)
+
+    return {
+        "skewed": [audit(0.6, 0), audit(0.6, 1)],
+        "balanced": [audit(0.1, 0), audit(0.1, 1)],
+    }
+
+
+def test_the_finding_names_the_worst_group_and_the_direction(arms):
+    differences = fl.compare_audits(arms)
+    text = experiment_finding(arms, differences)
+    row = differences.row("max_min_ratio:fmr")
+    assert f"erred {row['a']:.3g} times as often" in text
+    assert "(african)" in text
+    assert "mean over 2 training seeds" in text
+    clear = row["ratio_high"] < 1
+    assert ("**Disparity in false match rates fell.**" in text) == clear
+
+
+def test_the_finding_reads_the_other_way_round_when_the_arms_are_swapped(arms):
+    swapped = {"balanced": arms["balanced"], "skewed": arms["skewed"]}
+    there, back = (experiment_finding(one, fl.compare_audits(one)) for one in (arms, swapped))
+    assert ("rates fell" in there) == ("rates rose" in back)
+
+
+def test_the_finding_claims_nothing_when_nothing_changed(arms):
+    same = {"skewed": arms["skewed"], "balanced": arms["skewed"]}
+    text = experiment_finding(same, fl.compare_audits(same))
+    assert text.count("shows no clear change.**") == 2
+    assert "+0 points [+0, +0], compatible with no change" in text
+
+
+def test_the_finding_says_whose_rate_fell_and_whose_rose(arms):
+    differences = fl.compare_audits(arms)
+    told = next(
+        line for line in experiment_finding(arms, differences).splitlines() if "Who gained" in line
+    )
+    ways = {"fell for": [], "rose for": [], "shows no clear change for": []}
+    for group in ("african", "asian", "caucasian"):
+        row = differences.row(f"fmr:{group}")
+        way = "fell for" if row["ratio_high"] < 1 else "rose for" if row["ratio_low"] > 1 else None
+        ways[way or "shows no clear change for"].append(group)
+    assert ways["fell for"] or ways["rose for"]
+    for part in told.partition("rate ")[2].split("; "):
+        way = next(way for way in ways if part.startswith(way))
+        named = [group for group in ("african", "asian", "caucasian") if f" {group}" in part]
+        assert named == ways[way]
+
+
+def test_rates_are_read_in_percent_with_their_interval(arms):
+    rates = arms["skewed"][0].rates
+    shown = readable_rates(rates)
+    row = rates.set_index("group").loc["african"]
+    expected = f"{100 * row['fmr']:.3g} [{100 * row['fmr_low']:.3g}, {100 * row['fmr_high']:.3g}]"
+    assert shown.loc["african", "FMR %"] == expected
+    assert shown.loc["all", "non-mated"] == f"{int(rates.loc[0, 'non_mated']):,}"
+
+
+def test_unknown_numbers_are_called_unknown():
+    frame = pd.DataFrame(
+        {
+            "quantity": ["x:fmr"],
+            "a": [np.nan],
+            "b": [2.0],
+            "difference": [np.nan],
+            "low": [np.nan],
+            "high": [np.nan],
+            "ratio": [2.0],
+            "ratio_low": [1.0],
+            "ratio_high": [np.nan],
+            "note": [""],
+        }
+    )
+    row = readable_changes(frame).loc["x:fmr"]
+    assert (row["a"], row["b - a"], row["b / a"]) == ("unknown", "unknown", "2 [1, ?]")
+
+
+def test_a_table_shows_whole_texts_escaped_and_no_empty_notes():
+    long = "<b>word</b> " * 30
+    shown = table(pd.DataFrame({"group": ["x"], "note": [long]}), "What & why").data
+    assert "&lt;b&gt;word" in shown and "..." not in shown
+    assert "<caption>What &amp; why</caption>" in shown
+    assert "note" not in table(pd.DataFrame({"group": ["x"], "note": [""]})).data
+
+
+def test_a_page_escapes_what_it_is_told():
+    text = page("<i>t</i>", "<p>body</p>", facts={"run": "<script>"}, footer="a & b")
+    assert "<script" not in text
+    assert "&lt;i&gt;t&lt;/i&gt;" in text
+    assert "<p>body</p>" in text
+    assert "a &amp; b" in text

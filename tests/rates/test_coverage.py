@@ -1,0 +1,236 @@
+"""The coverage study: its tests have the rates they claim, its sums are the library's own."""
+
+import json
+from itertools import product
+from pathlib import Path
+from statistics import NormalDist
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from scipy.special import stdtrit
+
+import facelab as fl
+from facelab.figures import plots
+from facelab.rates import simulation as study
+from facelab.rates.counts import mated_sums
+from facelab.rates.intervals import wilson
+from facelab.rates.planning import Dependence
+from facelab.rates.simulation import METHODS, coverage, readable_coverage, seen, simulate_test
+
+STRONG = Dependence(0.1, 0.5, 0.5)
+
+
+def simulated(trials, subjects=20, rates=(0.1, 0.01), seed=0):
+    rng = np.random.default_rng(seed)
+    for _ in range(trials):
+        yield simulate_test(rng.integers(2, 8, subjects), rates, STRONG, rng=rng)
+
+
+def test_simulated_rates_are_what_they_claim():
+    told = np.array(
+        [
+            [[one.errors / one.comparisons for one in seen(counts).values()] for counts in tests]
+            for tests in simulated(200)
+        ]
+    )
+    error = told.std(axis=0) / np.sqrt(len(told))
+    assert (np.abs(told.mean(axis=0) - [[0.1], [0.01]]) < 4 * error).all()
+    assert (error < 0.12 * np.array([[0.1], [0.01]])).all(), "too few tests to tell"
+
+
+def test_subjects_pairs_and_images_make_errors_go_together():
+    # With every effect left out, the variance of a rate is that of independent comparisons.
+    alone, together = (
+        [
+            seen(simulate_test(np.full(20, 5), [0.1], dependence, share, rng)[0])
+            for rng in map(np.random.default_rng, range(60))
+        ]
+        for dependence, share in ((Dependence(0, 0, 0), 0.0), (STRONG, 0.05))
+    )
+    for error, n in (("fmr", 190 * 25), ("fnmr", 200)):
+        rates = np.array([one[error].errors / n for one in alone])
+        assert rates.var() == pytest.approx(0.09 / n, rel=0.6)
+        rates = np.array([one[error].errors / n for one in together])
+        assert rates.var() > 1.7 * 0.09 / n
+
+
+def test_sums_of_a_test_are_the_librarys_own():
+    for tests in simulated(3):
+        for counts in tests:
+            found, row = seen(counts), counts.rates().loc[1]
+            mated = mated_sums(*counts._unit_mated(), np.zeros(20, dtype=int), 1)
+            for error, sums in (("fmr", counts._non_mated_of_units()), ("fnmr", mated)):
+                one = found[error]
+                assert one.comparisons == np.ravel(sums.comparisons)[0]
+                assert one.errors == np.ravel(sums.errors)[0]
+                assert one.variance == pytest.approx(np.ravel(sums.variance)[0])
+                assert one.errors / one.comparisons == row[error]
+
+
+def test_the_effective_number_equals_a_sum_over_a_dense_matrix():
+    for counts, *_ in simulated(3):
+        images = counts.units["images"].to_numpy()
+        wrong = np.zeros((20, 20))
+        wrong[counts.pairs["unit_a"], counts.pairs["unit_b"]] = counts.pairs["errors"]
+        missed = np.diag(wrong).copy()
+        wrong = np.triu(wrong, 1) + np.triu(wrong, 1).T
+        tries = np.outer(images, images) * (1 - np.eye(20))
+        y = wrong - wrong.sum() / tries.sum() * tries
+        rows, cells = y.sum(axis=1), y[np.triu_indices(20, 1)]
+        squares = (rows**2).sum() - (cells**2).sum()
+        assert squares > (cells**2).sum(), "or pairs that share a subject would go against it"
+        fourths = (rows**4).sum() - (cells**4).sum()
+        assert seen(counts)["fmr"].effective == pytest.approx(squares**2 / fourths)
+        own = images * (images - 1) / 2
+        u = missed - missed.sum() / own.sum() * own
+        assert seen(counts)["fnmr"].effective == pytest.approx((u**2).sum() ** 2 / (u**4).sum())
+
+
+def by_hand(one, confidence=0.95):
+    """`error_rates.small_sample_wilson` for one rate, in plain numbers."""
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    p = one.errors / one.comparisons
+    if not 0 < p < 1 or one.variance <= 0:
+        n_eff = one.independent
+    else:
+        n_eff = p * (1 - p) / one.variance
+        gap = 1 / max(one.effective, 1.0) - 1 / one.subjects
+        most = one.subjects - 1
+        freedom = float(np.clip(1 / gap, 1, most)) if gap > 0 else most
+        z = float(stdtrit(freedom, (1 + confidence) / 2))
+    centre = p + z**2 / (2 * n_eff)
+    half = z * np.sqrt((p * (1 - p) + z**2 / (4 * n_eff)) / n_eff)
+    scale = 1 + z**2 / n_eff
+    return max((centre - half) / scale, 0.0), min((centre + half) / scale, 1.0)
+
+
+def test_the_corrected_interval_by_hand():
+    rng = np.random.default_rng(4)
+    for size in (20, 60):
+        for counts in simulate_test(rng.integers(2, 9, size), (0.3, 0.02, 1e-4), STRONG, rng=rng):
+            told = counts.rates(small_samples=True).iloc[1]
+            for error, one in seen(counts).items():
+                found = told[f"{error}_low"], told[f"{error}_high"]
+                assert found == pytest.approx(by_hand(one), rel=1e-9, abs=1e-12)
+
+
+def test_many_equal_terms_bring_the_corrected_interval_back_to_the_plug_in():
+    one = study._Seen(1e6, 1e4, 1e-8, 10**6, 1e6, 3e5)
+    assert by_hand(one) == pytest.approx(study.plug_in(one, 0.95), rel=1e-5)
+    few = one._replace(effective=3.0, subjects=20)
+    low, high = by_hand(few)
+    inner = study.plug_in(few, 0.95)
+    assert low < inner[0] and inner[1] < high
+
+
+def test_without_errors_only_subjects_count_as_independent():
+    counts = next(
+        iter(simulate_test(np.full(20, 3), (1e-9,), STRONG, rng=np.random.default_rng(0)))
+    )
+    told, paper = (counts.rates(small_samples=small).iloc[1] for small in (True, False))
+    expected = wilson(np.array([190.0]), np.zeros(1), np.zeros(1))
+    assert (told["fmr_low"], told["fmr_high"]) == pytest.approx((0, expected[1][0]))
+    assert told["fmr_high"] > paper["fmr_high"]
+    assert "takes pairs of subjects as independent (rule of three 0.016)" in told["note"]
+    assert "takes comparisons as independent" in paper["note"]
+
+
+@pytest.fixture(scope="module")
+def table():
+    return coverage([20, 40], (0.1, 1e-4), trials=50, dependence=STRONG, seed=3, jobs=1)
+
+
+def test_a_small_study_tells_the_methods_apart(table):
+    assert len(table) == 2 * 2 * 2 * (1 + len(METHODS))
+    at = table.set_index(["error", "rate", "subjects", "method"]).sort_index()
+    for error in ("fmr", "fnmr"):
+        for n in (20, 40):
+            held = at.loc[(error, 0.1, n), "coverage"]
+            assert held["independent"] + 0.1 < held["plug-in"] <= held["facelab"]
+            assert held["independent"] < 0.75 and held["facelab"] >= 0.85
+    assert (table["coverage_low"] <= table["coverage"]).all()
+    assert (table["coverage"] <= table["coverage_high"]).all()
+
+
+def test_too_few_errors_are_said(table):
+    few = table.query("error == 'fnmr' and rate == 1e-4")
+    assert (few["expected_errors"] < 0.2).all() and (few["no_errors"] > 0.5).all()
+    assert few["note"].str.match(r"few errors: none in \d+% of tests").all()
+    many = table.query("rate == 0.1")
+    assert (many["note"] == "").all()
+    wide = readable_coverage(table)
+    assert len(wide) == 8
+    assert wide.columns.tolist()[6:] == ["facelab", *METHODS, "width", "note"]
+
+
+def test_the_finding_counts_settings(table):
+    words = study.coverage_finding(table)
+    assert "In 4 settings" in words
+    inside = (
+        table.query("rate == 0.1 and method == 'facelab'")["coverage"].between(0.93, 0.97).sum()
+    )
+    assert f"- `facelab` in {inside} of 4" in words
+    assert "Where errors are rarer" in words
+
+
+def test_the_study_does_not_depend_on_workers():
+    one = coverage([5, 8], (0.1,), trials=30, seed=3, jobs=1)
+    with joblib.parallel_config(backend="threading"):  # quicker to start, and as unordered
+        two = coverage([5, 8], (0.1,), trials=30, seed=3, jobs=2)
+    pd.testing.assert_frame_equal(one, two)
+
+
+def test_the_figure_shows_every_error_and_rate(table):
+    picture = plots.coverage(table)
+    assert [axes.get_title(loc="left") for axes in picture.axes] == [
+        "FMR 10%", "FMR 0.01%", "FNMR 10%", "FNMR 0.01%",
+    ]  # fmt: skip
+    held = table.query("error == 'fmr' and rate == 0.1 and method == 'independent'")
+    drawn = [line.get_ydata() for line in picture.axes[0].lines]
+    assert any(np.array_equal(y, held["coverage"].clip(0.025, 0.998)) for y in drawn if len(y) == 2)
+    assert "independent comparisons" in picture.alt
+    assert picture.png().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: coverage(trials=0), "a study needs a trial"),
+        (lambda: coverage([1]), "groups of two subjects"),
+        (lambda: coverage([5], images=(4, 2)), "images"),
+        (lambda: simulate_test(np.full(5, 2), [0.0]), "between 0 and 1"),
+        (lambda: simulate_test(np.full(5, 2), [0.1], Dependence(), 0.2), "take smaller shares"),
+    ],
+)
+def test_what_cannot_be_simulated_is_said(call, words):
+    with pytest.raises(fl.BadInput, match=words):
+        call()
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_and_keeps_what_it_shows(tmp_path):
+    experiment = Path(__file__).parents[2] / "experiments" / "coverage.yaml"
+    small = {"subjects": [10, 20], "rates": [0.1, 0.001], "trials": 20, "jobs": 1}
+    run = fl.run(experiment, small, out=tmp_path)
+    table = pd.read_csv(run / "tables" / "coverage.csv")
+    expected = coverage([10, 20], [0.1, 0.001], trials=20, seed=1, jobs=1)
+    pd.testing.assert_frame_equal(table.fillna({"note": ""}), expected)
+    assert (run / "figures" / "coverage.png").stat().st_size > 10_000
+    kept = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    row = expected.query("method == 'facelab' and error == 'fmr' and rate == 0.1").iloc[0]
+    assert kept["coverage"]["facelab fmr 0.1 10"] == row["coverage"]
+
+
+def test_the_gallery_holds_the_study_that_the_experiment_runs():
+    home = Path(__file__).parents[2] / "experiments"
+    told = yaml.safe_load((home / "coverage.yaml").read_text(encoding="utf-8"))["parameters"]
+    kept = pd.read_csv(home / "gallery" / "coverage.csv")
+    assert (kept["trials"] == told["trials"]).all()
+    settings = {(row.error, row.rate, row.subjects) for row in kept.itertuples()}
+    assert settings == set(product(["fmr", "fnmr"], told["rates"], told["subjects"]))
+    enough = kept[kept["expected_errors"] >= 10]
+    assert enough["facelab"].between(0.925, 0.975).all()
+    assert (enough["independent"] < enough["facelab"]).all()

@@ -1,0 +1,506 @@
+"""What was stored before the house was rebuilt opens in it, with the same contents.
+
+`stored/` was written by facelab 0.1.0 at commit 7c37279, as was what `expected.json` says of it.
+"""
+
+import hashlib
+import json
+import math
+import platform
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import facelab as fl
+
+STORED = Path(__file__).with_name("stored")
+PARTS = {"train": 0.5, "held_out": 0.25, "meta": 0.25}  # of the stored faces, by subject
+UNFINISHED = ["training", "sampled"]
+
+
+# ---- what is told of a value, in JSON's own types
+
+
+def digest(array):
+    """The SHA-256 of an array's kind, shape and bytes."""
+    array = np.ascontiguousarray(array)
+    told = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
+    told.update(array.tobytes())
+    return told.hexdigest()
+
+
+def plain(value):
+    """The value as expected.json holds it: every digit, NaN as null."""
+    if isinstance(value, dict):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, list):
+        return plain(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if value != value else str(value)
+    return value
+
+
+def of_card(card, longest=400):
+    """A card, what is long in it as a sum."""
+
+    def one(value):
+        text = json.dumps(value, sort_keys=True)
+        return value if len(text) <= longest else hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    return {name: one(value) for name, value in plain(card).items()}
+
+
+def told(frame):
+    """A table: every cell in one sum, and what a reader can check by eye."""
+    kinds = {
+        name: {"labels": [str(label) for label in frame[name].cat.categories]}
+        | {"ordered": bool(frame[name].cat.ordered)}
+        for name in frame
+        if isinstance(frame[name].dtype, pd.CategoricalDtype)
+    }
+    numbers = frame.select_dtypes("number")
+    return plain(
+        {
+            "rows": len(frame),
+            "columns": list(frame.columns),
+            "labels": kinds,
+            "sums": {name: math.fsum(numbers[name].dropna()) for name in numbers},
+            "sha256": hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest(),
+        }
+    )
+
+
+def cells(frame, *columns):
+    """Some columns of a table, cell by cell."""
+    return plain({name: frame[name].tolist() for name in columns})
+
+
+def of_faces(faces):
+    return plain(
+        {
+            "images": len(faces),
+            "size": faces.size,
+            "crops": digest(faces.crops),
+            "mean": float(np.mean(faces.crops)),
+            "table": told(faces.table),
+            "card": of_card(faces.card),
+            "subjects_by_gender": faces.composition("gender")["subjects"].to_dict(),
+        }
+    )
+
+
+def of_embeddings(embeddings):
+    return plain(
+        {
+            "vectors": digest(embeddings.vectors),
+            "shape": embeddings.vectors.shape,
+            "sum": math.fsum(embeddings.vectors.ravel().tolist()),
+            "table": told(embeddings.table),
+            "card": of_card(embeddings.card),
+        }
+    )
+
+
+def of_audit(audit):
+    names = ("by", "fmr", "threshold", "warnings", "calibration", "confidence", "card")
+    tables = ("rates", "cross_group", "disparity", "det")
+    rows = cells(
+        audit.rates, "group", "fmr", "fmr_low", "fmr_high", "fnmr", "fnmr_low", "fnmr_high"
+    )
+    return plain(
+        {
+            **{name: getattr(audit, name) for name in names},
+            **{name: told(getattr(audit, name)) for name in tables},
+            "rates_by_group": rows,
+            "groups": audit.counts.groups,
+            "complete": audit.counts.complete,
+            "units": told(audit.counts.units),
+            "pairs": told(audit.counts.pairs),
+            "histograms": {
+                group: [digest(part) for part in parts] for group, parts in audit.histograms.items()
+            },
+            "contrasts": told(audit.contrasts()),
+        }
+    )
+
+
+def of_gallery(gallery):
+    return plain(
+        {
+            "subjects": len(gallery),
+            "vectors": digest(gallery.vectors),
+            "table": told(gallery.table),
+            "card": of_card(gallery.card),
+        }
+    )
+
+
+def of_candidates(found):
+    frame = found.frame()
+    return cells(frame, "probe", "rank", "candidate", "score", "mated")
+
+
+def of_embedder(embedder):
+    weights = embedder.network.state_dict()
+    return plain(
+        {
+            "name": embedder.name,
+            "dim": embedder.dim,
+            "size": embedder.size,
+            "identity": embedder.identity(),
+            "weights": len(weights),
+            "sum": math.fsum(x for value in weights.values() for x in value.flatten().tolist()),
+            "recipe": embedder.recipe,
+            "card": of_card(embedder.card),
+            "history": told(embedder.history),
+            "validation": None if embedder.validation is None else told(embedder.validation),
+        }
+    )
+
+
+def of_training(embedder):
+    """Of a training that went on: all but the time it took, and by which version."""
+    about = of_embedder(embedder)
+    for name in ("seconds", "made_by"):
+        about["card"].pop(name)
+    about.pop("recipe")
+    about["history"] = told(embedder.history.drop(columns="seconds"))
+    return about
+
+
+def of_population(population):
+    """A population whole, what is long in it as a sum."""
+    return of_card(population.to_dict(), longest=60)
+
+
+def of_experiment(folder, name):
+    found = fl.read_experiment(folder / name)
+    return plain(
+        {
+            "notebook": found.notebook.relative_to(folder).as_posix(),
+            "summary": found.summary and found.summary.relative_to(folder).as_posix(),
+            "name": found.name,
+            "parameters": found.parameters,
+            "cases": found.cases,
+        }
+    )
+
+
+def within(found, before):
+    """Whether all that was said before is said; new settings may stand beside it."""
+    if isinstance(before, dict):
+        return all(name in found and within(found[name], before[name]) for name in before)
+    return found == before
+
+
+def of_runs(table):
+    return cells(table, *table.columns.drop("folder"))
+
+
+def of_page(page):
+    """The numbers on a one-page summary, each with the place in metrics.json that it is from."""
+    return re.findall(r'<data value="([^"]+)" data-from="([^"]+)">([^<]+)</data>', page)
+
+
+# ---- the same work on the same things
+
+
+def machine():
+    """What decides the last bits of a network's sums."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # no such file on macOS and Windows
+        lines = []
+    models = {line.partition(":")[2].strip() for line in lines if line.startswith("model name")}
+    return {
+        "cpu": sorted(models) or [platform.machine()],
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "torch": torch.__version__,
+    }
+
+
+def probes_of(embeddings, subjects):
+    """The last photo of everybody whose number is in a range."""
+    last = ~embeddings.table["subject"].duplicated(keep="last")
+    number = embeddings.table["subject"].str[1:].astype(int)
+    return embeddings[(last & number.isin(subjects)).to_numpy()]
+
+
+def strangers_of(embeddings):
+    """All photos of those who are not enrolled."""
+    return embeddings[(embeddings.table["subject"].str[1:].astype(int) >= 30).to_numpy()]
+
+
+def in_between(gallery, count=12):
+    """Probes between two neighbours in a gallery."""
+    vectors = gallery.vectors[:count] + 0.5 * gallery.vectors[1 : count + 1]
+    table = pd.DataFrame({"subject": [f"p{number}" for number in range(count)]})
+    return fl.Embeddings.from_arrays(vectors, table, embedder=gallery.card["embedder"])
+
+
+def go_on(name, kept, stored=STORED, **options):
+    """Take a stored training up where it was stopped, on one thread as it was begun."""
+    parts = fl.load(stored / "faces").split(PARTS)
+    recipe = fl.Recipe.from_yaml(stored / "recipes" / f"{name}.yaml")
+    more = {key: parts[key] for key in ("held_out", "meta")} if name == "training" else {}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return fl.train(
+            parts["train"],
+            recipe,
+            device="cpu",
+            checkpoints=kept,
+            progress=False,
+            **more,
+            **{"resume": True, **options},
+        )
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return json.loads((STORED / "expected.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def same_machine(expected):
+    return machine() == expected["machine"]
+
+
+# ---- faces
+
+
+def test_a_face_set_opens_with_every_pixel_label_and_word_of_its_card(expected):
+    assert of_faces(fl.load(STORED / "faces", verify=True)) == expected["faces"]
+
+
+def test_a_stored_face_set_is_split_by_subject_as_before(expected):
+    parts = fl.load(STORED / "faces").split(PARTS)
+    assert {name: sorted(set(part.table["subject"])) for name, part in parts.items()} == expected[
+        "split"
+    ]
+
+
+def test_a_prepared_set_still_tells_whose_photos_failed(expected):
+    faces = fl.load(STORED / "prepared", verify=True)
+    assert digest(faces.crops) == expected["prepared"]["crops"]
+    assert plain(faces.card) == expected["prepared"]["card"]
+    assert told(faces.table) == expected["prepared"]["table"]
+    assert told(fl.failure_to_acquire(faces)) == expected["prepared"]["failure_to_acquire"]
+    presented = fl.presented_images(STORED / "prepared")
+    assert told(presented) == expected["prepared"]["presented"]
+    rates = fl.enrolment(presented, "gender", replicates=50).rates
+    found = cells(rates, "group", "attempts", "failures_to_enrol", "fte")
+    assert found == expected["prepared"]["failures_to_enrol"]
+
+
+def test_a_population_file_describes_the_same_people(expected):
+    population = fl.Population.load(STORED / "population.yaml")
+    assert within(of_population(population), expected["population"])
+    assert fl.Population(population.to_dict()) == population
+
+
+# ---- embeddings and audits
+
+
+@pytest.mark.parametrize("name", ["embeddings", "calibration", "embedded"])
+def test_embeddings_open_with_every_bit_of_their_vectors(expected, name):
+    assert of_embeddings(fl.Embeddings.load(STORED / name)) == expected[name]
+
+
+@pytest.mark.parametrize("name", ["audit", "audit-calibrated"])
+def test_an_audit_opens_with_its_threshold_rates_and_counts(expected, name):
+    assert of_audit(fl.Audit.load(STORED / name)) == expected[name]
+
+
+def test_stored_embeddings_give_the_stored_audits_again():
+    embeddings = fl.Embeddings.load(STORED / "embeddings")
+    calibration = fl.Embeddings.load(STORED / "calibration")
+    for name, more in (("audit", {}), ("audit-calibrated", {"calibration": calibration})):
+        stored = fl.Audit.load(STORED / name)
+        audit = fl.audit(embeddings, stored.by, stored.fmr, replicates=100, jobs=1, **more)
+        assert audit.threshold == pytest.approx(stored.threshold, rel=1e-6)
+        assert audit.card == stored.card
+        for table in ("rates", "cross_group", "disparity"):
+            pd.testing.assert_frame_equal(
+                getattr(audit, table), getattr(stored, table), check_dtype=False, rtol=1e-6
+            )
+
+
+def test_stored_embeddings_are_audited_by_intersections_as_before(expected):
+    embeddings, before = fl.Embeddings.load(STORED / "embeddings"), expected["intersections"]
+    audit = fl.audit(embeddings, ["race", "gender"], 0.05, replicates=100, jobs=1)
+    assert audit.threshold == pytest.approx(before["threshold"], rel=1e-6)
+    assert cells(audit.rates, *before["rates"]) == before["rates"]
+
+
+def test_stored_audits_of_the_same_people_are_compared_as_before(expected):
+    arms = {"one": "audit", "other": "audit-calibrated"}
+    audits = {name: fl.Audit.load(STORED / folder) for name, folder in arms.items()}
+    found = fl.compare_audits(audits, replicates=100).table
+    assert found["quantity"].tolist() == expected["comparison"]["quantity"]
+    for column in ("a", "b", "difference", "low", "high"):
+        numbers = np.array(expected["comparison"][column], float)
+        np.testing.assert_allclose(found[column].to_numpy(float), numbers, rtol=1e-9)
+
+
+# ---- galleries and searches
+
+
+@pytest.mark.parametrize("name", ["gallery", "gallery-max", "gallery-index"])
+def test_a_gallery_opens_with_everybody_in_it(expected, name):
+    assert of_gallery(fl.Gallery.load(STORED / name)) == expected[name]["contents"]
+
+
+@pytest.mark.parametrize("name", ["gallery", "gallery-max", "gallery-index"])
+def test_a_stored_gallery_finds_the_same_people_with_the_same_scores(expected, name):
+    gallery = fl.Gallery.load(STORED / name)
+    probes = in_between(gallery)
+    if name != "gallery-index":
+        probes = probes_of(fl.Embeddings.load(STORED / "embeddings"), range(40))
+    found, before = of_candidates(gallery.search(probes, k=2)), expected[name]["search"]
+    assert found.pop("score") == pytest.approx(before["score"], abs=1e-6)
+    assert found == {column: before[column] for column in found}
+
+
+def test_a_stored_gallery_is_added_to_taken_from_and_stored_again(tmp_path):
+    shutil.copytree(STORED / "gallery-index", tmp_path / "gallery")
+    gallery = fl.Gallery.load(tmp_path / "gallery")
+    name, count = gallery.table["subject"].iloc[5], len(gallery)
+    newcomer = in_between(gallery, 1)
+    gallery.remove(name).enrol(newcomer).save(tmp_path / "gallery", replace=True)
+    again = fl.Gallery.load(tmp_path / "gallery")
+    assert len(again) == count
+    assert again.search(newcomer, k=1).frame()["candidate"].tolist() == ["p0"]
+    assert name not in set(again.table["subject"])
+
+
+def test_searching_anew_gives_the_stored_identification(expected, tmp_path):
+    probes = probes_of(fl.Embeddings.load(STORED / "embeddings"), range(40))
+    found = fl.identify(fl.Gallery.load(STORED / "gallery"), probes, "race", 0.3, replicates=100)
+    assert isinstance(found, fl.Identification)
+    assert found.threshold == pytest.approx(expected["identification"]["threshold"], rel=1e-6)
+    assert_stored_again(found.save(tmp_path / "again"), STORED / "identification")
+    stored = pd.read_parquet(STORED / "identification" / "searches.parquet")
+    assert told(stored) == expected["identification"]["searches"]
+
+
+def test_searching_anew_gives_the_stored_search_experiment(expected, tmp_path):
+    strangers = strangers_of(fl.Embeddings.load(STORED / "embeddings"))
+    gallery = fl.Gallery.load(STORED / "gallery")
+    found = fl.search_experiment(strangers, gallery, "race", fpir=0.2, replicates=100)
+    assert isinstance(found, fl.SearchExperiment)
+    assert found.threshold == pytest.approx(expected["search-experiment"]["threshold"], rel=1e-6)
+    assert_stored_again(found.save(tmp_path / "again"), STORED / "search-experiment")
+
+
+def assert_stored_again(found, stored):
+    """Two folders hold the same files, tables and words; numbers up to rounding."""
+    names = sorted(path.name for path in stored.iterdir())
+    assert sorted(path.name for path in found.iterdir()) == names
+    read = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
+    for name in names:
+        if (stored / name).suffix == ".json":
+            one, other = (json.loads((place / name).read_text()) for place in (found, stored))
+            assert one.pop("threshold") == pytest.approx(other.pop("threshold"), rel=1e-6)
+            assert len(one.pop("warnings")) == len(other.pop("warnings"))
+            assert one == other
+            continue
+        one, other = (read[Path(name).suffix](place / name) for place in (found, stored))
+        pd.testing.assert_frame_equal(one, other, rtol=1e-6)
+
+
+# ---- training
+
+
+def test_a_trained_embedder_opens_with_its_weights_recipe_and_history(expected):
+    assert of_embedder(fl.load_embedder(STORED / "embedder")) == expected["embedder"]
+
+
+def test_a_stored_embedder_embeds_the_stored_faces_as_it_did(same_machine):
+    before = fl.Embeddings.load(STORED / "embedded")
+    embedder = fl.load_embedder(STORED / "embedder")
+    now = embedder.embed(fl.load(STORED / "faces"), jobs=1, progress=False)
+    assert plain(now.card) == {k: v for k, v in before.card.items() if k != "sha256"}
+    if same_machine:  # another processor may round otherwise
+        np.testing.assert_array_equal(now.vectors, before.vectors)
+    np.testing.assert_allclose(now.vectors, before.vectors, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", UNFINISHED)
+def test_an_unfinished_training_goes_on_and_ends_as_it_would_have(
+    expected, same_machine, tmp_path, name
+):
+    shutil.copytree(STORED / "unfinished" / name, tmp_path / "kept")
+    steps = []
+    embedder = go_on(name, tmp_path / "kept", on_step=steps.append)
+    before, found = expected["unfinished"][name], of_training(embedder)
+    assert steps == before["steps"]
+    assert found["card"]["composition"] == before["ends"]["card"]["composition"]
+    if same_machine:  # another processor may round otherwise, and training makes much of it
+        assert found == before["ends"]
+    vectors = embedder.embed(fl.load(STORED / "faces"), jobs=1, progress=False).vectors
+    cosines = (vectors * np.array(before["vectors"])).sum(axis=1)
+    assert cosines.min() > 0.99
+    losses = embedder.history["loss"].to_numpy()
+    np.testing.assert_allclose(losses, before["losses"], rtol=0.05)
+
+
+@pytest.mark.parametrize("name", UNFINISHED)
+def test_an_unfinished_training_is_known_for_what_it_is(tmp_path, name):
+    shutil.copytree(STORED / "unfinished" / name, tmp_path / "kept")
+    with pytest.raises(fl.BadInput, match="unfinished training: resume it"):
+        go_on(name, tmp_path / "kept", resume=False)
+    with pytest.raises(fl.BadInput, match=r"another training, which differs in recipe\.seed"):
+        go_on(name, tmp_path / "kept", seed=5)
+
+
+@pytest.mark.parametrize("name", [*UNFINISHED, "short"])
+def test_a_recipe_file_says_the_same(expected, tmp_path, name):
+    recipe = fl.Recipe.from_yaml(STORED / "recipes" / f"{name}.yaml")
+    assert within(plain(recipe.to_dict()), expected["recipes"][name])
+    assert fl.Recipe.from_yaml(recipe.to_yaml(tmp_path / "recipe.yaml")) == recipe
+
+
+# ---- runs and experiments
+
+
+@pytest.mark.parametrize("name", ["one.yaml", "sweep.yaml"])
+def test_an_experiment_file_names_the_same_cases(expected, name):
+    assert of_experiment(STORED / "experiments", name) == expected["experiments"][name]
+
+
+def test_stored_runs_are_listed_the_finished_and_the_failed(expected):
+    table = fl.runs(STORED / "runs")
+    assert of_runs(table) == expected["runs"]
+    assert fl.runs(STORED / "runs", name="small-sum", status="failed")["name"].tolist() == [
+        "small-sum"
+    ]
+    assert fl.runs(STORED / "runs", parameters={"n": 5})["status"].tolist() == ["finished"]
+
+
+def test_a_stored_run_kept_its_numbers_and_is_shared(expected, tmp_path):
+    (folder,) = fl.runs(STORED / "runs", name="small-sum", status="finished")["folder"]
+    assert json.loads((Path(folder) / "metrics.json").read_text()) == expected["run"]["metrics"]
+    assert told(pd.read_csv(Path(folder) / "tables" / "rates.csv")) == expected["run"]["rates"]
+    page = fl.share(folder, tmp_path / "page.html").read_text()
+    for words in expected["run"]["page"]:
+        assert words in page
+
+
+def test_stored_runs_of_the_main_experiment_make_the_same_page(expected, tmp_path):
+    folders = {name: Path(STORED / "runs" / name) for name in ("balanced-retraining", "mix-ratio")}
+    main, mix = (next(folder.iterdir()) for folder in folders.values())
+    page = fl.summary_page(main, mix, tmp_path / "page.html").read_text()
+    found = [list(one) for one in of_page(page)]
+    assert found == expected["page"]
