@@ -4,7 +4,6 @@ In: embeddings, what to group by, a target FMR. Out: an `Audit` that shows itsel
 loaded, and can be compared with another audit of the same test subjects.
 """
 
-import base64
 import json
 from dataclasses import dataclass, field
 from html import escape
@@ -23,7 +22,7 @@ from facelab.rates.contrasts import as_chance, as_ratio, as_sentence, group_cont
 from facelab.rates.counts import ErrorCounts, double_or_nothing
 from facelab.rates.indices import disparity
 from facelab.rates.planning import too_small
-from facelab.rates.tables import readable_rates, table
+from facelab.rates.tables import readable_rates, rounded, table
 
 _TEXT = ["group", "group_a", "group_b", "note", "metric", "error", "worst", "best"]
 _COUNTS = ["subjects", "mated", "non_mated", "false_matches", "false_non_matches"]
@@ -148,28 +147,14 @@ class Audit:
             items = "".join(f"<li>{escape(text)}</li>" for text in self.warnings)
             parts.append(f"<p>What limits this audit:</p><ul>{items}</ul>")
         parts.append(table(readable_rates(self.rates), "Error rates by group").data)
-        parts.append(table(_rounded(self.disparity), "Disparity between groups").data)
+        parts.append(table(rounded(self.disparity), "Disparity between groups").data)
         return "".join(parts)
 
     def to_html(self, file: str | Path) -> Path:
         """Write one self-contained page: finding, limits, figures, tables; no photo."""
-        from facelab.pages.documents import page, provenance_footer
+        from facelab.pages.audits import audit_page
 
-        pictures = {
-            name: f'<img alt="{escape(figure.alt)}" src="data:image/png;base64,'
-            f'{base64.b64encode(figure.png()).decode()}">'
-            for name, figure in self.figures().items()
-        }
-        first, *others = pictures.items()
-        title = f"Audit by {SEPARATOR.join(self.by)}"
-        matrix = table(_rounded(self.cross_group), "False match rate for every pair of groups")
-        card = escape(json.dumps(self.card, indent=2, ensure_ascii=False, default=str))
-        more = "".join(f"<h3>{escape(name)}</h3>{picture}" for name, picture in others)
-        body = (
-            f"<h1>{escape(title)}</h1>{first[1]}{self._repr_html_()}{more}{matrix.data}"
-            f"<h3>What was audited</h3><pre>{card}</pre>"
-        )
-        files.write_text(file, page(title, body, footer=provenance_footer(self.card)))
+        files.write_text(file, audit_page(self))
         return Path(file)
 
     def save(self, folder: str | Path, replace: bool = False) -> Path:
@@ -363,14 +348,6 @@ def _some(names: list[str]) -> str:
 
 def _rate(row: pd.Series, error: str) -> str:
     return f"{row[error]:.3g} [{row[f'{error}_low']:.2g}, {row[f'{error}_high']:.2g}]"
-
-
-def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
-    """Numbers to three digits, as text; what is missing as a dash."""
-    shown = frame.copy()
-    for name in shown.select_dtypes("float").columns:
-        shown[name] = [f"{value:.3g}" if np.isfinite(value) else "–" for value in shown[name]]
-    return shown
 
 
 def _histogram_frame(

@@ -4,6 +4,7 @@ In: what a page shows. Out: HTML in one piece, its style sheets within, without 
 address.
 """
 
+import base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +30,7 @@ TEMPLATES = Environment(
     keep_trailing_newline=True,
 )
 TEMPLATES.globals["highlighting"] = _highlighting
+TEMPLATES.filters["b64"] = lambda data: base64.b64encode(data).decode()
 
 
 def render(template: str, **values: Any) -> str:

@@ -7,6 +7,7 @@ import html
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
@@ -73,6 +74,14 @@ def readable_effects(
         text = with_interval(row, "difference", points if rate else _signed, "low", "high")
         shown.setdefault(change, {})[names[row["quantity"]]] = text
     return pd.DataFrame.from_dict(shown, "index").rename_axis("change")
+
+
+def rounded(frame: pd.DataFrame) -> pd.DataFrame:
+    """Numbers to three digits, as text; what is missing as a dash."""
+    shown = frame.copy()
+    for name in shown.select_dtypes("float").columns:
+        shown[name] = [f"{value:.3g}" if np.isfinite(value) else "–" for value in shown[name]]
+    return shown
 
 
 def table(frame: pd.DataFrame, caption: str = "") -> "HTML":

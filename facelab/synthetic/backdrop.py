@@ -6,8 +6,8 @@ In: a kind, two colours and a place in the noise. Out: linear RGB (S, S, 3).
 
 import numpy as np
 
-from facelab.synthetic.kernel import noise3, step
 from facelab.synthetic.mesh import jit
+from facelab.synthetic.noise import noise3, step
 
 
 @jit

@@ -14,8 +14,9 @@ import numpy as np
 
 from facelab.synthetic.hair import hair_margin
 from facelab.synthetic.head import PARTS, Head, load_head
-from facelab.synthetic.kernel import bell, noise3, rasterise, step, strands
+from facelab.synthetic.kernel import rasterise
 from facelab.synthetic.mesh import jit
+from facelab.synthetic.noise import bell, noise3, step, strands
 from facelab.synthetic.styles import MAP_COLUMNS, MAP_ROWS, load_styles, map_coordinates
 from facelab.synthetic.subjects import BLOOD, Subject, melanin_slope
 

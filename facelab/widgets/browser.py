@@ -16,7 +16,8 @@ from facelab.comparisons.counted import compare_all, image_names
 from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
-from facelab.figures.style import WIDTH, Picture, drawn
+from facelab.figures.stills import pairs_sheet
+from facelab.figures.style import Picture
 from facelab.widgets import drawing
 from facelab.widgets.dial import Dial, choice
 
@@ -230,7 +231,7 @@ class FaceBrowser(Dial):
             return [], self._table()
         pairs = [[self._crop(row[f"face_{side}"]) for side in _SIDES] for row in rows]
         words = [f"{row['score']:.3f}, {row['group']}" for row in rows]
-        sheet = _sheet(pairs, words)
+        sheet = pairs_sheet(pairs, words)
         sheet.faces = self._whose
         sheet.alt = f"{self._caption()}. Scores: " + ", ".join(words) + "."
         return [sheet], self._table()
@@ -241,17 +242,3 @@ def in_blocks(crop: np.ndarray) -> np.ndarray:
     from PIL import Image
 
     return np.asarray(Image.fromarray(crop).resize((_BLOCKS, _BLOCKS), Image.Resampling.BOX))
-
-
-@drawn
-def _sheet(pairs: list[list[np.ndarray]], words: list[str]) -> Picture:
-    """Pairs, four a row."""
-    columns = 4
-    rows = -(-len(pairs) // columns)
-    figure = Picture(figsize=(WIDTH, 1.45 * rows), layout="constrained")
-    for place, axes in enumerate(np.ravel(figure.subplots(rows, columns))):
-        axes.set_axis_off()
-        if place < len(pairs):
-            axes.imshow(np.concatenate(pairs[place], axis=1), interpolation="nearest")
-            axes.set_title(words[place], size=8, weight="normal", pad=3)
-    return figure

@@ -14,7 +14,8 @@ from facelab.comparisons.counted import image_names
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import group_labels
-from facelab.figures.style import WIDTH, Picture, drawn
+from facelab.figures.stills import people_sheet
+from facelab.figures.style import Picture
 from facelab.grouping.clusters import Grouping
 from facelab.grouping.measures import clusters_of, split_people
 from facelab.widgets import drawing
@@ -243,29 +244,8 @@ class ClusterBrowser(Dial):
             (self._words(entry), self._crops(members), self._tags(members))
             for entry, members in rows
         ]
-        sheet = _sheet(shown, self._per_row)
+        sheet = people_sheet(shown, self._per_row)
         sheet.faces = self._whose
         words = "; ".join(f"{self._name(entry)}: {self._words(entry)}" for entry, _ in rows)
         sheet.alt = f"{self._caption()}. {words}."
         return [sheet], self._table()
-
-
-@drawn
-def _sheet(rows: list[tuple[str, list[np.ndarray], list[str]]], per_row: int) -> Picture:
-    """A row of faces a cluster or person, each face with its tag."""
-    margin = 1.9
-    side = (WIDTH - margin) / per_row
-    figure = Picture(figsize=(WIDTH, len(rows) * (side + 0.22) + 0.05))
-    height = figure.get_figheight()
-    for place, (words, crops, tags) in enumerate(rows):
-        bottom = 1 - ((place + 1) * (side + 0.22)) / height
-        figure.text(
-            0.005, bottom + side / 2 / height, words.replace(", ", ",\n"), size=9.5, va="center"
-        )
-        for column, (crop, tag) in enumerate(zip(crops, tags, strict=False)):
-            left = (margin + column * side) / WIDTH
-            axes = figure.add_axes((left, bottom, 0.96 * side / WIDTH, 0.96 * side / height))
-            axes.set_axis_off()
-            axes.imshow(crop, interpolation="nearest")
-            axes.set_title(tag, size=9, weight="normal", pad=2, loc="center")
-    return figure

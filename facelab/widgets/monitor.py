@@ -13,7 +13,8 @@ import ipywidgets as ipw
 import numpy as np
 import pandas as pd
 
-from facelab.figures.style import INK, Picture, colours
+from facelab.figures.stills import watched_training
+from facelab.figures.style import Picture, colours
 from facelab.widgets import drawing
 from facelab.widgets.dial import Dial
 
@@ -191,7 +192,15 @@ class TrainingMonitor(Dial):
         return drawing.table_html(frame, caption)
 
     def still(self) -> tuple[list[Picture], str]:
-        return ([_curves(self.value)] if self.step else []), self._table()
+        if not self.step:
+            return [], self._table()
+        state = self.value
+        palette = colours(list(state["looks"]["group"].unique())) if self._looks else {}
+        lines = {
+            error: _over_steps(state["looks"], error, palette) if self._looks else {}
+            for error in ("fmr", "fnmr")
+        }
+        return [watched_training(state["history"], lines, self.step)], self._table()
 
 
 def _over_steps(
@@ -203,30 +212,3 @@ def _over_steps(
         for group, rows in looks.groupby("group", sort=False, observed=True)
     }
     return dict(sorted(lines.items(), key=lambda item: np.nan_to_num(item[1][1][-1])))
-
-
-def _curves(state: Mapping[str, Any]) -> Picture:
-    """The same three panels, for a page."""
-    from facelab.figures.style import drawn, panels
-
-    @drawn
-    def make() -> Picture:
-        figure, columns = panels(3, 3.2)
-        history, looks = state["history"], state["looks"]
-        columns[0].plot(history["step"], history["loss"], color=INK)
-        columns[0].set(title="Training loss", xlabel="step")
-        groups = list(looks["group"].unique()) if len(looks) else []
-        for axes, error in zip(columns[1:], ("fmr", "fnmr"), strict=True):
-            for name, (x, y, colour) in (
-                _over_steps(looks, error, colours(groups)) if groups else {}
-            ).items():
-                axes.plot(x, 100 * np.array(y), color=colour, label=name)
-            axes.set(title=f"{error.upper()} by group, %", xlabel="step")
-            axes.set_ylim(bottom=0)
-        if groups:
-            handles, labels = columns[1].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside lower center", ncols=4)
-        figure.alt = f"Training loss and error rates of held-out groups up to step {state['step']}."
-        return figure
-
-    return make()

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from facelab.errors import BadInput
-from facelab.figures.style import Picture, drawn
+from facelab.figures.stills import photo_and_twin
+from facelab.figures.style import Picture
 from facelab.synthetic.parameters import GROUPS, SUBJECT
 from facelab.synthetic.plan import Face, Photos, faces_of
 from facelab.synthetic.produce import as_population, checked_order, render_face, warm_up
@@ -213,7 +214,7 @@ class PopulationStudio(Dial):
         told = ", ".join(f"{name} {level}" for name, level in self._told().items())
         words = ["as drawn", told or "the twin, so far the same"]
         pictures = [self._picture, self._rendered(self._twin())]
-        return [_side_by_side(pictures, words, self._group)], self._table()
+        return [photo_and_twin(pictures, words, self._group)], self._table()
 
 
 # What makes a subject's model differ, one value each.
@@ -222,15 +223,3 @@ _ONE = tuple(name for name, parameter in SUBJECT.items() if parameter.count == 1
 
 def _words(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-@drawn
-def _side_by_side(pictures: list[np.ndarray], words: list[str], group: str) -> Picture:
-    figure = Picture(figsize=(6.2, 3.5), layout="constrained")
-    figure.faces = "synthetic"
-    for axes, picture, text in zip(figure.subplots(1, 2), pictures, words, strict=True):
-        axes.imshow(picture, interpolation="lanczos")
-        axes.set_axis_off()
-        axes.set_title(text, size=9, weight="normal", wrap=True)
-    figure.alt = f"A synthetic subject ({group}) as drawn, and its twin: {words[1]}."
-    return figure

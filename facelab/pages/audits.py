@@ -1,0 +1,30 @@
+"""An audit as one page to send: finding, limits, figures, tables; no photo.
+
+In: an `Audit`. Out: HTML.
+"""
+
+import json
+
+from markupsafe import Markup
+
+from facelab.audits.by_group import Audit
+from facelab.faces.groups import SEPARATOR
+from facelab.pages.documents import provenance_footer, render
+from facelab.rates.tables import rounded, table
+
+
+def audit_page(audit: Audit) -> str:
+    """The page of an audit, in one piece."""
+    title = f"Audit by {SEPARATOR.join(audit.by)}"
+    matrix = table(rounded(audit.cross_group), "False match rate for every pair of groups")
+    return render(
+        "audit.html",
+        title=title,
+        figures=audit.figures(),
+        found=Markup(audit._repr_html_()),
+        matrix=Markup(matrix.data),
+        card=json.dumps(audit.card, indent=2, ensure_ascii=False, default=str),
+        facts={},
+        footer=provenance_footer(audit.card),
+        code=False,
+    )
