@@ -29,11 +29,31 @@ _WANTED = {
 
 
 class FacelabError(Exception):
-    """The work cannot go on; the message says why and what to do."""
+    """The work cannot go on; the message says why and what to do.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> try:
+    ...     fl.crowd(subjects=0)
+    ... except fl.FacelabError as error:
+    ...     print(type(error).__name__)
+    BadInput
+    """
 
 
 class BadInput(FacelabError, ValueError):
-    """What was given cannot be used; the message names the item."""
+    """What was given cannot be used; the message names the item.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> fl.crowd(subjects=0)
+    Traceback (most recent call last):
+        ...
+    facelab.errors.BadInput: 0 subjects with 1 images in 512 dimensions and 0 mated probes: give at
+    least 1 of each, and no more mated probes than subjects
+    """
 
 
 class Stopped(FacelabError):
@@ -49,7 +69,14 @@ class Unusable(Exception):
 
 
 class MissingExtra(FacelabError, ImportError):
-    """An optional package is not installed; the message gives the command that installs it."""
+    """An optional package is not installed; the message gives the command that installs it.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> issubclass(fl.MissingExtra, ImportError)
+    True
+    """
 
 
 def need(module: str, extra: str) -> ModuleType:

@@ -77,18 +77,26 @@ def test_dir_shows_the_public_names_alone_and_all_of_them_are_there():
         assert getattr(fl, name) is not None
 
 
-def test_the_stub_names_what_is_there_where_it_is():
-    stub = ast.parse((ROOT / "facelab" / "__init__.pyi").read_text())
+@pytest.mark.parametrize(
+    ("module", "stub", "package"),
+    [
+        (fl, "__init__.pyi", "facelab"),
+        (fl.datasets, "datasets/__init__.pyi", "facelab.datasets"),
+        (fl.widgets, "widgets/__init__.pyi", "facelab.widgets"),
+        (fl.plots, "figures/plots.pyi", "facelab.figures"),
+    ],
+)
+def test_a_stub_names_what_is_there_where_it_is(module, stub, package):
     names = []
-    for line in stub.body:
+    for line in ast.parse((ROOT / "facelab" / stub).read_text()).body:
         if isinstance(line, ast.ImportFrom):
             for alias in line.names:
                 assert alias.asname == alias.name, "only `name as name` is public to a type checker"
                 names.append(alias.name)
-                found = getattr(fl, alias.name)
+                found = getattr(module, alias.name)
                 if isinstance(found, type | types.FunctionType):
-                    assert found.__module__ == f"facelab.{line.module}"
-    assert sorted(names) == sorted(fl.__all__)
+                    assert found.__module__ == f"{package}.{line.module}"
+    assert sorted(names) == sorted(module.__all__)
     assert len(set(names)) == len(names)
 
 

@@ -91,6 +91,17 @@ def compare_arms(
     BadInput
         No such baseline, arms of different numbers of seeds or on different tests, an unknown
         figure.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> half = fl.Embeddings.from_arrays(people.vectors[:, :32], people.table)  # of every vector
+    >>> audits = {"whole": [fl.audit(people, "group")], "half": [fl.audit(half, "group")]}
+    >>> table = fl.compare_arms(audits, baseline="whole", figures=["fnmr", "worst_fnmr"])
+    >>> table[["arm", "figure", "value", "change"]].round(2).values.tolist()
+    [['whole', 'fnmr', 0.04, 0.0], ['whole', 'worst_fnmr', 0.06, 0.0], ['half', 'fnmr', 0.26, 0.21],
+    ['half', 'worst_fnmr', 0.32, 0.27]]
     """
     names = list(figures)
     checked = _checked(audits, baseline, names)
@@ -122,7 +133,17 @@ def compare_arms(
 def arms_by_seed(
     audits: Mapping[str, Sequence[Audit]], baseline: str, figures: Sequence[str] = FIGURES
 ) -> pd.DataFrame:
-    """The same of every training: `arm figure seed value change`, seed counting the audits."""
+    """The same of every training: `arm figure seed value change`, seed counting the audits.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> half = fl.Embeddings.from_arrays(people.vectors[:, :32], people.table)  # of every vector
+    >>> audits = {"whole": [fl.audit(people, "group")], "half": [fl.audit(half, "group")]}
+    >>> fl.arms_by_seed(audits, baseline="whole", figures=["fnmr"]).round(2).values.tolist()
+    [['whole', 'fnmr', 0, 0.04, 0.0], ['half', 'fnmr', 0, 0.26, 0.21]]
+    """
     names = list(figures)
     checked = _checked(audits, baseline, names)
     points = {arm: [_figures(a, names) for a in several] for arm, several in checked.items()}
@@ -205,7 +226,17 @@ def _interval(
 
 
 def readable_arms(table: pd.DataFrame, changes: bool = False) -> pd.DataFrame:
-    """`compare_arms` as people read it: a row an arm, a column a figure, text with intervals."""
+    """`compare_arms` as people read it: a row an arm, a column a figure, text with intervals.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> half = fl.Embeddings.from_arrays(people.vectors[:, :32], people.table)  # of every vector
+    >>> audits = {"whole": [fl.audit(people, "group")], "half": [fl.audit(half, "group")]}
+    >>> fl.readable_arms(fl.compare_arms(audits, "whole", ["fnmr"]), changes=True).to_dict()
+    {'overall FNMR, points': {'whole': '+0 [+0, +0]', 'half': '+21.3 [+16.2, +26.4]'}}
+    """
     part = "change" if changes else "value"
     ends = ("change_low", "change_high") if changes else ("low", "high")
     text = table.assign(
@@ -242,7 +273,19 @@ def verdict(row: Mapping[str, Any]) -> str:
 
 
 def arms_finding(table: pd.DataFrame, baseline: str) -> str:
-    """What each arm changed, in sentences: what the interval leaves no doubt about comes first."""
+    """What each arm changed, in sentences: what the interval leaves no doubt about comes first.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> half = fl.Embeddings.from_arrays(people.vectors[:, :32], people.table)  # of every vector
+    >>> audits = {"whole": [fl.audit(people, "group")], "half": [fl.audit(half, "group")]}
+    >>> print(fl.arms_finding(fl.compare_arms(audits, "whole", ["fnmr"]), baseline="whole"))
+    **whole**, which the others are compared with: overall FNMR 4.33% (2.33 to 6.34).
+    <BLANKLINE>
+    - **half** costs: overall FNMR +21.3 points (+16.2 to +26.4)
+    """
     told = {}
     for figure, row in table[table["arm"] == baseline].set_index("figure", drop=False).iterrows():
         unit = kind_of(figure).unit

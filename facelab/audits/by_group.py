@@ -61,6 +61,21 @@ class Audit:
         `group threshold fmr fnmr`.
     histograms
         Score distributions: group -> (edges, mated counts, non-mated counts).
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> audit = fl.audit(people, by="group", fmr=0.01)
+    >>> audit.rates.set_index("group")["fmr"].round(3).to_dict()
+    {'all': 0.01, 'a': 0.009, 'b': 0.015, 'c': 0.014, 'd': 0.014}
+    >>> print(audit.findings()[0])
+    FMR for b was 1.6 [0.95, 2.8] times that for a at the threshold set for 0.01 overall, which is
+    compatible with no difference.
+    >>> audit.contrasts()[["group", "reference", "ratio"]].round(1).head(2).values.tolist()
+    [['b', 'a', 1.6], ['d', 'a', 1.5]]
+    >>> print(audit.plot().alt)
+    Error rates by group with 95% intervals. ...
     """
 
     by: list[str]
@@ -233,6 +248,17 @@ def audit(
     ------
     BadInput
         No mated or no non-mated comparisons, an unknown column, a bad vector, an image twice.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4)
+    >>> test, others = people.query("subject < 'p00000060'"), people.query("subject >= 'p00000060'")
+    >>> audit = fl.audit(test, by="group", fmr=0.01, calibration=others)
+    >>> audit.rates.set_index("group")["false_matches"].to_dict()
+    {'all': 331, 'a': 87, 'b': 130, 'c': 0, 'd': 45}
+    >>> audit.calibration
+    '40 calibration subjects disjoint from the test'
     """
     by = group_keys(by)
     if pairs not in ("all", "same-group"):

@@ -32,6 +32,17 @@ def experiment_finding(
     str
         Markdown: for false matches and for false non-matches the disparity and whose rate moved
         which way; then what it cost.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> half = fl.Embeddings.from_arrays(people.vectors[:, :32], people.table)  # of every vector
+    >>> audits = {"whole": [fl.audit(people, "group")], "half": [fl.audit(half, "group")]}
+    >>> finding = fl.experiment_finding(audits, fl.compare_audits(audits))
+    >>> print(finding.splitlines()[-1])
+    - **Overall FNMR** was 4.33% with whole and 25.7% with half training: a difference of +21.3
+    points [+16.3, +26.7].
     """
     first, second = differences.arms
     seeds = len(audits[first])
@@ -82,6 +93,17 @@ def twin_finding(
     -------
     str
         Markdown: an item a factor, at that of its levels with the largest effect in the baseline.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> twins = fl.synthesize_twins({"glasses": ["sun"]}, 12, 2, size=32)
+    >>> whole = fl.embedder_of(lambda x: x.reshape(len(x), -1) - 127.5, size=32)  # all pixels
+    >>> lower = fl.embedder_of(lambda x: x[:, 14:].reshape(len(x), -1) - 127.5, size=32)
+    >>> arms = {"whole": [(whole.embed(twins), 0.7)], "lower": [(lower.embed(twins), 0.7)]}
+    >>> print(fl.twin_finding(fl.compare_twin_effects(arms), ("whole", "lower")))
+    - **glasses sun**: FNMR +16.7 [-7.0, +40.3] with whole and +16.7 [-7.0, +40.3] with lower; a
+    difference of +0.00 [-25.9, +25.9] points, compatible with none.
     """
     rows = contrasts[(contrasts["quantity"] == quantity) & (contrasts["group"] == "all")]
     rows = rows[rows["factor"].isin(rows["factor"] if factors is None else factors)]

@@ -60,6 +60,17 @@ def nist_demographics(path: str | os.PathLike, across: bool = False) -> pd.DataF
     BadInput
         It is not such a table: an unknown column, no group with itself, an algorithm without a name
         or twice, or a rate that is missing, no number or outside [0, 1].
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> from tempfile import mkdtemp
+    >>> path = f"{mkdtemp()}/rates.csv"
+    >>> rates = {"MW_MB": [0.0001], "MW_MW": [0.001], "MB_MB": [0.0052], "FB_FB": [0.017]}
+    >>> pd.DataFrame(rates, index=["algorithm-001"]).to_csv(path)
+    >>> fl.nist_demographics(path)[["group", "fmr"]].values.tolist()
+    [['white/male', 0.001], ['black/male', 0.0052], ['black/female', 0.017]]
     """
     path = Path(path)
     if not path.is_file():
@@ -131,6 +142,15 @@ def disparity_indices(
     -------
     pandas.DataFrame
         A row a system, in their order; a column an index. The larger the more unequal.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> rates = pd.DataFrame({"algorithm": ["x", "x", "y", "y"], "group": ["a", "b"] * 2})
+    >>> rates["fmr"] = [0.001, 0.004, 0.001, 0.002]
+    >>> fl.disparity_indices(rates)["max_min_ratio"].to_dict()
+    {'x': 4.0, 'y': 2.0}
     """
     wide = _wide(rates, by, error)
     found = [_of(row, error) for _, row in wide.iterrows()]
@@ -141,6 +161,17 @@ def index_ranks(values: pd.DataFrame) -> pd.DataFrame:
     """Places by each index: 1 is the least unequal system, equals share the mean of their places.
 
     `values` is what `disparity_indices` returns; the result has its shape.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> rates = pd.DataFrame({"algorithm": ["x"] * 3 + ["y"] * 3, "group": ["a", "b", "c"] * 2})
+    >>> rates["fmr"] = [0.001, 0.001, 0.02, 0.004, 0.03, 0.03]
+    >>> places = fl.index_ranks(fl.disparity_indices(rates))
+    >>> places[["max_min_ratio", "max_min_difference"]].to_dict("index")
+    {'x': {'max_min_ratio': 2.0, 'max_min_difference': 1.0}, 'y': {'max_min_ratio': 1.0,
+    'max_min_difference': 2.0}}
     """
     return values.round(12).rank()
 
@@ -170,6 +201,16 @@ def index_disagreements(
         Index `by`; `<first>` and `<second>` (places), `moved` (first less second), `lowest` and
         `highest` (rates), and `middle`: where the other groups stand between those two on a
         log scale, 0 with the best group (one group stands out) to 1 with the worst (one is spared).
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> rates = pd.DataFrame({"algorithm": ["x"] * 3 + ["y"] * 3, "group": ["a", "b", "c"] * 2})
+    >>> rates["fmr"] = [0.001, 0.001, 0.02, 0.004, 0.03, 0.03]
+    >>> moved = fl.index_disagreements(rates, "max_min_ratio", "max_min_difference", count=1)
+    >>> moved[["moved", "middle"]].round(3).to_dict("index")
+    {'x': {'moved': 1.0, 'middle': 0.0}, 'y': {'moved': -1.0, 'middle': 1.0}}
     """
     shape, places = rate_shapes(rates, by, error), index_ranks(disparity_indices(rates, by, error))
     for name in (first, second):
@@ -186,6 +227,15 @@ def rate_shapes(rates: pd.DataFrame, by: str = "algorithm", error: str = "fmr") 
     """What tells the indices apart: `lowest highest middle`, as in `disagreements`.
 
     `middle` is NaN with fewer than three groups, a rate of zero, or all rates equal.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> rates = pd.DataFrame({"algorithm": ["x"] * 3 + ["y"] * 3, "group": ["a", "b", "c"] * 2})
+    >>> rates["fmr"] = [0.001, 0.001, 0.02, 0.004, 0.03, 0.03]
+    >>> fl.rate_shapes(rates)["middle"].round(3).to_dict()
+    {'x': 0.0, 'y': 1.0}
     """
     wide = _wide(rates, by, error)
     low, high = wide.min(axis=1), wide.max(axis=1)
@@ -227,6 +277,15 @@ def rank_ranges(
     -------
     pandas.DataFrame
         Index `by`; columns (index, `low` and `high`): places.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> rates = pd.DataFrame({"algorithm": ["x", "x", "y", "y"], "group": ["a", "b"] * 2})
+    >>> rates["fmr"] = [0.0001, 0.0004, 0.001, 0.004]
+    >>> fl.rank_ranges(rates)["max_min_ratio"].to_dict("index")
+    {'x': {'low': 1.0, 'high': 2.0}, 'y': {'low': 1.0, 'high': 2.0}}
     """
     wide = _wide(rates, by, error)
     rounded = ~wide.columns.isin(list(exact))

@@ -45,6 +45,13 @@ def robust_threshold(embeddings: Embeddings, fmr: float) -> float:
         One set; most labels right.
     fmr
         Between 0 and 1/2.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4)
+    >>> round(fl.robust_threshold(people, fmr=1e-5), 2)
+    0.23
     """
     if not 0 < fmr < 0.5:
         raise BadInput(f"the false match rate must lie between 0 and 1/2, not {fmr}")
@@ -80,6 +87,14 @@ def near_duplicates(
     ------
     BadInput
         More than 20 million pairs reach the threshold.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4)
+    >>> pairs = fl.near_duplicates(people, threshold=0.8)
+    >>> pairs[["image_a", "image_b", "mated"]].head(2).values.tolist()
+    [['image-5', 'image-7', True], ['image-64', 'image-65', True]]
     """
     check_embeddings(embeddings)
     a, b, scores = alike_pairs(embeddings.vectors, threshold, jobs)
@@ -134,6 +149,15 @@ def overlapping_subjects(
     ------
     BadInput
         The vectors differ in length, or more than 20 million pairs reach the threshold.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4)
+    >>> early, late = people[::2], people[1::2]  # two photos of each in either
+    >>> pairs = fl.overlapping_subjects(early, late, fl.robust_threshold(early, fmr=1e-6))
+    >>> len(pairs), int((pairs["subject_a"] == pairs["subject_b"]).sum())
+    (103, 100)
     """
     for one in (a, b):
         check_embeddings(one)
@@ -154,6 +178,15 @@ def coinciding_subjects(
 
     Parameters, what is returned and what is raised are as for `overlapping_subjects`; each pair
     stands there once.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4)
+    >>> people.table.loc[2:3, "subject"] = "somebody new"  # who is p00000000
+    >>> pairs = fl.coinciding_subjects(people, fl.robust_threshold(people, fmr=1e-6))
+    >>> pairs[["subject_a", "subject_b", "comparisons", "matches"]].values.tolist()
+    [['p00000000', 'somebody new', 4, 4], ['p00000016', 'p00000022', 16, 9]]
     """
     check_embeddings(embeddings)
     a, b, scores = alike_pairs(embeddings.vectors, threshold, jobs)
@@ -197,6 +230,15 @@ def split_subjects(
     ------
     BadInput
         More than 20 million pairs reach the threshold.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4)
+    >>> people.table.loc[5, "subject"] = "p00000007"  # a photo of p00000001
+    >>> images = fl.split_subjects(people, fl.robust_threshold(people, fmr=1e-3))
+    >>> images[["image", "subject", "other_subject"]].head(1).values.tolist()
+    [['image-5', 'p00000007', 'p00000001']]
     """
     check_embeddings(embeddings)
     table, count = embeddings.table, len(embeddings)

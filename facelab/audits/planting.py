@@ -44,6 +44,16 @@ def plant(
     ------
     BadInput
         There are too few images or subjects for so many faults.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> faces = fl.synthesize(12, 4, size=32)
+    >>> faulty, faults = fl.plant(faces, copies=2, wrong=2, renamed=1)
+    >>> len(faces), len(faulty)
+    (48, 50)
+    >>> faults["fault"].tolist()
+    ['wrong label', 'wrong label', 'second name', 'copy', 'copy']
     """
     rng = np.random.default_rng(seed)
     table = faces.table.copy()
@@ -110,6 +120,19 @@ def found_again(
     DataFrame
         Index `fault`; `planted`, `candidates`, `right`, `recall`, `precision`, and `first`: how
         many are right of the first candidates, as many as were planted.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> people, _ = fl.crowd(100, images=4)
+    >>> people.table.loc[5, "subject"] = "p00000007"  # a photo of p00000001
+    >>> faults = pd.DataFrame({"fault": ["wrong label"], "image": ["image-5"]})
+    >>> faults = faults.assign(subject="p00000007", truth="p00000001")
+    >>> searches = fl.near_duplicates, fl.split_subjects, fl.coinciding_subjects
+    >>> found = fl.found_again(faults, *(search(people, 0.4) for search in searches))
+    >>> found.loc["wrong label", ["planted", "candidates", "right"]].astype(int).to_dict()
+    {'planted': 1, 'candidates': 1, 'right': 1}
     """
     doubted = split[split["other_score"] > split["own_score"]]
     found = {

@@ -65,6 +65,15 @@ def pair_accuracy(scores: Embeddings | np.ndarray, pairs: pd.DataFrame) -> PairA
     BadInput
         A column is missing, there are fewer than two folds, the lengths differ, a score is not a
         number, an image is not among the embeddings.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> pairs = pd.DataFrame({"fold": [1] * 4 + [2] * 4, "mated": [True, True, False, False] * 2})
+    >>> accuracy = fl.pair_accuracy([0.8, 0.7, 0.3, 0.1, 0.9, 0.4, 0.5, 0.2], pairs)
+    >>> accuracy.mean, accuracy.folds["accuracy"].tolist()
+    (0.875, [1.0, 0.75])
     """
     lacking = [name for name in ("fold", "mated") if name not in pairs.columns]
     if lacking:
@@ -146,6 +155,19 @@ def accuracy_by_group(
     -----
     Accuracy at thresholds of each group's own: Wang et al. 2019 (RFW). That it cannot be read as a
     differential: Vangara et al. 2019, who call such a comparison not relevant for fixed thresholds.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> pairs = pd.DataFrame({"fold": [1, 1, 2, 2] * 2, "mated": [True, False] * 4})
+    >>> pairs["group"] = ["a"] * 4 + ["b"] * 4
+    >>> pairs["subject_a"], pairs["subject_b"] = "p", pairs["mated"].map({True: "p", False: "q"})
+    >>> scores = [0.8, 0.1, 0.9, 0.2, 0.8, 0.6, 0.9, 0.7]  # b's strangers score higher
+    >>> table = fl.accuracy_by_group(scores, pairs, fmr=0.25)
+    >>> table.set_index("group")[["accuracy", "fmr"]].to_dict("index")
+    {'all': {'accuracy': 0.75, 'fmr': 0.25}, 'a': {'accuracy': 0.75, 'fmr': 0.0}, 'b': {'accuracy':
+    0.75, 'fmr': 0.5}}
     """
     if by not in pairs.columns:
         raise BadInput(f"the pairs have no column {by!r}; they have: {', '.join(pairs.columns)}")
@@ -268,6 +290,14 @@ def tar_at_far(
     -----
     UserWarning
         There are too few non-mated comparisons for this FAR.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> at = fl.tar_at_far(fl.compare_all(people), far=1e-3)
+    >>> round(at.tar, 2), round(at.tar_low, 2), round(at.tar_high, 2), at.mated
+    (0.96, 0.93, 0.97, 600)
     """
     threshold = comparisons.threshold(fmr=far, group=group)
     rates = comparisons.error_rates(threshold, confidence)
@@ -297,6 +327,14 @@ def roc(comparisons: Comparisons, points: int = 200) -> pd.DataFrame:
         `group threshold far tar`, `all` first; far = FMR and tar = 1 - FNMR, exact at the
         thresholds listed, which are the same for all groups; NaN where a group has no such
         comparisons.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> curve = fl.roc(fl.compare_all(people, by="group"), points=50)
+    >>> list(curve.columns), curve["group"].unique().tolist()
+    (['group', 'threshold', 'far', 'tar'], ['all', 'a', 'b', 'c', 'd'])
     """
     curve = comparisons.det(points)
     curve["tar"] = 1 - curve.pop("fnmr")

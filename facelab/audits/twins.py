@@ -104,6 +104,15 @@ def twin_effects(
     ------
     BadInput
         A column is missing, a twin has no unchanged photo or stands there twice, a bad vector.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> twins = fl.synthesize_twins({"glasses": ["sun"]}, 12, 2, size=32)
+    >>> whole = fl.embedder_of(lambda x: x.reshape(len(x), -1) - 127.5, size=32)  # all pixels
+    >>> effects = fl.twin_effects(whole.embed(twins), threshold=0.7)
+    >>> effects.set_index("quantity")["difference"].round(2).to_dict()
+    {'mated_score': -0.12, 'fnmr': 0.17, 'non_mated_score': -0.07, 'fmr': -0.03}
     """
     people, levels = _tallies(embeddings, threshold, by, references)
     rows = []
@@ -143,6 +152,17 @@ def compare_twin_effects(
     ------
     BadInput
         Not two arms, or embeddings of different photos.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> twins = fl.synthesize_twins({"glasses": ["sun"]}, 12, 2, size=32)
+    >>> whole = fl.embedder_of(lambda x: x.reshape(len(x), -1) - 127.5, size=32)  # all pixels
+    >>> lower = fl.embedder_of(lambda x: x[:, 14:].reshape(len(x), -1) - 127.5, size=32)
+    >>> arms = {"whole": [(whole.embed(twins), 0.7)], "lower": [(lower.embed(twins), 0.7)]}
+    >>> effects = fl.compare_twin_effects(arms)
+    >>> effects[["quantity", "a", "b", "difference"]].round(2).head(1).values.tolist()
+    [['mated_score', -0.12, -0.17, -0.04]]
     """
     if len(arms) != 2:
         raise BadInput(f"two arms can be compared, not {len(arms)}: {', '.join(arms)}")

@@ -13,7 +13,7 @@ import facelab as fl
 from facelab.cli import values
 from facelab.cli.options import (
     Force,
-    Frame,
+    FrameKind,
     Images,
     Jobs,
     Layout,
@@ -43,9 +43,7 @@ def synthesize(
     size: Size = 112,
     shares: Shares = None,
     population: PopulationFile = None,
-    frame: Annotated[
-        Frame, typer.Option(help="Aligned crops, or heads in the middle.")
-    ] = "aligned",
+    frame: FrameKind = "aligned",
     jobs: Jobs = None,
     force: Force = False,
 ) -> None:
@@ -78,9 +76,7 @@ def twins(
     seed: Seed = 0,
     size: Size = 112,
     population: PopulationFile = None,
-    frame: Annotated[
-        Frame, typer.Option(help="Aligned crops, or heads in the middle.")
-    ] = "aligned",
+    frame: FrameKind = "aligned",
     jobs: Jobs = None,
     force: Force = False,
 ) -> None:

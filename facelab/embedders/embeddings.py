@@ -40,6 +40,18 @@ class Embeddings:
         DataFrame, one row a face: `subject`, `image`, group columns.
     card
         What made them: embedder, mirror averaging, the FaceSet's name and licence.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"subject": ["ada", "ada", "bea"], "gender": "female"})
+    >>> embeddings = fl.Embeddings.from_arrays(np.array([[0, 2], [0, 5], [3, 0]]), table)
+    >>> embeddings.vectors.tolist()
+    [[0.0, 1.0], [0.0, 1.0], [1.0, 0.0]]
+    >>> len(embeddings.query("subject == 'ada'"))
+    2
     """
 
     vectors: np.ndarray

@@ -149,6 +149,15 @@ def embedder_of(
     BadInput
         Tried on noise, it does not give one vector a face, or one that depends on the faces beside
         it.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> faces = fl.synthesize(6, 2, size=32)
+    >>> embedder = fl.embedder_of(lambda x: x.reshape(len(x), -1) - 127.5, "pixels", size=32)
+    >>> embeddings = embedder.embed(faces)
+    >>> embedder.name, embeddings.vectors.shape
+    ('pixels', (12, 3072))
     """
     if not callable(function):
         raise BadInput(f"an embedder is made of a function on crops, not {type(function).__name__}")

@@ -45,6 +45,14 @@ def embed(
     ------
     BadInput
         They are to be kept and what makes them cannot be told from its weights.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> faces = fl.synthesize(6, 2, size=32)
+    >>> embedder = fl.embedder_of(lambda x: x.reshape(len(x), -1) - 127.5, "pixels", size=32)
+    >>> fl.embed(embedder, faces).vectors.shape
+    (12, 3072)
     """
     from facelab.embedders.embeddings import Embeddings
 

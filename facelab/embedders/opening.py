@@ -37,6 +37,16 @@ def load_embedder(source: str | Path | Callable, **options: Any) -> Any:
         It is none of these kinds.
     MissingExtra
         What it needs is not installed.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> from tempfile import mkdtemp
+    >>> faces = fl.synthesize(6, 2, size=32)
+    >>> trained = fl.train(faces, fl.Recipe(steps=2, size=32, dim=64))
+    >>> embedder = fl.load_embedder(trained.save(mkdtemp(), replace=True))
+    >>> embedder.embed(faces).vectors.shape
+    (12, 64)
     """
     if callable(source):
         return embedder_of(source, **options)

@@ -41,6 +41,14 @@ def compose(
     BadInput
         A group is not there, the shares are impossible, or there are too few subjects: the
         message says how many there are.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> faces = fl.synthesize(24, 3, size=32)
+    >>> skewed = fl.compose(faces, "gender", {"male": 0.8}, subjects=10, images_per_subject=2)
+    >>> skewed.composition("gender")["subjects"].to_dict()
+    {'female': 2, 'male': 8}
     """
     labels = group_labels(faces.table, by)
     codes = labels.cat.codes.to_numpy()

@@ -38,6 +38,12 @@ def ita(lab: np.ndarray) -> np.ndarray:
     -----
     ITA = arctan((L* - 50) / b*) (Chardon et al. 1991). Estimates from photos depend on the light:
     call them apparent.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> fl.ita([[70, 10, 15], [30, 12, 18]]).round(1).tolist()
+    [53.1, -48.0]
     """
     lab = np.asarray(lab, dtype=np.float64)
     return np.degrees(np.arctan2(lab[..., 0] - 50.0, lab[..., 2]))
@@ -83,6 +89,12 @@ def monk(lab: np.ndarray) -> "pd.Categorical":
     Ordered labels "1" (lightest) to "10", as text, because parquet keeps no other categories.
     Nearest by CIE76 distance; missing where a colour is not a number. Of an albedo it is a property
     of the skin; of a photo's pixels it also depends on the light: call it apparent.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> fl.monk([[94, 1, 7], [65, 14, 26], [20, 3, 4]]).tolist()
+    ['1', '6', '9']
     """
     lab = np.asarray(lab, dtype=np.float64).reshape(-1, 3)
     return _ordered(np.where(np.isnan(lab).any(1), -1, nearest_monk(lab) - 1), MONK_TONES)
@@ -107,6 +119,12 @@ def fitzpatrick(angle: np.ndarray) -> "pd.Categorical":
     light, ITA > 55) to VI (dark, ITA <= -30), as much of the literature does. Fitzpatrick's types
     are about how skin burns and tans, which a colour cannot tell, and the two agree poorly (Osto et
     al. 2022): say "Fitzpatrick-like".
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> fl.fitzpatrick([60, 20, -50]).tolist()
+    ['I', 'IV', 'VI']
     """
     codes = skin_tone(angle).codes
     return _ordered(codes, FITZPATRICK_TYPES)

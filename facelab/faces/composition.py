@@ -90,6 +90,12 @@ def group_counts(
     ------
     BadInput
         A named group is not among `groups`, a share is negative, or they do not add up to 1.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> fl.group_counts(["african", "asian", "caucasian"], {"caucasian": 0.8}, subjects=101)
+    {'african': 10, 'asian': 10, 'caucasian': 81}
     """
     shares = dict(shares or {})
     for group, share in shares.items():

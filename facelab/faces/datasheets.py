@@ -34,6 +34,13 @@ def datasheet(faces: Described) -> str:
     -------
     str
         Markdown. It depends on the set alone: no date, no path, no machine.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> sheet = fl.datasheet(fl.synthesize(6, 2, size=32))
+    >>> [line for line in sheet.splitlines() if line.startswith("## ")][:3]
+    ['## Motivation', '## Composition', '## Collection process']
     """
     parts = [
         f"# Datasheet of {_plain(faces.card.get('name', 'unnamed'))}",
@@ -91,7 +98,15 @@ def _composition(faces: Described) -> list[str]:
 
 
 def group_columns(faces: Described) -> list[str]:
-    """The label columns that make groups: categoricals with 1 to 30 labels that occur."""
+    """The label columns that make groups: categoricals with 1 to 30 labels that occur.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> fl.group_columns(fl.synthesize(6, 2, size=32))
+    ['phenotype', 'gender', 'age_group', 'skin_tone', 'monk', 'fitzpatrick', 'hair_style',
+    'expression', 'glasses', 'headwear', 'background']
+    """
     labels = faces.table.select_dtypes("category")
     return [
         name

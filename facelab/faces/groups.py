@@ -53,6 +53,14 @@ def group_labels(table: "pd.DataFrame", by: str | list[str]) -> "pd.Series":
     ------
     BadInput
         A column is not in the table; the message lists the columns there are.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"race": ["asian", "african"], "gender": ["female", "male"]})
+    >>> fl.group_labels(table, ["race", "gender"]).tolist()
+    ['asian/female', 'african/male']
     """
     import pandas as pd
 
@@ -108,6 +116,12 @@ def effective_number(counts: np.ndarray, order: int = 1) -> float:
     ------
     BadInput
         A size is negative or not a number.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> round(fl.effective_number([50, 50]), 2), round(fl.effective_number([90, 10]), 2)
+    (2.0, 1.38)
     """
     counts = np.asarray(counts, dtype=np.float64)
     if not (counts >= 0).all() or order < 0:

@@ -47,6 +47,16 @@ def join(
     BadInput
         There are no sets, their crops differ in size, or a column is a label in one set and a
         number in another.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> one, two = fl.synthesize(6, 2, size=32), fl.synthesize(6, 2, seed=1, size=32)
+    >>> faces = fl.join({"one": one, "two": two})
+    >>> len(faces), faces.table["subject"].nunique()
+    (24, 12)
+    >>> faces.table["subject"].iloc[0]
+    'one/s0-00001'
     """
     if not sets:
         raise BadInput("there are no sets to join")

@@ -47,6 +47,16 @@ def measures_by_group(
     ------
     BadInput
         The table has no measures, or no such column.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> measured = fl.measure(fl.synthesize(12, 3, size=64))
+    >>> rows = fl.measures_by_group(measured, "phenotype")
+    >>> rows["measure"].unique().tolist()
+    ['skin_lightness', 'apparent_ita', 'brightness', 'contrast', 'sharpness']
+    >>> rows.query("measure == 'brightness'").set_index("group")["mean"].round(-1).to_dict()
+    {'all': 130.0, 'african': 110.0, 'asian': 140.0, 'caucasian': 150.0}
     """
     names = measures_of(faces.table)
     if not names:

@@ -76,6 +76,15 @@ def measure(faces: FaceSet, jobs: int | None = None) -> FaceSet:
     BadInput
         The crops are not aligned, so that nobody knows where the skin is, or some of the landmark
         columns are missing.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> faces = fl.synthesize(6, 2, size=64)
+    >>> measured = fl.measure(faces)
+    >>> [column for column in measured.table if column not in faces.table]
+    ['skin_lightness', 'apparent_ita', 'apparent_skin_tone', 'apparent_monk',
+    'apparent_fitzpatrick', 'brightness', 'contrast', 'sharpness']
     """
     if faces.card.get("aligned") is False:
         raise BadInput(

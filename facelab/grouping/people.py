@@ -84,6 +84,14 @@ def number_of_people(
         missing.
     jobs
         Processes; by default as many as pay off.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(300, images=4)
+    >>> count = fl.number_of_people(people, threshold=0.4)
+    >>> round(count.people), round(count.found, 2)
+    (300, 1.0)
     """
     check_embeddings(embeddings)
     if threshold is not None:

@@ -115,6 +115,20 @@ def prepare(
     -----
     The same bytes under a second name are unusable: they would make a mated comparison of an image
     with itself, or one face two people. They are no failure to acquire, and no image of its rate.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from tempfile import mkdtemp
+    >>> photos = Path(mkdtemp())
+    >>> for subject in ("ada", "bea"):
+    ...     (photos / subject).mkdir()
+    ...     Image.effect_noise((112, 112), 50).save(photos / subject / "1.png")
+    >>> faces = fl.prepare(photos, photos.with_suffix(".faces"))  # as if they were aligned crops
+    >>> faces.crops.shape, faces.table["subject"].tolist()
+    ((2, 112, 112, 3), ['ada', 'bea'])
     """
     reader = photos if isinstance(photos, Reader) else folder(photos)
     set_aside = detector is not None if set_aside is None else set_aside
@@ -423,6 +437,21 @@ def failure_to_acquire(faces: FaceSet) -> pd.DataFrame:
     ------
     BadInput
         The faces were not made by `prepare`.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from tempfile import mkdtemp
+    >>> photos = Path(mkdtemp())
+    >>> for subject in ("ada", "bea"):
+    ...     (photos / subject).mkdir()
+    ...     Image.effect_noise((112, 112), 50).save(photos / subject / "1.png")
+    >>> _ = (photos / "bea" / "2.png").write_bytes(b"no image")
+    >>> faces = fl.prepare(photos, photos.with_suffix(".faces"), set_aside=True)
+    >>> fl.failure_to_acquire(faces)[["group", "images", "rejected"]].values.tolist()
+    [['all', 3, 1]]
     """
     found = faces.card.get("failure_to_acquire")
     if found is None:

@@ -75,6 +75,16 @@ def enrolment(
     ------
     BadInput
         No image, a column missing, a `failed` that is not true or false, or a subject missing.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> presented = pd.DataFrame({"subject": [f"s{row // 5}" for row in range(200)]})
+    >>> presented["group"] = ["a"] * 100 + ["b"] * 100
+    >>> presented["failed"] = presented.index.isin([0, 5, 100, 105, 110, 115, 120, 125])
+    >>> fl.enrolment(presented, "group").rates[["group", "attempts", "fte"]].values.tolist()
+    [['all', 200, 0.04], ['a', 100, 0.02], ['b', 100, 0.06]]
     """
     _check(presented)
     labels = group_labels(presented, by)
@@ -126,6 +136,20 @@ def presented_images(folder: str | os.PathLike) -> pd.DataFrame:
     ------
     FileNotFoundError
         The folder has no `faces.parquet`, or no `rejects.parquet`.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from tempfile import mkdtemp
+    >>> photos = Path(mkdtemp()) / "ada"
+    >>> photos.mkdir()
+    >>> Image.effect_noise((112, 112), 50).save(photos / "1.png")
+    >>> _ = (photos / "2.png").write_bytes(b"no image")  # which is no failure to enrol
+    >>> faces = fl.prepare(photos.parent, photos.with_name("faces"), set_aside=True)
+    >>> fl.presented_images(photos.with_name("faces"))[["image", "failed"]].values.tolist()
+    [['ada/1.png', False]]
     """
     folder = Path(folder)
     for name, advice in (

@@ -56,6 +56,15 @@ def group_contrasts(
     ------
     BadInput
         An unknown error, correction or group, or fewer than two groups with comparisons.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> audit = fl.audit(people, "group", fmr=0.01)
+    >>> table = fl.group_contrasts(audit.counts, "fmr", reference="a")
+    >>> table[["group", "ratio", "p_corrected"]].round(2).values.tolist()
+    [['b', 1.64, 0.22], ['d', 1.49, 0.42], ['c', 1.49, 0.42]]
     """
     if error not in ERRORS:
         raise BadInput(f"error must be fmr or fnmr, not {error!r}")

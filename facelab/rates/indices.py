@@ -188,6 +188,17 @@ def disparity(
     BadInput
         No `group` or no rate column, a rate that is no number or outside [0, 1], a group twice, `a`
         outside [0, 1].
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> rates = pd.DataFrame({"group": ["a", "b", "c"], "fmr": [0.001, 0.002, 0.008]})
+    >>> table = fl.disparity(rates)
+    >>> table.set_index("metric")["value"].round(3).head(3).to_dict()
+    {'max_min_ratio': 8.0, 'max_min_difference': 0.007, 'max_geomean_ratio': 3.175}
+    >>> table["worst"].iloc[0], table["best"].iloc[0]
+    ('c', 'a')
     """
     groups = _checked(rates, a)
     observed = _observed(groups, None, a)

@@ -51,6 +51,19 @@ class Dependence:
     ------
     BadInput
         A correlation outside [0, 1), or `pair` below twice `subject`.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> audit = fl.audit(people, "group", fmr=0.01)
+    >>> round(fl.Dependence.from_counts(audit.counts).pair, 1)
+    0.5
+    >>> hard = fl.Dependence(mated=0.6)  # some people are much harder to recognise than others
+    >>> fl.required_subjects(fnmr=0.01)["subjects"].item()
+    475
+    >>> fl.required_subjects(fnmr=0.01, dependence=hard)["subjects"].item()
+    659
     """
 
     subject: float = 0.03
@@ -151,6 +164,13 @@ def required_subjects(
     ------
     BadInput
         Not exactly one of `fmr` and `fnmr`, or a value out of its range.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> table = fl.required_subjects(fmr=[1e-3, 1e-4], ratio=2, images=5)
+    >>> table[["rate", "subjects"]].values.tolist()
+    [[0.001, 118.0], [0.0001, 273.0]]
     """
     error, rates = _error(fmr, fnmr)
     test = _Test(error, confidence, power, dependence or Dependence())
@@ -178,6 +198,12 @@ def detectable_ratio(
 
     Parameters are those of `required_subjects`. Infinite where the better group expects fewer than
     10 errors, or where the ratio would put the worse one's rate above 1.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> round(fl.detectable_ratio(subjects=500, images=5, fmr=1e-3), 2)
+    1.29
     """
     error, (rate,) = _error(fmr, fnmr)
     test = _Test(error, confidence, power, dependence or Dependence())
@@ -207,6 +233,12 @@ def detectable_rate(
 
     `error` is fmr or fnmr; the other parameters are those of `required_subjects`. NaN where the
     ratio is not detected at any rate.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> f"{fl.detectable_rate(subjects=500, images=5, ratio=2):.1e}"
+    '2.1e-05'
     """
     if error not in ("fmr", "fnmr"):
         raise BadInput(f"the error must be 'fmr' or 'fnmr', not {error!r}")
@@ -247,6 +279,15 @@ def too_small(
         over.
     fmr, ratio, confidence, power, dependence
         As for `required_subjects`.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> audit = fl.audit(people, "group", fmr=0.01)
+    >>> print(fl.too_small(audit.rates, fmr=0.01)[0])
+    a: 28 subjects with about 4 images each are too few to tell FMR 0.01 from 2 times that; 53 would
+    do so with probability 80%
     """
     lacking = {"group", "subjects", "non_mated"} - set(rates.columns)
     if lacking:

@@ -62,6 +62,15 @@ def simulate_test(
     list of ErrorCounts
         From the same scores, one for each rate, which is both its true FMR and its true FNMR (the
         mated scores have a threshold of their own).
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import numpy as np
+    >>> images = np.full(200, 5)  # of each of 200 subjects
+    >>> (counts,) = fl.simulate_test(images, rates=[0.01], rng=np.random.default_rng(0))
+    >>> round(float(counts.rates()["fmr"].iloc[0]), 2)
+    0.01
     """
     dependence, rng = dependence or Dependence(), rng or np.random.default_rng()
     images, wanted = np.asarray(images), np.asarray(rates, dtype=np.float64)
@@ -271,6 +280,13 @@ def coverage(
     ------
     BadInput
         No trials, a group of fewer than two, images out of order, shares that do not fit.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> table = fl.coverage(subjects=[50], rates=[0.01], trials=20, jobs=1)
+    >>> table.query("error == 'fmr'")[["method", "coverage"]].values.tolist()
+    [['facelab', 1.0], ['plug-in', 0.95], ['independent', 0.45]]
     """
     if trials < 1 or min(subjects) < 2 or not 2 <= images[0] <= images[1]:
         raise BadInput(
@@ -346,7 +362,16 @@ def _summary(tests: pd.DataFrame) -> pd.DataFrame:
 
 
 def readable_coverage(table: pd.DataFrame) -> pd.DataFrame:
-    """The study as it is read: a row a setting, every method's coverage, the width of ours."""
+    """The study as it is read: a row a setting, every method's coverage, the width of ours.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> table = fl.coverage(subjects=[50], rates=[0.01], trials=20, jobs=1)
+    >>> readable = fl.readable_coverage(table)
+    >>> readable[["error", "facelab", "plug-in", "independent"]].values.tolist()
+    [['fmr', 1.0, 0.95, 0.45], ['fnmr', 1.0, 0.95, 0.8]]
+    """
     keys = ["error", "rate", "subjects", "trials", "expected_errors", "no_errors"]
     wide = table.pivot_table(index=keys, columns="method", values="coverage", sort=False)
     wide = wide[[name for name in ["facelab", *METHODS] if name in wide]]
@@ -356,7 +381,15 @@ def readable_coverage(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def coverage_finding(table: pd.DataFrame) -> str:
-    """What the study shows, in sentences: the settings in the band, and who fails where."""
+    """What the study shows, in sentences: the settings in the band, and who fails where.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> table = fl.coverage(subjects=[50], rates=[0.01], trials=20, jobs=1)
+    >>> print(fl.coverage_finding(table).splitlines()[1])
+    - `facelab` in 0 of 1; at worst 100.0%, for FMR 0.01 and 50 subjects
+    """
     counted = table[table["expected_errors"] >= FEWEST_ERRORS]
     settings = len(counted.drop_duplicates(["error", "rate", "subjects"]))
     lines = [

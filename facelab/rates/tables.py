@@ -21,6 +21,14 @@ def readable_rates(rates: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Index `group`; columns subjects, images, mated, non-mated, FMR %, FNMR %, note; all text.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> audit = fl.audit(people, "group", fmr=0.01)
+    >>> fl.readable_rates(audit.rates).loc["a", ["FMR %", "FNMR %"]].to_dict()
+    {'FMR %': '0.909 [0.557, 1.48]', 'FNMR %': '1.19 [0.153, 8.65]'}
     """
     shown = pd.DataFrame({"group": rates["group"]})
     for column in ("subjects", "images", "mated", "non_mated"):
@@ -35,7 +43,18 @@ def readable_rates(rates: pd.DataFrame) -> pd.DataFrame:
 
 
 def readable_changes(table: pd.DataFrame) -> pd.DataFrame:
-    """Paired differences as people read them; index `quantity`, all text."""
+    """Paired differences as people read them; index `quantity`, all text.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> half = fl.Embeddings.from_arrays(people.vectors[:, :32], people.table)  # of every vector
+    >>> arms = {"whole": fl.audit(people, "group"), "half": fl.audit(half, "group")}
+    >>> fl.readable_changes(fl.compare_audits(arms).table).loc["fnmr:all"].to_dict()
+    {'a': '0.0433', 'b': '0.257', 'b - a': '0.213 [0.163, 0.267]', 'b / a': '5.92 [4.12, 10]',
+    'note': 'one seed: training noise unseen'}
+    """
     records = table.to_dict("records")
     shown = pd.DataFrame({"quantity": table["quantity"]})
     for arm in ("a", "b"):
@@ -56,6 +75,16 @@ def readable_effects(
     DataFrame
         Index `change` (factor, level, and group where there are several); a column a quantity with
         the difference and its interval; all text. Without the notes: they stand in the table given.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> twins = fl.synthesize_twins({"glasses": ["sun"]}, 12, 2, size=32)
+    >>> whole = fl.embedder_of(lambda x: x.reshape(len(x), -1) - 127.5, size=32)  # all pixels
+    >>> effects = fl.twin_effects(whole.embed(twins), threshold=0.7)
+    >>> fl.readable_effects(effects, ["mated_score", "fnmr"]).to_dict("index")
+    {'glasses sun': {'mated score': '-0.125 [-0.175, -0.074]', 'FNMR, points': '+16.7 [-7.0,
+    +40.3]'}}
     """
     names = {
         "mated_score": "mated score",
@@ -85,7 +114,17 @@ def rounded(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def table(frame: pd.DataFrame, caption: str = "") -> "HTML":
-    """A table to show in a notebook: whole texts, no row numbers, a caption for screen readers."""
+    """A table to show in a notebook: whole texts, no row numbers, a caption for screen readers.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> rates = pd.DataFrame({"group": ["a"], "FMR %": ["0.1"]})
+    >>> shown = fl.table(rates, caption="At one threshold")  # the last line of a cell shows it
+    >>> "<caption>At one threshold</caption>" in shown.data
+    True
+    """
     from IPython.display import HTML
 
     named = frame.index.name is not None

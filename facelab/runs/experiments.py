@@ -87,6 +87,19 @@ def run(
         A parameter is unknown or of the wrong type.
     RunFailed
         A cell raised; what was executed is kept in `<run-id>.failed`.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> from nbformat import v4 as nb
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> notebook = Path(mkdtemp()) / "sum.ipynb"
+    >>> cell = nb.new_code_cell("n = 1", metadata={"tags": ["parameters"]})
+    >>> _ = notebook.write_text(nb.writes(nb.new_notebook(cells=[cell])))
+    >>> folder = fl.run(notebook, {"n": 2}, out=notebook.parent / "runs")
+    >>> sorted(path.name for path in folder.iterdir())
+    ['environment.txt', 'notebook.ipynb', 'params.yaml', 'report.html', 'run.json']
     """
     experiment = read_experiment(notebook)
     if experiment.cases is not None:

@@ -35,6 +35,14 @@ def runs(
     DataFrame
         `name run_id status started seconds commit parameters key error folder`; status is finished,
         failed, running, or abandoned (its process is gone).
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> from tempfile import mkdtemp
+    >>> kept = fl.runs(mkdtemp(), status="finished")  # nothing was run there
+    >>> len(kept), list(kept.columns[:4])
+    (0, ['name', 'run_id', 'status', 'started'])
     """
     found = []
     for file in Path(out).glob(f"{name or '*'}/*/run.json"):

@@ -41,6 +41,18 @@ class Record:
     ----------
     seconds
         Wall-clock seconds by stage.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> from tempfile import mkdtemp
+    >>> record = fl.Record(mkdtemp())  # in a notebook: fl.Record(run_folder)
+    >>> rates = record.table("rates", pd.DataFrame({"group": ["a"], "fmr": [0.01]}))
+    >>> record.metrics({"fmr": 0.01})
+    {'fmr': 0.01, 'seconds': {}}
+    >>> sorted(path.name for path in record.folder.iterdir())
+    ['metrics.json', 'tables']
     """
 
     def __init__(self, folder: str | Path | None) -> None:
@@ -99,6 +111,16 @@ def audit_metrics(audit: "Audit") -> dict[str, Any]:
     dict
         `threshold`, `calibration`, `overall` and `groups` (rates with intervals and counts),
         `max_min_ratio` (by error) and `garbe` (value, low, high, worst, best, note), `warnings`.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> metrics = fl.audit_metrics(fl.audit(people, "group", fmr=0.01))
+    >>> sorted(metrics)
+    ['calibration', 'garbe', 'groups', 'max_min_ratio', 'overall', 'threshold', 'warnings']
+    >>> round(metrics["groups"]["a"]["fmr"], 3)
+    0.009
     """
     groups = metric_rows(audit.rates)
     indices = audit.disparity.set_index(["metric", "error"])
@@ -116,7 +138,16 @@ def audit_metrics(audit: "Audit") -> dict[str, Any]:
 
 
 def metric_rows(frame: pd.DataFrame, key: str = "group") -> dict[str, dict[str, Any]]:
-    """A table as nested plain values, by the column `key`: the way metrics.json holds it."""
+    """A table as nested plain values, by the column `key`: the way metrics.json holds it.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> rates = pd.DataFrame({"group": ["a", "b"], "fmr": [0.001, 0.004], "note": ["", "few"]})
+    >>> fl.metric_rows(rates)
+    {'a': {'fmr': 0.001, 'note': ''}, 'b': {'fmr': 0.004, 'note': 'few'}}
+    """
     return {
         str(row[key]): {name: value for name, value in row.items() if name != key}
         for row in frame.to_dict("records")
@@ -130,6 +161,16 @@ def effect_metrics(effects: pd.DataFrame) -> dict[str, dict[str, Any]]:
     -------
     dict
         ``"melanin=0.8:fnmr"`` to the row's numbers and note, in the table's order.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> twins = fl.synthesize_twins({"glasses": ["sun"]}, 12, 2, size=32)
+    >>> whole = fl.embedder_of(lambda x: x.reshape(len(x), -1) - 127.5, size=32)  # all pixels
+    >>> effects = fl.twin_effects(whole.embed(twins), threshold=0.7)
+    >>> list(fl.effect_metrics(effects))
+    ['glasses=sun:mated_score', 'glasses=sun:fnmr', 'glasses=sun:non_mated_score',
+    'glasses=sun:fmr']
     """
     everybody = effects[effects["group"] == "all"].drop(columns="group")
     change = everybody["factor"] + "=" + everybody["level"] + ":" + everybody["quantity"]

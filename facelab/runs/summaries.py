@@ -34,6 +34,19 @@ def collect_runs(folders: Sequence[str | Path]) -> tuple[pd.DataFrame, pd.DataFr
     ------
     BadInput
         There is no run, or a folder holds none.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> folders = [Path(mkdtemp()) for _ in range(2)]  # in place of those that `fl.run` gives
+    >>> for folder, skew, fnmr in zip(folders, (0.4, 0.8), (0.10, 0.12)):
+    ...     _ = (folder / "params.yaml").write_text(f"{{skew: {skew}, fmr: 0.001}}")
+    ...     _ = (folder / "metrics.json").write_text(f'{{"fnmr": {fnmr}}}')
+    >>> cases, numbers = fl.collect_runs(folders)
+    >>> cases["skew"].tolist(), numbers["fnmr"].tolist()
+    ([0.4, 0.8], [0.1, 0.12])
     """
     if not len(folders):
         raise BadInput("there are no runs to summarise: give their folders")
@@ -50,7 +63,16 @@ def collect_runs(folders: Sequence[str | Path]) -> tuple[pd.DataFrame, pd.DataFr
 
 
 def numbers_that_differ(numbers: pd.DataFrame, most: int = 4) -> list[str]:
-    """The first numbers in which runs differ, times left out."""
+    """The first numbers in which runs differ, times left out.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> numbers = pd.DataFrame({"fnmr": [0.1, 0.2], "subjects": 100, "seconds.train": [3.1, 3.2]})
+    >>> fl.numbers_that_differ(numbers)
+    ['fnmr']
+    """
     found = [
         name
         for name in numbers
@@ -83,6 +105,15 @@ def over_seeds(
     ------
     BadInput
         No run has a figure of that name.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> cases = pd.DataFrame({"skew": [0.4, 0.4, 0.8, 0.8], "seed": [0, 1, 0, 1]})
+    >>> numbers = pd.DataFrame({"fnmr": [0.10, 0.12, 0.20, 0.26]})
+    >>> fl.over_seeds(cases, numbers, ["fnmr"]).round(2).values.tolist()
+    [['skew=0.4', 'fnmr', 2, 0.11, -0.02, 0.24], ['skew=0.8', 'fnmr', 2, 0.23, -0.15, 0.61]]
     """
     for name in figures:
         if name not in numbers:
@@ -101,7 +132,16 @@ def over_seeds(
 
 
 def case_labels(cases: pd.DataFrame, seed: str = "seed") -> pd.Series:
-    """Each run's case in words: ``n=1, fmr=0.001``."""
+    """Each run's case in words: ``n=1, fmr=0.001``.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> cases = pd.DataFrame({"skew": [0.4, 0.8], "fmr": 0.001, "seed": 0})
+    >>> fl.case_labels(cases).tolist()
+    ['skew=0.4, fmr=0.001', 'skew=0.8, fmr=0.001']
+    """
     names = [name for name in cases if name != seed]
     if not names:
         return pd.Series(["all runs"] * len(cases))

@@ -25,7 +25,14 @@ from facelab.runs.listing import alive, runs
 
 
 class SweepFailed(FacelabError):
-    """Some cases of a sweep failed; `table` is what `sweep` would have returned."""
+    """Some cases of a sweep failed; `table` is what `sweep` would have returned.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> issubclass(fl.SweepFailed, fl.FacelabError)
+    True
+    """
 
     def __init__(self, message: str, table: pd.DataFrame) -> None:
         super().__init__(message)

@@ -56,6 +56,17 @@ def crowd(
     ------
     BadInput
         A number is too small, or there are fewer subjects than mated probes.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> enrolled, probes = fl.crowd(subjects=100, images=3, probes=50)
+    >>> enrolled.vectors.shape, probes.vectors.shape
+    ((300, 512), (50, 512))
+    >>> int(probes.table["subject"].isin(enrolled.table["subject"]).sum())
+    25
+    >>> sorted(enrolled.table["group"].unique())
+    ['a', 'b', 'c', 'd']
     """
     mated = (probes + 1) // 2
     if min(subjects, images, dim) < 1 or mated > subjects:

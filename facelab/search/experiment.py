@@ -64,6 +64,19 @@ class SearchExperiment:
         The gallery's card and the counts.
     searches
         The searches themselves.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> strangers, probes = fl.crowd(500, probes=200, dim=64)
+    >>> result = fl.search_experiment(probes, strangers, "group", fpir=0.1, overlap="drop")
+    >>> print(result.summary())
+    Of 100 searches of people who are not among the 500 enrolled, at threshold 0.4869 (set for FPIR
+    0.1 on the same searches), 10 named a stranger: 10% [5.52, 17.4]. d are 27% of the searched and
+    40% of the false matches; their rate is 14.8% [5.92, 32.5], 1.8 [0.34, 9.5] times that of
+    everybody else (Fisher's exact p = 1 after Holm over 4 groups).
+    >>> result.named[["subject", "candidate"]].head(1).values.tolist()
+    [['p00000517', 'p00000458']]
     """
 
     by: list[str]
@@ -168,6 +181,14 @@ def search_experiment(
     BadInput
         Probe subjects are in the gallery (unless dropped), no search is left, neither or both of
         `threshold` and `fpir`, an unknown column.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> strangers, probes = fl.crowd(500, probes=200, dim=64)
+    >>> result = fl.search_experiment(probes, strangers, "group", fpir=0.1, overlap="drop")
+    >>> result.table.set_index("group")["false_matches"].to_dict()
+    {'all': 10, 'a': 1, 'b': 3, 'c': 2, 'd': 4}
     """
     if (threshold is None) == (fpir is None):
         raise BadInput("give the threshold of the experiment, or the FPIR to set it for: one")
@@ -304,6 +325,17 @@ def false_matches_by_group(
     ------
     BadInput
         A column is missing, there is no search, a subject is missing.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> searches = pd.DataFrame({"group": ["a"] * 80 + ["b"] * 20})
+    >>> searches["subject"] = [f"s{row}" for row in range(100)]
+    >>> searches["false_match"] = [True] * 4 + [False] * 76 + [True] * 4 + [False] * 16
+    >>> table = fl.false_matches_by_group(searches)
+    >>> table[["group", "share_of_false_matches", "rate"]].values.tolist()
+    [['all', 1.0, 0.08], ['a', 0.5, 0.05], ['b', 0.5, 0.2]]
     """
     _check(searches)
     subject, names = pd.factorize(searches["subject"])
@@ -409,7 +441,18 @@ def threshold_sweep(
 
 
 def readable_false_matches(frame: pd.DataFrame) -> pd.DataFrame:
-    """False matches by group as people read them: percent with intervals in brackets."""
+    """False matches by group as people read them: percent with intervals in brackets.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> strangers, probes = fl.crowd(500, probes=200, dim=64)
+    >>> result = fl.search_experiment(probes, strangers, "group", fpir=0.1, overlap="drop")
+    >>> fl.readable_false_matches(result.table).loc["all"].to_dict()
+    {'people': '100', 'searches': '100', 'false matches': '10', '% of searched': '100', '% of false
+    matches': '100', 'rate %': '10 [5.52, 17.4]', 'ratio to the rest': '–', 'Fisher p': '–', 'note':
+    'few false matches: 10'}
+    """
     shown = pd.DataFrame({"group": frame["group"]})
     for column in ("people", "searches", "false_matches"):
         shown[column.replace("_", " ")] = frame[column].map("{:,}".format)

@@ -149,6 +149,16 @@ def expected_false_matches(
     BadInput
         No rates for a pair of groups that meet, a share that cannot be, an unknown group, a number
         of searches or people below 1, a threshold that is missing or cannot be counted.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> year = fl.expected_false_matches(1e-6, searches=10_000, gallery=25_000)
+    >>> print(year.summary())
+    10,000 searches a year among 25,000 people, when the best candidate above the threshold is
+    looked at, are expected to name 247 strangers, 246 of them different people.
+    >>> year.searched[["group", "named", "chance"]].round(3).values.tolist()
+    [['all', 246.901, 0.025], ['everybody', 246.901, 0.025]]
     """
     for name, number in (("searches", searches), ("gallery", gallery)):
         if int(number) != number or number < 1:

@@ -47,6 +47,16 @@ class Candidates:
         The lowest score of a candidate, or None.
     card
         The gallery's card, `k` and `threshold`.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> enrolled, probes = fl.crowd(200, images=2, probes=50, dim=64)
+    >>> found = fl.Gallery().enrol(enrolled).search(probes, k=5)
+    >>> found.scores.shape, int(found.mated.sum())
+    ((50, 5), 25)
+    >>> list(found.frame().columns)
+    ['probe', 'image', 'subject', 'rank', 'candidate', 'score', 'mated']
     """
 
     scores: np.ndarray
@@ -115,6 +125,19 @@ class Gallery:
     card
         `embedder`, `template`, `kind`, `enrolled` (the cards of what was enrolled); after `build`,
         `index`: its kind, effort and recall.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> enrolled, probes = fl.crowd(200, images=2, probes=50, dim=64)
+    >>> gallery = fl.Gallery().enrol(enrolled)
+    >>> gallery
+    Gallery(200 subjects, 400 images)
+    >>> found = gallery.search(probes, k=5)
+    >>> found.scores.shape
+    (50, 5)
+    >>> len(gallery.remove("p00000007").table)
+    199
     """
 
     def __init__(self, template: Template = "mean", kind: Kind = "auto") -> None:

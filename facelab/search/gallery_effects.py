@@ -49,6 +49,15 @@ def open_set(
     ------
     BadInput
         Somebody is in both sets, or nobody who is searched has two photos.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=2)
+    >>> searched, strangers = people.query("group == 'a'"), people.query("group != 'a'")
+    >>> probes, enrolled = fl.open_set(searched, strangers)
+    >>> len(searched), len(probes), len(enrolled)
+    (62, 46, 154)
     """
     subject = searched.table["subject"].astype(str)
     both = subject[subject.isin(strangers.table["subject"].astype(str))]
@@ -122,6 +131,14 @@ def gallery_sizes(
     ------
     BadInput
         Sizes that do not rise, exceed the people in `enrolled` or do not hold the searched.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> enrolled, probes = fl.crowd(1000, probes=200, dim=64)
+    >>> table = fl.gallery_sizes(probes, enrolled, "group", sizes=[100, 300, 1000], fpir=0.1)
+    >>> table.query("group == 'all'")[["gallery", "fpir", "predicted"]].round(2).values.tolist()
+    [[100.0, 0.1, 0.09], [300.0, 0.27, 0.24], [1000.0, 0.66, 0.48]]
     """
     sizes = [int(size) for size in sizes]
     subjects = enrolled.table["subject"].astype(str)
@@ -204,6 +221,15 @@ def gallery_mixes(
     ------
     BadInput
         A mix that needs more people of a group than there are, an unknown group, no mix.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> enrolled, probes = fl.crowd(1000, probes=400, dim=64)
+    >>> mixes = {"even": None, "mostly a": {"a": 0.8}}
+    >>> table = fl.gallery_mixes(probes, enrolled, "group", mixes, fpir=0.1)
+    >>> table.query("group == 'a'")[["mix", "enrolled", "fpir"]].round(2).values.tolist()
+    [['even', 63, 0.12], ['mostly a', 200, 0.21]]
     """
     if not mixes:
         raise BadInput('there is no mix: give names and shares, such as {"even": None}')

@@ -64,6 +64,19 @@ class Identification:
         The gallery's card and the counts.
     searches
         The searches themselves, for other thresholds.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> enrolled, probes = fl.crowd(200, images=2, probes=200, dim=64)
+    >>> result = fl.identify(fl.Gallery().enrol(enrolled), probes, by="group", fpir=0.1)
+    >>> print(result.summary())
+    Among 200 enrolled, at threshold 0.4648 (set for FPIR 0.1 on the same searches), FPIR was 10%
+    [5.52, 17.4] over 100 non-mated searches, FNIR was 1% [0.0513, 5.45] and the rank-1 hit rate
+    100% [96.3, 100] over 100 mated ones. FPIR by group ran from 0% [0, 13.3] for b to 26.5% [14.6,
+    43.1] for a. FNIR by group ran from 0% [0, 11.7] for a to 5.56% [0.285, 25.8] for b.
+    >>> result.hit_rates.query("group == 'all' and rank <= 3")["hit_rate"].round(2).tolist()
+    [1.0, 1.0, 1.0]
     """
 
     by: list[str]
@@ -182,6 +195,14 @@ def identify(
     BadInput
         No searches, no non-mated searches to set a threshold on, an unknown column, a rank beyond
         k, probes of another embedder than the gallery's.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> enrolled, probes = fl.crowd(200, images=2, probes=200, dim=64)
+    >>> result = fl.identify(fl.Gallery().enrol(enrolled), probes, by="group", fpir=0.1)
+    >>> result.rates.set_index("group")["fpir"].round(2).to_dict()
+    {'all': 0.1, 'a': 0.26, 'b': 0.0, 'c': 0.04, 'd': 0.0}
     """
     if isinstance(gallery, Candidates):
         if probes is not None or calibration is not None:
@@ -284,7 +305,18 @@ def calibrated(
 
 
 def readable_searches(rates: pd.DataFrame) -> pd.DataFrame:
-    """Error rates of search as people read them: percent with the interval in brackets."""
+    """Error rates of search as people read them: percent with the interval in brackets.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> enrolled, probes = fl.crowd(200, images=2, probes=200, dim=64)
+    >>> result = fl.identify(fl.Gallery().enrol(enrolled), probes, by="group", fpir=0.1)
+    >>> fl.readable_searches(result.rates).loc["all"].to_dict()
+    {'subjects': '200', 'searches mated': '100', 'searches non-mated': '100', 'FPIR %': '10 [5.52,
+    17.4]', 'FNIR %': '1 [0.0513, 5.45]', 'rank-1 hits %': '100 [96.3, 100]', 'note': 'few errors:
+    10 false positives; few errors: 1 false negative'}
+    """
     shown = pd.DataFrame({"group": rates["group"]})
     for column in ("subjects", "searches_mated", "searches_non_mated"):
         shown[column.replace("_", " ").replace("non mated", "non-mated")] = rates[column].map(

@@ -54,6 +54,15 @@ class Searches:
         none where they bear no such labels.
     warnings
         What a reader of the numbers must know, one sentence each.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> enrolled, probes = fl.crowd(200, images=2, probes=200, dim=64)
+    >>> searches = fl.Searches(fl.Gallery().enrol(enrolled).search(probes, k=20), by="group")
+    >>> rates = searches.error_rates(searches.threshold(fpir=0.1))
+    >>> rates[["group", "searches_non_mated", "fpir", "fnir"]].round(2).head(2).values.tolist()
+    [['all', 100, 0.1, 0.01], ['a', 34, 0.26, 0.0]]
     """
 
     def __init__(self, found: Candidates, by: str | list[str] | None = None) -> None:

@@ -174,6 +174,14 @@ def degrade(faces: FaceSet, kind: str, strength: float = 0.5, seed: int = 0) -> 
     BadInput
         A kind that is not known, a strength outside 0 to 1, or crops that are not aligned, so that
         nobody knows where mouth and eyes are.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> faces = fl.synthesize(6, 2)
+    >>> masked = fl.degrade(faces, "mask", strength=0.7)
+    >>> masked.table[["degradation", "strength"]].iloc[0].to_dict()
+    {'degradation': 'mask', 'strength': 0.7}
     """
     if kind not in DEGRADATIONS:
         raise BadInput(f"there is no degradation {kind!r}: take one of {', '.join(DEGRADATIONS)}")
@@ -218,6 +226,16 @@ def look_alikes(wanted: Embeddings, pool: Embeddings) -> Embeddings:
     ------
     BadInput
         The embedders or dimensions differ, or the pool holds nobody but one of the wanted.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> pool, wanted = fl.crowd(500, probes=6, dim=64)
+    >>> instead = fl.look_alikes(wanted, pool)
+    >>> instead.table[["subject", "shown"]].tail(1).values.tolist()
+    [['p00000502', 'p00000082']]
+    >>> round(float(instead.table["likeness"].tail(3).min()), 2)
+    0.37
     """
     if wanted.vectors.shape[1] != pool.vectors.shape[1]:
         raise BadInput(

@@ -48,6 +48,17 @@ def refusal(
     ------
     BadInput
         Not one finite score a search, or a share outside [0, 1).
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import numpy as np
+    >>> enrolled, probes = fl.crowd(200, images=2, probes=200, dim=64)
+    >>> searches = fl.Searches(fl.Gallery().enrol(enrolled).search(probes, k=20), by="group")
+    >>> scores = np.random.default_rng(0).random(200)  # in place of a quality
+    >>> table = fl.refusal(searches, scores, threshold=0.55, shares=[0, 0.5])
+    >>> table.query("group == 'all'")[["share", "fpir", "fnir"]].round(2).values.tolist()
+    [[0.0, 0.01, 0.06], [0.5, 0.0, 0.06]]
     """
     scores = np.asarray(scores, np.float64)
     if scores.shape != (len(searches),) or not np.isfinite(scores).all():

@@ -26,6 +26,17 @@ class SimilarityMap:
         float64 (n,): the knots of a table or the two ends of a line, rising; none for a logistic.
     midpoint, slope
         Of a logistic.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> vendor = fl.SimilarityMap.logistic(midpoint=0.4, slope=10)
+    >>> round(float(vendor.score(80)), 3), round(float(vendor.similarity(0.4)), 1)
+    (0.539, 50.0)
+    >>> vendor.stated
+    '100 % / (1 + exp(-10 (score - 0.4)))'
+    >>> fl.SimilarityMap.table({0: -0.2, 80: 0.3, 99: 0.6}).score(80)
+    0.3
     """
 
     stated: str

@@ -96,6 +96,17 @@ def probe_study(
     ------
     BadInput
         A subject of the pool is enrolled, and what `degrade` and `Gallery.search` refuse.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> parts = fl.search_parts(fl.synthesize(24, 3, size=64))
+    >>> embedder = fl.embedder_of(lambda x: x[:, ::2, ::2].reshape(len(x), -1) - 127.5, size=64)
+    >>> gallery = fl.Gallery().enrol(embedder.embed(parts["enrolled"]))
+    >>> study = fl.probe_study(gallery, embedder, parts["probes"], "gender", 0.2, ["mask"], [0.5])
+    >>> study.rates[["degradation", "group", "fnir"]].round(1).values.tolist()
+    [['good', 'all', 0.8], ['good', 'female', 0.7], ['good', 'male', 1.0], ['mask', 'all', 1.0],
+    ['mask', 'female', 1.0], ['mask', 'male', 1.0]]
     """
     sets = {(GOOD, 0.0): probes}
     for kind in kinds:
@@ -165,6 +176,13 @@ def search_parts(
     dict of FaceSet
         `enrolled` (all photos but the first of the first part's people), `probes` (the first photo
         of everybody in the first two parts; non-mated where there is no second) and `pool`.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> parts = fl.search_parts(fl.synthesize(24, 3, size=32))
+    >>> {name: len(part) for name, part in parts.items()}
+    {'enrolled': 24, 'probes': 20, 'pool': 12}
     """
     names = ("known", "strangers", "pool")
     parts = people.split(dict(zip(names, shares, strict=True)), seed)
@@ -186,6 +204,17 @@ def all_probes(study: ProbeStudy) -> tuple[Searches, np.ndarray]:
     That is a stream of probes of every kind in equal parts, for `facelab.refusal`. Many
     spoilt probes have quality 0: a thousandth of the mean of the parts is added, which puts those
     in order that one part alone condemns.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> parts = fl.search_parts(fl.synthesize(24, 3, size=64))
+    >>> embedder = fl.embedder_of(lambda x: x[:, ::2, ::2].reshape(len(x), -1) - 127.5, size=64)
+    >>> gallery = fl.Gallery().enrol(embedder.embed(parts["enrolled"]))
+    >>> study = fl.probe_study(gallery, embedder, parts["probes"], "gender", 0.2, ["mask"], [0.5])
+    >>> searches, quality = fl.all_probes(study)
+    >>> len(parts["probes"]), len(searches.table), quality.shape
+    (20, 40, (40,))
     """
     parts = {key: one for key, one in study.searches.items() if key in study.qualities}
     found = [one.found for one in parts.values()]
@@ -212,6 +241,16 @@ def readable_probes(rates: pd.DataFrame, strength: float | None = None) -> pd.Da
     """`ProbeStudy.rates` as people read it: percent with the interval in brackets, all text.
 
     With `strength`, only good probes and those of this strength, and look-alikes.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> parts = fl.search_parts(fl.synthesize(24, 3, size=64))
+    >>> embedder = fl.embedder_of(lambda x: x[:, ::2, ::2].reshape(len(x), -1) - 127.5, size=64)
+    >>> gallery = fl.Gallery().enrol(embedder.embed(parts["enrolled"]))
+    >>> study = fl.probe_study(gallery, embedder, parts["probes"], "gender", 0.2, ["mask"], [0.5])
+    >>> list(fl.readable_probes(study.rates).columns)
+    ['strength', 'group', 'FPIR %', 'FNIR %', 'wrong person on top, %', 'below quality 50, %']
     """
     from facelab.rates.tables import with_interval
 
@@ -238,7 +277,19 @@ def readable_probes(rates: pd.DataFrame, strength: float | None = None) -> pd.Da
 
 
 def probe_finding(study: ProbeStudy) -> str:
-    """What unsuitable probes did, in words with numbers (Markdown)."""
+    """What unsuitable probes did, in words with numbers (Markdown).
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> parts = fl.search_parts(fl.synthesize(24, 3, size=64))
+    >>> embedder = fl.embedder_of(lambda x: x[:, ::2, ::2].reshape(len(x), -1) - 127.5, size=64)
+    >>> gallery = fl.Gallery().enrol(embedder.embed(parts["enrolled"]))
+    >>> study = fl.probe_study(gallery, embedder, parts["probes"], "gender", 0.2, ["mask"], [0.5])
+    >>> print(fl.probe_finding(study).split(". ")[0])
+    At threshold 0.788 (set for FPIR 0.2 on the same searches) good probes had FPIR 12.5% [0.641,
+    47.1] and FNIR 83.3% [55.2, 95.3]
+    """
     rates = study.rates[study.rates["group"] == "all"]
 
     def told(row: pd.Series, error: str) -> str:
