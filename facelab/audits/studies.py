@@ -39,6 +39,18 @@ class Study:
         Figures and their paired changes: what `fl.compare_arms` returns.
     by_seed
         The same of every training: what `fl.arms_by_seed` returns.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> faces = fl.synthesize(36, 3, size=32)
+    >>> parts = faces.split({"train": 0.4, "test": 0.3, "calibration": 0.3})
+    >>> recipes = {head: fl.Recipe(steps=2, size=32, head=head) for head in ("cosface", "arcface")}
+    >>> arms = dict.fromkeys(recipes, parts.pop("train"))
+    >>> options = {"by": "gender", "baseline": "cosface", "fmr": 0.1, "seeds": [0], "jobs": 1}
+    >>> result = fl.study(arms, recipes, **parts, **options)
+    >>> list(result.audits), list(result.tables())
+    (['cosface', 'arcface'], ['thresholds', 'error-rates', 'figures', 'figures-by-seed'])
     """
 
     baseline: str
@@ -143,6 +155,18 @@ def study(
     ------
     BadInput
         There is no such baseline or figure, or what `train_arms` and `audit` raise.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> faces = fl.synthesize(36, 3, size=32)
+    >>> parts = faces.split({"train": 0.4, "test": 0.3, "calibration": 0.3})
+    >>> recipes = {head: fl.Recipe(steps=2, size=32, head=head) for head in ("cosface", "arcface")}
+    >>> arms = dict.fromkeys(recipes, parts.pop("train"))
+    >>> options = {"by": "gender", "baseline": "cosface", "fmr": 0.1, "seeds": [0], "jobs": 1}
+    >>> result = fl.study(arms, recipes, **parts, **options)
+    >>> result.table[["arm", "figure"]].head(2).values.tolist()
+    [['cosface', 'fmr_ratio'], ['cosface', 'garbe']]
     """
     if baseline not in arms:
         raise BadInput(f"there is no arm {baseline!r}; there are: {', '.join(arms)}")
@@ -187,6 +211,15 @@ def audit_arms(
     -------
     dict of list of Audit
         By arm, in the order of seeds.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> parts = fl.synthesize(24, 3, size=32).split({"test": 0.5, "calibration": 0.5})
+    >>> pixels = fl.embedder_of(lambda x: x.reshape(len(x), -1) - 127.5, "pixels", size=32)
+    >>> audits = fl.audit_arms({("pixels", 0): pixels}, **parts, by="gender", fmr=0.1, jobs=1)
+    >>> audits["pixels"][0].rates["group"].tolist()
+    ['all', 'female', 'male']
     """
     audits: dict[str, list[Audit]] = {arm: [] for arm, _ in embedders}
     for (arm, _), one in bar(embedders.items(), total=len(embedders), desc="audit", unit="arm"):

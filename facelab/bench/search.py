@@ -156,6 +156,17 @@ def search_growth(told: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         `kind`, `what`, `exponent` (least squares in logarithms), `at` (the largest N), `value`.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> told = pd.DataFrame({"kind": "hnsw", "vectors": [10_000, 100_000]})
+    >>> spent = ["enrol s", "save s", "load s", "build s", "exact ms", "approximate ms", "peak GB"]
+    >>> told[spent] = [[1.0] * 7, [10.0] * 5 + [3.0, 5.0]]  # as `fl.search_speed` measures them
+    >>> growth = fl.search_growth(told).set_index("what")["exponent"]
+    >>> growth[["exact ms", "approximate ms"]].round(2).to_dict()
+    {'exact ms': 1.0, 'approximate ms': 0.48}
     """
     rows = []
     for kind, part in told.groupby("kind", sort=False):
@@ -181,6 +192,13 @@ def bytes_a_vector(dim: int = 512, vectors: int = 8192, seed: int = 0) -> pd.Dat
     DataFrame
         `kind`, `bytes`: of the index alone. "exact" is the float32 vectors themselves, which the
         other kinds need besides for exact scores, in memory or memory-mapped on a disk.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> table = fl.bytes_a_vector(dim=64, vectors=2048)
+    >>> table.set_index("kind")["bytes"].round().astype(int).to_dict()
+    {'exact': 256, 'fastscan': 16, 'ivf': 72, 'hnsw': 337}
     """
     import faiss
 
@@ -228,6 +246,17 @@ def search_estimate(
     DataFrame
         `kind`, `machines`, `index GB a machine`, `vectors GB a machine` (float32, on disk or in
         memory), `probes/s` with all cores.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> told = pd.DataFrame({"kind": ["hnsw"], "vectors": [1_000_000]})  # of `fl.search_speed`
+    >>> told["exact ms"], told["approximate ms"] = 40.0, 0.5
+    >>> sizes = pd.DataFrame({"kind": ["hnsw"], "bytes": [2300.0]})  # of `fl.bytes_a_vector`
+    >>> table = fl.search_estimate(told, sizes, people=75_000_000, machines=(4,))
+    >>> table[["kind", "index GB a machine", "probes/s"]].round(1).values.tolist()
+    [['hnsw', 43.1, 1706.7], ['exact', 0.0, 21.3]]
     """
     largest = told.sort_values("vectors").groupby("kind", sort=False).tail(1).set_index("kind")
     each = sizes.set_index("kind")["bytes"]
@@ -251,7 +280,20 @@ def search_estimate(
 
 
 def speed_finding(told: pd.DataFrame, worst: pd.Series) -> str:
-    """One sentence on the largest gallery's fastest kind, one on the group missed most."""
+    """One sentence on the largest gallery's fastest kind, one on the group missed most.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> told = pd.DataFrame({"vectors": [1_000_000], "kind": "hnsw", "speed-up": 80.0})
+    >>> told["recall mated"], told["recall non_mated"] = 0.999, 0.98
+    >>> worst = pd.Series({"group": "a", "recall": 0.97, "recall_low": 0.95, "recall_high": 0.98})
+    >>> print(fl.speed_finding(told, worst))
+    With 1,000,000 vectors, `hnsw` searches at 80 times the speed of all comparisons and finds their
+    best candidate for 99.9% of the probes with a mate and 98.0% of the strangers. Of groups,
+    strangers of `a` are found least: 97.0% [95.0%, 98.0%].
+    """
     largest = told[told["vectors"] == told["vectors"].max()]
     best = largest.sort_values("speed-up").iloc[-1]
     return (

@@ -44,6 +44,19 @@ def bfw(root: str | os.PathLike, *, partial: bool = False) -> reader.Reader:
     ------
     BadInput
         A group's folder is not there, no images are found, or a subject stands in two groups.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> root = Path(mkdtemp())
+    >>> for name in ("asian_females/n000009/0010_01.jpg", "white_males/n000010/0001_01.jpg"):
+    ...     (root / name).parent.mkdir(parents=True, exist_ok=True)
+    ...     (root / name).touch()
+    >>> read = fl.datasets.bfw(root, partial=True)  # two of the eight groups
+    >>> read.table[["race", "gender", "subject"]].values.tolist()
+    [['asian', 'female', 'n000009'], ['white', 'male', 'n000010']]
     """
     root = reader.existing_folder(root)
     folders = {name: label for name, label in _LABELS.items() if "_" in name}
@@ -117,6 +130,20 @@ def bfw_scores(
     BadInput
         A column is not there, a group is unknown, the score column is not numbers, or runs the
         wrong way: mated pairs do not score higher on average than non-mated ones.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> path = Path(mkdtemp()) / "bfw.csv"
+    >>> rows = [[1, "1.jpg", "2.jpg", 1, 9, 9, 0.7], [1, "1.jpg", "3.jpg", 0, 9, 8, 0.1]]
+    >>> table = pd.DataFrame(rows, columns="fold p1 p2 label id1 id2 sphereface".split())
+    >>> table.assign(att1="asian_females", att2="asian_females").to_csv(path, index=False)
+    >>> scores = fl.datasets.bfw_scores(path)
+    >>> scores[["score", "mated", "group_a"]].values.tolist()
+    [[0.7, True, 'asian/female'], [0.1, False, 'asian/female']]
     """
     path = Path(path)
     if not path.is_file():

@@ -51,6 +51,20 @@ def bupt(root: str | os.PathLike, labels: str | os.PathLike | None = None) -> re
     stands in several races is in none of them. The crops differ in size by race, and Indian has
     fewer images (275 thousand against 324 to 326 in Balancedface): resolution and number of images
     are not balanced. Three subjects are also in RFW: leave them out of training if you test on it.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> root = Path(mkdtemp())
+    >>> for number, race in enumerate(("African", "Asian", "Caucasian", "Indian")):
+    ...     folder = root / race / f"m.0{number}"
+    ...     folder.mkdir(parents=True)
+    ...     (folder / f"m.0{number}_0001.jpg").touch()
+    >>> read = fl.datasets.bupt(root)
+    >>> read.table["race"].tolist()
+    ['african', 'asian', 'caucasian', 'indian']
     """
     if Path(root).is_file():
         return _from_rec(Path(root).resolve(), labels)

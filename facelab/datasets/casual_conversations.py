@@ -47,6 +47,21 @@ def casual_conversations(
     -----
     An age or gender that a subject did not state ("N/A") stays missing. The agreement allows use
     to evaluate, not to train on age, gender or skin type: read it before you go on.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import json
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> root = Path(mkdtemp())
+    >>> (root / "1140_00_0012.jpg").touch()
+    >>> label = {"age": "25", "gender": "Female", "skin-type": "3"}
+    >>> subjects = {"1140": {"label": label, "files": ["1140/1140_00.MP4"], "dark_files": []}}
+    >>> _ = (root / "CasualConversations.json").write_text(json.dumps(subjects))
+    >>> read = fl.datasets.casual_conversations(root)
+    >>> read.table[["age", "gender", "skin_type", "lighting"]].values.tolist()
+    [['25', 'female', 'III', 'bright']]
     """
     root = reader.existing_folder(root)
     source = reader.label_file(labels, ["CasualConversations.json"], root, root.parent)

@@ -55,6 +55,22 @@ def celeba(
     Without `identity_CelebA.txt` (the Kaggle copy lacks it) each image is a subject of its own. The
     attributes are other people's judgements of photographs, some of them harsh ones: only what is
     asked for comes through.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> root = Path(mkdtemp())
+    >>> for name in ("img_align_celeba/000001.jpg", "img_align_celeba/000002.jpg"):
+    ...     (root / name).parent.mkdir(parents=True, exist_ok=True)
+    ...     (root / name).touch()
+    >>> attributes = {"image_id": ["000001.jpg", "000002.jpg"], "Male": [-1, 1], "Smiling": [1, -1]}
+    >>> pd.DataFrame(attributes | {"Young": 1}).to_csv(root / "list_attr_celeba.csv", index=False)
+    >>> read = fl.datasets.celeba(root, by=["Smiling"])
+    >>> read.table[["gender", "age_group", "Smiling"]].values.tolist()
+    [['female', 'young', 'yes'], ['male', 'young', 'no']]
     """
     root = reader.existing_folder(root)
     folder = _images_folder(root)

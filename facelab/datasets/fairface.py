@@ -63,6 +63,23 @@ def fairface(
     Copies of the label file that went through a spreadsheet have dates for ages: 3-9 has become
     `3-Sep`, `03-Sep`, `9-Mar`, and 10-19 `Oct-19`, `19-Oct`. They are turned back, and a note says
     how many: no other age group of FairFace's can be read as these days.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> root = Path(mkdtemp())
+    >>> for name in ("val/1.jpg", "val/2.jpg"):
+    ...     (root / name).parent.mkdir(parents=True, exist_ok=True)
+    ...     (root / name).touch()
+    >>> labels = {"file": ["val/1.jpg", "val/2.jpg"], "age": ["3-Sep", "20-29"], "gender": "Male"}
+    >>> labels = pd.DataFrame(labels).assign(race="East Asian", service_test=True)
+    >>> labels.to_csv(root / "fairface_label_val.csv", index=False)
+    >>> read = fl.datasets.fairface(root)
+    >>> read.table[["age_group", "race"]].values.tolist()
+    [['3-9', 'east asian'], ['20-29', 'east asian']]
     """
     root = reader.existing_folder(root)
     files = [reader.label_file(None, [name], root, root.parent) for name in LABEL_FILES]

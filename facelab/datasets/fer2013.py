@@ -46,6 +46,19 @@ def fer2013(root: str | os.PathLike) -> reader.Reader:
     The csv is read a line at a time and stays where it is; `prepare` takes each image from its
     place in it. Known defects are blank images (counted in a note) and the same picture in several
     rows (`prepare` sets the copies aside).
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> root = Path(mkdtemp())
+    >>> for name in ("train/happy/Training_1.jpg", "test/sad/PrivateTest_2.jpg"):
+    ...     (root / name).parent.mkdir(parents=True, exist_ok=True)
+    ...     (root / name).touch()
+    >>> read = fl.datasets.fer2013(root)
+    >>> read.table[["split", "expression"]].values.tolist()
+    [['test', 'sad'], ['train', 'happy']]
     """
     if Path(root).is_file():
         return _from_csv(Path(root).resolve())

@@ -33,6 +33,22 @@ def folder(
     ------
     BadInput
         No image found, or labels and images disagree.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> root = Path(mkdtemp())
+    >>> for name in ("ada/1.jpg", "ada/2.jpg", "bea/1.jpg"):
+    ...     (root / name).parent.mkdir(parents=True, exist_ok=True)
+    ...     (root / name).touch()
+    >>> labels = pd.DataFrame({"file": ["ada/1.jpg", "ada/2.jpg", "bea/1.jpg"], "gender": "female"})
+    >>> labels.to_csv(root / "labels.csv", index=False)
+    >>> read = fl.datasets.folder(root, root / "labels.csv")
+    >>> read.groups, read.table["subject"].tolist()
+    (['gender'], ['ada', 'ada', 'bea'])
     """
     root = reader.existing_folder(root)
     found, passed_over = reader.images_by_subject(root)

@@ -54,6 +54,19 @@ def huggingface(
     -----
     Images stay in the parquet files until `prepare` reads them, a row group at a time; a row
     without image bytes is unusable then, as a file that is not there is.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> root = Path(mkdtemp())
+    >>> for name in ("young/1.jpg", "young/2.jpg", "old/1.jpg"):
+    ...     (root / name).parent.mkdir(parents=True, exist_ok=True)
+    ...     (root / name).touch()
+    >>> read = fl.datasets.huggingface(root)
+    >>> read.table[["label", "image"]].values.tolist()
+    [['old', 'old/1.jpg'], ['young', 'young/1.jpg'], ['young', 'young/2.jpg']]
     """
     root = Path(root)
     if root.is_file():

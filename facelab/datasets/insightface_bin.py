@@ -56,6 +56,19 @@ def insightface_bin(
     person can appear as several subjects: accuracy and rates are not touched, but intervals take
     some comparisons of one person for independent and can be too narrow, and comparing *all* pairs
     would count mated ones as non-mated. Use the listed pairs only.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pickle
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> place = Path(mkdtemp())
+    >>> images = [b"ada 1", b"ada 2", b"ada 1", b"bea"]  # of two pairs; in truth encoded
+    >>> _ = (place / "lfw.bin").write_bytes(pickle.dumps((images, [True, False])))
+    >>> read = fl.datasets.insightface_bin(place / "lfw.bin", place / "images")
+    >>> read.table[["subject", "image"]].values.tolist()
+    [['s000000', '000000.jpg'], ['s000000', '000001.jpg'], ['s000003', '000003.jpg']]
     """
     path, content = Path(path), _read(path)
     folder = Path(folder)
@@ -123,6 +136,18 @@ def insightface_bin_pairs(
     ------
     BadInput
         As `insightface_bin`; fewer pairs than folds; an image is not in `table`.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pickle
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> path = Path(mkdtemp()) / "lfw.bin"
+    >>> images = [b"ada 1", b"ada 2", b"ada 1", b"bea"]  # of two pairs; in truth encoded
+    >>> _ = path.write_bytes(pickle.dumps((images, [True, False])))
+    >>> fl.datasets.insightface_bin_pairs(path, folds=2).values.tolist()
+    [[1, '000000.jpg', '000001.jpg', True], [2, '000000.jpg', '000003.jpg', False]]
     """
     pairs = _read(Path(path)).pairs
     if not 2 <= folds <= len(pairs):

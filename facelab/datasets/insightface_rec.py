@@ -40,6 +40,21 @@ def insightface_rec(path: str | os.PathLike) -> reader.Reader:
     Record 0 holds (A, B): images are the keys 1 to A - 1, and the keys A to B - 1 describe classes
     and hold no image. Without such a record every key is an image. Of a vector of labels the first
     is the class.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import struct
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> path = Path(mkdtemp()) / "train.rec"
+    >>> with path.open("wb") as rec, path.with_suffix(".idx").open("w") as idx:
+    ...     for key, label in enumerate([0, 1, 1], start=1):
+    ...         image = struct.pack("<IfQQ", 0, label, key, 0) + b"jpeg"
+    ...         print(key, rec.tell(), sep=chr(9), file=idx)
+    ...         _ = rec.write(struct.pack("<II", 0xCED7230A, len(image)) + image)
+    >>> fl.datasets.insightface_rec(path).table[["subject", "image"]].values.tolist()
+    [['000000', '00000001'], ['000001', '00000002'], ['000001', '00000003']]
     """
     path = _rec_file(path)
     table, labels = images_in(path, 1)

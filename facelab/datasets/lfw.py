@@ -51,6 +51,19 @@ def lfw(
     source names several ("african,caucasian") is in none of the single groups: it gets the label
     "multiple", and a note says how many. Empty stays missing. The labels are other people's
     judgement of photographs, not what the subjects say of themselves.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> root = Path(mkdtemp())
+    >>> for name in ("Ada_Lovelace/Ada_Lovelace_0001.jpg", "Bea_Miles/Bea_Miles_0001.jpg"):
+    ...     (root / name).parent.mkdir(parents=True, exist_ok=True)
+    ...     (root / name).touch()
+    >>> read = fl.datasets.lfw(root)
+    >>> read.table[["subject", "image"]].values.tolist()
+    [['Ada_Lovelace', 'Ada_Lovelace_0001.jpg'], ['Bea_Miles', 'Bea_Miles_0001.jpg']]
     """
     folder = _folder_of_names(reader.existing_folder(root))
     table, notes = _images(folder)
@@ -90,6 +103,20 @@ def lfw_pairs(path: str | os.PathLike, table: pd.DataFrame | None = None) -> pd.
     ------
     BadInput
         A line does not fit (the message names it), or an image is not in `table`.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> path = Path(mkdtemp()) / "pairs.txt"
+    >>> with path.open("w") as file:
+    ...     for line in ("1", "Ada_Lovelace 1 2", "Ada_Lovelace 1 Bea_Miles 1"):
+    ...         print(line, file=file)  # one pair of each sort
+    >>> pairs = fl.datasets.lfw_pairs(path)
+    >>> pairs[["image_a", "image_b", "mated"]].values.tolist()
+    [['Ada_Lovelace_0001.jpg', 'Ada_Lovelace_0002.jpg', True], ['Ada_Lovelace_0001.jpg',
+    'Bea_Miles_0001.jpg', False]]
     """
     path = Path(path)
     if not path.is_file():

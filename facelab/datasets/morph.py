@@ -50,6 +50,19 @@ def morph(
     Some subjects have different genders or races in different photographs. Each takes the label
     that most of its photographs have, and none on a tie; a note says how many. The labels are the
     police's; the photographed had no say in being in the set.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> root = Path(mkdtemp())
+    >>> for name in ("009055_1M54.JPG", "009056_0F22.JPG"):
+    ...     (root / name).parent.mkdir(parents=True, exist_ok=True)
+    ...     (root / name).touch()
+    >>> read = fl.datasets.morph(root)
+    >>> read.table[["subject", "age", "gender"]].values.tolist()
+    [['009055', '54', 'male'], ['009056', '22', 'female']]
     """
     root = reader.existing_folder(root)
     found = reader.image_files(root)

@@ -47,6 +47,21 @@ class Reader:
     read
         Takes the encoded bytes of one image out of a file that holds many: called with the row's
         `path` and `offset`, in any process. None: a file is an image.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> root = Path(mkdtemp()) / "holidays"
+    >>> for name in ("ada/1.jpg", "ada/2.jpg", "bea/1.jpg"):
+    ...     (root / name).parent.mkdir(parents=True, exist_ok=True)
+    ...     (root / name).touch()
+    >>> read = fl.datasets.folder(root)
+    >>> read.name, read.groups, list(read.table.columns)
+    ('holidays', [], ['path', 'subject', 'image'])
+    >>> read.table["image"].tolist()
+    ['ada/1.jpg', 'ada/2.jpg', 'bea/1.jpg']
     """
 
     name: str

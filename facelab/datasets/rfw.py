@@ -45,6 +45,19 @@ def rfw(root: str | os.PathLike, *, partial: bool = False) -> reader.Reader:
     A subject that stands in the folders of two races (13 do) is one subject, in none of the single
     groups: its race becomes "multiple", and a note says how many. `rfw_pairs` keeps the race of
     each list.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> root = Path(mkdtemp())
+    >>> for name in ("data/African/m.01/m.01_0001.jpg", "data/Asian/m.02/m.02_0001.jpg"):
+    ...     (root / name).parent.mkdir(parents=True, exist_ok=True)
+    ...     (root / name).touch()
+    >>> read = fl.datasets.rfw(root, partial=True)  # two of the four races
+    >>> read.table[["race", "subject"]].values.tolist()
+    [['african', 'm.01'], ['asian', 'm.02']]
     """
     root = reader.existing_folder(root)
     places = [root, root / "data", root / "test" / "data"]
@@ -129,6 +142,21 @@ def rfw_pairs(
     UserWarning
         Subjects stand in the lists of two races (13 in RFW's image folders): their comparisons
         count in both, and the two are not independent.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> root = Path(mkdtemp())
+    >>> (root / "African").mkdir()
+    >>> with (root / "African" / "African_pairs.txt").open("w") as file:
+    ...     for fold in range(10):  # a mated pair and a non-mated one
+    ...         print(f"m.0{fold}", 1, 2, file=file)
+    ...         print(f"m.0{fold}", 1, f"m.1{fold}", 1, file=file)
+    >>> pairs = fl.datasets.rfw_pairs(root, partial=True)  # one of the four races
+    >>> len(pairs), pairs["group"].unique().tolist(), pairs["image_b"].iloc[0]
+    (20, ['african'], 'African/m.00/m.00_0002.jpg')
     """
     root = reader.existing_folder(root)
     places = [place for place in (root, root / "txts", root / "test" / "txts") if place.is_dir()]

@@ -45,6 +45,19 @@ def table(
     BadInput
         A column is not there or has a name that facelab needs itself, a path or a subject is
         empty, a path leaves `root`, or an image stands in two rows: the sentence names the row.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> path = Path(mkdtemp()) / "faces.csv"
+    >>> rows = {"photo": ["1.jpg", "2.jpg"], "who": ["ada", "bea"], "hair": ["dark", "grey"]}
+    >>> pd.DataFrame(rows).to_csv(path, index=False)
+    >>> read = fl.datasets.table(path, image="photo", subject="who")
+    >>> read.groups, read.table["subject"].tolist()
+    (['hair'], ['ada', 'bea'])
     """
     path = Path(path)
     root = reader.existing_folder(path.parent if root is None else root)

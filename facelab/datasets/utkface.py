@@ -42,6 +42,19 @@ def utkface(root: str | os.PathLike) -> reader.Reader:
     A few published names have a field less (`61_1_20170109142408075.jpg.chip.jpg`) or an empty one
     (`53__0_20170116184028385.jpg`). The one field that is there is the gender if it is 0 or 1, else
     the race; what is absent stays missing, and a note says how many.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> root = Path(mkdtemp())
+    >>> for name in ("part1/26_1_2_20170116184028385.jpg", "part2/61_0_0_20170109142408075.jpg"):
+    ...     (root / name).parent.mkdir(parents=True, exist_ok=True)
+    ...     (root / name).touch()
+    >>> read = fl.datasets.utkface(root)
+    >>> read.table[["age", "gender", "race"]].values.tolist()
+    [['26', 'female', 'asian'], ['61', 'male', 'white']]
     """
     root = reader.existing_folder(root)
     found = reader.image_files(root)

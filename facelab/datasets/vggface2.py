@@ -42,6 +42,21 @@ def vggface2(root: str | os.PathLike, labels: str | os.PathLike | None = None) -
     -----
     The published file has spaces after its commas, before quoted names: they are taken off. The
     set is no longer offered by its makers, which the card says.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> root = Path(mkdtemp())
+    >>> for name in ("train/n000002/0001_01.jpg", "test/n000001/0001_01.jpg"):
+    ...     (root / name).parent.mkdir(parents=True, exist_ok=True)
+    ...     (root / name).touch()
+    >>> meta = {"Class_ID": ["n000001", "n000002"], "Gender": ["m", "f"]}
+    >>> pd.DataFrame(meta).to_csv(root / "identity_meta.csv", index=False)
+    >>> fl.datasets.vggface2(root).table[["subject", "gender", "split"]].values.tolist()
+    [['n000002', 'female', 'train'], ['n000001', 'male', 'test']]
     """
     root = reader.existing_folder(root)
     splits = [name for name in ("train", "test") if (root / name).is_dir()]

@@ -21,6 +21,17 @@ def arm_changes(table: pd.DataFrame, seeds: pd.DataFrame, baseline: str) -> Pict
 
     Left of the line is better; a filled dot's interval leaves out "no change", ticks are single
     trainings. `table` and `seeds` are what `compare_arms` and `by_seed` return.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> half = fl.Embeddings.from_arrays(people.vectors[:, :32], people.table)  # of every vector
+    >>> audits = {"whole": [fl.audit(people, "group")], "half": [fl.audit(half, "group")]}
+    >>> table, by_seed = fl.compare_arms(audits, "whole"), fl.arms_by_seed(audits, "whole")
+    >>> figure = fl.plots.arm_changes(table, by_seed, baseline="whole")
+    >>> print(figure.alt)
+    Changes against whole: half FMR, worst / best group ×0.483 ...
     """
     arms = [arm for arm in dict.fromkeys(table["arm"]) if arm != baseline]
     names = list(dict.fromkeys(table["figure"]))
@@ -68,6 +79,19 @@ def arm_shares(
     Left, every group's FMR at the one threshold (the favoured group bold, the target dashed);
     right, the ratio of the highest to the lowest, a tick for every training. `shares` gives each
     arm's share.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> half = fl.Embeddings.from_arrays(people.vectors[:, :32], people.table)  # of every vector
+    >>> audits = {"whole": [fl.audit(people, "group")], "half": [fl.audit(half, "group")]}
+    >>> figures = ["fmr_ratio", *(f"fmr:{group}" for group in "abcd")]
+    >>> table = fl.compare_arms(audits, "whole", figures)
+    >>> by_seed = fl.arms_by_seed(audits, "whole", figures)
+    >>> figure = fl.plots.arm_shares(table, by_seed, {"whole": 0.25, "half": 0.8}, 1e-3, "a")
+    >>> print(figure.alt)
+    Ratio of the highest to the lowest group FMR, by share: 25% 3.87; 80% 1.87
     """
     picture, (left, right) = panels(2, 4.6)
     names = [f for f in dict.fromkeys(table["figure"]) if f.startswith("fmr:")]

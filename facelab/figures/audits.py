@@ -57,6 +57,15 @@ def error_rates(
     -----
     A rate of zero on a log axis: an open triangle at the upper end of its interval, and a line that
     goes off the left edge. No comparisons at all is said in words.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> audit = fl.audit(people, "group", fmr=0.01)
+    >>> figure = fl.plots.error_rates(audit.rates, fmr=0.01)
+    >>> print(figure.alt)
+    Error rates by group with 95% intervals. All: all ...
     """
     arms = _per_arm(rates)
     groups = list(dict.fromkeys(g for tables in arms.values() for t in tables for g in t["group"]))
@@ -179,6 +188,15 @@ def cross_group(
 
     `rates` is what `Audit.cross_group` holds (`group_a group_b fmr`, in long form), or one an arm.
     White is the target rate (or the middle of what is shown), red above it, blue below.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> audit = fl.audit(people, "group", fmr=0.01)
+    >>> figure = fl.plots.cross_group(audit.cross_group, fmr=0.01)
+    >>> print(figure.alt)
+    False match rate of every pair of groups, log10. ...
     """
     given = dict(rates) if isinstance(rates, Mapping) else {"": rates}
     arms = {name: _matrix(frame) for name, frame in given.items()}
@@ -248,6 +266,15 @@ def disparity(rows: pd.DataFrame | Mapping[str, pd.DataFrame | Sequence[pd.DataF
 
     `rows` is what `fl.disparity` returns; or one an arm, or several an arm (seeds). An interval
     without an upper end (the best group made no error) is drawn as an arrow.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> audit = fl.audit(people, "group", fmr=0.01)
+    >>> figure = fl.plots.disparity(audit.disparity)
+    >>> print(figure.alt)
+    Ratio of the worst group's error rate to the best group's, by arm.
     """
     arms = _per_arm(rows)
     lanes = [(place, t) for place, tables in enumerate(arms.values()) for t in tables]
@@ -307,6 +334,16 @@ def changes(differences: "AuditDifferences") -> Picture:
 
     One row a group; below them the disparity, max/min. Left of 1 is better than the baseline; a
     hollow dot's interval holds 1: compatible with no change.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> half = fl.Embeddings.from_arrays(people.vectors[:, :32], people.table)  # of every vector
+    >>> arms = {"whole": fl.audit(people, "group"), "half": fl.audit(half, "group")}
+    >>> figure = fl.plots.changes(fl.compare_audits(arms))
+    >>> print(figure.alt)
+    Ratio of error rates, half over whole, with 95% intervals: fmr:all ...
     """
     first, second = differences.arms
     table = differences.table.set_index("quantity")
@@ -348,5 +385,15 @@ def changes(differences: "AuditDifferences") -> Picture:
 
 @drawn
 def audit_figure(audit: "Audit") -> Picture:
-    """An audit in one picture: error rates by group at the threshold, with intervals."""
+    """An audit in one picture: error rates by group at the threshold, with intervals.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> audit = fl.audit(people, "group", fmr=0.01)
+    >>> figure = fl.plots.audit_figure(audit)
+    >>> print(figure.alt)
+    Error rates by group with 95% intervals. All: all ...
+    """
     return error_rates(audit.rates, fmr=audit.fmr)

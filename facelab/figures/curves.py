@@ -27,6 +27,15 @@ def det_curves(det: pd.DataFrame, rates: pd.DataFrame | None = None) -> Picture:
     rates
         Error rates at one threshold, as `Audit.rates`: where each group stands at it, and how many
         comparisons its curve rests on; fewer than three errors are not drawn.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> audit = fl.audit(people, "group", fmr=0.01)
+    >>> figure = fl.plots.det_curves(audit.det, audit.rates)
+    >>> print(figure.alt)
+    DET curves of all, a, b, c, d: FNMR against FMR, both logarithmic.
     """
     groups = _groups(det)
     figure, (axes,) = panels(1, 5.2)
@@ -61,6 +70,15 @@ def threshold_sweep(
         As in `det_curves`.
     threshold
         The one threshold, which is marked.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> audit = fl.audit(people, "group", fmr=0.01)
+    >>> figure = fl.plots.threshold_sweep(audit.det, audit.threshold)
+    >>> print(figure.alt)
+    FMR and FNMR of all, a, b, c, d over the ...
     """
     groups = _groups(det)
     figure, columns = panels(2, 4.6)

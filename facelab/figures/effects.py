@@ -50,6 +50,16 @@ def twin_effects(
     -----
     A filled dot's interval leaves out zero. Changes of FMR are drawn on an axis that is linear near
     zero and logarithmic beyond, so that large and small ones are seen together.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> twins = fl.synthesize_twins({"glasses": ["sun"]}, 12, 2, size=32)
+    >>> whole = fl.embedder_of(lambda x: x.reshape(len(x), -1) - 127.5, size=32)  # all pixels
+    >>> effects = fl.twin_effects(whole.embed(twins), threshold=0.7)
+    >>> figure = fl.plots.twin_effects(effects)
+    >>> print(figure.alt)
+    Paired effects of single changes with 95% intervals; the largest: ...
     """
     arms: dict[str, list[pd.DataFrame]] = {}
     for key, one in (effects if isinstance(effects, Mapping) else {"": effects}).items():
@@ -67,6 +77,16 @@ def twin_effects_by_group(
     """Whom does each change harm most? The effects on each group, in the groups' colours.
 
     `effects` is what `fl.twin_effects` returns with `by`; `factors` picks some of its factors.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> twins = fl.synthesize_twins({"glasses": ["sun"]}, 12, 2, size=32)
+    >>> whole = fl.embedder_of(lambda x: x.reshape(len(x), -1) - 127.5, size=32)  # all pixels
+    >>> effects = fl.twin_effects(whole.embed(twins), threshold=0.7, by="gender")
+    >>> figure = fl.plots.twin_effects_by_group(effects, ["mated_score"])
+    >>> print(figure.alt)
+    Paired effects of single changes with 95% intervals; the largest: female ...
     """
     shown = effects[effects["group"] != "all"]
     if factors is not None:
@@ -86,6 +106,17 @@ def twin_contrasts(
     """Where do the effects of two embedders differ? The second's effect less the first's.
 
     `contrasts` is what `fl.compare_twin_effects` returns, `arms` are the names it was given.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> twins = fl.synthesize_twins({"glasses": ["sun"]}, 12, 2, size=32)
+    >>> whole = fl.embedder_of(lambda x: x.reshape(len(x), -1) - 127.5, size=32)  # all pixels
+    >>> lower = fl.embedder_of(lambda x: x[:, 14:].reshape(len(x), -1) - 127.5, size=32)
+    >>> arms = {"whole": [(whole.embed(twins), 0.7)], "lower": [(lower.embed(twins), 0.7)]}
+    >>> figure = fl.plots.twin_contrasts(fl.compare_twin_effects(arms), list(arms), ["mated_score"])
+    >>> print(figure.alt)
+    Paired effects of single changes with 95% intervals; the largest: ...
     """
     shown = contrasts[contrasts["group"] == group]
     figure = _dots({"": [shown]}, quantities, "no difference")

@@ -24,7 +24,17 @@ from facelab.figures.style import (
 
 @drawn
 def grouping_by_group(accuracy: pd.DataFrame) -> Picture:
-    """Who is grouped with strangers, and who is split? Shares of faces with 95% intervals."""
+    """Who is grouped with strangers, and who is split? Shares of faces with 95% intervals.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> accuracy = fl.grouping_accuracy(fl.group_faces(people, threshold=0.3), by="group")
+    >>> figure = fl.plots.grouping_by_group(accuracy)
+    >>> print(figure.alt)
+    Shares of faces with 95% intervals. all: with ...
+    """
     groups = accuracy["group"].tolist()
     palette = colours(groups)
     figure, columns = panels(2, 1.3 + 0.4 * len(groups))
@@ -57,6 +67,18 @@ def grouping_over_thresholds(ladder: Mapping[float, pd.DataFrame], chosen: float
     """What does the threshold do to the grouping? B-cubed of everybody, and strangers by group.
 
     `ladder` holds `grouping_accuracy` by threshold; `chosen` is marked.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> ladder = {
+    ...     threshold: fl.grouping_accuracy(fl.group_faces(people, threshold), by="group")
+    ...     for threshold in (0.2, 0.3, 0.4)
+    ... }
+    >>> figure = fl.plots.grouping_over_thresholds(ladder, chosen=0.3)
+    >>> print(figure.alt)
+    B-cubed precision, recall and F over thresholds from 0.20 to 0.40; F ...
     """
     thresholds = np.array(sorted(ladder))
     tables = [ladder[t] for t in thresholds]

@@ -35,7 +35,16 @@ _UNITS = {
 
 @drawn
 def images_per_subject(faces: "FaceSet", by: str | list[str]) -> Picture:
-    """How many images has a subject? A dot a subject, a row a group, a line at the median."""
+    """How many images has a subject? A dot a subject, a row a group, a line at the median.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> faces = fl.synthesize(12, 3, size=32)
+    >>> figure = fl.plots.images_per_subject(faces, "gender")
+    >>> print(figure.alt)
+    Images per subject by group. Medians: female 3; male 3.
+    """
     held = faces.table.assign(group=group_labels(faces.table, by)).dropna(subset="group")
     counts = held.groupby(["group", "subject"], observed=True).size().rename("images").reset_index()
     groups = list(held["group"].cat.categories)
@@ -76,6 +85,14 @@ def measures_by_group(rows: pd.DataFrame, measures: Sequence[str] | None = None)
         What `facelab.measures_by_group` returns.
     measures
         Only these; None is all.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> rows = fl.measures_by_group(fl.measure(fl.synthesize(12, 3, size=64)), "phenotype")
+    >>> figure = fl.plots.measures_by_group(rows, ["brightness", "contrast"])
+    >>> print(figure.alt)
+    Measures by group, means with 95% intervals. ...
     """
     names = list(dict.fromkeys(rows["measure"])) if measures is None else list(measures)
     groups = [group for group in dict.fromkeys(rows["group"]) if group != "all"]
@@ -110,7 +127,16 @@ def measures_by_group(rows: pd.DataFrame, measures: Sequence[str] | None = None)
 
 @drawn
 def apparent_tones(measured: "FaceSet", by: str | list[str]) -> Picture:
-    """Which Monk tones do the photos of each group show? Shares, in the scale's colours."""
+    """Which Monk tones do the photos of each group show? Shares, in the scale's colours.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> faces = fl.synthesize(12, 3, size=64)
+    >>> figure = fl.plots.apparent_tones(fl.measure(faces), "phenotype")
+    >>> print(figure.alt)
+    Shares of the apparent Monk tones by group. african: 1 0%, ...
+    """
     labels = group_labels(measured.table, by)
     if "apparent_monk" not in measured.table:
         raise BadInput("the table has no apparent tones: make them with fl.measure(faces)")
@@ -142,7 +168,17 @@ def apparent_tones(measured: "FaceSet", by: str | list[str]) -> Picture:
 
 @drawn
 def highest_scores(pairs: pd.DataFrame, threshold: float) -> Picture:
-    """Where do copies begin? How many pairs score as high as this, of one subject and of two."""
+    """Where do copies begin? How many pairs score as high as this, of one subject and of two.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> pairs = fl.near_duplicates(people, threshold=0.5)
+    >>> figure = fl.plots.highest_scores(pairs, threshold=0.8)
+    >>> print(figure.alt)
+    Pairs by their score. 60 score 0.800 or more, of which 0 are of two subjects.
+    """
     figure, (axes,) = panels(1, 3.2)
     looks = ((True, "one subject", "#117733"), (False, "two subjects", "#CC6677"))
     for mated, name, colour in looks:
@@ -181,6 +217,15 @@ def rows_of_images(
     ------
     BadInput
         The set holds real people and `show_real_faces` was not asked for.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> faces = fl.synthesize(6, 2, size=32)
+    >>> rows = {subject: part["image"].tolist() for subject, part in faces.table.groupby("subject")}
+    >>> figure = fl.plots.rows_of_images(faces, rows)
+    >>> print(figure.alt)
+    Images side by side. s0-00001; s0-00002; s0-00003; s0-00004; s0-00005; s0-00006.
     """
     if not faces.card.get("synthetic") and not show_real_faces:
         raise BadInput(
@@ -231,6 +276,13 @@ def contact_sheet(
     BadInput
         The set holds real people (its card does not say `synthetic`) and `show_real_faces` was
         not asked for.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> figure = fl.plots.contact_sheet(fl.synthesize(12, 2, size=32), "gender", per_group=4)
+    >>> print(figure.alt)
+    Sample faces, one row a group: female, male.
     """
     if not faces.card.get("synthetic") and not show_real_faces:
         raise BadInput(
@@ -270,7 +322,16 @@ def contact_sheet(
 
 @drawn
 def composition(faces: "FaceSet | Mapping[str, FaceSet]", by: str | list[str]) -> Picture:
-    """Who is in the data? Subjects by group, one panel a set."""
+    """Who is in the data? Subjects by group, one panel a set.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> faces = fl.synthesize(24, 2, size=32, shares={"caucasian/male": 0.5})
+    >>> figure = fl.plots.composition(faces, "phenotype")
+    >>> print(figure.alt)
+    Subjects by group. The set: african 6, asian 4, caucasian 14.
+    """
     sets = dict(faces) if isinstance(faces, Mapping) else {"": faces}
     tables = {name: one.composition(by) for name, one in sets.items()}
     groups = list(dict.fromkeys(group for table in tables.values() for group in table.index))

@@ -31,6 +31,14 @@ def probe_sheet(
     ------
     BadInput
         The set holds real people and `show_real_faces` was not asked for.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> figure = fl.plots.probe_sheet(fl.synthesize(6, 1), strengths=[0, 1])
+    >>> print(figure.alt)
+    One face under sketch, low resolution, motion blur, defocus, mask, sunglasses, jpeg, at
+    strengths 0, 1; its quality score stands above each.
     """
     synthetic = bool(faces.card.get("synthetic"))
     if not synthetic and not show_real_faces:
@@ -71,6 +79,17 @@ def probe_errors(rates: pd.DataFrame, error: str = "fnir") -> Picture:
     """What does each degradation do, for whom? A panel a kind, a line a group, 95% bands.
 
     `rates` is `ProbeStudy.rates`; strength 0 is the good probes.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> parts = fl.search_parts(fl.synthesize(24, 3, size=64))
+    >>> embedder = fl.embedder_of(lambda x: x[:, ::2, ::2].reshape(len(x), -1) - 127.5, size=64)
+    >>> gallery = fl.Gallery().enrol(embedder.embed(parts["enrolled"]))
+    >>> study = fl.probe_study(gallery, embedder, parts["probes"], "gender", 0.2, ["mask"], [0.5])
+    >>> figure = fl.plots.probe_errors(study.rates)
+    >>> print(figure.alt)
+    FNIR of everybody: good 0 ...
     """
     good = rates[rates["degradation"] == "good"]
     kinds = [kind for kind in dict.fromkeys(rates["degradation"]) if kind != "good"]
@@ -114,6 +133,17 @@ def refusing(table: pd.DataFrame) -> Picture:
     """What does refusing the poorest probes do, and who is refused?
 
     `table` is what `facelab.refusal` gives.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import numpy as np
+    >>> enrolled, probes = fl.crowd(200, images=2, probes=200, dim=64)
+    >>> searches = fl.Searches(fl.Gallery().enrol(enrolled).search(probes, k=20), by="group")
+    >>> scores = np.random.default_rng(0).random(200)  # in place of a quality
+    >>> figure = fl.plots.refusing(fl.refusal(searches, scores, threshold=0.4))
+    >>> print(figure.alt)
+    With 50% of all probes refused: ...
     """
     groups = list(dict.fromkeys(table["group"]))
     palette = {**colours(groups), "all": FAINT}

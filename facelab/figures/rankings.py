@@ -32,6 +32,16 @@ def rates_of_systems(rates: pd.DataFrame, error: str = "fmr") -> Picture:
     """How far apart are the groups, over all systems? A dot a system, a row a group.
 
     `rates` is tidy, with `group` and `error`; the median of each group is marked and said.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> rates = pd.DataFrame({"algorithm": ["x"] * 3 + ["y"] * 3, "group": ["a", "b", "c"] * 2})
+    >>> rates["fmr"] = [0.001, 0.001, 0.02, 0.004, 0.03, 0.03]
+    >>> figure = fl.plots.rates_of_systems(rates)
+    >>> print(figure.alt)
+    FMR of each system by group. Medians: a 0.0025; b 0.015; c 0.025.
     """
     groups = list(dict.fromkeys(rates["group"]))
     shown = rates[rates[error] > 0]
@@ -65,6 +75,16 @@ def rank_agreement(values: pd.DataFrame) -> Picture:
     """Which indices rank the systems alike? Kendall's tau of every two; 1 is the same order.
 
     `values` is what `facelab.audits.nist.disparity_indices` returns.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> rates = pd.DataFrame({"algorithm": ["x"] * 3 + ["y"] * 3, "group": ["a", "b", "c"] * 2})
+    >>> rates["fmr"] = [0.001, 0.001, 0.02, 0.004, 0.03, 0.03]
+    >>> figure = fl.plots.rank_agreement(fl.disparity_indices(rates))
+    >>> print(figure.alt)
+    Kendall's tau between the rankings: max − min and max / min -1.00; ...
     """
     tau = values.corr("kendall")
     names = [_plain(name) for name in tau]
@@ -99,6 +119,18 @@ def rank_changes(
         Two indices a panel.
     named
         The systems to name, by the number of the panel.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> rates = pd.DataFrame({"algorithm": ["x"] * 3 + ["y"] * 3, "group": ["a", "b", "c"] * 2})
+    >>> rates["fmr"] = [0.001, 0.001, 0.02, 0.004, 0.03, 0.03]
+    >>> places = fl.index_ranks(fl.disparity_indices(rates))
+    >>> pairs = [("max_min_ratio", "max_min_difference")]
+    >>> figure = fl.plots.rank_changes(places, pairs, {0: ["x"]})
+    >>> print(figure.alt)
+    Places of the systems by two indices. x: 2 by max / min, 1 by max − min.
     """
     figure, columns = panels(len(pairs), 4.6)
     for panel, (axes, (first, second)) in enumerate(zip(columns, pairs, strict=True)):
@@ -139,6 +171,18 @@ def rate_profiles(
 
     `table` is what `facelab.audits.nist.index_disagreements` returns; those above the line
     stand worse by the first index, those below by the second.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> rates = pd.DataFrame({"algorithm": ["x"] * 3 + ["y"] * 3, "group": ["a", "b", "c"] * 2})
+    >>> rates["fmr"] = [0.001, 0.001, 0.02, 0.004, 0.03, 0.03]
+    >>> indices = ("max_min_ratio", "max_min_difference")
+    >>> moved = fl.index_disagreements(rates, *indices, count=1)
+    >>> figure = fl.plots.rate_profiles(rates, moved, *indices)
+    >>> print(figure.alt)
+    FMR by group of the systems whose places differ most: x a 0.001, b 0.001, c 0.02; y a ...
     """
     if table.empty:
         raise BadInput("the two indices rank every system alike: there is nothing to draw")

@@ -26,6 +26,15 @@ def score_distributions(
         bins and the counts in them, as `Audit.histograms` has it.
     threshold
         One a arm, or one.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> audit = fl.audit(people, "group", fmr=0.01)
+    >>> figure = fl.plots.score_distributions(audit.histograms, audit.threshold)
+    >>> print(figure.alt)
+    Distributions of mated and non-mated scores by group: all, a, b, c, d.
     """
     arms = scores if isinstance(next(iter(scores.values())), Mapping) else {"": scores}
     groups = list(dict.fromkeys(group for one in arms.values() for group in one))

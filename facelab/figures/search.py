@@ -43,6 +43,15 @@ def search_rates(rates: pd.DataFrame, fpir: float | None = None) -> Picture:
         As `Identification.rates`.
     fpir
         The FPIR that the threshold was set for, drawn as a line.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> enrolled, probes = fl.crowd(200, images=2, probes=200, dim=64)
+    >>> result = fl.identify(fl.Gallery().enrol(enrolled), probes, by="group", fpir=0.1)
+    >>> figure = fl.plots.search_rates(result.rates, fpir=0.1)
+    >>> print(figure.alt)
+    Error rates of search by group with 95% intervals: ...
     """
     figure, columns = panels(2, 1.6 + 0.39 * len(rates))
     for axes, error in zip(columns, ("fpir", "fnir"), strict=True):
@@ -91,6 +100,15 @@ def shares_and_rates(table: pd.DataFrame) -> Picture:
     ----------
     table
         As `SearchExperiment.table`.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> strangers, probes = fl.crowd(500, probes=200, dim=64)
+    >>> result = fl.search_experiment(probes, strangers, "group", fpir=0.1, overlap="drop")
+    >>> figure = fl.plots.shares_and_rates(result.table)
+    >>> print(figure.alt)
+    Shares and rates of false matches by group: a 20% of the searches, ...
     """
     figure, (left, right) = panels(2, 1.7 + 0.46 * len(table))
     groups, palette = table["group"].tolist(), colours(table["group"].tolist())
@@ -144,6 +162,15 @@ def sweep_by_group(sweep: pd.DataFrame, threshold: float | None = None) -> Pictu
         As `SearchExperiment.sweep`.
     threshold
         The one that was used, which is marked.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> strangers, probes = fl.crowd(500, probes=200, dim=64)
+    >>> result = fl.search_experiment(probes, strangers, "group", fpir=0.1, overlap="drop")
+    >>> figure = fl.plots.sweep_by_group(result.sweep, result.threshold)
+    >>> print(figure.alt)
+    Rates and shares of false matches of all, a, b, c, d over the threshold, from lax to strict.
     """
     figure, (left, right) = panels(2, 4.6)
     groups = list(dict.fromkeys(sweep["group"]))
@@ -196,6 +223,15 @@ def gallery_growth(sizes: pd.DataFrame) -> Picture:
     ----------
     sizes
         As `gallery_sizes` gives it.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> enrolled, probes = fl.crowd(1000, probes=200, dim=64)
+    >>> table = fl.gallery_sizes(probes, enrolled, "group", sizes=[100, 300, 1000], fpir=0.1)
+    >>> figure = fl.plots.gallery_growth(table)
+    >>> print(figure.alt)
+    FPIR and FNIR of all, a, b, c, d against the number of people enrolled.
     """
     figure, (left, right) = panels(2, 4.6)
     groups = list(dict.fromkeys(sizes["group"]))
@@ -245,6 +281,16 @@ def mixes(table: pd.DataFrame) -> Picture:
     ----------
     table
         As `gallery_mixes` gives it: a row of dots a group, a mark a mix, a cross its prediction.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> enrolled, probes = fl.crowd(1000, probes=400, dim=64)
+    >>> even_or_not = {"even": None, "mostly a": {"a": 0.8}}
+    >>> table = fl.gallery_mixes(probes, enrolled, "group", even_or_not, fpir=0.1)
+    >>> figure = fl.plots.mixes(table)
+    >>> print(figure.alt)
+    FPIR by group for galleries of different mixes: even, all 0.100; ...
     """
     names = list(dict.fromkeys(table["mix"]))
     groups = list(dict.fromkeys(table["group"]))
@@ -287,6 +333,15 @@ def search_curves(det: pd.DataFrame, rates: pd.DataFrame | None = None) -> Pictu
     rates
         As `Identification.rates`: where each group stands at the one threshold, and on how many
         searches its curve rests; fewer than three errors are not drawn.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> enrolled, probes = fl.crowd(200, images=2, probes=200, dim=64)
+    >>> result = fl.identify(fl.Gallery().enrol(enrolled), probes, by="group", fpir=0.1)
+    >>> figure = fl.plots.search_curves(result.det, result.rates)
+    >>> print(figure.alt)
+    FNIR against FPIR of all, a, b, c, d, both logarithmic.
     """
     figure, (axes,) = panels(1, 5.2)
     groups = list(dict.fromkeys(det["group"]))

@@ -97,6 +97,13 @@ def capture_sheet(
         Side of a picture in pixels.
     jobs
         Worker processes; None takes all processors.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> figure = fl.plots.capture_sheet(conditions={"light": {"exposure": [-2, 2]}}, size=48)
+    >>> print(figure.alt)
+    One subject (african/female) under all conditions. Rows: light.
     """
     changes: dict[str, list[Any]] = {}
     for row in conditions.values():
@@ -134,6 +141,15 @@ def twins_sheet(twins: "FaceSet", photos: int = 6, factors: Sequence[str] | None
         Rows.
     factors
         Only these changes; more than about 16 levels make the pictures small.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> twins = fl.synthesize_twins({"glasses": ["sun"], "exposure": [-2]}, 6, 1, size=32)
+    >>> figure = fl.plots.twins_sheet(twins, photos=3)
+    >>> print(figure.alt)
+    Twins: each picture differs from the first of its row in one value. Rows: african female, 24,
+    african male, 73, asian female, 48.
     """
     table = twins.table.reset_index(drop=True)
     for column in ("factor", "level", "twin"):

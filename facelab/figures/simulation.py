@@ -22,6 +22,14 @@ def coverage(
 
     The band is 93 to 97%; bars are Monte Carlo intervals; hollow marks stand where a test expects
     fewer than 10 errors. `table` is what `coverage` returns.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> table = fl.coverage(subjects=[20, 50], rates=[0.01], trials=20, jobs=1)
+    >>> figure = fl.plots.coverage(table)
+    >>> print(figure.alt)
+    Coverage of 95% intervals where 10 errors or more are expected: ...
     """
     looks = {
         "facelab": (INK, "o", "facelab"),

@@ -13,7 +13,18 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73")  # of kinds; Okabe & Ito 2008
 
 @drawn
 def search_speed(told: pd.DataFrame) -> Picture:
-    """What a probe costs against the size of the gallery. `told` is what `search_speed` returns."""
+    """What a probe costs against the size of the gallery. `told` is what `search_speed` returns.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> told = pd.DataFrame({"vectors": [10_000, 100_000], "kind": "fastscan"})
+    >>> told[["exact ms", "mated ms", "non_mated ms"]] = [[0.4, 0.1, 0.2], [4.0, 0.5, 0.9]]
+    >>> figure = fl.plots.search_speed(told.assign(**{"flat ms": told["exact ms"]}))
+    >>> print(figure.alt)
+    Processor milliseconds a probe against gallery size, by kind of index
+    """
     picture = Picture(figsize=(WIDTH, 4.6), layout="constrained")
     axes = picture.subplots()
     first = told.drop_duplicates("vectors").sort_values("vectors")
@@ -41,7 +52,17 @@ def search_speed(told: pd.DataFrame) -> Picture:
 
 @drawn
 def search_recall(recall: pd.DataFrame) -> Picture:
-    """How often the index finds the best candidate, by group; `Gallery.recall` with `by`."""
+    """How often the index finds the best candidate, by group; `Gallery.recall` with `by`.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> enrolled, probes = fl.crowd(2000, images=1, probes=200, dim=64)
+    >>> gallery = fl.Gallery(kind="hnsw").enrol(enrolled).build()
+    >>> figure = fl.plots.search_recall(gallery.recall(probes, by="group"))
+    >>> print(figure.alt)
+    Recall of the best candidate by group, with 95% intervals
+    """
     picture = Picture(figsize=(WIDTH, 3.2), layout="constrained")
     groups = list(recall["group"].unique())
     hues = colours(groups)

@@ -31,6 +31,19 @@ def summary_figure(metrics: Mapping[str, Any], mix: Mapping[str, Any] | None = N
     ----------
     metrics, mix
         `metrics.json` of a run of `01_balanced_retraining` and of one of `11_mix_ratio`.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> half = fl.Embeddings.from_arrays(people.vectors[:, :32], people.table)  # of every vector
+    >>> arms = {"skewed": fl.audit(half, "group"), "balanced": fl.audit(people, "group")}
+    >>> metrics = {"arms": {arm: {"0": fl.audit_metrics(one)} for arm, one in arms.items()}}
+    >>> differences = fl.compare_audits(arms).table
+    >>> metrics |= {"differences": fl.metric_rows(differences, "quantity"), "fmr_target": 1e-3}
+    >>> figure = fl.plots.summary_figure(metrics)
+    >>> print(figure.alt)
+    False match rate by group: a 0.165% skewed; ...
     """
     changes, arms = metrics["differences"], metrics["arms"]
     groups = [name[4:] for name in changes if name.startswith("fmr:") and name != "fmr:all"]

@@ -13,6 +13,17 @@ def sweep(table: pd.DataFrame, numbers: pd.DataFrame, labels: pd.Series) -> Pict
     """A row a case, a panel a figure: means with their intervals, a tick for every run.
 
     `table` is what `over_seeds` returns for the `numbers` of runs, `labels` each run's case.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> cases = pd.DataFrame({"skew": [0.4, 0.4, 0.8, 0.8], "seed": [0, 1, 0, 1]})
+    >>> numbers = pd.DataFrame({"fnmr": [0.10, 0.12, 0.20, 0.26]})
+    >>> table = fl.over_seeds(cases, numbers, ["fnmr"])
+    >>> figure = fl.plots.sweep(table, numbers, fl.case_labels(cases))
+    >>> print(figure.alt)
+    Means over runs: skew=0.4: fnmr 0.11; skew=0.8: fnmr 0.23
     """
     figures = list(dict.fromkeys(table["figure"]))
     names = list(dict.fromkeys(labels))

@@ -18,6 +18,15 @@ def training_curves(histories: Mapping[Any, pd.DataFrame]) -> Picture:
     """Did training converge, alike in every arm? Loss over steps; a line a seed.
 
     `histories` maps an arm, or (arm, seed), to a table with the columns `step` and `loss`.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> history = pd.DataFrame({"step": [1, 2, 3], "loss": [9.0, 5.0, 4.0]})
+    >>> figure = fl.plots.training_curves({"skewed": history, "balanced": history})
+    >>> print(figure.alt)
+    Training loss over optimiser steps; last values: skewed 4.00, balanced 4.00.
     """
     figure, (axes,) = panels(1, 3.4)
     arms = list(dict.fromkeys(_arm_name(key) for key in histories))

@@ -75,6 +75,19 @@ def share(
         There is no finished run, or the file is there already.
     FacelabError
         The pictures take more than 10 MB, reduced as far as they can be read.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> from nbformat import v4 as nb
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> notebook = Path(mkdtemp()) / "sum.ipynb"
+    >>> cell = nb.new_code_cell("n = 1", metadata={"tags": ["parameters"]})
+    >>> _ = notebook.write_text(nb.writes(nb.new_notebook(cells=[cell])))
+    >>> page = fl.share(fl.run(notebook, {"n": 2}, out=notebook.parent / "runs"))
+    >>> page.name
+    'shared.html'
     """
     import nbformat
 

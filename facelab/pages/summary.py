@@ -112,6 +112,12 @@ def summary_page(
     ------
     BadInput
         A folder holds no finished run, or one of another notebook; the file is there already.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> run = fl.run("experiments/balanced-retraining.yaml")  # minutes  # doctest: +SKIP
+    >>> page = fl.summary_page(run)  # doctest: +SKIP
     """
     main, sweep = _Run(Path(run), "main"), _Run(Path(mix), "mix") if mix else None
     if not {"arms", "differences", "counts"} <= set(main.metrics):

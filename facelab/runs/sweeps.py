@@ -84,6 +84,20 @@ def sweep(
         is running this experiment.
     SweepFailed
         Cases failed, or the summary did. The message names the first; the rest is done.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> from nbformat import v4 as nb
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> place = Path(mkdtemp())
+    >>> cell = nb.new_code_cell("n = 1", metadata={"tags": ["parameters"]})
+    >>> _ = (place / "sum.ipynb").write_text(nb.writes(nb.new_notebook(cells=[cell])))
+    >>> _ = (place / "sums.yaml").write_text("{notebook: sum.ipynb, grid: {n: [1, 2]}}")
+    >>> table = fl.sweep(place / "sums.yaml", out=place / "runs")
+    >>> table[["n", "status"]].values.tolist()
+    [[1, 'finished'], [2, 'finished']]
     """
     found = read_experiment(experiment)
     if found.cases is None:

@@ -96,6 +96,16 @@ def synthesize(
     BadInput
         Fewer subjects than groups, a size out of range, an unknown group or parameter, impossible
         shares, or an `out` that is taken.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> faces = fl.synthesize(subjects=6, images_per_subject=2, size=32)
+    >>> faces.crops.shape
+    (12, 32, 32, 3)
+    >>> faces.composition(["phenotype", "gender"])["subjects"].to_dict()
+    {'african/female': 1, 'african/male': 1, 'asian/female': 1, 'asian/male': 1, 'caucasian/female':
+    1, 'caucasian/male': 1}
     """
     population = as_population(population, subjects, images_per_subject, shares)
     order = checked_order(population, seed, size, frame)

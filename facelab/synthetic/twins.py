@@ -80,6 +80,13 @@ def synthesize_twins(
     ------
     BadInput
         A factor or level that there is not, or anything that `synthesize` refuses.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> twins = fl.synthesize_twins({"melanin": [0.1, 0.8], "glasses": ["sun"]}, 6, 1, size=32)
+    >>> twins.table["factor"].value_counts().to_dict()
+    {'melanin': 12, 'base': 6, 'glasses': 6}
     """
     changes = read_changes(change)
     population = as_population(population, subjects, images_per_subject, None)

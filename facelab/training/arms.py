@@ -86,6 +86,19 @@ def train_arms(
         There is no arm or no seed, a seed is named twice, or recipes and arms differ in names.
     FacelabError
         A training failed; the message names its arm and seed.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> faces = fl.synthesize(12, 4, size=32)
+    >>> size = {"subjects": 6, "images_per_subject": 4}
+    >>> arms = {
+    ...     "skewed": fl.compose(faces, "gender", {"male": 0.9}, **size),
+    ...     "balanced": fl.compose(faces, "gender", **size),
+    ... }
+    >>> embedders = fl.train_arms(arms, fl.Recipe(steps=2, size=32), seeds=[0], jobs=1)
+    >>> list(embedders)
+    [('skewed', 0), ('balanced', 0)]
     """
     from facelab.embedders.trained import TrainedEmbedder
 

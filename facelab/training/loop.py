@@ -96,6 +96,16 @@ def train(
     Stopped
         SIGINT or SIGTERM came, and a checkpoint was saved; or `on_step` asked to stop, and one was
         if there are `checkpoints`.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> faces = fl.synthesize(6, 4, size=32)
+    >>> embedder = fl.train(faces, fl.Recipe(steps=2, size=32, dim=64))
+    >>> embedder.embed(faces).vectors.shape
+    (24, 64)
+    >>> list(embedder.history.columns)
+    ['step', 'epoch', 'loss', 'lr', 'seconds']
     """
     recipe = dataclasses.replace(recipe or Recipe(), **({} if seed is None else {"seed": seed}))
     _check_sets(recipe, held_out, meta)

@@ -176,6 +176,14 @@ def rare_margins(
     -------
     dict of float
         By group, as `Mitigation.margins` takes them.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> faces = fl.synthesize(20, 2, size=32, shares={"caucasian/male": 0.5})
+    >>> margins = fl.rare_margins(faces, "gender", margin=0.2)
+    >>> {group: round(float(margin), 2) for group, margin in margins.items()}
+    {'female': 0.25, 'male': 0.2}
     """
     images = group_labels(faces.table, by).value_counts(sort=False)
     return {str(group): margin * (images.max() / n) ** power for group, n in images.items() if n}

@@ -47,6 +47,15 @@ def cpu_cost(
     pandas.DataFrame
         `seconds` a step and `ratio` are medians, `low` and `high` the least and the most of the
         ratios.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> faces = fl.synthesize(6, 4, size=32)
+    >>> recipes = {"small": fl.Recipe(size=32), "wider": fl.Recipe(size=32, dim=512)}
+    >>> costs = fl.cpu_cost({"small": faces, "wider": faces}, recipes, "small", steps=2, repeats=1)
+    >>> list(costs.columns), costs["arm"].tolist()
+    (['arm', 'seconds', 'ratio', 'low', 'high'], ['small', 'wider'])
     """
     taken = {arm: [] for arm in arms}
     for _ in range(repeats):

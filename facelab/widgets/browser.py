@@ -60,6 +60,17 @@ def face_browser(
     ------
     BadInput
         The embeddings are not those of the audit, or an image is not among the faces.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> faces = fl.synthesize(12, 3, size=32)
+    >>> pixels = fl.embedder_of(lambda x: x.reshape(len(x), -1) - 127.5, size=32)
+    >>> embeddings = pixels.embed(faces)
+    >>> audit = fl.audit(embeddings, "gender", fmr=0.1)
+    >>> browser = fl.widgets.face_browser(audit, faces, embeddings)
+    >>> browser.value["kind"], browser.value["group"], browser.pairs["kind"].unique().tolist()
+    ('false match', 'all', ['false match', 'false non-match'])
     """
     scores = compare_all(embeddings, audit.by)._scores
     if not scores.units.equals(audit.counts.units):

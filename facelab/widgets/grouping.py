@@ -66,6 +66,16 @@ def cluster_browser(
     ------
     BadInput
         An image is not among the faces, or twice.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> faces = fl.synthesize(12, 3, size=32)
+    >>> pixels = fl.embedder_of(lambda x: x.reshape(len(x), -1) - 127.5, size=32)
+    >>> grouping = fl.group_faces(pixels.embed(faces), threshold=0.8)
+    >>> browser = fl.widgets.cluster_browser(grouping, faces, by="gender")
+    >>> browser.value["kind"], browser.value["hidden"]
+    ('merged', False)
     """
     places = pd.Index(image_names(faces.table))
     if places.has_duplicates:

@@ -67,6 +67,15 @@ def mix_composer(
     ------
     BadInput
         An unknown column, no groups, or a subject in more than one group.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> faces = fl.synthesize(24, 3, size=32)
+    >>> composer = fl.widgets.mix_composer(faces, "gender", subjects=10, images_per_subject=2)
+    >>> composer.sliders["male"].value = 80  # what the mouse does
+    >>> composer.value["counts"], composer.faces.composition("gender")["subjects"].to_dict()
+    ({'female': 2, 'male': 8}, {'female': 2, 'male': 8})
     """
     labels = group_labels(faces.table, by)
     if not len(labels.cat.categories):

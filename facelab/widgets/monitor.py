@@ -36,9 +36,12 @@ def training_monitor(steps: int | None = None) -> "TrainingMonitor":
 
     Examples
     --------
-    >>> monitor = widgets.training_monitor(recipe.steps)
-    >>> display(monitor)
-    >>> fl.train(faces, recipe, held_out=held_out, **monitor.hooks)
+    >>> import facelab as fl
+    >>> faces, recipe = fl.synthesize(6, 4, size=32), fl.Recipe(steps=3, size=32, dim=64)
+    >>> monitor = fl.widgets.training_monitor(recipe.steps)
+    >>> embedder = fl.train(faces, recipe, **monitor.hooks)
+    >>> monitor.value["step"], monitor.value["stopped"]
+    (3, False)
     """
     return TrainingMonitor(steps)
 

@@ -66,6 +66,14 @@ def population_studio(
     ------
     BadInput
         A group or knob that there is not, or anything that `fl.synthesize` refuses.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> studio = fl.widgets.population_studio("asian/male", size=48)
+    >>> studio.knobs["age"].value = 70  # what the mouse does
+    >>> studio.value["changes"], studio.value["twin"].shape
+    ({'age': 70.0}, (48, 48, 3))
     """
     if group not in GROUPS:
         raise BadInput(f"there is no group {group!r}; the groups are: {', '.join(GROUPS)}")

@@ -114,6 +114,16 @@ def threshold_explorer(
     ------
     BadInput
         The source is neither, has no groups, no non-mated comparisons, or `gallery` is below 1.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> explorer = fl.widgets.threshold_explorer(fl.compare_all(people, by="group"), gallery=1000)
+    >>> sorted(explorer.value)
+    ['cross_group', 'gallery', 'rates', 'search', 'target_fmr', 'threshold']
+    >>> explorer.value["search"].set_index("group")["false_matches"].round(1).to_dict()
+    {'all': 1.0, 'a': 0.7, 'b': 1.8, 'c': 2.6, 'd': 1.4}
     """
     if int(gallery) != gallery or gallery < 1:
         raise BadInput(f"`gallery` must be a whole number of at least 1, not {gallery}")
