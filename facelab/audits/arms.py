@@ -1,7 +1,7 @@
-"""Studies of several arms against a baseline: what helps, and what it costs.
+"""Several arms against a baseline: what helps, and what it costs.
 
 In: audits of every arm on the same test subjects, one a training seed. Out: one table of figures
-and paired changes with intervals, a picture of it, and sentences.
+and paired changes with intervals; sentences.
 """
 
 from collections.abc import Mapping, Sequence

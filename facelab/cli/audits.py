@@ -5,7 +5,7 @@ In: embeddings or faces, or stored audits. Out: tables on the screen, audits on 
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,10 +13,7 @@ import facelab as fl
 from facelab import files
 from facelab.cli import values
 from facelab.cli.options import By, Channels, EmbedderName, Flip, Force, Jobs, Mean, Preset, Std
-from facelab.cli.shared import check_free, done, embeddings_in
-
-if TYPE_CHECKING:
-    from facelab.audits.by_group import Audit
+from facelab.cli.shared import check_free, done, embeddings_in, print_notes, print_rates
 
 app = typer.Typer()
 
@@ -49,7 +46,8 @@ def audit(
     other = embeddings_in(calibration, model, flip, jobs) if calibration else None
     audits = [fl.audit(test, key, fmr, other) for key in keys]
     for one in audits:
-        _print_audit(one)
+        print_rates(one.summary(), fl.readable_rates(one.rates))
+        print_notes(one.warnings)
     if out:
         with files.write_folder(out, replace=force) as aside:
             for one in audits:
@@ -81,16 +79,3 @@ def compare(
     if out:
         files.write_text(out, changes.table.to_csv(index=False))
         done("differences", out)
-
-
-def _print_audit(one: "Audit") -> None:
-    from facelab.rates.tables import readable_rates
-
-    shown = readable_rates(one.rates)
-    notes = shown.pop("note")
-    shown.index = [f"{group} *" if notes[group] else group for group in shown.index]
-    typer.echo(f"\n{one.summary()}\n\n{shown.to_string()}\n")
-    for group in notes.index[notes != ""]:
-        typer.echo(f"* {group}: {notes[group]}")
-    for warning in one.warnings:
-        typer.echo(f"note: {warning}")

@@ -26,13 +26,11 @@ from facelab.cli.options import (
     Std,
     UsageError,
 )
-from facelab.cli.shared import check_free, done, embeddings_in
+from facelab.cli.shared import check_free, done, embeddings_in, print_notes, print_rates
 
 if TYPE_CHECKING:
     from facelab.embedders.function import FunctionEmbedder as Embedder
-    from facelab.search.experiment import SearchExperiment
     from facelab.search.gallery import Gallery
-    from facelab.search.identification import Identification
 
 app = typer.Typer()
 
@@ -98,7 +96,10 @@ def identify(
             experiment = experiment_of(
                 found.searches, found.threshold, found.calibration, card=searched.card
             )
-        _print(found, experiment)
+        print_rates(found.summary(), fl.readable_searches(found.rates))
+        if experiment:
+            print_rates(experiment.summary(), fl.readable_false_matches(experiment.table))
+        print_notes(found.warnings)
         results.append((found, experiment))
     if out:
         with files.write_folder(out, replace=force) as aside:
@@ -120,20 +121,3 @@ def _gallery(
     if card.is_file() and "template" in json.loads(card.read_text(encoding="utf-8")):
         return Gallery.load(folder)
     return Gallery(template, kind).enrol(embeddings_in(folder, model, flip, jobs))
-
-
-def _print(found: "Identification", experiment: "SearchExperiment | None") -> None:
-    from facelab.search.experiment import readable_false_matches
-    from facelab.search.identification import readable_searches
-
-    tables = [(found.summary(), readable_searches(found.rates))]
-    if experiment:
-        tables.append((experiment.summary(), readable_false_matches(experiment.table)))
-    for summary, shown in tables:
-        notes = shown.pop("note")
-        shown.index = [f"{group} *" if notes[group] else group for group in shown.index]
-        typer.echo(f"\n{summary}\n\n{shown.to_string()}\n")
-        for group in notes.index[notes != ""]:
-            typer.echo(f"* {group}: {notes[group]}")
-    for warning in found.warnings:
-        typer.echo(f"note: {warning}")

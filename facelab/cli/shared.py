@@ -13,10 +13,9 @@ import facelab as fl
 from facelab.errors import BadInput
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from facelab.embedders.embeddings import Embeddings
-
-
-# ---- what commands share
 
 
 def embeddings_in(
@@ -42,3 +41,17 @@ def check_free(out: Path, force: bool) -> None:
 
 def done(what: str, where: Path) -> None:
     typer.echo(f"{what}: {where}")
+
+
+def print_rates(summary: str, shown: "pd.DataFrame") -> None:
+    """A finding and its table, the notes of groups below it."""
+    notes = shown.pop("note")
+    shown.index = [f"{group} *" if notes[group] else group for group in shown.index]
+    typer.echo(f"\n{summary}\n\n{shown.to_string()}\n")
+    for group in notes.index[notes != ""]:
+        typer.echo(f"* {group}: {notes[group]}")
+
+
+def print_notes(warnings: list[str]) -> None:
+    for warning in warnings:
+        typer.echo(f"note: {warning}")

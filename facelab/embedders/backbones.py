@@ -1,4 +1,4 @@
-"""A timm model by its name, with weights from the hub, a file, or none.
+"""A timm model by its name, with weights from the hub, a file, or none; ours are among them.
 
 In: a name and options. Out: the model, without its classifier.
 """

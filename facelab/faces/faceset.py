@@ -1,7 +1,7 @@
 """FaceSet: aligned face crops, a table that says who they are, and a card that says where from.
 
-In: a prepared or synthesised folder. Out: selections, subject-disjoint splits and training sets
-composed by group. On disk `faces.parquet`, `crops.npy`, `card.json`: three files any tool can open.
+In: a prepared or synthesised folder. Out: selections and subject-disjoint splits. On
+disk `faces.parquet`, `crops.npy`, `card.json`: three files any tool can open.
 """
 
 import base64

@@ -1,7 +1,6 @@
 """Is this photo fit to be searched with? A score from 0 to 100, and why, in words.
 
-In: aligned faces. Out: one score a photo, that of its weakest part, with the parts; and what
-refusing poor probes does to the error rates of search, by group.
+In: aligned faces. Out: one score a photo, that of its weakest part, with the parts.
 
 The parts are measured as ISO/IEC 29794-5 and its reference implementation do in kind (sharpness,
 exposure, contrast, natural colour, uncovered eyes and mouth, compression, symmetry), each mapped to

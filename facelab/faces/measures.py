@@ -1,7 +1,6 @@
 """Measures of each photo: apparent skin tone, brightness, contrast, sharpness, pose, size.
 
-In: a FaceSet of aligned crops. Out: the same FaceSet with the measures as columns, and what they
-are by group. Wu & Bowyer 2023 (What should be balanced in a "balanced" face recognition dataset?):
+In: a FaceSet of aligned crops. Out: the same FaceSet with the measures as columns. Wu & Bowyer 2023 (What should be balanced in a "balanced" face recognition dataset?):
 such things move error rates more than the numbers of subjects do.
 """
 

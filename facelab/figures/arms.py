@@ -1,6 +1,6 @@
 """Arms against a baseline, in pictures.
 
-In: what `compare_arms` and `by_seed` return. Out: Pictures.
+In: what `compare_arms` and `arms_by_seed` return. Out: Pictures.
 """
 
 from collections.abc import Mapping

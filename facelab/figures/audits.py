@@ -1,7 +1,6 @@
-"""Figures: each answers one question, and a group has the same colour in all of them.
+"""Whom a recogniser fails, how far apart the groups lie, and what changed, in pictures.
 
-In: FaceSets, training histories, comparisons, tables of error rates. Out: one matplotlib figure a
-call, which shows itself in a notebook and carries a text (`alt`) for those who cannot see it.
+In: tables of error rates, of disparity, of differences. Out: one Picture a call.
 """
 
 from collections.abc import Mapping, Sequence

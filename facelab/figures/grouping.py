@@ -1,6 +1,6 @@
-"""A grouping in figures and words: how right it is for whom, and at which threshold.
+"""How right a grouping is for whom, and at which threshold, in pictures.
 
-In: what `grouping_accuracy` gives. Out: figures, a table to read, a sentence.
+In: what `grouping_accuracy` gives. Out: Pictures.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Figures of who is in a set and how they were photographed.
+"""Who is in a set and how they were photographed, in pictures.
 
 In: FaceSets with their measures, tables of candidates. Out: matplotlib figures.
 """

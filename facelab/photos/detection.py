@@ -1,8 +1,6 @@
-"""Faces in photos: finding them, and laying them on the 112-pixel template.
+"""What a detector is, and which of the faces that it finds a photo is about.
 
-In: an RGB photo of any size. Out: one aligned crop of the face that the photo is about, or the
-reason why there is none. The five landmarks always stand in one order: left eye, right eye, nose,
-left and right mouth corner, left and right as seen in the image.
+In: the faces of a photo. Out: the one it is about, or the reason why there is none.
 """
 
 from dataclasses import dataclass

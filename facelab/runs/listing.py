@@ -12,8 +12,6 @@ from typing import Any
 
 import pandas as pd
 
-# ---- records
-
 
 def runs(
     out: str | Path = "experiments/runs",

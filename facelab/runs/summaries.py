@@ -1,6 +1,6 @@
 """What a sweep found: its runs' numbers beside the parameters in which they differ.
 
-In: run folders. Out: one table, a row a run; one a case, over its seeds; a figure.
+In: run folders. Out: one table, a row a run; one a case, over its seeds.
 """
 
 import json

@@ -148,16 +148,9 @@ class ClassHead(Head):
         return subjects, dim
 
     def losses(
-        self,
-        embeddings: Tensor,
-        labels: Tensor,
-        *,
-        ramp: float = 1.0,
-        margins: Tensor | None = None,
-        weight: Tensor | None = None,
-        smoothing: float = 0.0,
+        self, embeddings: Tensor, labels: Tensor, *, smoothing: float = 0.0, **given: Any
     ) -> Tensor:
-        logits = self(embeddings, labels, ramp=ramp, margins=margins, weight=weight)
+        logits = self(embeddings, labels, **given)
         losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
         return losses + self.penalty(embeddings)
 

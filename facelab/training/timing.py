@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from facelab.faces.faceset import FaceSet
 
 
-# ---- how it is read
-
-
 def cpu_cost(
     arms: "Mapping[str, FaceSet]",
     recipes: Mapping[str, Recipe],
