@@ -135,6 +135,11 @@ def arms_by_seed(
 ) -> pd.DataFrame:
     """The same of every training: `arm figure seed value change`, seed counting the audits.
 
+    Parameters
+    ----------
+    audits, baseline, figures
+        As `compare_arms` takes them.
+
     Examples
     --------
     >>> import facelab as fl
@@ -228,6 +233,13 @@ def _interval(
 def readable_arms(table: pd.DataFrame, changes: bool = False) -> pd.DataFrame:
     """`compare_arms` as people read it: a row an arm, a column a figure, text with intervals.
 
+    Parameters
+    ----------
+    table
+        What `compare_arms` returns.
+    changes
+        The changes from the baseline rather than the values.
+
     Examples
     --------
     >>> import facelab as fl
@@ -274,6 +286,13 @@ def verdict(row: Mapping[str, Any]) -> str:
 
 def arms_finding(table: pd.DataFrame, baseline: str) -> str:
     """What each arm changed, in sentences: what the interval leaves no doubt about comes first.
+
+    Parameters
+    ----------
+    table
+        What `compare_arms` returns.
+    baseline
+        The arm that the others were compared with.
 
     Examples
     --------

@@ -7,17 +7,14 @@ the ratio of the arms, with the uncertainty of test subjects and of training see
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from facelab.audits.by_group import Audit
 from facelab.errors import BadInput
 from facelab.rates.counts import Rates, double_or_nothing
 from facelab.rates.indices import indices, is_ratio, normal_interval, zero_floor
-
-if TYPE_CHECKING:
-    from facelab.audits.by_group import Audit
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +68,7 @@ class AuditDifferences:
 
 
 def compare_audits(
-    arms: "Mapping[str, Audit | Sequence[Audit]]", replicates: int = 2000, seed: int = 0
+    arms: Mapping[str, Audit | Sequence[Audit]], replicates: int = 2000, seed: int = 0
 ) -> AuditDifferences:
     """Paired differences between two arms, audited on the same test subjects.
 
@@ -151,7 +148,7 @@ def compare_audits(
 
 
 def _paired(
-    arms: "Mapping[str, Audit | Sequence[Audit]]",
+    arms: Mapping[str, Audit | Sequence[Audit]],
 ) -> tuple[tuple[str, str], "list[list[Audit]]"]:
     if len(arms) != 2:
         raise BadInput(f"two arms can be compared, not {len(arms)}: {', '.join(arms)}")
@@ -179,7 +176,7 @@ def _paired(
 
 
 def _quantities(
-    audit: "Audit", replicates: Rates
+    audit: Audit, replicates: Rates
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Every rate and index of one audit: the estimate (1,) and its replicates."""
     point, draws = {}, {}
@@ -194,7 +191,7 @@ def _quantities(
     return point, draws
 
 
-def _floor(audit: "Audit", quantity: str) -> float:
+def _floor(audit: Audit, quantity: str) -> float:
     """What stands for a rate of zero in a ratio of rates; NaN for indices."""
     error, group = quantity.split(":", 1)
     if error not in ("fmr", "fnmr"):

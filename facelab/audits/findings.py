@@ -5,19 +5,15 @@ In: audits and their differences. Out: markdown, whichever way the numbers fall.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
-if TYPE_CHECKING:
-    from facelab.audits.by_group import Audit
-    from facelab.audits.differences import AuditDifferences
+from facelab.audits.by_group import Audit
+from facelab.audits.differences import AuditDifferences
 from facelab.rates.tables import points, with_interval
 
 
-def experiment_finding(
-    audits: Mapping[str, Sequence["Audit"]], differences: "AuditDifferences"
-) -> str:
+def experiment_finding(audits: Mapping[str, Sequence[Audit]], differences: AuditDifferences) -> str:
     """What two arms of an experiment show, in words with numbers, whichever way they fall.
 
     Parameters
@@ -141,7 +137,7 @@ def _disparity(row: pd.Series, ends: list[tuple[str, str]], arms: tuple[str, str
     return text + (f" Note: {row['note']}." if row["note"] else "")
 
 
-def _movers(differences: "AuditDifferences", error: str, name: str) -> str:
+def _movers(differences: AuditDifferences, error: str, name: str) -> str:
     """For whom an error rate fell, for whom it rose, and for whom nothing can be said.
 
     A disparity also shrinks when those who were served best come to be served worse, and a reader
@@ -170,13 +166,13 @@ def _chance(low: float, high: float, parity: float) -> str:
     return ", compatible with no change" if low <= parity <= high else ""
 
 
-def _worst_and_best(differences: "AuditDifferences", error: str, side: str) -> tuple[str, str]:
+def _worst_and_best(differences: AuditDifferences, error: str, side: str) -> tuple[str, str]:
     """The groups with the highest and the lowest rate, averaged over seeds."""
     values = _groups(differences, error).set_index("quantity")[side].dropna()
     return tuple(name.partition(":")[2] for name in (values.idxmax(), values.idxmin()))
 
 
-def _groups(differences: "AuditDifferences", error: str) -> pd.DataFrame:
+def _groups(differences: AuditDifferences, error: str) -> pd.DataFrame:
     """The rows of the groups' own rates."""
     names = differences.table["quantity"]
     return differences.table[names.str.startswith(f"{error}:") & (names != f"{error}:all")]

@@ -224,7 +224,7 @@ def index_disagreements(
 
 
 def rate_shapes(rates: pd.DataFrame, by: str = "algorithm", error: str = "fmr") -> pd.DataFrame:
-    """What tells the indices apart: `lowest highest middle`, as in `disagreements`.
+    """What tells the indices apart: `lowest highest middle`, as `index_disagreements` has them.
 
     `middle` is NaN with fewer than three groups, a rate of zero, or all rates equal.
 

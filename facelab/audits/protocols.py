@@ -321,6 +321,13 @@ def tar_at_far(
 def roc(comparisons: Comparisons, points: int = 200) -> pd.DataFrame:
     """The ROC curve of everybody and of each group, from `Comparisons.det`.
 
+    Parameters
+    ----------
+    comparisons
+        From `compare_all`, `compare_pairs` or `Comparisons.from_scores`.
+    points
+        Thresholds, at most.
+
     Returns
     -------
     pandas.DataFrame

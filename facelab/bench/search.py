@@ -61,6 +61,15 @@ def search_speed(
         (exact / approximate) are ratios of speeds; `recall`, `recall mated`, `recall non_mated`
         the share of probes with the best candidate of all comparisons. `peak GB` of the process
         that enrols, builds, stores and searches, `vectors GB`, `bytes a vector` of the index.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> told = fl.search_speed(sizes=(2000,), kinds=("hnsw",), dim=32, probes=50, rounds=1)
+    >>> told[["vectors", "kind"]].values.tolist()
+    [[2000, 'hnsw']]
+    >>> bool(told["recall"].item() > 0.8)
+    True
     """
     rows = []
     for size in sizes:
@@ -152,6 +161,11 @@ def _peak() -> float:
 def search_growth(told: pd.DataFrame) -> pd.DataFrame:
     """How times and memory grow with the number of vectors N: the exponent b of a N^b.
 
+    Parameters
+    ----------
+    told
+        From `search_speed`, several sizes of a kind.
+
     Returns
     -------
     DataFrame
@@ -186,6 +200,13 @@ def bytes_a_vector(dim: int = 512, vectors: int = 8192, seed: int = 0) -> pd.Dat
 
     What does not grow with the vectors (centres of lists, codebooks) is taken off, by the
     difference between an index of all vectors and one of half of them with the same training.
+
+    Parameters
+    ----------
+    dim, vectors
+        Numbers a vector; vectors in the index, which are drawn at random.
+    seed
+        Of the draw.
 
     Returns
     -------
@@ -281,6 +302,13 @@ def search_estimate(
 
 def speed_finding(told: pd.DataFrame, worst: pd.Series) -> str:
     """One sentence on the largest gallery's fastest kind, one on the group missed most.
+
+    Parameters
+    ----------
+    told
+        From `search_speed`.
+    worst
+        A row of `Gallery.recall` with `by`: of strangers of the group that is missed most.
 
     Examples
     --------

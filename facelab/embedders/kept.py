@@ -4,26 +4,23 @@ In: an embedder, faces, a folder. Out: `Embeddings`, whoever asked for them firs
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput
-
-if TYPE_CHECKING:
-    from facelab.embedders.embeddings import Embeddings
-    from facelab.faces.faceset import FaceSet
-from facelab.faces.faceset import content
+from facelab.faces.faceset import FaceSet, content
 from facelab.keeping import code_of, once
 
 
 def embed(
     embedder: Any,
-    faces: "FaceSet",
+    faces: FaceSet,
     flip: bool = True,
     *,
     kept: str | Path | None = None,
     jobs: int | None = None,
     progress: bool = True,
-) -> "Embeddings":
+) -> Embeddings:
     """`embedder.embed(faces)`, done once.
 
     Parameters
@@ -54,8 +51,6 @@ def embed(
     >>> fl.embed(embedder, faces).vectors.shape
     (12, 3072)
     """
-    from facelab.embedders.embeddings import Embeddings
-
     if kept is None:
         return embedder.embed(faces, flip, jobs=jobs, progress=progress)
     if not hasattr(embedder, "identity"):

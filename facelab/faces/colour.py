@@ -120,6 +120,11 @@ def fitzpatrick(angle: np.ndarray) -> "pd.Categorical":
     are about how skin burns and tans, which a colour cannot tell, and the two agree poorly (Osto et
     al. 2022): say "Fitzpatrick-like".
 
+    Parameters
+    ----------
+    angle
+        (N,) degrees, as `ita` gives them.
+
     Examples
     --------
     >>> import facelab as fl

@@ -86,6 +86,15 @@ def group_counts(
 ) -> dict[str, int]:
     """Whole numbers of subjects for each group, by largest remainder; what is not named is even.
 
+    Parameters
+    ----------
+    groups
+        Their names.
+    shares
+        Share of the subjects for named groups; what is left goes evenly to the others.
+    subjects
+        How many in all.
+
     Raises
     ------
     BadInput

@@ -79,6 +79,22 @@ class FaceSet:
         categoricals.
     card
         Name, source, licence, `synthetic`, consent basis, counts, and how the set was derived.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> faces = fl.synthesize(12, 4, size=32)
+    >>> faces
+    FaceSet 'synthetic population 3, seed 0': 48 faces of 12 subjects, 32 px
+    >>> faces.crops.shape
+    (48, 32, 32, 3)
+    >>> faces.composition("gender")["subjects"].to_dict()
+    {'female': 6, 'male': 6}
+    >>> parts = faces.split({"train": 0.5, "test": 0.5})
+    >>> {name: len(part) for name, part in parts.items()}
+    {'train': 24, 'test': 24}
+    >>> len(faces.query("gender == 'female' and age < 40"))
+    12
     """
 
     def __init__(
@@ -393,6 +409,15 @@ def load(folder: str | Path, verify: bool = False) -> FaceSet:
         The folder or one of its three files is not there.
     BadInput
         A file is damaged, or they do not belong together.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> from tempfile import mkdtemp
+    >>> folder = fl.synthesize(6, 2, size=32).save(mkdtemp(), replace=True)
+    >>> faces = fl.load(folder)
+    >>> len(faces), faces.card["synthetic"], sorted(path.name for path in folder.iterdir())
+    (12, True, ['card.json', 'crops.npy', 'datasheet.md', 'faces.parquet'])
     """
     folder = Path(folder)
     if not folder.is_dir():

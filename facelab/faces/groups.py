@@ -4,14 +4,12 @@ In: a table with group columns. Out: one label a row, intersections joined by "/
 missing key belongs to no group and is never guessed.
 """
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
+import pandas as pd
 
 from facelab.errors import BadInput
-
-if TYPE_CHECKING:  # workers that render need the colours and not a second's import
-    import pandas as pd
 
 SEPARATOR = "/"
 
@@ -19,7 +17,7 @@ SEPARATOR = "/"
 class Labelled(Protocol):
     """What has a table with a row a face: a FaceSet, embeddings."""
 
-    table: "pd.DataFrame"
+    table: pd.DataFrame
 
 
 def group_keys(by: str | list[str]) -> list[str]:
@@ -32,7 +30,7 @@ def group_keys(by: str | list[str]) -> list[str]:
     return keys
 
 
-def group_labels(table: "pd.DataFrame", by: str | list[str]) -> "pd.Series":
+def group_labels(table: pd.DataFrame, by: str | list[str]) -> pd.Series:
     """One group label a row.
 
     Parameters
@@ -89,7 +87,7 @@ def group_labels(table: "pd.DataFrame", by: str | list[str]) -> "pd.Series":
     return pd.Series(labels, index=table.index, name=SEPARATOR.join(keys))
 
 
-def _categorical(column: "pd.Series") -> "pd.Categorical":
+def _categorical(column: pd.Series) -> pd.Categorical:
     import pandas as pd
 
     if isinstance(column.dtype, pd.CategoricalDtype):

@@ -1,7 +1,8 @@
 """Measures of each photo: apparent skin tone, brightness, contrast, sharpness, pose, size.
 
-In: a FaceSet of aligned crops. Out: the same FaceSet with the measures as columns. Wu & Bowyer 2023 (What should be balanced in a "balanced" face recognition dataset?):
-such things move error rates more than the numbers of subjects do.
+In: a FaceSet of aligned crops. Out: the same FaceSet with the measures as columns. Wu & Bowyer 2023
+(What should be balanced in a "balanced" face recognition dataset?): such things move error rates
+more than the numbers of subjects do.
 """
 
 import joblib
@@ -57,7 +58,7 @@ def measure(faces: FaceSet, jobs: int | None = None) -> FaceSet:
         With these columns more (numbers float32, in place of older ones of the same name):
 
         - `skin_lightness` (L*, 0 to 100), `apparent_ita` (degrees) and the ordered categoricals
-          `apparent_skin_tone`, `apparent_monk` and `apparent_fitzpatrick` (see `groups`): of the
+          `apparent_skin_tone`, `apparent_monk` and `apparent_fitzpatrick` (`fl.monk`): of the
           median colour of the pixels where the template has cheeks, nose bridge and low forehead,
           channel by channel, as sRGB in CIELAB (D65). **They depend on the light**: its strength
           and colour, shadows, exposure and white balance. The median bears glasses, a fringe or a

@@ -87,6 +87,11 @@ def provenance(card: Mapping[str, Any]) -> list[str]:
 
     Each set is told once, in the order in which the card names them.
 
+    Parameters
+    ----------
+    card
+        Of a FaceSet, of embeddings or of an audit.
+
     Examples
     --------
     >>> import facelab as fl

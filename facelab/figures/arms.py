@@ -20,7 +20,7 @@ def arm_changes(table: pd.DataFrame, seeds: pd.DataFrame, baseline: str) -> Pict
     """What does each arm change against the baseline? A row an arm, a panel a figure.
 
     Left of the line is better; a filled dot's interval leaves out "no change", ticks are single
-    trainings. `table` and `seeds` are what `compare_arms` and `by_seed` return.
+    trainings. `table` and `seeds` are what `compare_arms` and `arms_by_seed` return.
 
     Examples
     --------

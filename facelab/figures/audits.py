@@ -4,7 +4,7 @@ In: tables of error rates, of disparity, of differences. Out: one Picture a call
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -14,6 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.lines import Line2D
 
+from facelab.audits.by_group import Audit
+from facelab.audits.differences import AuditDifferences
 from facelab.figures.style import (
     FAINT,
     INK,
@@ -28,10 +30,6 @@ from facelab.figures.style import (
     percent_ticks,
     wrapped,
 )
-
-if TYPE_CHECKING:
-    from facelab.audits.by_group import Audit
-    from facelab.audits.differences import AuditDifferences
 
 Rates = pd.DataFrame
 
@@ -328,11 +326,16 @@ def _ratio_ticks(axes: Axes, low: float, high: float) -> None:
 
 
 @drawn
-def changes(differences: "AuditDifferences") -> Picture:
+def changes(differences: AuditDifferences) -> Picture:
     """What did the second arm change, and could it be chance? Ratios of rates with intervals.
 
     One row a group; below them the disparity, max/min. Left of 1 is better than the baseline; a
     hollow dot's interval holds 1: compatible with no change.
+
+    Parameters
+    ----------
+    differences
+        What `facelab.compare_audits` returns.
 
     Examples
     --------
@@ -383,8 +386,13 @@ def changes(differences: "AuditDifferences") -> Picture:
 
 
 @drawn
-def audit_figure(audit: "Audit") -> Picture:
+def audit_figure(audit: Audit) -> Picture:
     """An audit in one picture: error rates by group at the threshold, with intervals.
+
+    Parameters
+    ----------
+    audit
+        What `facelab.audit` returns.
 
     Examples
     --------

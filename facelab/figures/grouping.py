@@ -26,6 +26,11 @@ from facelab.figures.style import (
 def grouping_by_group(accuracy: pd.DataFrame) -> Picture:
     """Who is grouped with strangers, and who is split? Shares of faces with 95% intervals.
 
+    Parameters
+    ----------
+    accuracy
+        What `facelab.grouping_accuracy` returns with `by`.
+
     Examples
     --------
     >>> import facelab as fl

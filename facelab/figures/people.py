@@ -4,7 +4,6 @@ In: FaceSets with their measures, tables of candidates. Out: matplotlib figures.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,11 +12,9 @@ from matplotlib.ticker import MaxNLocator
 
 from facelab.errors import BadInput
 from facelab.faces.colour import MONK_COLOURS, MONK_TONES
+from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import group_labels
 from facelab.figures.style import INK, WIDTH, Picture, colours, drawn, group_rows, panels, wrapped
-
-if TYPE_CHECKING:
-    from facelab.faces.faceset import FaceSet
 
 _UNITS = {
     "skin_lightness": "apparent skin lightness, L*",
@@ -34,8 +31,15 @@ _UNITS = {
 
 
 @drawn
-def images_per_subject(faces: "FaceSet", by: str | list[str]) -> Picture:
+def images_per_subject(faces: FaceSet, by: str | list[str]) -> Picture:
     """How many images has a subject? A dot a subject, a row a group, a line at the median.
+
+    Parameters
+    ----------
+    faces
+        Whose.
+    by
+        A group column, or several for their intersection.
 
     Examples
     --------
@@ -126,8 +130,15 @@ def measures_by_group(rows: pd.DataFrame, measures: Sequence[str] | None = None)
 
 
 @drawn
-def apparent_tones(measured: "FaceSet", by: str | list[str]) -> Picture:
+def apparent_tones(measured: FaceSet, by: str | list[str]) -> Picture:
     """Which Monk tones do the photos of each group show? Shares, in the scale's colours.
+
+    Parameters
+    ----------
+    measured
+        What `facelab.measure` returns.
+    by
+        A group column, or several for their intersection.
 
     Examples
     --------
@@ -170,6 +181,13 @@ def apparent_tones(measured: "FaceSet", by: str | list[str]) -> Picture:
 def highest_scores(pairs: pd.DataFrame, threshold: float) -> Picture:
     """Where do copies begin? How many pairs score as high as this, of one subject and of two.
 
+    Parameters
+    ----------
+    pairs
+        What `facelab.near_duplicates` returns.
+    threshold
+        A score that is marked.
+
     Examples
     --------
     >>> import facelab as fl
@@ -205,13 +223,24 @@ def highest_scores(pairs: pd.DataFrame, threshold: float) -> Picture:
 
 @drawn
 def rows_of_images(
-    faces: "FaceSet",
+    faces: FaceSet,
     rows: dict[str, Sequence[str]],
     columns: Sequence[str] = (),
     *,
     show_real_faces: bool = False,
 ) -> Picture:
     """What do these images show, side by side? A row a title, its images by name.
+
+    Parameters
+    ----------
+    faces
+        The set.
+    rows
+        For each row, by its title, the names of its images (`image` of the table).
+    columns
+        Titles of the columns.
+    show_real_faces
+        Show photos of real people.
 
     Raises
     ------
@@ -262,7 +291,7 @@ def rows_of_images(
 
 @drawn
 def contact_sheet(
-    faces: "FaceSet",
+    faces: FaceSet,
     by: str | list[str],
     per_group: int = 8,
     *,
@@ -270,6 +299,19 @@ def contact_sheet(
     show_real_faces: bool = False,
 ) -> Picture:
     """What do the faces of each group look like? One row a group, one subject a picture.
+
+    Parameters
+    ----------
+    faces
+        The set.
+    by
+        A group column, or several for their intersection.
+    per_group
+        Subjects a row, at most.
+    seed
+        Of the draw.
+    show_real_faces
+        Show photos of real people.
 
     Raises
     ------
@@ -321,8 +363,15 @@ def contact_sheet(
 
 
 @drawn
-def composition(faces: "FaceSet | Mapping[str, FaceSet]", by: str | list[str]) -> Picture:
+def composition(faces: FaceSet | Mapping[str, FaceSet], by: str | list[str]) -> Picture:
     """Who is in the data? Subjects by group, one panel a set.
+
+    Parameters
+    ----------
+    faces
+        A set, or one a name.
+    by
+        A group column, or several for their intersection.
 
     Examples
     --------

@@ -27,6 +27,17 @@ def probe_sheet(
 ) -> Picture:
     """What do the degradations look like? One face, a row a kind, its quality above each.
 
+    Parameters
+    ----------
+    faces
+        The set, aligned crops.
+    row
+        Which of its faces.
+    strengths
+        A column each.
+    show_real_faces
+        Show a photo of a real person.
+
     Raises
     ------
     BadInput

@@ -7,16 +7,14 @@ FOLDER` writes the three of the gallery.
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from facelab.errors import BadInput
+from facelab.faces.faceset import FaceSet
 from facelab.figures.style import FAINT, WIDTH, Picture, drawn
-
-if TYPE_CHECKING:
-    from facelab.faces.faceset import FaceSet
 
 # A photo in which nothing disturbs: what the capture sheet changes, one thing at a time.
 PLAIN = {
@@ -128,7 +126,7 @@ def capture_sheet(
     return _grid(cells, labels, f"One subject ({group}) under all conditions")
 
 
-def twins_sheet(twins: "FaceSet", photos: int = 6, factors: Sequence[str] | None = None) -> Picture:
+def twins_sheet(twins: FaceSet, photos: int = 6, factors: Sequence[str] | None = None) -> Picture:
     """Twins beside twins: a row a photo, each of another subject; a column a change.
 
     Where a change is what the photo shows anyway, the photo itself stands there.

@@ -54,6 +54,11 @@ def search_speed(told: pd.DataFrame) -> Picture:
 def search_recall(recall: pd.DataFrame) -> Picture:
     """How often the index finds the best candidate, by group; `Gallery.recall` with `by`.
 
+    Parameters
+    ----------
+    recall
+        What `Gallery.recall` returns with `by`.
+
     Examples
     --------
     >>> import facelab as fl

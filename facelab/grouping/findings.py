@@ -20,6 +20,11 @@ _READ = {
 def readable_accuracy(accuracy: pd.DataFrame) -> pd.DataFrame:
     """What `grouping_accuracy` gives, as people read it: percent with the interval in brackets.
 
+    Parameters
+    ----------
+    accuracy
+        What `grouping_accuracy` returns.
+
     Examples
     --------
     >>> import facelab as fl
@@ -43,6 +48,13 @@ def readable_accuracy(accuracy: pd.DataFrame) -> pd.DataFrame:
 
 def grouping_finding(grouping: Grouping, accuracy: pd.DataFrame) -> str:
     """Whose faces are grouped with strangers', in words with numbers (Markdown).
+
+    Parameters
+    ----------
+    grouping
+        What `group_faces` returns.
+    accuracy
+        What `grouping_accuracy` gives for it, with `by`.
 
     Examples
     --------

@@ -198,6 +198,11 @@ def grouping_errors(grouping: Grouping, by: str | list[str] | None = None) -> Er
     two. So ``.rates(small_samples=True)`` gives their shares by group, ``.cross_group()`` which
     groups are merged with which, both with intervals that respect subjects.
 
+    Parameters
+    ----------
+    grouping, by
+        As `grouping_accuracy` takes them.
+
     Raises
     ------
     BadInput
@@ -305,6 +310,11 @@ def clusters_of(grouping: Grouping) -> pd.DataFrame:
 
 def split_people(grouping: Grouping) -> pd.DataFrame:
     """The subjects whose faces are in more than one cluster, those in the most first.
+
+    Parameters
+    ----------
+    grouping
+        Its table says who is who.
 
     Returns
     -------

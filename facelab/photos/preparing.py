@@ -427,6 +427,11 @@ def _lost_by(attempts: pd.DataFrame, labels: pd.Series) -> dict[str, dict[str, f
 def failure_to_acquire(faces: FaceSet) -> pd.DataFrame:
     """Photos of which no crop could be made, by group: the first differential there is.
 
+    Parameters
+    ----------
+    faces
+        What `prepare` made.
+
     Returns
     -------
     DataFrame

@@ -258,7 +258,7 @@ def coverage(
     images
         Fewest and most images of a subject: each number between is as likely.
     dependence, image_share
-        What scores are made of: see `simulate`.
+        What scores are made of: see `simulate_test`.
     confidence
         Of the intervals.
     seed
@@ -364,6 +364,11 @@ def _summary(tests: pd.DataFrame) -> pd.DataFrame:
 def readable_coverage(table: pd.DataFrame) -> pd.DataFrame:
     """The study as it is read: a row a setting, every method's coverage, the width of ours.
 
+    Parameters
+    ----------
+    table
+        What `coverage` returns.
+
     Examples
     --------
     >>> import facelab as fl
@@ -382,6 +387,11 @@ def readable_coverage(table: pd.DataFrame) -> pd.DataFrame:
 
 def coverage_finding(table: pd.DataFrame) -> str:
     """What the study shows, in sentences: the settings in the band, and who fails where.
+
+    Parameters
+    ----------
+    table
+        What `coverage` returns.
 
     Examples
     --------

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 def readable_rates(rates: pd.DataFrame) -> pd.DataFrame:
     """Error rates as people read them: percent with the interval in brackets, in words.
 
+    Parameters
+    ----------
+    rates
+        As `Audit.rates`.
+
     Returns
     -------
     DataFrame
@@ -45,6 +50,11 @@ def readable_rates(rates: pd.DataFrame) -> pd.DataFrame:
 def readable_changes(table: pd.DataFrame) -> pd.DataFrame:
     """Paired differences as people read them; index `quantity`, all text.
 
+    Parameters
+    ----------
+    table
+        The table of what `compare_audits` returns.
+
     Examples
     --------
     >>> import facelab as fl
@@ -69,6 +79,13 @@ def readable_effects(
     effects: pd.DataFrame, quantities: Sequence[str] | None = None
 ) -> pd.DataFrame:
     """Twin effects (or contrasts) as people read them: a row a change, rates in percentage points.
+
+    Parameters
+    ----------
+    effects
+        What `twin_effects` or `compare_twin_effects` returns.
+    quantities
+        Only these; None is all of them.
 
     Returns
     -------
@@ -115,6 +132,13 @@ def rounded(frame: pd.DataFrame) -> pd.DataFrame:
 
 def table(frame: pd.DataFrame, caption: str = "") -> "HTML":
     """A table to show in a notebook: whole texts, no row numbers, a caption for screen readers.
+
+    Parameters
+    ----------
+    frame
+        What to show.
+    caption
+        What it shows, in a few words.
 
     Examples
     --------

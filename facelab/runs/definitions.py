@@ -69,6 +69,17 @@ def read_experiment(source: str | Path) -> Experiment:
     ------
     FileNotFoundError, BadInput
         The file is not there, or is neither a notebook nor such a yaml.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> path = Path(mkdtemp()) / "sums.yaml"
+    >>> path.with_name("sum.ipynb").touch()
+    >>> _ = path.write_text("{notebook: sum.ipynb, grid: {n: [1, 2]}, seeds: [0, 1]}")
+    >>> fl.read_experiment(path).cases
+    ({'n': 1, 'seed': 0}, {'n': 1, 'seed': 1}, {'n': 2, 'seed': 0}, {'n': 2, 'seed': 1})
     """
     source = Path(source)
     if not source.is_file():

@@ -157,6 +157,11 @@ def metric_rows(frame: pd.DataFrame, key: str = "group") -> dict[str, dict[str, 
 def effect_metrics(effects: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Twin effects or contrasts of everybody as metrics.json holds them.
 
+    Parameters
+    ----------
+    effects
+        What `twin_effects` or `compare_twin_effects` returns.
+
     Returns
     -------
     dict

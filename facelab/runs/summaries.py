@@ -65,6 +65,13 @@ def collect_runs(folders: Sequence[str | Path]) -> tuple[pd.DataFrame, pd.DataFr
 def numbers_that_differ(numbers: pd.DataFrame, most: int = 4) -> list[str]:
     """The first numbers in which runs differ, times left out.
 
+    Parameters
+    ----------
+    numbers
+        What `collect_runs` returns second.
+    most
+        How many names at most.
+
     Examples
     --------
     >>> import facelab as fl
@@ -89,7 +96,7 @@ def over_seeds(
     Parameters
     ----------
     cases, numbers
-        What `collect` returns.
+        What `collect_runs` returns.
     figures
         Columns of `numbers`.
     seed
@@ -133,6 +140,13 @@ def over_seeds(
 
 def case_labels(cases: pd.DataFrame, seed: str = "seed") -> pd.Series:
     """Each run's case in words: ``n=1, fmr=0.001``.
+
+    Parameters
+    ----------
+    cases
+        What `collect_runs` returns first.
+    seed
+        The parameter in which the runs of one case differ, which is left out.
 
     Examples
     --------

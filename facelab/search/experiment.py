@@ -443,6 +443,11 @@ def threshold_sweep(
 def readable_false_matches(frame: pd.DataFrame) -> pd.DataFrame:
     """False matches by group as people read them: percent with intervals in brackets.
 
+    Parameters
+    ----------
+    frame
+        As `SearchExperiment.table`.
+
     Examples
     --------
     >>> import facelab as fl

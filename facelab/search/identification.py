@@ -307,6 +307,11 @@ def calibrated(
 def readable_searches(rates: pd.DataFrame) -> pd.DataFrame:
     """Error rates of search as people read them: percent with the interval in brackets.
 
+    Parameters
+    ----------
+    rates
+        As `Identification.rates`.
+
     Examples
     --------
     >>> import facelab as fl

@@ -205,6 +205,11 @@ def all_probes(study: ProbeStudy) -> tuple[Searches, np.ndarray]:
     spoilt probes have quality 0: a thousandth of the mean of the parts is added, which puts those
     in order that one part alone condemns.
 
+    Parameters
+    ----------
+    study
+        What `probe_study` returns.
+
     Examples
     --------
     >>> import facelab as fl
@@ -278,6 +283,11 @@ def readable_probes(rates: pd.DataFrame, strength: float | None = None) -> pd.Da
 
 def probe_finding(study: ProbeStudy) -> str:
     """What unsuitable probes did, in words with numbers (Markdown).
+
+    Parameters
+    ----------
+    study
+        What `probe_study` returns.
 
     Examples
     --------

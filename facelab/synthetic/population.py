@@ -61,7 +61,13 @@ class Population:
 
     Examples
     --------
-    >>> fl.Population({"female": {"images_per_subject": 3, "exposure": {"normal": [-1, 0.5]}}})
+    >>> import facelab as fl
+    >>> population = fl.Population(
+    ...     {"female": {"images_per_subject": 3, "exposure": {"normal": [-1, 0.5]}}}
+    ... )
+    >>> faces = fl.synthesize(6, population=population, size=32)
+    >>> faces.images_per_subject("gender")["mean"].to_dict()
+    {'all': 6.5, 'female': 3.0, 'male': 10.0}
     """
 
     def __init__(self, given: Mapping[str, Any] | None = None) -> None:

@@ -242,6 +242,21 @@ class Recipe:
     compile
         Compile the network first (`torch.compile`). On a CPU it costs a minute or more and gained
         3 % for the default network; it is meant for GPUs.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> recipe = fl.Recipe(head="arcface", steps=500)
+    >>> recipe.head, recipe.size, recipe.to_dict()["mitigate"]["dro"]
+    ('arcface', 48, 0.0)
+    >>> fair = {"by": ["gender"], "group_power": 0}
+    >>> fl.Recipe.from_dict({"steps": 500, "mitigate": fair}).mitigate.group_power
+    0.0
+    >>> fl.Recipe(head="arkface")
+    Traceback (most recent call last):
+        ...
+    facelab.errors.BadInput: head must be one of softmax, cosface, arcface, combined, adaface,
+    magface, subcenter, curricular, contrast, not 'arkface'
     """
 
     backbone: StrictStr = "resnet18"

@@ -6,22 +6,19 @@ In: training sets and recipes by arm. Out: CPU seconds a step and their ratios.
 import dataclasses
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from facelab.faces.faceset import FaceSet
 from facelab.training.loop import train
 from facelab.training.recipe import Recipe
 
-if TYPE_CHECKING:
-    from facelab.faces.faceset import FaceSet
-
 
 def cpu_cost(
-    arms: "Mapping[str, FaceSet]",
+    arms: Mapping[str, FaceSet],
     recipes: Mapping[str, Recipe],
     baseline: str,
-    meta: "FaceSet | None" = None,
+    meta: FaceSet | None = None,
     steps: int = 30,
     repeats: int = 3,
 ) -> pd.DataFrame:
@@ -65,7 +62,7 @@ def cpu_cost(
     return pd.DataFrame(told).loc[list(arms)].rename_axis("arm").reset_index()
 
 
-def _seconds_a_step(faces: "FaceSet", recipe: Recipe, meta: "FaceSet | None", steps: int) -> float:
+def _seconds_a_step(faces: FaceSet, recipe: Recipe, meta: FaceSet | None, steps: int) -> float:
     import torch
 
     ticks: list[float] = []

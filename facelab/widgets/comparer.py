@@ -5,20 +5,17 @@ intervals, and the indices of disparity. All of it is computed when the comparer
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from facelab.audits.differences import compare_audits
+from facelab.audits.by_group import Audit
+from facelab.audits.differences import AuditDifferences, compare_audits
 from facelab.figures.style import INK, Picture, colours
 from facelab.rates.tables import readable_changes
 from facelab.widgets import drawing
 from facelab.widgets.dial import Dial, choice
-
-if TYPE_CHECKING:
-    from facelab.audits.by_group import Audit
-    from facelab.audits.differences import AuditDifferences
 
 _QUESTIONS = {
     "False matches by group": "fmr",
@@ -30,7 +27,7 @@ _WIDTH, _GAP = 260, 40
 
 
 def audit_comparer(
-    arms: "Mapping[str, Audit | Sequence[Audit]]", replicates: int = 2000, seed: int = 0
+    arms: Mapping[str, Audit | Sequence[Audit]], replicates: int = 2000, seed: int = 0
 ) -> "AuditComparer":
     """Two arms side by side: rates, ratios, disparity, each with its interval.
 
@@ -75,7 +72,7 @@ class AuditComparer(Dial):
         What is shown, and whose change is said in a sentence.
     """
 
-    def __init__(self, differences: "AuditDifferences") -> None:
+    def __init__(self, differences: AuditDifferences) -> None:
         super().__init__()
         self.differences = differences
         self.question = choice(_QUESTIONS, "Show", "fmr")
