@@ -71,11 +71,9 @@ def compare(
     if names[0] == names[1]:
         names = [str(first), str(second)]
     audits = [fl.Audit.load(folder) for folder in (first, second)]
-    from facelab.rates.tables import readable_changes
-
     changes = fl.compare_audits(dict(zip(names, audits, strict=True)))
     typer.echo(f"a = {names[0]}, b = {names[1]}; ratio = b / a")
-    typer.echo(readable_changes(changes.table).to_string())
+    typer.echo(fl.readable_changes(changes.table).to_string())
     if out:
         files.write_text(out, changes.table.to_csv(index=False))
         done("differences", out)

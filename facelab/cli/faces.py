@@ -174,9 +174,7 @@ def prepare(
 
 def _reader(layout: Layout, place: Path, options: dict[str, Any]) -> "Reader":
     """The reader of a layout, with those options that were given."""
-    from facelab import datasets
-
-    read = getattr(datasets, layout.value)
+    read = getattr(fl.datasets, layout.value)
     takes = list(inspect.signature(read).parameters)[1:]
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:

@@ -7,7 +7,7 @@ by group, printed and kept as tables.
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,10 +27,6 @@ from facelab.cli.options import (
     UsageError,
 )
 from facelab.cli.shared import check_free, done, embeddings_in, print_notes, print_rates
-
-if TYPE_CHECKING:
-    from facelab.embedders.function import FunctionEmbedder as Embedder
-    from facelab.search.gallery import Gallery
 
 app = typer.Typer()
 
@@ -76,7 +72,6 @@ def identify(
     and every match of theirs is a false one.
     """
     from facelab.search.experiment import experiment_of
-    from facelab.search.identification import identify as read
 
     if fpir is not None and threshold is not None:
         raise UsageError("--fpir and --threshold are two ways to say one thing: give one")
@@ -90,7 +85,9 @@ def identify(
     other = embeddings_in(calibration, model, flip, jobs) if calibration else None
     results = []
     for key in keys:
-        found = read(store, searched, key, 0.01 if fpir is None else fpir, threshold, other, rank)
+        found = fl.identify(
+            store, searched, key, 0.01 if fpir is None else fpir, threshold, other, rank
+        )
         experiment = None
         if found.rates.loc[0, "searches_non_mated"]:
             experiment = experiment_of(
@@ -112,12 +109,10 @@ def identify(
 
 
 def _gallery(
-    folder: Path, model: "Embedder | None", flip: bool, jobs: int | None, template: str, kind: str
-) -> "Gallery":
+    folder: Path, model: Any, flip: bool, jobs: int | None, template: str, kind: str
+) -> fl.Gallery:
     """A gallery as saved, or one that embeddings or faces are enrolled in."""
-    from facelab.search.gallery import Gallery
-
     card = folder / "card.json"
     if card.is_file() and "template" in json.loads(card.read_text(encoding="utf-8")):
-        return Gallery.load(folder)
-    return Gallery(template, kind).enrol(embeddings_in(folder, model, flip, jobs))
+        return fl.Gallery.load(folder)
+    return fl.Gallery(template, kind).enrol(embeddings_in(folder, model, flip, jobs))

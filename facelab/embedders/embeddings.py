@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from facelab import files
+from facelab.embedders.precomputed import join, read_vectors
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet, as_face_table
 
@@ -135,8 +136,6 @@ class Embeddings:
             The file is not there, cannot be read, or does not fit; or a vector is zero or holds
             NaN.
         """
-        from facelab.embedders.precomputed import join, read_vectors
-
         path = Path(path)
         table = as_face_table(faces if isinstance(faces, pd.DataFrame) else faces.table)
         names, found = read_vectors(path, image, vectors)

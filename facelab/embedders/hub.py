@@ -7,9 +7,12 @@ features. Weights learnt on ImageNet tell faces apart poorly: they are a floor t
 from typing import Any
 
 import numpy as np
+import torch
+from torch.nn.functional import interpolate
 
 from facelab.embedders.backbones import create
 from facelab.embedders.function import FunctionEmbedder
+from facelab.embedders.tensors import as_images, pick_device
 from facelab.embedders.weights import brief
 from facelab.errors import BadInput, FacelabError
 
@@ -49,8 +52,6 @@ def hub_embedder(
         The weights could not be fetched and are not in the hub's cache.
     """
     from timm.data import resolve_data_config
-
-    from facelab.embedders.tensors import pick_device
 
     architecture = source.removeprefix("timm:")
     given = dict(options)
@@ -94,8 +95,6 @@ class _Features:
     """uint8 crops (n, S, S, 3) to a model's pooled features (n, D)."""
 
     def __init__(self, model: Any, size: int, mean: tuple, std: tuple) -> None:
-        import torch
-
         self.model, self.size = model, size
         self.device = next(model.parameters()).device
         self.mean, self.std = (
@@ -103,11 +102,6 @@ class _Features:
         )
 
     def __call__(self, crops: np.ndarray) -> np.ndarray:
-        import torch
-        from torch.nn.functional import interpolate
-
-        from facelab.embedders.tensors import as_images
-
         with torch.inference_mode():
             images = as_images(crops, self.device)
             if images.shape[-1] != self.size:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
+from facelab.figures.people import contact_sheet
 from facelab.figures.style import FAINT, WIDTH, Picture, drawn
 
 # A photo in which nothing disturbs: what the capture sheet changes, one thing at a time.
@@ -228,8 +229,6 @@ def _grid(cells: list[list[np.ndarray]], labels: list[tuple[str, list[str]]], al
 
 def gallery(folder: str | Path, seed: int = 3, jobs: int | None = None) -> list[Path]:
     """Write the contact sheet, the capture sheet and the twins sheet, under 500 KB each."""
-    from facelab.figures.people import contact_sheet
-
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     from facelab.synthetic.produce import synthesize

@@ -17,8 +17,10 @@ import pandas as pd
 import yaml
 
 from facelab import files
+from facelab.audits.arms import FIGURES, readable_arms
 from facelab.errors import BadInput, FacelabError
 from facelab.pages.documents import render
+from facelab.rates.tables import readable_changes
 
 __all__ = ["build", "keep"]
 _NUMBER = re.compile(r"\{([^{}|]+?)(?:\s*\|\s*(\w+))?\}")
@@ -202,12 +204,8 @@ def _table(file: Path, arms: list[str]) -> pd.DataFrame:
     """A kept table as people read it; `arms` are those of paired differences."""
     frame = pd.read_csv(file)
     if "figure" in frame:
-        from facelab.audits import arms as studies
-
-        return studies.readable_arms(frame[frame["figure"].isin(studies.FIGURES)])
+        return readable_arms(frame[frame["figure"].isin(FIGURES)])
     if "quantity" in frame:
-        from facelab.rates.tables import readable_changes
-
         kinds = frame["quantity"].str.partition(":")[0]
         frame = frame[kinds.isin(["fmr", "fnmr", "max_min_ratio", "garbe"])]
         shown = readable_changes(frame.astype({"note": object})).drop(columns="note")

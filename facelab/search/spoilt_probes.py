@@ -16,6 +16,7 @@ from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 from facelab.faces.fitness import PARTS, POOR, quality
 from facelab.progress import bar
+from facelab.rates.tables import with_interval
 from facelab.search.gallery import Candidates, Gallery
 from facelab.search.identification import calibrated
 from facelab.search.outcomes import Searches
@@ -257,8 +258,6 @@ def readable_probes(rates: pd.DataFrame, strength: float | None = None) -> pd.Da
     >>> list(fl.readable_probes(study.rates).columns)
     ['strength', 'group', 'FPIR %', 'FNIR %', 'wrong person on top, %', 'below quality 50, %']
     """
-    from facelab.rates.tables import with_interval
-
     if strength is not None:
         single = rates["degradation"].isin([GOOD, LOOK_ALIKE])
         rates = rates[single | (rates["strength"] == strength)]
