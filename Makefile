@@ -39,9 +39,7 @@ lab: $(READY)  ## JupyterLab on the notebooks; LAB="--no-browser" and the like a
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks $(LAB)
 
 bench: $(READY)  ## speed, side by side with the peers
-	for part in bench search.bench; do \
-	  OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m facelab.$$part || exit 1; \
-	done
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m facelab.bench
 
 gallery: $(READY)  ## experiments/gallery's pages, from what its runs kept
 	$(BIN)/python -m facelab.pages.examples

@@ -459,7 +459,3 @@ def main() -> None:
     ]
     table = pd.DataFrame(rows).rename(columns={"ratio": "ratio (other / facelab)"})
     print(table.to_string(index=False, float_format="{:.3g}".format, na_rep=""))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
 """Grouping, side by side with scikit-learn: accuracy and seconds on the same vectors.
 
 In: embeddings whose labels are known. Out: one row a way and threshold. ``python -m
-facelab.grouping.bench FOLDER`` prints it for embeddings stored in a folder.
+facelab.bench.grouping FOLDER`` prints it for embeddings stored in a folder.
 """
 
 import sys

@@ -76,7 +76,7 @@ def search_speed(
         for kind in kinds:
             order = {"size": size, "kind": kind, "dim": dim, "images": images}
             order |= {"probes": probes, "rounds": rounds}
-            code = "from facelab.search.bench import child; child()"
+            code = "from facelab.bench.search import child; child()"
             command = [sys.executable, "-c", code, json.dumps(order)]
             threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
             done = subprocess.run(
@@ -342,7 +342,3 @@ def main() -> None:
     sizes = bytes_a_vector()
     print(sizes.to_string(**form))
     print(search_estimate(told, sizes).to_string(**form))
-
-
-if __name__ == "__main__":
-    main()

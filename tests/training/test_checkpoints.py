@@ -90,7 +90,7 @@ def test_a_training_killed_at_any_step_ends_with_the_same_weights_when_resumed(
     assert not folder.exists()
 
 
-def interrupted(number: int, at: int, **options) -> fl.training.Recipe:
+def interrupted(number: int, at: int, **options) -> fl.Recipe:
     """Train in this process and signal it after a step; gives the Stopped error."""
 
     def on_step(step: int) -> None:
