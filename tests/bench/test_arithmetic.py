@@ -1,4 +1,4 @@
-"""The arithmetic of the benchmarks: ratios of turns taken side by side, growth, bytes, estimates."""
+"""The arithmetic of the benchmarks: ratios of turns side by side, growth, bytes, estimates."""
 
 import time
 
