@@ -94,8 +94,8 @@ from .photos.preparing import prepare as prepare
 from .rates.acquisition import enrolment as enrolment
 from .rates.acquisition import presented_images as presented_images
 from .rates.contrasts import group_contrasts as group_contrasts
+from .rates.dependence import Dependence as Dependence
 from .rates.indices import disparity as disparity
-from .rates.planning import Dependence as Dependence
 from .rates.planning import detectable_rate as detectable_rate
 from .rates.planning import detectable_ratio as detectable_ratio
 from .rates.planning import required_subjects as required_subjects
@@ -122,6 +122,7 @@ from .runs.summaries import numbers_that_differ as numbers_that_differ
 from .runs.summaries import over_seeds as over_seeds
 from .runs.sweeps import SweepFailed as SweepFailed
 from .runs.sweeps import sweep as sweep
+from .search.candidates import Candidates as Candidates
 
 # One against many, and faces sorted into people.
 from .search.crowds import crowd as crowd
@@ -130,7 +131,6 @@ from .search.experiment import false_matches_by_group as false_matches_by_group
 from .search.experiment import readable_false_matches as readable_false_matches
 from .search.experiment import search_experiment as search_experiment
 from .search.false_matches import expected_false_matches as expected_false_matches
-from .search.gallery import Candidates as Candidates
 from .search.gallery import Gallery as Gallery
 from .search.gallery_effects import gallery_mixes as gallery_mixes
 from .search.gallery_effects import gallery_sizes as gallery_sizes

@@ -15,8 +15,9 @@ from scipy.special import ndtri
 from facelab.errors import BadInput
 from facelab.progress import bar
 from facelab.rates.counts import ErrorCounts
+from facelab.rates.dependence import Dependence
 from facelab.rates.intervals import wilson
-from facelab.rates.planning import FEWEST_ERRORS, Dependence
+from facelab.rates.planning import FEWEST_ERRORS
 
 RATES = (1e-1, 1e-2, 1e-3, 1e-4)
 SUBJECTS = (20, 50, 100, 500)

@@ -1,13 +1,12 @@
 """Gallery: enrol subjects, search them with probes.
 
-In: Embeddings of the enrolled, then of probes. Out: Candidates, the most similar subjects of each
+In: Embeddings of the enrolled, then of probes. Out: `Candidates`, the most similar subjects of each
 probe with exact cosines. On disk `vectors.npy`, `table.parquet`, `card.json`; where an approximate
 index was built, `index.faiss`.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -17,86 +16,16 @@ import pandas as pd
 from facelab import files
 from facelab.embedders.embeddings import Embeddings, row_lengths
 from facelab.errors import BadInput
+from facelab.search.candidates import Candidates
 from facelab.search.indexes import Index, Kind, kind_for
 from facelab.search.lookup import calibrate, recall_table, search_all, search_index
 from facelab.search.templates import mean_templates, of_subjects, stacked
 
 Template = Literal["mean", "max"]
-
 TARGET = 0.98  # share of strangers' searches whose best candidate an index must find
 _FILES = ("vectors.npy", "table.parquet", "card.json")
 _INDEX_FILES = ("index.faiss", "index_rows.npy")
 _FEW_LABELS = 20  # a column with more is no group column whose recall is kept
-
-
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """What a search found.
-
-    Attributes
-    ----------
-    scores
-        float32 (P, k), each probe's highest first: exact cosines; -inf where there is no candidate.
-    rows
-        int64 (P, k), rows of `enrolled`; -1 where there is no candidate (below the threshold).
-    probes
-        One row a probe: `subject`, `image`, group columns.
-    enrolled
-        One row a subject of the gallery, as `Gallery.table`.
-    threshold
-        The lowest score of a candidate, or None.
-    card
-        The gallery's card, `k` and `threshold`.
-
-    Examples
-    --------
-    >>> import facelab as fl
-    >>> enrolled, probes = fl.crowd(200, images=2, probes=50, dim=64)
-    >>> found = fl.Gallery().enrol(enrolled).search(probes, k=5)
-    >>> found.scores.shape, int(found.mated.sum())
-    ((50, 5), 25)
-    >>> list(found.frame().columns)
-    ['probe', 'image', 'subject', 'rank', 'candidate', 'score', 'mated']
-    """
-
-    scores: np.ndarray
-    rows: np.ndarray
-    probes: pd.DataFrame
-    enrolled: pd.DataFrame
-    threshold: float | None = None
-    card: dict[str, Any] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    def mated(self) -> np.ndarray:
-        """Which probes are mated, bool (P,): their subject is enrolled."""
-        return self.probes["subject"].isin(self.enrolled["subject"]).to_numpy()
-
-    def frame(self) -> pd.DataFrame:
-        """One row a candidate.
-
-        Returns
-        -------
-        DataFrame
-            `probe` (its row), `image`, `subject`, `rank` (from 1), `candidate` (the subject that
-            was found), `score`, `mated` (whether the candidate is the probe's subject).
-        """
-        probe, place = np.nonzero(self.rows >= 0)
-        who = self.probes["subject"].to_numpy()[probe]
-        found = self.enrolled["subject"].to_numpy()[self.rows[probe, place]]
-        return pd.DataFrame(
-            {
-                "probe": probe,
-                "image": self.probes["image"].to_numpy()[probe],
-                "subject": who,
-                "rank": place + 1,
-                "candidate": found,
-                "score": self.scores[probe, place],
-                "mated": who == found,
-            }
-        )
 
 
 class Gallery:

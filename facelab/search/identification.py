@@ -19,7 +19,8 @@ from facelab.faces.groups import SEPARATOR
 from facelab.rates.counts import double_or_nothing
 from facelab.rates.indices import disparity
 from facelab.rates.tables import table
-from facelab.search.gallery import Candidates, Gallery
+from facelab.search.candidates import Candidates
+from facelab.search.gallery import Gallery
 from facelab.search.outcomes import Searches
 
 if TYPE_CHECKING:

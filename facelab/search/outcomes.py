@@ -16,7 +16,7 @@ from facelab.errors import BadInput
 from facelab.faces.groups import SEPARATOR, group_keys, group_labels
 from facelab.rates.counts import FEW_ERRORS, FEW_SUBJECTS, RULE_OF_THREE, mated_sums
 from facelab.rates.intervals import Sums, interval
-from facelab.search.gallery import Candidates
+from facelab.search.candidates import Candidates
 
 _KINDS = {
     "fpir": ("searches_non_mated", "false_positives", "non-mated searches", "false positives"),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.errors import BadInput
-from facelab.search.gallery import Candidates
+from facelab.search.candidates import Candidates
 from facelab.search.outcomes import Searches
 
 

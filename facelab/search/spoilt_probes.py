@@ -17,7 +17,8 @@ from facelab.faces.faceset import FaceSet
 from facelab.faces.fitness import PARTS, POOR, quality
 from facelab.progress import bar
 from facelab.rates.tables import with_interval
-from facelab.search.gallery import Candidates, Gallery
+from facelab.search.candidates import Candidates
+from facelab.search.gallery import Gallery
 from facelab.search.identification import calibrated
 from facelab.search.outcomes import Searches
 from facelab.search.probes import DEGRADATIONS, degrade, look_alikes

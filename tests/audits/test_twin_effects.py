@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import facelab as fl
-from facelab.audits.twins import _tallies
+from facelab.audits.tallies import tallies
 from facelab.rates.counts import double_or_nothing
 
 THRESHOLD = 0.4
@@ -49,7 +49,7 @@ def row(frame, quantity, level="0.8", group="all"):
 
 
 def tallied(twins, references):
-    _, levels = _tallies(twins, THRESHOLD, None, references)
+    _, levels = tallies(twins, THRESHOLD, None, references)
     return next(one for one in levels if one.level == "0.8")
 
 

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from facelab.figures import search as plot_search
+from facelab.search.candidates import Candidates
 from facelab.search.experiment import experiment_of
-from facelab.search.gallery import Candidates
 from facelab.search.outcomes import Searches
 
 

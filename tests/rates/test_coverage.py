@@ -16,8 +16,8 @@ import facelab as fl
 from facelab.figures import plots
 from facelab.rates import simulation as study
 from facelab.rates.counts import mated_sums
+from facelab.rates.dependence import Dependence
 from facelab.rates.intervals import wilson
-from facelab.rates.planning import Dependence
 from facelab.rates.simulation import METHODS, coverage, readable_coverage, seen, simulate_test
 
 STRONG = Dependence(0.1, 0.5, 0.5)

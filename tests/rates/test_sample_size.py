@@ -10,15 +10,8 @@ from scipy.stats import multivariate_normal, norm
 import facelab as fl
 from facelab.rates.contrasts import group_contrasts
 from facelab.rates.counts import ErrorCounts
-from facelab.rates.planning import (
-    Dependence,
-    _covariance,
-    _products,
-    detectable_rate,
-    detectable_ratio,
-    required_subjects,
-    too_small,
-)
+from facelab.rates.dependence import Dependence, _covariance, _products
+from facelab.rates.planning import detectable_rate, detectable_ratio, required_subjects, too_small
 from facelab.rates.simulation import seen, simulate_test
 
 

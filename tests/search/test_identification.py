@@ -6,7 +6,8 @@ import pytest
 
 import facelab as fl
 from facelab.errors import BadInput
-from facelab.search.gallery import Candidates, Gallery
+from facelab.search.candidates import Candidates
+from facelab.search.gallery import Gallery
 from facelab.search.identification import identify, readable_searches
 from facelab.search.outcomes import Searches
 

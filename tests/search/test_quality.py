@@ -6,7 +6,7 @@ import pytest
 
 import facelab as fl
 from facelab.faces.fitness import PARTS, POOR, native_measures, quality
-from facelab.search.gallery import Candidates
+from facelab.search.candidates import Candidates
 from facelab.search.outcomes import Searches
 from facelab.search.probes import degrade
 from facelab.search.refusals import refusal
