@@ -148,17 +148,6 @@ _PLAIN = [
 ]
 
 
-def draw_capture(
-    random: np.random.Generator, group: str, head: Head, population: Population | None = None
-) -> Capture:
-    """One photo's conditions as the population has them for the group, without own glasses.
-
-    The stream, `subject_stream(seed, number, 1, image)`, goes on to be the sensor's grain.
-    """
-    values = capture_values(random, group, population)
-    return build_capture(with_own_glasses(values, {"own_glasses": "none"}), head)
-
-
 def capture_values(
     random: np.random.Generator, group: str, population: Population | None = None
 ) -> dict[str, Any]:

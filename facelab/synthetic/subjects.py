@@ -189,26 +189,6 @@ def interleave(counts: dict[str, int]) -> list[str]:
     return [names[place] for _, place in sorted(turns)]
 
 
-def draw_subject(
-    seed: int,
-    number: int,
-    group: str,
-    head: Head,
-    population: Population | None = None,
-    family: int = 0,
-    look: int = 0,
-) -> Subject:
-    """Subject `number` of the population `seed`, as a member of `group`.
-
-    The quantiles are the same whatever the group: the same number in another group is the same
-    person with another phenotype base and palette. `family` counts the group's families of
-    look-alikes, and matters only where the population has some. Another `look` is the same person
-    with other hair, beard and make-up.
-    """
-    values = subject_values(seed, number, group, head, population, family, look)
-    return build_subject(subject_name(seed, number), *group.split("/"), values)
-
-
 def subject_name(seed: int, number: int) -> str:
     """What a subject is called."""
     return f"s{seed}-{number + 1:05d}"

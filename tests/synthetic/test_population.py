@@ -1,26 +1,20 @@
 """The population as a declaration: identity free of the group, and every distribution in the
 user's hands."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-import yaml
+from drawn_people import BY_GENDER, BY_PHENOTYPE, draw_capture, draw_subject
 from scipy import stats
 
 import facelab as fl
-from facelab.errors import BadInput
-from facelab.synthetic import population as rooms
-from facelab.synthetic.capture import ACTIONS, LOOSE_ACTIONS, RESTLESS, capture_values, draw_capture
+from facelab.faces.colour import srgb_to_lab
+from facelab.synthetic.capture import ACTIONS, LOOSE_ACTIONS, RESTLESS, capture_values
 from facelab.synthetic.distributions import Plan, read_distribution
 from facelab.synthetic.head import load_head
 from facelab.synthetic.normal import normal_score, normal_share
-from facelab.synthetic.parameters import CAPTURE, GROUPS, LOOK, OWN_GLASSES, PARAMETERS, SUBJECT
-from facelab.synthetic.plan import Order, faces_of, people
+from facelab.synthetic.parameters import CAPTURE, GROUPS, PARAMETERS, SUBJECT
 from facelab.synthetic.population import Population, default_population
 from facelab.synthetic.subjects import (
-    draw_subject,
-    interleave,
     melanin_slope,
     neutral_shape,
     skin_albedo,
@@ -28,11 +22,6 @@ from facelab.synthetic.subjects import (
     subject_values,
     to_srgb,
 )
-
-# All that the built-in population lets depend on the group.
-BY_PHENOTYPE = {"melanin", "hair_tone", "hair_curl", "afro", "iris_tone"}
-BY_GENDER = {"hair_style", "balding", "dyed", "brow_thickness", "beard", "stubble", "lashes"}
-BY_GENDER |= {"lipstick_habit"}
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +174,7 @@ def test_subjects_of_one_group_differ_in_shape(head):
     [((1, 0, 0), 53.24, 67.20), ((1, 1, 0), 97.14, 94.48), ((0, 1, 0), 87.73, 83.18)],
 )
 def test_ita_of_an_albedo_equals_hand_values(rgb, lightness, b):
-    found = fl.ita(fl.groups.srgb_to_lab(to_srgb(np.array(rgb, float))))
+    found = fl.ita(srgb_to_lab(to_srgb(np.array(rgb, float))))
     assert found == pytest.approx(np.degrees(np.arctan((lightness - 50) / b)), abs=0.05)
 
 
@@ -195,7 +184,7 @@ def test_more_melanin_is_darker_and_the_slope_is_its_derivative():
         albedo = skin_albedo(melanin, 0.05)
         step = np.log(skin_albedo(melanin + 1e-5, 0.05)) - np.log(albedo)
         assert np.allclose(-step / 1e-5, melanin_slope(melanin), rtol=1e-3)
-        angles.append(fl.ita(fl.groups.srgb_to_lab(to_srgb(albedo))))
+        angles.append(fl.ita(srgb_to_lab(to_srgb(albedo))))
     assert np.all(np.diff(angles) < 0)
 
 
@@ -288,250 +277,3 @@ def test_hair_goes_by_gender_and_afros_by_phenotype(head):
 def test_marks_are_as_many_as_counted(head):
     subject, values = draw_subject(0, 1, GROUPS[0], head), subject_values(0, 1, GROUPS[0], head)
     assert (subject.marks[:, 3] > 0).sum() == int(values["mark_count"])
-
-
-# ---- what users change
-
-
-def test_fewer_photos_for_a_group():
-    faces = fl.synthesize(
-        12, seed=1, size=32, jobs=1,
-        population={"images_per_subject": 3, "african/female": {"images_per_subject": 1}},
-    )  # fmt: skip
-    images = faces.composition(["phenotype", "gender"])["images"]
-    assert images["african/female"] == 2
-    assert images.drop("african/female").eq(6).all()
-    assert faces.card["parameters"]["population"]["african/female"]["images_per_subject"] == 1
-    # explicit arguments override
-    faces = fl.synthesize(6, 2, size=32, jobs=1, population={"male": {"images_per_subject": 9}})
-    assert faces.composition("gender")["images"].eq(6).all()
-
-
-def test_worse_light_for_a_phenotype_leaves_the_others_alone():
-    darker = Population({"african": {"exposure": {"normal": [-1, 0.5]}}})
-    assert [n for n in PARAMETERS if darker.differs(n) and n in CAPTURE] == ["exposure"]
-    here = np.array([values["exposure"] for values in captures(400, "african/male", darker)])
-    usual = captures(400, "african/male")
-    assert here.mean() == pytest.approx(-1, abs=0.08)
-    assert np.corrcoef(here, [values["exposure"] for values in usual])[0, 1] > 0.999
-    for was, now in zip(usual, captures(400, "african/male", darker), strict=True):
-        assert {k: v for k, v in was.items() if k in CAPTURE and k != "exposure"} == {
-            k: v for k, v in now.items() if k in CAPTURE and k != "exposure"
-        }
-    other = [values["exposure"] for values in captures(50, "asian/male", darker)]
-    assert other == [values["exposure"] for values in captures(50, "asian/male")]
-
-
-def test_older_men(head):
-    older = Population({"male": {"age": {"uniform": [60, 80]}}})
-    ages = [draw_subject(0, n, "asian/male", head, older).age for n in range(50)]
-    assert min(ages) >= 60
-    assert draw_subject(0, 3, "asian/female", head, older).age == draw_subject(
-        0, 3, "asian/female", head
-    ).age  # fmt: skip
-
-
-@pytest.mark.parametrize("alike", [0.3, 0.8])
-def test_look_alikes_correlate_within_families_and_keep_their_distribution(head, alike):
-    some = Population({"asian/male": {"look_alikes": alike, "family_size": 4}})
-    shapes = np.array(
-        [draw_subject(0, n, "asian/male", head, some, n // 4).shape for n in range(400)]
-    )
-    names = [name for name, _, _ in head.changes]
-    nose = shapes[:, [place for place, name in enumerate(names) if name.startswith("nose")]]
-    families = nose.reshape(100, 4, -1)
-    within = np.corrcoef(families[:, 0].ravel(), families[:, 1].ravel())[0, 1]
-    between = np.corrcoef(families[:-1, 0].ravel(), families[1:, 0].ravel())[0, 1]
-    assert within == pytest.approx(alike, abs=0.06)
-    assert abs(between) < 0.06
-    said = some.distribution("shape_nose", "asian/male").at((np.arange(999) + 0.5) / 999)
-    assert nose.std() == pytest.approx(said.std(), rel=0.06)
-    other = draw_subject(0, 2, "asian/female", head, some)
-    assert np.array_equal(other.shape, draw_subject(0, 2, "asian/female", head).shape)
-
-
-def test_another_look_is_the_same_person(head):
-    looks = [subject_values(0, 5, "asian/female", head, look=look) for look in range(6)]
-    for name, value in looks[0].items():
-        same = [np.array_equal(value, other[name]) for other in looks[1:]]
-        assert all(same) or name in LOOK
-    assert len({look["hair_style"] for look in looks}) > 2
-
-
-def test_looks_change_after_so_many_photos():
-    plain = fl.synthesize(6, 4, seed=1, size=32, jobs=1)
-    faces = fl.synthesize(6, 4, seed=1, size=32, jobs=1, population={"images_per_look": 2})
-    first = plain.table["image"].str[-3:].astype(int).to_numpy() < 2
-    assert np.array_equal(faces.crops[first], plain.crops[first])
-    assert (faces.crops[~first] != plain.crops[~first]).any((1, 2, 3)).all()
-    assert plain.table.groupby("subject")["hair_style"].nunique().eq(1).all()
-    assert faces.table.groupby("subject")["hair_style"].nunique().max() == 2
-
-
-def test_families_are_counted_within_the_group():
-    from facelab.synthetic.plan import people
-    from facelab.synthetic.produce import checked_order
-
-    some = Population({"subjects": 36, "family_size": 2})
-    roll = list(people(checked_order(some, 0, 32, "aligned")))
-    families = [person.family for person in roll if person.group == "asian/male"]
-    assert families == [0, 0, 1, 1, 2, 2]
-
-
-def test_the_narrowest_word_of_the_user_holds():
-    mine = Population(
-        {
-            "melanin": {"uniform": [0.1, 0.2]},
-            "female": {"melanin": {"uniform": [0.3, 0.4]}},
-            "asian/female": {"melanin": 0.5},
-        }
-    )
-    numbers = {group: mine.distribution("melanin", group).numbers[0] for group in GROUPS}
-    assert numbers == {
-        group: 0.5 if group == "asian/female" else 0.3 if group.endswith("female") else 0.1
-        for group in GROUPS
-    }
-
-
-def test_a_population_is_its_own_yaml(tmp_path):
-    mine = Population(
-        {
-            "subjects": 30,
-            "shares": {"asian/male": 0.5},
-            "african": {"exposure": {"normal": [-1, 0.5]}, "look_alikes": 0.4},
-            "glasses": "sun",
-        }
-    )
-    path = tmp_path / "mine.yaml"
-    path.write_text(yaml.safe_dump(mine.to_dict()))
-    assert Population.load(path) == mine
-    assert hash(Population.load(path)) == hash(mine)
-    assert mine != default_population()
-    assert repr(mine) == "Population: 30 subjects; own: look_alikes, exposure, glasses"
-    assert mine.changed(subjects=12).subjects == 12
-    assert Population(default_population().to_dict()) == default_population()
-
-
-def test_every_shipped_population_is_valid_and_changes_photos_not_people():
-    files = list((Path(__file__).parents[2] / "experiments" / "populations").glob("*.yaml"))
-    assert files
-    for file in files:
-        own = yaml.safe_load(file.read_text(encoding="utf-8"))
-        assert Population.load(file) == Population(own)
-        assert set(own) <= set(CAPTURE), file.name
-
-
-def test_the_default_yaml_documents_every_parameter_and_no_other():
-    text = rooms.DEFAULT_FILE.read_text()
-    top = {key for key in yaml.safe_load(text) if key not in rooms._KEYS}
-    assert top == {*PARAMETERS, *rooms._SETTINGS, "subjects", "shares"}
-
-
-def test_the_table_says_what_holds_for_whom():
-    table = Population({"asian/male": {"yaw": 0}}).table()
-    assert list(table.columns) == ["differs", *GROUPS]
-    assert set(table.index[table["differs"]]) == BY_PHENOTYPE | BY_GENDER | {"yaw"}
-    assert table.loc["yaw", "asian/male"] == "0"
-    assert table.loc["muscle", "asian/male"] == "uniform [0, 1]"
-    assert table.loc["zoom", "asian/male"] == "normal [1, 0.02], low 0.94, high 1.06"
-    assert table.loc["iris_tone", "african/male"].startswith("dark_brown 0.8, brown 0.17")
-
-
-@pytest.mark.parametrize(
-    ("given", "sentence"),
-    [
-        ({"yaww": 1}, "no parameter 'yaww': did you mean yaw?"),
-        ({"martian/male": {"yaw": 1}}, "no group 'martian/male'"),
-        ({"africa": {"yaw": 1}}, "did you mean african?"),
-        ({"african": {"yaww": 1}}, "no parameter 'yaww of african': did you mean yaw?"),
-        ({"african": 3}, "african must hold parameters"),
-        ({"yaw": {"gauss": [0, 1]}}, "yaw: .* is no distribution of a number"),
-        ({"yaw": {"normal": [0]}}, r"normal takes \[mean, sd\]"),
-        ({"yaw": {"normal": [0, -1]}}, "sd must not be negative"),
-        ({"yaw": {"normal": [0, "wide"]}}, "'wide' is not a number"),
-        ({"yaw": {"uniform": [5, 1]}}, "swap them"),
-        ({"yaw": {"uniform": [0, 100]}}, "100 is beyond what can be rendered, -60 to 60"),
-        ({"yaw": {"normal": [0, 10], "high": 90}}, "90 is beyond"),
-        ({"melanin": True}, "is no distribution"),
-        ({"distance": {"log_uniform": [0, 9]}}, "needs numbers above 0"),
-        ({"age": {"power": [20, 60, 0]}}, "exponent must be above 0"),
-        ({"male": {"age": 90}}, "age of male: 90 is beyond what can be rendered, 18 to 80"),
-        ({"glasses": {"choice": {"sun": 0.4, "none": 0.5}}}, "glasses: the shares add up to 0.9"),
-        ({"glasses": {"choice": {"pink": 1}}}, "there is no 'pink'; there are: none, round"),
-        ({"glasses": {"choice": {"sun": 2, "none": -1}}}, "share of sun must be 0 to 1"),
-        ({"glasses": {"uniform": [0, 1]}}, "is no choice"),
-        ({"blink": 3}, "blink: give the share that has it"),
-        ({"images_per_subject": 2.5}, "`images_per_subject` must be a whole number"),
-        ({"look_alikes": 2}, "`look_alikes` must be a number from 0 to 1"),
-        ({"african": {"subjects": 3}}, "subjects can only stand at the top"),
-        ({"shares": {"asian/male": 2}}, "between 0 and 1"),
-        ({"shares": [1]}, "shares must name groups"),
-        ({"shares": {"asian/male": "half"}}, "shares must name groups with their share, not"),
-        ({"shares": {"asian/male": [1]}}, "shares must name groups"),
-        ({"shares": {1: 0.5}}, "no group 1"),
-        ({"yaw": 10**400}, "is no distribution"),
-        ({"yaw": {"normal": [0, 10**400]}}, "is not a number"),
-        ({"yaw": float("nan")}, "is no distribution"),
-        ({"yaw": {"normal": [0, [1]]}}, r"\[1\] is not a number"),
-        ({"subjects": 10**400}, "`subjects` must be a whole number"),
-        ({"subjects": float("inf")}, "`subjects` must be a whole number"),
-        ({"blink": 10**400}, "blink: give the share"),
-        ({"glasses": {"choice": {"sun": 10**400}}}, "share of sun must be 0 to 1"),
-        ({1: 2}, "no parameter '1'"),
-        ({"african": [1]}, "african must hold parameters"),
-        ({"african": {None: 1}}, "no parameter 'None of african'"),
-        ({"african": {"yaw": 1}, "female": {"yaw": 2}}, "african and female both say yaw"),
-        ([1, 2], "a population is a mapping"),
-    ],
-)
-def test_bad_yaml_gives_one_clear_sentence(given, sentence):
-    with pytest.raises(BadInput, match=sentence):
-        Population(given)
-
-
-def test_a_bad_file_is_named(tmp_path):
-    path = tmp_path / "mine.yaml"
-    with pytest.raises(FileNotFoundError, match=r"no population file .*mine.yaml"):
-        Population.load(path)
-    for text, sentence in (
-        ("a: [1", "is not valid yaml"),
-        ("- 1", "must hold parameters"),
-        ("yaww: 1", "mine.yaml: there is no parameter 'yaww'"),
-    ):
-        path.write_text(text)
-        with pytest.raises(BadInput, match=sentence):
-            Population.load(path)
-    path.write_text("")
-    assert Population.load(path) == default_population()
-
-
-def test_numbers_that_pyyaml_takes_for_text_are_numbers(tmp_path):
-    path = tmp_path / "mine.yaml"
-    path.write_text("yaw: {normal: [0, 1e-3]}\nblink: 5e-2\nglasses: {choice: {sun: 1e0}}\n")
-    expected = Population({"yaw": {"normal": [0, 1e-3]}, "blink": 0.05, "glasses": "sun"})
-    assert Population.load(path) == expected
-
-
-def test_groups_are_evenly_mixed():
-    assert interleave({"a": 2, "b": 1, "c": 0}) == ["a", "b", "a"]
-
-
-def test_own_glasses_are_the_subjects_in_colour_and_kind(head):
-    population = Population({"glasses": "own", "own_glasses": "aviator", "subjects": 6})
-    order = Order(population, 3, 32, "aligned")
-    for person in people(order):
-        worn = [
-            tuple(face.capture[name.removeprefix("own_")] for name in OWN_GLASSES)
-            for faces in faces_of(order, person)
-            for face in faces
-        ]
-        assert len(set(worn)) == 1
-        assert worn[0][0] == "aviator"
-
-
-def test_who_has_no_glasses_wears_none_of_their_own():
-    population = Population({"glasses": "own", "own_glasses": "none", "subjects": 6})
-    order = Order(population, 3, 32, "aligned")
-    for person in people(order):
-        for (face,) in faces_of(order, person):
-            assert face.capture["glasses"] == "none"

@@ -4,11 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from drawn_people import draw_capture, draw_subject
 from scipy.spatial import ConvexHull
 
 from facelab.faces.template import TEMPLATE
 from facelab.synthetic.camera import develop, smeared
-from facelab.synthetic.capture import capture_values, draw_capture, facial_actions
+from facelab.synthetic.capture import capture_values, facial_actions
 from facelab.synthetic.head import PARTS, load_head
 from facelab.synthetic.kernel import COLUMNS, OPENNESS, REACH, rasterise
 from facelab.synthetic.mesh import (
@@ -22,7 +23,7 @@ from facelab.synthetic.mesh import (
 from facelab.synthetic.paint import lattice, paint_skin, solid
 from facelab.synthetic.parameters import BACKGROUNDS, GLASSES, GROUPS, HAIR_STYLES, HEADWEAR
 from facelab.synthetic.render import FOLD, build_model, fold, on_screen, posed, render, tone_curve
-from facelab.synthetic.subjects import draw_subject, neutral_shape, subject_stream
+from facelab.synthetic.subjects import neutral_shape, subject_stream
 
 SIZE = 112
 

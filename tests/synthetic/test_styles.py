@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn_people import draw_subject
 from scipy.spatial import cKDTree
 
 from facelab.synthetic.baking.skin_map import map_points
@@ -29,7 +30,7 @@ from facelab.synthetic.styles import (
     load_styles,
     map_coordinates,
 )
-from facelab.synthetic.subjects import draw_subject, neutral_shape
+from facelab.synthetic.subjects import neutral_shape
 
 MAKEHUMAN = os.environ.get("FACELAB_MAKEHUMAN")
 FRINGED = ("short03", "bob01", "bob02", "braid01")

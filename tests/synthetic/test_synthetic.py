@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn_people import draw_subject
 
 import facelab as fl
 from facelab import progress
@@ -22,7 +23,6 @@ from facelab.synthetic.parameters import CAPTURE, EXPRESSIONS
 from facelab.synthetic.plan import plan_blocks
 from facelab.synthetic.population import Population
 from facelab.synthetic.produce import checked_order
-from facelab.synthetic.subjects import draw_subject
 
 LABELS = (
     *("subject", "phenotype", "gender", "age", "age_group", "ita", "skin_tone", "monk"),
