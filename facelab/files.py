@@ -8,11 +8,9 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,23 +135,10 @@ def read_values(path: str | Path) -> Any:
     kind = "json" if path.suffix == ".json" else "yaml"
     try:
         text = path.read_text(encoding="utf-8")
-        return json.loads(text) if kind == "json" else yaml.load(text, _yaml_loader())
+        return json.loads(text) if kind == "json" else yaml.safe_load(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         words = " ".join(str(error).split())
         raise BadInput(f"{path} cannot be read: it is not valid {kind}: {words}") from error
-
-
-@cache
-def _yaml_loader() -> type:
-    """PyYAML's loader, but for numbers such as `1e-3`: text in YAML 1.1, numbers since 1.2."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    number = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$")
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, [*"-+.0123456789"])
-    return Loader
 
 
 def write_text(path: str | Path, text: str) -> None:

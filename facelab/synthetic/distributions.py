@@ -5,7 +5,6 @@ In: what the population's yaml says of a parameter, such as ``{normal: [0, 17], 
 operations.
 """
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -134,14 +133,14 @@ def read_distribution(
         One sentence: which parameter, what was wrong, what there is.
     """
     if chance:
-        if not is_number(given) or not 0 <= given <= 1:
+        share = number_of(given)
+        if share is None or not 0 <= share <= 1:
             raise BadInput(f"{name}: give the share that has it, 0 to 1, not {given!r}")
-        share = float(given)
         return Distribution("chance", (share,), labels=(True, False), shares=(share, 1 - share))
     if labels:
         return _read_choice(name, given, labels)
-    if is_number(given):
-        return _within(name, Distribution("constant", (float(given),)), low, high)
+    if (value := number_of(given)) is not None:
+        return _within(name, Distribution("constant", (value,)), low, high)
     kinds = [key for key in given if key in _NUMERIC] if isinstance(given, Mapping) else []
     if len(kinds) != 1 or not set(given) <= {kinds[0], "low", "high"}:
         raise BadInput(
@@ -155,7 +154,7 @@ def read_distribution(
     if not isinstance(numbers, list | tuple) or len(numbers) != len(wanted):
         raise BadInput(f"{name}: {kind} takes [{', '.join(wanted)}], not {numbers!r}")
     for number in (*numbers, given.get("low", 0), given.get("high", 0)):
-        if not is_number(number):
+        if number_of(number) is None:
             raise BadInput(f"{name}: {number!r} is not a number")
     numbers = tuple(float(number) for number in numbers)
     if kind in ("normal", "log_normal"):
@@ -203,21 +202,26 @@ def _read_choice(name: str, given: Any, labels: tuple[str, ...]) -> Distribution
     for label, share in shares.items():
         if str(label) not in labels:
             raise BadInput(f"{name}: there is no {label!r}; there are: {', '.join(labels)}")
-        if not is_number(share) or not 0 <= share <= 1:
+        if number_of(share) is None or not 0 <= float(share) <= 1:
             raise BadInput(f"{name}: the share of {label} must be 0 to 1, not {share!r}")
-    total = sum(shares.values())
+    total = sum(map(float, shares.values()))
     if abs(total - 1) > 1e-6:
         raise BadInput(f"{name}: the shares add up to {total:g}, not 1")
-    kept = [(str(label), float(share)) for label, share in shares.items() if share > 0]
+    kept = [(str(label), float(share)) for label, share in shares.items() if float(share)]
     return Distribution(
         "choice", labels=tuple(k for k, _ in kept), shares=tuple(share for _, share in kept)
     )
 
 
-def is_number(value: Any) -> bool:
-    """Whether it can be a float, and a finite one."""
-    kind = isinstance(value, int | float) and not isinstance(value, bool)
-    return kind and abs(value) <= sys.float_info.max
+def number_of(value: Any) -> float | None:
+    """A finite float; PyYAML leaves `1e-3` as text, which is taken for the number that it is."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | np.number):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if np.isfinite(number) else None
 
 
 class Plan:

@@ -11,12 +11,11 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import yaml
 
 from facelab import files
 from facelab.errors import BadInput
-from facelab.synthetic.distributions import Distribution, Plan, is_number, read_distribution
+from facelab.synthetic.distributions import Distribution, Plan, number_of, read_distribution
 from facelab.synthetic.parameters import CAPTURE, GENDERS, GROUPS, PARAMETERS, PHENOTYPES, SUBJECT
 
 if TYPE_CHECKING:
@@ -261,17 +260,22 @@ def _read(name: str, value: Any, key: str) -> Any:
     if name == "subjects":
         return _number(where, value, 1, 10_000_000, True)
     if name == "shares":
-        shares = value or {}
-        if not (isinstance(shares, Mapping) and all(map(is_number, shares.values()))):
-            raise BadInput(f"shares must name groups with their share, not {value!r}")
-        if shares:
-            from facelab.faces.composition import group_counts
-
-            group_counts(list(GROUPS), shares, 0)
-        return dict(shares)
+        return _shares(value or {})
     known = (*PARAMETERS, *_SETTINGS, *(() if key else (*_TOP, *_KEYS)))
     kind = "group" if "/" in str(name) else "parameter"
     raise BadInput(f"there is no {kind} {where!r}{nearest(str(name), known)}")
+
+
+def _shares(given: Any) -> dict[str, float]:
+    """The share of each named group, held against the groups that there are."""
+    if not isinstance(given, Mapping) or None in map(number_of, given.values()):
+        raise BadInput(f"shares must name groups with their share, not {given!r}")
+    shares = {key: number_of(one) if isinstance(one, str) else one for key, one in given.items()}
+    if shares:
+        from facelab.faces.composition import group_counts
+
+        group_counts(list(GROUPS), shares, 0)
+    return shares
 
 
 def nearest(name: str, known: Any) -> str:
@@ -280,12 +284,12 @@ def nearest(name: str, known: Any) -> str:
 
 
 def _number(name: str, value: Any, low: float, high: float, whole: bool) -> float:
-    fits = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not fits or not low <= value <= high or (whole and int(value) != value):
+    number = number_of(value)
+    if number is None or not low <= number <= high or (whole and int(number) != value):
         kind = "a whole number" if whole else "a number"
         bound = f"of at least {low}" if high >= 100_000 else f"from {low} to {high}"
         raise BadInput(f"`{name}` must be {kind} {bound}, not {value!r}")
-    return int(value) if whole else float(value)
+    return int(number) if whole else number
 
 
 def _in_words(found: Any) -> str:

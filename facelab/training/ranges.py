@@ -80,8 +80,9 @@ def _as_written(value: Any, number: Callable[[Any], float]) -> float:
     return value if type(value) is int else found
 
 
+Written = Annotated[Number, WrapValidator(_as_written)]
 ByGroup = Annotated[
-    dict[StrictStr, Annotated[Number, WrapValidator(_as_written)]],
+    dict[StrictStr, Written],
     _must_be("numbers from 0", lambda by_group: all(number >= 0 for number in by_group.values())),
 ]
 _BY_GROUP = TypeAdapter(ByGroup)

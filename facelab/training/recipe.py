@@ -26,6 +26,7 @@ from facelab.training.ranges import (
     GroupWeights,
     Number,
     Share,
+    Written,
     part_of_a_recipe,
 )
 
@@ -278,7 +279,7 @@ class Recipe:
         "curricular",
         "contrast",
     ] = "cosface"
-    head_options: dict[StrictStr, Any] = field(default_factory=dict)
+    head_options: dict[StrictStr, Written] = field(default_factory=dict)
     scale: AboveZero = 24.0
     margin: FromZero = 0.2
     margin_warm_up: BelowOne = 0.2

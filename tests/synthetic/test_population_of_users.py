@@ -211,6 +211,8 @@ def test_the_table_says_what_holds_for_whom():
         ({"yaw": {"normal": [0, 10**400]}}, "is not a number"),
         ({"yaw": float("nan")}, "is no distribution"),
         ({"yaw": {"normal": [0, [1]]}}, r"\[1\] is not a number"),
+        ({"subjects": "3"}, "`subjects` must be a whole number"),
+        ({"yaw": "nan"}, "is no distribution"),
         ({"subjects": 10**400}, "`subjects` must be a whole number"),
         ({"subjects": float("inf")}, "`subjects` must be a whole number"),
         ({"blink": 10**400}, "blink: give the share"),
@@ -245,9 +247,13 @@ def test_a_bad_file_is_named(tmp_path):
 
 def test_numbers_that_pyyaml_takes_for_text_are_numbers(tmp_path):
     path = tmp_path / "mine.yaml"
-    path.write_text("yaw: {normal: [0, 1e-3]}\nblink: 5e-2\nglasses: {choice: {sun: 1e0}}\n")
-    expected = Population({"yaw": {"normal": [0, 1e-3]}, "blink": 0.05, "glasses": "sun"})
-    assert Population.load(path) == expected
+    path.write_text(
+        "yaw: {normal: [0, 1e-3], high: 1e1}\nblink: 5e-2\nglasses: {choice: {sun: 1e0}}\n"
+        "roll: 1e-1\nlook_alikes: 1e-1\nshares: {asian/male: 5e-1}\n"
+    )
+    expected = {"yaw": {"normal": [0, 1e-3], "high": 10}, "blink": 0.05, "glasses": "sun"}
+    expected |= {"roll": 0.1, "look_alikes": 0.1, "shares": {"asian/male": 0.5}}
+    assert Population.load(path) == Population(expected)
 
 
 def test_groups_are_evenly_mixed():
