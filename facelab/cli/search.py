@@ -110,7 +110,7 @@ def identify(
 
 def _gallery(
     folder: Path, model: Any, flip: bool, jobs: int | None, template: str, kind: str
-) -> fl.Gallery:
+) -> "fl.Gallery":
     """A gallery as saved, or one that embeddings or faces are enrolled in."""
     card = folder / "card.json"
     if card.is_file() and "template" in json.loads(card.read_text(encoding="utf-8")):

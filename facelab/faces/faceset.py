@@ -26,7 +26,7 @@ from facelab.faces.datasheets import datasheet
 from facelab.faces.origin import with_withdrawals
 
 FILES = ("faces.parquet", "crops.npy", "card.json")
-_CHUNK = 4096  # crops read or written at a time: 150 MB at 112 px
+_CHUNK = 4096  # crops read, written or hashed at a time: 150 MB at 112 px
 
 
 def new_card(name: str, synthetic: bool, **more: Any) -> dict[str, Any]:
@@ -441,9 +441,6 @@ def load(folder: str | Path, verify: bool = False) -> FaceSet:
     return FaceSet(table, crops, with_withdrawals(card))
 
 
-_PART = 4096  # crops that are hashed at a time
-
-
 def content(faces: "FaceSet") -> str:
     """The SHA-256 of a FaceSet: every crop, its table, and its card but for the files' own sums."""
     import pandas as pd
@@ -455,6 +452,6 @@ def content(faces: "FaceSet") -> str:
     told.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
     card = {name: value for name, value in faces.card.items() if name != "sha256"}
     told.update(files.as_json(card).encode())
-    for start in range(0, len(faces), _PART):
-        told.update(faces.gather(slice(start, start + _PART)).tobytes())
+    for start in range(0, len(faces), _CHUNK):
+        told.update(faces.gather(slice(start, start + _CHUNK)).tobytes())
     return told.hexdigest()

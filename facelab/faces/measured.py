@@ -5,7 +5,7 @@ In: a table with the columns that `measure` adds. Out: means with intervals over
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from facelab.errors import BadInput
 from facelab.faces.groups import Labelled, group_labels
@@ -83,7 +83,7 @@ def _summary(values: pd.DataFrame, name: str, confidence: float) -> dict[str, fl
     if len(names) > 1:
         sums = np.bincount(subject, weights=numbers - mean)
         error = np.sqrt(len(names) / (len(names) - 1) * (sums**2).sum()) / len(numbers)
-        half = student.ppf((1 + confidence) / 2, len(names) - 1) * error
+        half = stdtrit(len(names) - 1, (1 + confidence) / 2) * error
     quarter, median, three_quarters = np.quantile(numbers, [0.25, 0.5, 0.75])
     sd = numbers.std(ddof=1) if len(numbers) > 1 else np.nan
     return result | {
