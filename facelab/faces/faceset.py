@@ -441,10 +441,8 @@ def load(folder: str | Path, verify: bool = False) -> FaceSet:
     return FaceSet(table, crops, with_withdrawals(card))
 
 
-def content(faces: "FaceSet") -> str:
+def content(faces: FaceSet) -> str:
     """The SHA-256 of a FaceSet: every crop, its table, and its card but for the files' own sums."""
-    import pandas as pd
-
     table = faces.table.astype("str")
     told = hashlib.sha256(
         repr([(name, kind) for name, kind in faces.table.dtypes.items()]).encode()
