@@ -7,6 +7,7 @@ import os
 
 from facelab.errors import BadInput
 from facelab.photos.detection import Detector
+from facelab.photos.dlib import Dlib
 from facelab.photos.yunet import YuNet, yunet_model
 
 
@@ -26,6 +27,4 @@ def load_detector(name: str, model: str | os.PathLike | None = None) -> Detector
         raise BadInput(f"there is no detector {name!r}; there are: yunet, dlib")
     if model is not None:
         raise BadInput("dlib's detector brings its own models: leave the detector's model out")
-    from facelab.photos.dlib import Dlib
-
     return Dlib()
