@@ -254,3 +254,29 @@ def test_the_pictures_tell_their_numbers(arms, table):
     assert drawn.get_xdata().tolist() == [20, 50, 100]
     value = table.loc[("noisy", "fmr_ratio"), "value"]
     assert f"100% {value:.3g}" in picture.alt
+
+
+def test_a_study_is_its_trainings_audited_and_compared():
+    people = {name: patterns(seed=n, prefix=name) for n, name in enumerate("abtc")}
+    arms, by = {"plain": people["a"], "other": people["b"]}, "gender"
+    names = {"baseline": "plain", "fmr": 0.1, "seeds": (0, 1), "figures": ("fnmr", "garbe")}
+    study = fl.study(arms, TINY, people["t"], people["c"], by, jobs=1, **names)
+    embedders = fl.train_arms(arms, TINY, (0, 1), 1)
+    audits = fl.audit_arms(embedders, people["t"], people["c"], by, 0.1, 1)
+    expected = fl.compare_arms(audits, "plain", names["figures"])
+    pd.testing.assert_frame_equal(study.table, expected)
+    tables = study.tables()
+    assert tables["thresholds"][["arm", "seed"]].to_numpy().tolist() == [
+        [arm, seed] for arm in arms for seed in (0, 1)
+    ]
+    assert len(tables["error-rates"]) == 4 * 3, "all and two groups of every training"
+    numbers = study.metrics({"test": people["t"]})
+    assert numbers["counts"] == {"test": {"subjects": 12, "images": 72}}
+    assert numbers["figures"]["other:fnmr"]["value"] == expected["value"].iloc[2]
+    assert "overall FNMR" in study.finding(["fnmr"]) and "GARBE" not in study.finding(["fnmr"])
+    assert study.plot().alt.startswith("Changes against plain")
+
+
+def test_a_study_without_its_baseline_is_refused_before_anything_is_trained():
+    with pytest.raises(fl.BadInput, match="no arm 'plane'; there are: plain"):
+        fl.study({"plain": patterns()}, TINY, None, None, "gender", baseline="plane")
