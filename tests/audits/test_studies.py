@@ -256,12 +256,13 @@ def test_the_pictures_tell_their_numbers(arms, table):
     assert f"100% {value:.3g}" in picture.alt
 
 
-def test_a_study_is_its_trainings_audited_and_compared():
+def test_a_study_is_its_trainings_audited_and_compared(tmp_path):
     people = {name: patterns(seed=n, prefix=name) for n, name in enumerate("abtc")}
     arms, by = {"plain": people["a"], "other": people["b"]}, "gender"
     names = {"baseline": "plain", "fmr": 0.1, "seeds": (0, 1), "figures": ("fnmr", "garbe")}
-    study = fl.study(arms, TINY, people["t"], people["c"], by, jobs=1, **names)
-    embedders = fl.train_arms(arms, TINY, (0, 1), 1)
+    kept = tmp_path / "kept"
+    study = fl.study(arms, TINY, people["t"], people["c"], by, kept=kept, jobs=1, **names)
+    embedders = fl.train_arms(arms, TINY, (0, 1), 1, kept=kept)
     audits = fl.audit_arms(embedders, people["t"], people["c"], by, 0.1, 1)
     expected = fl.compare_arms(audits, "plain", names["figures"])
     pd.testing.assert_frame_equal(study.table, expected)
