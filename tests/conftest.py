@@ -41,6 +41,17 @@ def real() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def lfw_embedded(real, tmp_path_factory) -> fl.Embeddings:
+    """LFW by a real embedder, mirror images averaged: made by whichever process asks first."""
+    place = tmp_path_factory.getbasetemp()
+    place = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
+    faces = fl.prepare(fl.datasets.lfw(real / "lfw"), tmp_path_factory.mktemp("lfw") / "faces")
+    model = real / "models" / "mobilefacenet.onnx"
+    embedder = fl.load_embedder(model, channels="rgb", mean=127.5, std=128)
+    return fl.embed(embedder, faces, kept=place / "kept")
+
+
 @pytest.fixture
 def faces() -> fl.FaceSet:
     """60 subjects in 6 groups, 5 images each, random pixels."""

@@ -2,7 +2,6 @@
 
 import pytest
 
-import facelab as fl
 from facelab.bench import grouping as bench_grouping
 from facelab.grouping.clusters import group_faces
 from facelab.grouping.measures import grouping_accuracy, grouping_errors
@@ -11,16 +10,8 @@ from facelab.grouping.people import number_of_people
 pytestmark = pytest.mark.real
 
 
-@pytest.fixture(scope="module")
-def embeddings(real, tmp_path_factory):
-    faces = fl.prepare(fl.datasets.lfw(real / "lfw"), tmp_path_factory.mktemp("lfw") / "faces")
-    model = real / "models" / "mobilefacenet.onnx"
-    embedder = fl.load_embedder(model, channels="rgb", mean=127.5, std=128)
-    return embedder.embed(faces)
-
-
-def test_lfw_is_grouped_without_labels(embeddings):
-    grouping = group_faces(embeddings)
+def test_lfw_is_grouped_without_labels(lfw_embedded):
+    grouping = group_faces(lfw_embedded)
     row = grouping_accuracy(grouping, "gender")
     print(f"\n{grouping!r}\n{row.iloc[:, :12].to_string()}")
     assert len(grouping) == 7701
@@ -31,15 +22,15 @@ def test_lfw_is_grouped_without_labels(embeddings):
     assert across["fmr_high"] < merged["fmr"].max(), "strangers are merged within a gender"
 
 
-def test_the_number_of_people_on_lfw(embeddings):
-    count = number_of_people(embeddings)
-    print(f"\n{count!r}; there are {len(embeddings.table['subject'].unique()):,}")
+def test_the_number_of_people_on_lfw(lfw_embedded):
+    count = number_of_people(lfw_embedded)
+    print(f"\n{count!r}; there are {len(lfw_embedded.table['subject'].unique()):,}")
     assert count.people == pytest.approx(4281, rel=0.03)  # 4,247 measured
     assert count.lax < 4281 < count.strict
 
 
-def test_beside_scikit_learn_on_the_same_vectors(embeddings):
-    rows = bench_grouping.beside_scikit_learn(embeddings)
+def test_beside_scikit_learn_on_the_same_vectors(lfw_embedded):
+    rows = bench_grouping.beside_scikit_learn(lfw_embedded)
     print(f"\n{rows.to_string()}")
     frame = rows.set_index(["way", "threshold of"])
     ours, theirs = "facelab average", "scikit-learn agglomerative, average"

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-import facelab as fl
 from facelab.search.gallery import Gallery
 from facelab.search.identification import identify, readable_searches
 
@@ -11,21 +10,12 @@ pytestmark = pytest.mark.real
 
 
 @pytest.fixture(scope="module")
-def embeddings(real, tmp_path_factory):
-    faces = fl.prepare(fl.datasets.lfw(real / "lfw"), tmp_path_factory.mktemp("lfw") / "faces")
-    model = fl.load_embedder(
-        real / "models" / "mobilefacenet.onnx", channels="rgb", mean=127.5, std=128
-    )
-    return model.embed(faces, flip=True)
-
-
-@pytest.fixture(scope="module")
-def open_set(embeddings):
+def open_set(lfw_embedded):
     """The first photo of all who have several is enrolled; everything else is searched."""
-    table = embeddings.table
+    table = lfw_embedded.table
     several = table["subject"].isin(table["subject"][table["subject"].duplicated()])
     first = (several & ~table["subject"].duplicated()).to_numpy()
-    probes, enrolled = embeddings[~first], embeddings[first]
+    probes, enrolled = lfw_embedded[~first], lfw_embedded[first]
     scores = (probes.vectors.astype(float) @ enrolled.vectors.astype(float).T).astype(np.float32)
     return probes, enrolled, scores
 
