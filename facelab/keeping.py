@@ -126,21 +126,28 @@ def locked(
 
 def _lock(folder: Path, work: Path, wait: bool = False) -> FileLock:
     """Lock a folder for this process; the lock goes with the process, however it ends."""
-    lock = FileLock(folder / "lock", timeout=-1 if wait else 0, poll_interval=_PAUSE)
     while True:
         folder.mkdir(exist_ok=True)
-        try:
-            lock.acquire()
-        except FileNotFoundError:  # the folder has just been put in place
-            continue
-        except Timeout:
-            process = (folder / "lock").read_text()
-            raise BadInput(
-                f"another run (process {process}) is writing {work}: wait for it, or choose "
-                "another folder"
-            ) from None
-        (folder / "lock").write_text(str(os.getpid()))
-        return lock
+        lock = FileLock(folder / "lock", timeout=-1 if wait else 0, poll_interval=_PAUSE)
+        # A folder that has just been put in place, or a lock that went with it: look again.
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                lock.acquire()
+            except Timeout:
+                raise BadInput(
+                    f"another run{_holder(lock)} is writing {work}: wait for it, or choose another "
+                    "folder"
+                ) from None
+            with contextlib.suppress(PermissionError):  # Windows lets nobody at a locked file
+                Path(lock.lock_file).write_text(str(os.getpid()))
+            return lock
+
+
+def _holder(lock: FileLock) -> str:
+    try:
+        return f" (process {Path(lock.lock_file).read_text()})"
+    except PermissionError:
+        return ""
 
 
 def _holds_anything(folder: Path) -> bool:

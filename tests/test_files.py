@@ -5,9 +5,10 @@ import subprocess
 import sys
 
 import pytest
+from filelock import FileLock, Timeout
 
 from facelab.errors import BadInput
-from facelab.keeping import resume_folder
+from facelab.keeping import locked, resume_folder
 
 ORDER = {"seed": 1, "of": {"size": 32}}
 
@@ -83,3 +84,19 @@ def test_two_at_once_is_one_sentence_and_a_dead_ones_lock_is_free(tmp_path):
     with resume_folder(tmp_path / "dead", ORDER) as (_, done):
         assert [path.name for path in done.iterdir()] == ["0"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dead", "set"]
+
+
+def test_a_lock_that_goes_while_its_holder_is_looked_up_is_taken(tmp_path, monkeypatch):
+    """Who held it has just put the folder in place: nobody is to be waited for."""
+    acquire, taken = FileLock.acquire, []
+
+    def gone(lock, *given):
+        if not taken:
+            taken.append(lock)
+            raise Timeout(lock.lock_file)
+        return acquire(lock, *given)
+
+    monkeypatch.setattr(FileLock, "acquire", gone)
+    with locked(tmp_path / "work"):
+        assert (tmp_path / "work" / "lock").read_text() == str(os.getpid())
+    assert len(taken) == 1

@@ -29,8 +29,6 @@ class Study:
     ----------
     baseline
         The arm that the others are compared with.
-    seeds
-        Of the trainings, in the order of the audits.
     embedders
         By (arm, seed).
     audits
@@ -54,11 +52,15 @@ class Study:
     """
 
     baseline: str
-    seeds: list[int]
     embedders: dict[tuple[str, int], Any] = field(repr=False)
     audits: dict[str, list[Audit]] = field(repr=False)
     table: pd.DataFrame = field(repr=False)
     by_seed: pd.DataFrame = field(repr=False)
+
+    @property
+    def seeds(self) -> list[int]:
+        """Of the trainings, in the order of the audits."""
+        return list(dict.fromkeys(seed for _, seed in self.embedders))
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """All tables by name: thresholds, error-rates, figures, figures-by-seed."""
@@ -174,7 +176,6 @@ def study(
     audits = audit_arms(embedders, test, calibration, by, fmr, jobs, kept)
     return Study(
         baseline,
-        list(seeds),
         embedders,
         audits,
         compare_arms(audits, baseline, figures),
