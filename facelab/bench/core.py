@@ -21,7 +21,7 @@ import pandas as pd
 import facelab as fl
 from facelab.comparisons.all_pairs import TILE
 from facelab.errors import need
-from facelab.faces.faceset import as_face_table
+from facelab.faces.tables import as_face_table
 from facelab.faces.template import TEMPLATE
 from facelab.photos.yunet import YuNet
 

@@ -5,6 +5,7 @@ In: an embedder's output or vectors that others computed. Out: what every compar
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ import pandas as pd
 from facelab import files
 from facelab.embedders.precomputed import join, read_vectors
 from facelab.errors import BadInput
-from facelab.faces.faceset import FaceSet, as_face_table
+from facelab.faces.faceset import FaceSet
+from facelab.faces.origin import as_card, facts
+from facelab.faces.tables import as_face_table, as_rows, is_named, rows_where, settled
 
 _PART = 16384  # rows that are looked at in float64 at a time
 
@@ -60,6 +63,8 @@ class Embeddings:
     card: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "table", as_face_table(self.table, numbered=True))
+        object.__setattr__(self, "card", as_card(self.card))
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.table):
             raise BadInput(
                 f"vectors of shape {self.vectors.shape} do not fit a table of {len(self.table)} "
@@ -89,9 +94,7 @@ class Embeddings:
         vectors = np.asarray(vectors)
         if vectors.ndim != 2:
             raise BadInput(f"vectors must be (N, D), not of shape {vectors.shape}")
-        if "image" not in table.columns:
-            table = table.assign(image=[str(row) for row in range(len(table))])
-        result = cls(vectors.astype(np.float32), as_face_table(table), dict(card))
+        result = cls(vectors.astype(np.float32), table, dict(card))
         lengths = row_lengths(vectors)
         result._refuse(~np.isfinite(lengths), "holds a value that is not a finite number")
         result._refuse(lengths == 0, "has length zero")
@@ -142,8 +145,7 @@ class Embeddings:
         rows, found, sentence = join(names, found, table["image"], path, partial)
         card: dict[str, Any] = {"embedder": name or path.stem, "vectors_sha256": files.sha256(path)}
         if not isinstance(faces, pd.DataFrame):
-            facts = ("name", "synthetic", "source", "licence", "consent")
-            card["faces"] = {key: faces.card[key] for key in facts if key in faces.card}
+            card["faces"] = facts(faces.card)
         if sentence:
             card["notes"] = [sentence]
         return cls.from_arrays(found, table.iloc[rows].reset_index(drop=True), **card)
@@ -158,19 +160,37 @@ class Embeddings:
         return len(self.vectors)
 
     def __getitem__(self, rows: Any) -> "Embeddings":
-        table = self.table[rows] if isinstance(rows, slice) else self.table.loc[np.asarray(rows)]
-        vectors = self.vectors[rows if isinstance(rows, slice) else np.asarray(rows)]
-        return Embeddings(vectors, table.reset_index(drop=True), self.card)
+        """A part, by boolean mask, row numbers, slice or one row's number."""
+        return self._take(as_rows(rows, len(self), "table of embeddings"))
+
+    def __iter__(self) -> Iterator["Embeddings"]:
+        """Face by face, each with one vector."""
+        return (self._take(np.array([row])) for row in range(len(self)))
+
+    def __contains__(self, name: object) -> bool:
+        """Whether an image or a subject of this name has a vector."""
+        return is_named(self.table, name)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The vectors, for NumPy and whatever takes arrays."""
+        return np.array(self.vectors, dtype=dtype, copy=copy)
+
+    def _take(self, rows: np.ndarray) -> "Embeddings":
+        part = object.__new__(Embeddings)  # rows that were checked: no need to check again
+        held = {"vectors": self.vectors[rows], "table": settled(self.table.iloc[rows])}
+        for name, value in (held | {"card": self.card}).items():
+            object.__setattr__(part, name, value)
+        return part
 
     def query(self, expression: str) -> "Embeddings":
         """The rows for which a pandas expression holds: ``query("gender == 'female'")``."""
-        return self[self.table.query(expression).index.to_numpy()]
+        return self._take(rows_where(self.table, expression))
 
     def save(self, folder: str | Path, replace: bool = False) -> Path:
         """Store as three files that any tool can open; written aside, then renamed."""
         with files.write_folder(folder, replace) as aside:
             np.save(aside / "vectors.npy", self.vectors)
-            self.table.to_parquet(aside / "table.parquet")
+            as_face_table(self.table).to_parquet(aside / "table.parquet")
             sums = {name: files.sha256(aside / name) for name in ("vectors.npy", "table.parquet")}
             files.write_json(aside / "card.json", {**self.card, "sha256": sums})
         return Path(folder)

@@ -7,9 +7,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.errors import BadInput
-from facelab.faces.groups import effective_number, group_labels
-
-NO_LABEL = "(no label)"
+from facelab.faces.groups import NO_LABEL, effective_number, group_labels
 
 
 def numbered(table: pd.DataFrame) -> tuple[np.ndarray, pd.Index]:

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pandas as pd
 
 from facelab.faces.composition import composition, effective_groups, images_per_subject
-from facelab.faces.groups import Labelled
+from facelab.faces.groups import Labelled, known_groups
 from facelab.faces.measured import measures_by_group, measures_of
 from facelab.faces.origin import withdrawals
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-_MOST_LABELS = 30  # of a column that is shown as groups
 _CROSSED = ("race", "phenotype", "ethnicity", "skin_tone")  # with gender, where both are there
 
 
@@ -75,21 +74,16 @@ def datasheet(faces: Described) -> str:
 
 
 def group_columns(faces: Described) -> list[str]:
-    """The label columns that make groups: categoricals with 1 to 30 labels that occur.
+    """The label columns that are groups, as its card says or by their well-known names.
 
     Examples
     --------
     >>> import facelab as fl
     >>> fl.group_columns(fl.synthesize(6, 2, size=32))
     ['phenotype', 'gender', 'age_group', 'skin_tone', 'monk', 'fitzpatrick', 'hair_style',
-    'expression', 'glasses', 'headwear', 'background']
+    'glasses']
     """
-    labels = faces.table.select_dtypes("category")
-    return [
-        name
-        for name in labels
-        if not name.startswith("apparent_") and 1 <= labels[name].nunique() <= _MOST_LABELS
-    ]
+    return known_groups(faces.table, faces.card.get("groups"))
 
 
 def _keys(columns: list[str]) -> list[list[str]]:

@@ -8,7 +8,7 @@ import base64
 import hashlib
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,14 @@ from pydantic.dataclasses import dataclass
 
 import facelab
 from facelab import files
-from facelab.errors import BadInput, checked
+from facelab.errors import BadInput
 from facelab.faces.composition import composition, effective_groups, images_per_subject, numbered
 from facelab.faces.datasheets import datasheet
-from facelab.faces.origin import with_withdrawals
+from facelab.faces.dividing import Parts, constant_by_subject, divided
+from facelab.faces.groups import group_keys, known_groups
+from facelab.faces.origin import as_card, with_withdrawals
+from facelab.faces.tables import as_face_table, as_rows, is_named, rows_where, settled
+from facelab.words import checked
 
 FILES = ("faces.parquet", "crops.npy", "card.json")
 _CHUNK = 4096  # crops read, written or hashed at a time: 150 MB at 112 px
@@ -32,41 +36,7 @@ _CHUNK = 4096  # crops read, written or hashed at a time: 150 MB at 112 px
 def new_card(name: str, synthetic: bool, **more: Any) -> dict[str, Any]:
     """A card: what a FaceSet is, where it came from, under which terms, and what made it."""
     card = {"name": name, "synthetic": bool(synthetic), "made_by": f"facelab {facelab.__version__}"}
-    return with_withdrawals(card | more)
-
-
-def as_face_table(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as a FaceSet holds it: text `subject` and `image`, other text as categoricals.
-
-    Raises
-    ------
-    BadInput
-        `subject` or `image` is absent or missing in some row, or an image is named twice.
-    """
-    table = table.reset_index(drop=True)
-    for column in ("subject", "image"):
-        if column not in table.columns:
-            raise BadInput(f"the table has no column {column!r}; it has: {', '.join(table)}")
-        if table[column].isna().any():
-            row = int(np.flatnonzero(table[column].isna())[0])
-            raise BadInput(f"row {row} of the table has no {column}")
-        table[column] = table[column].astype("str")
-    twice = table["image"].duplicated()
-    if twice.any():
-        raise BadInput(
-            f"image {table['image'][twice].iloc[0]!r} stands in the table twice "
-            f"({int(twice.sum())} repeated rows): keep one row an image"
-        )
-    return _with_categories(table)
-
-
-def _with_categories(table: pd.DataFrame) -> pd.DataFrame:
-    for column in table.columns.difference(["subject", "image"]):
-        if pd.api.types.is_string_dtype(table[column]) and not isinstance(
-            table[column].dtype, pd.CategoricalDtype
-        ):
-            table[column] = table[column].astype("category")
-    return table
+    return with_withdrawals(as_card(card | more))
 
 
 class FaceSet:
@@ -111,7 +81,7 @@ class FaceSet:
             raise BadInput(f"crops must be uint8, not {crops.dtype}")
         if count != len(table):
             raise BadInput(f"{count} crops do not fit a table of {len(table)} rows")
-        self._hold(as_face_table(table), card, crops, rows)
+        self._hold(as_face_table(table), as_card(card), crops, rows)
 
     def _hold(
         self, table: pd.DataFrame, card: dict[str, Any], crops: np.ndarray, rows: np.ndarray | None
@@ -124,7 +94,11 @@ class FaceSet:
 
     @classmethod
     def from_arrays(cls, table: pd.DataFrame, crops: np.ndarray, **card: Any) -> "FaceSet":
-        """A FaceSet of crops in memory; `name` and `synthetic` go into its card."""
+        """A FaceSet of crops in memory.
+
+        `name` and `synthetic` go into its card, and `groups`: which label columns are groups. Where
+        nobody says so, those with well-known names are (`facelab.known_groups`).
+        """
         name, synthetic = card.pop("name", "unnamed"), card.pop("synthetic", False)
         return cls(table, crops, new_card(name, synthetic, **card))
 
@@ -132,6 +106,23 @@ class FaceSet:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def __iter__(self) -> Iterator["FaceSet"]:
+        """Face by face, each a FaceSet of one."""
+        return (self._take(np.array([row])) for row in range(len(self)))
+
+    def __contains__(self, name: object) -> bool:
+        """Whether an image or a subject of this name is in the set."""
+        return is_named(self.table, name)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The crops, for NumPy and whatever takes arrays."""
+        return np.array(self.crops, dtype=dtype, copy=copy)
+
+    @property
+    def groups(self) -> list[str]:
+        """The label columns that are groups: as the card says, or by their well-known names."""
+        return known_groups(self.table, self.card.get("groups"))
 
     @property
     def size(self) -> int:
@@ -200,16 +191,13 @@ class FaceSet:
     # ---- selections
 
     def __getitem__(self, rows: Any) -> "FaceSet":
-        """A part of the set, by boolean mask, row numbers or slice; crops are not copied."""
-        index = rows if isinstance(rows, slice) else np.asarray(rows)
-        if not isinstance(index, slice) and index.dtype == bool and len(index) != len(self):
-            raise BadInput(f"a mask of {len(index)} does not fit a FaceSet of {len(self)}")
-        numbers = np.arange(len(self))[index]
-        if not isinstance(index, slice) and index.dtype != bool and numbers.size:
-            number, often = (int(part) for part in _most_often(numbers))
-            if often > 1:
-                image = self.table["image"].iloc[number]
-                raise BadInput(f"image {image!r} is asked for {often} times: ask once for each row")
+        """A part of the set, by boolean mask, row numbers, slice or one row's number; crops are not
+        copied."""
+        numbers = as_rows(rows, len(self), "FaceSet")
+        if numbers.size and np.bincount(numbers).max() > 1:
+            number, often = _most_often(numbers)
+            image = self.table["image"].iloc[number]
+            raise BadInput(f"image {image!r} is asked for {often} times: ask once for each row")
         return self._take(numbers)
 
     def _take(self, numbers: np.ndarray, **derived: Any) -> "FaceSet":
@@ -218,23 +206,17 @@ class FaceSet:
         if derived:
             card["derived"] = [*card.get("derived", []), derived]
         part = FaceSet.__new__(FaceSet)  # rows of a table that was checked: no need to check again
-        table = _with_categories(self.table.iloc[numbers].reset_index(drop=True))
-        part._hold(table, card, self._store, rows)
+        part._hold(settled(self.table.iloc[numbers]), card, self._store, rows)
         return part
 
     def query(self, expression: str) -> "FaceSet":
         """The faces for which a pandas expression holds: ``faces.query("gender == 'female'")``."""
-        try:
-            numbers = self.table.query(expression).index.to_numpy()
-        except (pd.errors.UndefinedVariableError, SyntaxError) as error:
-            known = ", ".join(self.table.columns)
-            raise BadInput(f"query {expression!r}: {error}; the table has: {known}") from error
-        return self._take(numbers, query=expression)
+        return self._take(rows_where(self.table, expression), query=expression)
 
     def split(
-        self, shares: dict[str, float], seed: int = 0, by: list[str] | None = None
-    ) -> dict[str, "FaceSet"]:
-        """Parts that share no subject, each even over the groups.
+        self, shares: dict[str, float], seed: int = 0, by: str | list[str] | None = None
+    ) -> Parts:
+        """Parts that share no subject, even over the groups.
 
         Parameters
         ----------
@@ -244,39 +226,40 @@ class FaceSet:
         seed
             Seed of the draw.
         by
-            Columns to be even over; by default every categorical that is constant within subjects.
+            Columns to be even over, the most important first; by default `groups`, as far as they
+            are constant within subjects. No other column has any influence.
 
         Returns
         -------
         dict of FaceSet
-            In the order of `shares`; every part's share of each group is within two subjects of
-            the one asked for.
+            In the order of `shares`. Of every group of the first column, and of every intersection
+            of it with those that follow, each part has within two subjects of its share, as far as
+            there are so many; groups of a later column alone are as even as that allows. Its
+            `balance` is a frame that says what became of each group.
+
+        Raises
+        ------
+        BadInput
+            The shares do not add up to 1, there are too few subjects, or a column that is named is
+            not there or not constant within subjects.
+
+        Warns
+        -----
+        UserWarning
+            A group has one subject: only one of the parts has it.
         """
-        wanted = np.array(list(shares.values()), dtype=float)
-        if not len(wanted) or (wanted <= 0).any() or abs(wanted.sum() - 1) > 1e-9:
-            raise BadInput(f"the shares must be positive and add up to 1, not {wanted.sum():g}")
-        subjects = self.subjects
-        if len(subjects) < len(wanted):
-            raise BadInput(f"{len(subjects)} subjects cannot be split into {len(wanted)} parts")
-        if by is None:
-            by = list(subjects.select_dtypes("category"))
-        strata = np.zeros(len(subjects), dtype=np.int64)
-        for column in by:
-            if column not in subjects.columns:
-                raise BadInput(f"cannot split evenly by {column!r}: it is not constant by subject")
-            strata = strata * 1000 + pd.factorize(subjects[column], sort=True)[0]
-            strata = np.unique(strata, return_inverse=True)[1]
-        shuffled = np.random.default_rng(seed).permutation(len(subjects))
-        order = shuffled[np.argsort(strata[shuffled], kind="stable")]
-        # Along the order each subject goes to the part furthest below its due: every run of
-        # neighbours (a stratum is one) is shared out within a subject or two of exactly.
-        part = np.empty(len(subjects), dtype=np.int64)
-        part[order] = _shared_out(wanted.tolist(), len(subjects))
+        subjects, named = self.subjects, by is not None
+        keys = group_keys(by) if named else [k for k in self.groups if k in subjects]
+        constant_by_subject(subjects, self.table, keys)
+        part, balance = divided(subjects, shares, seed, keys, crossed=named)
         where = part[numbered(self.table)[0]]
-        return {
-            name: self._take(np.flatnonzero(where == number), split=name, shares=shares, seed=seed)
+        told = {"shares": shares, "seed": seed, "by": keys}
+        parts = Parts(
+            (name, self._take(np.flatnonzero(where == number), split=name, **told))
             for number, name in enumerate(shares)
-        }
+        )
+        parts.balance = balance
+        return parts
 
     # ---- storing and showing
 
@@ -341,20 +324,6 @@ def _most_often(numbers: np.ndarray) -> tuple[int, int]:
     """The row that stands in a list most often, and how often."""
     often = np.bincount(numbers.ravel())
     return int(often.argmax()), int(often.max())
-
-
-def _shared_out(shares: list[float], count: int) -> list[int]:
-    """To which part each of `count` goes: always to the one furthest below its due.
-
-    Plain numbers: arrays of two or three would take thirty times as long.
-    """
-    have, parts = [0] * len(shares), []
-    for many in range(1, count + 1):
-        missing = [share * many - had for share, had in zip(shares, have, strict=True)]
-        part = missing.index(max(missing))
-        have[part] += 1
-        parts.append(part)
-    return parts
 
 
 def _contact_sheet(faces: FaceSet, columns: int = 12, rows: int = 3) -> bytes:

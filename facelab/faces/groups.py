@@ -4,14 +4,32 @@ In: a table with group columns. Out: one label a row, intersections joined by "/
 missing key belongs to no group and is never guessed.
 """
 
+import difflib
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from facelab.errors import BadInput
+from facelab.faces.colour import age_group
+from facelab.faces.names import as_label_column, as_names
 
 SEPARATOR = "/"
+ALL, NO_LABEL = "all", "(no label)"
+OWN_NAMES = (ALL, NO_LABEL)  # rows of our tables that are no group
+MOST_LABELS = 30  # of a column of numbers, or of one that is shown as groups unasked
+# Columns that are known as groups by the names that data sets give them.
+GROUP_COLUMNS = frozenset(
+    [
+        *("phenotype", "race", "ethnicity", "ethnic_group", "race_ethnicity"),
+        *("gender", "sex", "age_group", "age_range", "age_bin"),
+        *("skin_tone", "skin_type", "fitzpatrick", "monk", "monk_skin_tone", "disability"),
+        *("region", "country", "nationality", "continent", "ancestry"),
+    ]
+)
+_AGES = ("age", "ages", "age_years", "age_in_years", "years")
+_MOST_NAMED = 20
 
 
 class Labelled(Protocol):
@@ -45,12 +63,14 @@ def group_labels(table: pd.DataFrame, by: str | list[str]) -> pd.Series:
     -------
     pandas.Series
         Categorical labels on the table's index; missing where any key is missing. Categories are
-        the labels that occur, in the order of the keys' own categories, sorted otherwise.
+        the labels that occur, in the order of the keys' own categories, sorted otherwise. Years of
+        age are put into the groups 0-17, 18-29, 30-44, 45-59 and 60+.
 
     Raises
     ------
     BadInput
-        A column is not in the table; the message lists the columns there are.
+        A column is not in the table (the message lists those that are), holds more different
+        numbers than groups can have, or gives a group the name of one of our own rows.
 
     Examples
     --------
@@ -60,14 +80,11 @@ def group_labels(table: pd.DataFrame, by: str | list[str]) -> pd.Series:
     >>> fl.group_labels(table, ["race", "gender"]).tolist()
     ['asian/female', 'african/male']
     """
-    import pandas as pd
-
     keys = group_keys(by)
     for key in keys:
         if key not in table.columns:
-            known = ", ".join(c for c in table.columns if c not in ("subject", "image"))
-            raise BadInput(f"there is no column {key!r} to group by; the table has: {known}")
-    parts = [_categorical(table[key]) for key in keys]
+            raise BadInput(f"there is no column {key!r} to group by{there(table, key)}")
+    parts = [_labels(table[key], key) for key in keys]
     codes = np.zeros(len(table), dtype=np.int64)
     known = np.ones(len(table), dtype=bool)
     for part in parts:
@@ -82,17 +99,103 @@ def group_labels(table: pd.DataFrame, by: str | list[str]) -> pd.Series:
             code, here = divmod(int(code), len(part.categories))
             words.append(str(part.categories[here]))
         names.append(SEPARATOR.join(reversed(words)))
+    _check_names(names, keys)
     final = np.where(known, np.searchsorted(present, codes), -1)
     labels = pd.Categorical.from_codes(final, categories=pd.Index(names, dtype="str"))
     return pd.Series(labels, index=table.index, name=SEPARATOR.join(keys))
 
 
-def _categorical(column: pd.Series) -> pd.Categorical:
-    import pandas as pd
+def there(table: pd.DataFrame, wanted: str, but: tuple[str, ...] = ("subject", "image")) -> str:
+    """How to end a sentence on a column that is not there: what may be meant, and what there is."""
+    columns = [str(name) for name in table.columns if name not in but]
+    lower = {name.lower(): name for name in columns}
+    close = difflib.get_close_matches(str(wanted).lower(), lower, 1)
+    hint = f" (did you mean {lower[close[0]]!r}?)" if close else ""
+    most = ", ".join(columns[:_MOST_NAMED]) + (", ..." if len(columns) > _MOST_NAMED else "")
+    return f"{hint}; the table has: {most or 'no label columns'}"
 
+
+def _labels(column: pd.Series, key: str) -> pd.Categorical:
+    """The labels of one column; years of age in age groups."""
+    column = as_label_column(column, key)
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return column.array
-    return pd.Categorical(column)
+        labels = column.array
+        years = pd.to_numeric(pd.Series(labels.categories, dtype=object), errors="coerce")
+        if not _is_age(key) or years.isna().any():
+            return labels
+        return age_group(years.to_numpy(float)).take(labels.codes, allow_fill=True)
+    if _is_age(key):
+        return age_group(column.to_numpy(float))
+    if column.nunique() <= MOST_LABELS or column.dtype.kind not in "iuf":
+        codes, distinct = pd.factorize(column, sort=True)
+        return pd.Categorical.from_codes(codes, as_names(distinct, key))
+    raise BadInput(
+        f"column {key!r} holds {column.nunique():,} different numbers, which are no groups: put "
+        f"them into a few first, such as table[{key + '_group'!r}] = pd.cut(table[{key!r}], 4)"
+    )
+
+
+def _is_age(key: str) -> bool:
+    return key.lower() in _AGES
+
+
+def _check_names(names: list[str], keys: list[str]) -> None:
+    """Refuse group names that would be taken for another's, or for one of our own."""
+    for name in names:
+        if name in OWN_NAMES:
+            raise BadInput(
+                f"a group of {SEPARATOR.join(keys)} is called {name!r}, which is what tables call "
+                "everybody together or those without a label: give it another name"
+            )
+    if len(set(names)) < len(names):
+        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        raise BadInput(
+            f"two groups of {' and '.join(keys)} are both called {twice!r}, for labels hold "
+            f"{SEPARATOR!r}: write them without"
+        )
+
+
+def known_groups(table: pd.DataFrame, declared: Sequence[str] | None = None) -> list[str]:
+    """The columns of a table that are groups because somebody said so.
+
+    A name, a note or a file is no group, however few rows there are: no other column is taken for
+    one unless it is asked for by name.
+
+    Parameters
+    ----------
+    table
+        One row a face.
+    declared
+        The columns that whoever made the table has declared to be groups. None: those that have one
+        of the well-known names (`GROUP_COLUMNS`) and at most 30 labels.
+
+    Returns
+    -------
+    list of str
+        In the order of the table; years of age count as a column of age groups where there is none.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"name": ["Ada", "Bea"], "gender": "female", "note": ["x", "y"]})
+    >>> known_groups(table)
+    ['gender']
+    """
+    if declared is not None:
+        return [name for name in table.columns if name in set(declared)]
+    found = [name for name in table.columns if str(name).lower() in GROUP_COLUMNS]
+    ages = [name for name in table.columns if _is_age(str(name))]
+    if not any(str(name).lower() in ("age_group", "age_range") for name in found):
+        found = [name for name in table.columns if name in (*found, *ages[:1])]
+    return [name for name in found if _makes_groups(table[name], str(name))]
+
+
+def _makes_groups(column: pd.Series, key: str) -> bool:
+    try:
+        codes = _labels(column, key).codes
+        return 1 <= len(np.unique(codes[codes >= 0])) <= MOST_LABELS
+    except BadInput:
+        return False
 
 
 def effective_number(counts: np.ndarray, order: int = 1) -> float:

