@@ -4,28 +4,11 @@
 turns every `FacelabError` and `OSError` into one line on stderr and exit code 1.
 """
 
-import dataclasses
 import difflib
-import reprlib
-import typing
+from collections.abc import Iterable
 from importlib import import_module
 from types import ModuleType
 from typing import Any
-
-if typing.TYPE_CHECKING:
-    from pydantic import ValidationError
-
-# The first word of pydantic's name for what is wrong -> what would be right, in yaml's words.
-_WANTED = {
-    "bool": "true or false",
-    "dataclass": "names with values",
-    "dict": "names with values",
-    "float": "a number",
-    "int": "a whole number",
-    "list": "a list such as [a, b]",
-    "string": "text",
-    "too": "a list of at least one value",
-}
 
 
 class FacelabError(Exception):
@@ -92,68 +75,25 @@ def need(module: str, extra: str) -> ModuleType:
         ) from error
 
 
-def checked(kind: Any, values: Any, what: str, file: Any = None) -> Any:
-    """The values of a file as the kind that they must be, all of their types checked by pydantic.
-
-    Parameters
-    ----------
-    kind
-        A dataclass of pydantic's, or a type such as ``dict[str, float]``.
-    values
-        What yaml or json gave.
-    what
-        What they are, for messages: "a recipe".
-    file
-        Where they stand, for messages.
-
-    Raises
-    ------
-    BadInput
-        One sentence: which file, which name (dotted where it stands deeper), what it must be.
-    """
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        return TypeAdapter(kind).validate_python(values)
-    except ValidationError as error:
-        sentence = in_one_sentence(error, what, kind)
-        raise BadInput(f"{file}: {sentence}" if file else sentence) from None
+def a_kind(value: Any) -> str:
+    """What kind of thing a value is, for messages: "a FaceSet", "an ndarray", "nothing (None)"."""
+    if value is None:
+        return "nothing (None)"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
-def in_one_sentence(error: "ValidationError", what: str, kind: Any, above: str = "") -> str:
-    """The first thing that pydantic refuses, in the words of whoever wrote it.
-
-    `kind` is what the values were to be, and `above` the name under which they stand.
-    """
-    fault = error.errors(include_url=False)[0]
-    cause = fault.get("ctx", {}).get("error")
-    if isinstance(cause, BadInput):
-        return str(cause)
-    path = [*above.split(), *(str(name) for name in fault["loc"] if name != "[key]")]
-    name, owner = ".".join(path) or what, ".".join(path[:-1]) or what
-    given = reprlib.repr(fault["input"])
-    if fault["type"] == "invalid_key" or "[key]" in fault["loc"]:
-        return f"the name {given} in {owner} must be text: put it in quotes"
-    match fault["type"].split("_"):
-        case ["unexpected", "keyword", _]:
-            close, known = _names_beside(fault["loc"], kind)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
-            return f"{name!r} is not part of {what}{hint}; {owner} has {', '.join(known)}"
-        case ["missing", *_]:
-            return f"{name} is missing"
-        case ["value", "error"]:
-            return f"{name} {cause}"
-        case ["literal", *_]:
-            wanted = "one of " + fault["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
-        case [first, *_]:
-            wanted = _WANTED.get(first) or fault["msg"].removeprefix("Input should be ")
-    return f"{name} must be {wanted}, not {given}"
+def did_you_mean(given: Any, known: Iterable[Any]) -> str:
+    """A question in brackets where something known is spelt nearly so, else ""."""
+    lower = {str(name).lower(): name for name in known}
+    close = difflib.get_close_matches(str(given).strip().lower(), lower, 1)
+    return f" (did you mean {lower[close[0]]!r}?)" if close else ""
 
 
-def _names_beside(place: tuple[str, ...], kind: Any) -> tuple[list[str], list[str]]:
-    """For a name that there is not: what is close, and all that there is."""
-    *inside, name = place
-    for part in inside:
-        kind = typing.get_type_hints(kind)[part]
-    known = [field.name for field in dataclasses.fields(kind)]
-    return difflib.get_close_matches(name, known, 1), known
+def check_option(name: str, value: Any, options: Iterable[str]) -> None:
+    """Refuse the value of an option that is none of those there are, and list them."""
+    options = list(options)
+    if not isinstance(value, str) or value not in options:
+        *most, last = (repr(option) for option in options)
+        listed = f"{', '.join(most)} or {last}" if most else last
+        raise BadInput(f"{name} must be {listed}, not {value!r}{did_you_mean(value, options)}")

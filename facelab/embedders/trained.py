@@ -25,8 +25,9 @@ from facelab.embedders.batches import embed_batches
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.network import Network, network_of
 from facelab.embedders.tensors import as_images, pick_device, resized
-from facelab.errors import BadInput, checked
+from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
+from facelab.words import checked
 
 
 @dataclass

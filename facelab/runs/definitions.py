@@ -4,9 +4,8 @@ In: a notebook or an experiment yaml, parameters. Out: `Experiment`, checked bef
 """
 
 import ast
-import contextlib
-import difflib
 import itertools
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, StrictStr
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from facelab import files
-from facelab.errors import BadInput, checked
+from facelab.errors import BadInput, did_you_mean
+from facelab.words import AsWritten, Typed, Word, advice, checked, listed, number, values, whole
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -29,19 +29,30 @@ UNKNOWN = object()  # a default that is not a literal: any value may take its pl
 class Experiment:
     """A notebook, the name that its runs are kept under, fixed parameters, and the cases.
 
-    `cases` are the parameters in which the runs differ, None for a single run; `summary` is the
-    notebook that looks at all of them.
+    `written_cases` are the parameters in which the runs differ, None for a single run; `summary` is
+    the notebook that looks at all of them. Parameters stand here in the words of the file: the
+    notebook's defaults say what they are.
     """
 
     notebook: Path
     name: str
-    parameters: dict[str, Any] = field(default_factory=dict)
-    cases: tuple[dict[str, Any], ...] | None = None
+    written: dict[str, Any] = field(default_factory=dict)
+    written_cases: tuple[dict[str, Any], ...] | None = None
     summary: Path | None = None
 
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The fixed parameters, as yaml reads them."""
+        return values(self.written)
 
-_Parameters = dict[StrictStr, Any]
-_Values = Annotated[list[Any], Field(min_length=1)]
+    @property
+    def cases(self) -> tuple[dict[str, Any], ...] | None:
+        """The cases, as yaml reads them."""
+        return None if self.written_cases is None else tuple(map(values, self.written_cases))
+
+
+_Parameters = dict[StrictStr, AsWritten]
+_Values = Annotated[list[AsWritten], Field(min_length=1)]
 
 
 @checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -88,13 +99,12 @@ def read_experiment(source: str | Path) -> Experiment:
         return Experiment(source, _run_name(source.stem))
     if source.suffix not in (".yaml", ".yml"):
         raise BadInput(f"{source} is neither a notebook (.ipynb) nor an experiment (.yaml)")
-    content = files.read_values(source)
+    content = files.read_written(source)
     if not isinstance(content, dict) or "notebook" not in content:
         raise BadInput(f"{source} names no notebook: it needs a line `notebook: <path>`")
     written = checked(_Written, content, "an experiment", source)
     name = written.name or _run_name(source.stem)
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
-        raise BadInput(f"{source}: the name {name!r} must be letters, digits, '-', '_' and '.'")
+    check_name(name, f"{source}: ")
     return Experiment(
         _beside(source, written.notebook),
         name,
@@ -102,6 +112,12 @@ def read_experiment(source: str | Path) -> Experiment:
         _cases(written, source) if {"cases", "grid", "seeds"} & set(content) else None,
         _beside(source, written.summary) if written.summary else None,
     )
+
+
+def check_name(name: str, where: str = "") -> None:
+    """Refuse a name that a folder of runs cannot have everywhere, or that climbs out of its place."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        raise BadInput(f"{where}the name {name!r} must be letters, digits, '-', '_' and '.'")
 
 
 def _beside(source: Path, name: str) -> Path:
@@ -142,7 +158,7 @@ def quick_parameters(notebook: str | Path) -> dict[str, Any]:
     """
     notebook = Path(notebook)
     file = notebook.with_name("quick.yaml")
-    settings = files.read_values(file) or {} if file.is_file() else {}
+    settings = files.read_written(file) or {} if file.is_file() else {}
     settings = checked(dict[str, _Parameters], settings, "the quick settings", file)
     if notebook.stem not in settings:
         raise BadInput(f"{notebook} has no quick setting: {file} says nothing of {notebook.stem}")
@@ -187,8 +203,9 @@ def _literal(node: ast.expr) -> Any:
 def check_parameters(known: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """The given values as the notebook's own kinds of values.
 
-    A whole number may stand for a decimal one, and text such as `1e-3` (which yaml reads as text)
-    for a number; a default of None takes anything.
+    What was written in yaml or on a command line is read with the default in hand: where that is
+    text, it stays what was written. A whole number may stand for a decimal one, text such as `1e-3`
+    for a number, one word for a list of words; a default of None takes anything.
 
     Raises
     ------
@@ -201,27 +218,109 @@ def check_parameters(known: Mapping[str, Any], given: Mapping[str, Any]) -> dict
     for name, value in given.items():
         if name not in known:
             names = ", ".join(known) or "none (no cell is tagged `parameters`)"
-            close = difflib.get_close_matches(name, known, 1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            hint = did_you_mean(name, known)
             raise BadInput(f"the notebook has no parameter {name!r}{hint}; it has: {names}")
-        checked[name] = _like(value, known[name], name)
+        checked[name] = _storable(like(value, known[name], name), name)
     return checked
 
 
-def _like(value: Any, default: Any, name: str) -> Any:
-    if default is None or default is UNKNOWN:
-        return value
-    if isinstance(default, list | tuple) and isinstance(value, list | tuple):
-        kinds = {type(item) for item in default}
-        example = default[0] if len(kinds) == 1 else None
-        return [_like(item, example, f"{name} (each item)") for item in value]
-    if isinstance(default, float):
-        if isinstance(value, int | float | str) and not isinstance(value, bool):
-            with contextlib.suppress(ValueError, OverflowError):
-                return float(value)
-    elif isinstance(value, type(default)) and isinstance(value, bool) == isinstance(default, bool):
-        return value
-    raise BadInput(f"parameter {name} must be {_kind(default)}, such as {default!r}, not {value!r}")
+def like(value: Any, default: Any, name: str) -> Any:
+    """A value as the kind of another, which words are read by.
+
+    Raises
+    ------
+    BadInput
+        It does not fit; the message names it.
+    """
+    if isinstance(value, Path):
+        value = str(value)
+    elif hasattr(value, "tolist"):  # NumPy's
+        value = value.tolist()
+    found = None
+    match default:
+        case None | Mapping() if default is None or _is_mapping(value):
+            return _read(value, default)
+        case bool():
+            found = value.value if isinstance(value, Word) else value
+            found = found if isinstance(found, bool) else None
+        case int():
+            found = whole(value) if isinstance(value, Word) else value
+            found = found if isinstance(found, int) and not isinstance(found, bool) else None
+        case float():
+            found = _number(value)
+        case str():
+            found = str(value) if isinstance(value, str) else None
+        case list() | tuple():
+            found = _list_like(value, default, name)
+        case _ if default is UNKNOWN:
+            return _read(value, None)
+    if found is None:
+        wanted = f"{_kind(default)}, such as {default!r}"
+        given = str(value) if isinstance(value, Word) else value
+        raise BadInput(f"parameter {name} must be {wanted}, not {given!r}{advice(given)}")
+    return found
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = repr(value)
+    return number(value) if isinstance(value, str) else None
+
+
+def _list_like(value: Any, default: list | tuple, name: str) -> list[Any] | None:
+    """The items of a list, which a command line and yaml also write without brackets."""
+    kinds = {type(item) for item in default}
+    example = default[0] if len(kinds) == 1 else None
+    if isinstance(value, Typed) and value.lstrip()[:1] in ("[", "{"):
+        value = value.opened
+    if isinstance(value, str) and not isinstance(example, list | tuple | dict):
+        value = listed(value, isinstance(example, str)) or value
+    if not isinstance(value, list | tuple):
+        return None
+    return [like(item, example, f"{name} (each item)") for item in value]
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value.opened if isinstance(value, Typed) else value, Mapping)
+
+
+def _read(value: Any, default: Any) -> Any:
+    """Words as yaml reads them, but where a mapping's own default of that name is text."""
+    value = value.opened if isinstance(value, Typed) else value
+    if not isinstance(value, Mapping):
+        return list(value) if isinstance(value, tuple) else values(value)
+    texts = default if isinstance(default, Mapping) else {}
+    return {
+        name: str(item) if isinstance(item, Word) and isinstance(texts.get(name), str)
+        else _read(item, texts.get(name))
+        for name, item in value.items()
+    }  # fmt: skip
+
+
+def _storable(value: Any, name: str) -> Any:
+    """Refuse what would not be the same in the notebook and in the run's record."""
+    match value:
+        case Mapping():
+            for key, item in value.items():
+                if not isinstance(key, str):
+                    raise BadInput(f"the name {key!r} in parameter {name} must be text")
+                _storable(item, f"{name}.{key}")
+        case list() | tuple():
+            for item in value:
+                _storable(item, f"{name} (each item)")
+        case float() if not math.isfinite(value):
+            raise BadInput(f"parameter {name} must be a finite number, not {value}")
+        case str() if any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise BadInput(f"parameter {name} is {ascii(value)}, which is not text in UTF-8")
+        case None | bool() | int() | float() | str():
+            pass
+        case _:
+            kind = type(value).__name__
+            raise BadInput(
+                f"parameter {name} is a {kind}, which no notebook can be given: give text, "
+                "numbers, lists or mappings"
+            )
+    return value
 
 
 def _kind(value: Any) -> str:

@@ -24,7 +24,8 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
-from facelab.errors import BadInput, in_one_sentence
+from facelab.errors import BadInput
+from facelab.words import in_one_sentence
 
 
 @typing.dataclass_transform(frozen_default=True, field_specifiers=(field,))
@@ -80,6 +81,12 @@ def _as_written(value: Any, number: Callable[[Any], float]) -> float:
     return value if type(value) is int else found
 
 
+def _several(columns: Any) -> Any:
+    return [columns] if isinstance(columns, str) else columns
+
+
+# One column may be given without a list.
+Columns = Annotated[list[StrictStr], BeforeValidator(_several)]
 Written = Annotated[Number, WrapValidator(_as_written)]
 ByGroup = Annotated[
     dict[StrictStr, Written],

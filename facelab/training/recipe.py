@@ -11,15 +11,15 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import StrictBool, StrictInt, StrictStr
 
 from facelab import files
-from facelab.errors import BadInput, checked
+from facelab.errors import BadInput
 from facelab.training.ranges import (
     AboveZero,
     BelowOne,
     ByGroup,
+    Columns,
     Count,
     CountFromZero,
     FromZero,
@@ -29,6 +29,7 @@ from facelab.training.ranges import (
     Written,
     part_of_a_recipe,
 )
+from facelab.words import as_yaml, checked
 
 
 @part_of_a_recipe("augment")
@@ -121,7 +122,7 @@ class Mitigation:
         reversed (Ganin et al. 2016, arXiv 1505.07818), so that the embedding forgets the group.
     """
 
-    by: list[StrictStr] = field(default_factory=list)
+    by: Columns = field(default_factory=list)
     group_power: Share = 1.0
     subject_power: Share = 1.0
     weights: GroupWeights = "none"
@@ -165,7 +166,7 @@ class Validation:
     """
 
     every: CountFromZero = 0
-    by: list[StrictStr] = field(default_factory=list)
+    by: Columns = field(default_factory=list)
     fmr: Number = 1e-3
     keep: Literal["last", "fnmr", "worst_fnmr", "fmr_ratio", "garbe"] = "last"
     patience: CountFromZero = 0
@@ -349,12 +350,12 @@ class Recipe:
     @classmethod
     def from_yaml(cls, path: str | Path) -> Recipe:
         """Read a recipe; errors name the file."""
-        values = files.read_values(path)
-        return checked(cls, {} if values is None else values, "a recipe", path)
+        written = files.read_written(path)
+        return checked(cls, {} if written is None else written, "a recipe", path)
 
     def to_yaml(self, path: str | Path) -> Path:
         """Write the recipe with every value."""
-        files.write_text(path, yaml.safe_dump(self.to_dict(), sort_keys=False))
+        files.write_text(path, as_yaml(self.to_dict()))
         return Path(path)
 
 

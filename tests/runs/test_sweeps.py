@@ -77,7 +77,6 @@ def test_cases_are_the_list_times_the_grid_times_the_seeds(tmp_path):
         ({"grid": ["n"]}, r"grid must be names with values, not \['n'\]"),
         ({"grid": {"n": 3}}, r"grid\.n must be a list such as \[a, b\], not 3"),
         ({"grid": {"n": []}}, r"grid\.n must be a list of at least one value, not \[\]"),
-        ({"grid": {1: [2]}}, "the name 1 in grid must be text"),
         ({"seeds": []}, r"seeds must be a list of at least one value, not \[\]"),
         ({"seeds": 3}, "seeds must be a list such as"),
         ({"grid": {"n": [1]}, "parameters": {"n": 2}}, "n is set in grid and elsewhere"),
