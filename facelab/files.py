@@ -1,25 +1,32 @@
 """Files written whole or not at all.
 
-Everything stored goes through here: written aside under a recognisable name, then renamed, so that
-a killed run or a full disk never leaves a half-written file that could be read as a whole one.
+Everything stored goes through here: written in a hidden folder beside its place, which says whose
+it is and is locked while its writer lives, then renamed. A killed run or a full disk never leaves a
+half-written file that could be read as a whole one, and nobody removes what another is writing.
 """
 
 import contextlib
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
+
+from facelab import words
 from facelab.errors import BadInput
 
 if TYPE_CHECKING:
     import numpy as np
 
 ASIDE = ".partial"
+OWNER = "owner.json"  # says for which output a hidden folder was made
+NEW, OLD = "new", "old"  # in such a folder: the output to be, and what it takes the place of
 
 
 def sha256(path: str | Path) -> str:
@@ -28,12 +35,44 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def contents(path: str | Path) -> str:
+    """The SHA-256 of everything in a file or folder: every name and every byte, links followed.
+
+    Hidden files are no content; a link that leads nowhere counts as its name.
+    """
+    path = Path(path)
+    if path.is_file():
+        return sha256(path)
+    told, seen = hashlib.sha256(), set()
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for folder, folders, names in os.walk(path, followlinks=True, onerror=refuse):
+        seen.add(os.path.realpath(folder))
+        # A link back up would be walked for ever.
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith((".", "__pycache__"))
+            and os.path.realpath(os.path.join(folder, name)) not in seen
+        )
+        for name in sorted(name for name in names if not name.startswith(".")):
+            file = Path(folder, name)
+            content = sha256(file) if file.is_file() else ""
+            told.update(f"{file.relative_to(path).as_posix()} {content}\n".encode())
+    return told.hexdigest()
+
+
+# ---- written aside, then renamed
+
+
 @contextlib.contextmanager
 def write_folder(out: str | Path, replace: bool = False) -> Iterator[Path]:
-    """Yield an empty folder beside `out`; rename it to `out` when the block succeeds.
+    """Yield an empty folder; it becomes `out` when the block succeeds.
 
-    When the block fails, nothing stays behind. What an earlier, killed process left aside is
-    removed. With `replace` the old folder at `out` stays until the new one is whole.
+    When the block fails, nothing stays behind. What an earlier, killed process left of this very
+    `out` is removed. With `replace` the old folder at `out` stays until the new one is whole.
 
     Raises
     ------
@@ -42,14 +81,147 @@ def write_folder(out: str | Path, replace: bool = False) -> Iterator[Path]:
     """
     out = Path(out)
     check_place(out, replace)
-    remove_dead(out)
-    aside = out.parent / f".{out.name}.{os.getpid()}{ASIDE}"
-    aside.mkdir()
+    with _beside(out) as place:
+        (place / NEW).mkdir()
+        yield place / NEW
+        put_in_place(place, out)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file aside, then rename it into place."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file aside, then rename it into place."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} in")
+    settle(path)
+    with _beside(path) as place:
+        (place / NEW).write_bytes(data)
+        os.replace(place / NEW, path)
+
+
+def check_place(out: Path, replace: bool) -> None:
+    """Refuse a place that is taken; make the folder above it."""
+    settle(out)
+    if out.is_symlink():
+        raise BadInput(f"{out} is a link: give the folder that it points to, or another place")
+    if out.exists() and not out.is_dir():
+        raise BadInput(f"{out} exists and is not a folder: choose another place")
+    if out.exists() and not replace and any(out.iterdir()):
+        raise BadInput(f"{out} exists already: choose another folder or ask to replace it")
+    make_folder(out.parent, out)
+
+
+@contextlib.contextmanager
+def _beside(out: Path) -> Iterator[Path]:
+    """A hidden folder beside `out`: signed, locked for as long as this process lives, then gone."""
+    place = out.parent / f".{out.name}.{secrets.token_hex(4)}{ASIDE}"
+    make_folder(place, out)
+    # Locked before it is signed: to others it is nobody's until it is somebody's who lives.
+    lock = hold(place)
     try:
-        yield aside
-        put_in_place(aside, out)
+        sign(place, out)
+        yield place
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        clear(place, lock)
+
+
+def make_folder(place: Path, out: Path) -> None:
+    """Make a folder that `out` needs; what hinders it is told of `out`, which is what was asked."""
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(error.errno, os.strerror(error.errno), str(out)) from error
+
+
+def hold(folder: Path) -> FileLock:
+    """Lock a folder; the lock goes with the process, however that ends.
+
+    Raises
+    ------
+    filelock.Timeout
+        Another process, or another part of this one, holds it.
+    """
+    lock = FileLock(folder / "lock", timeout=0)
+    lock.acquire()
+    return lock
+
+
+def sign(place: Path, out: Path, goes_on: bool = False) -> None:
+    """Write into a hidden folder that it belongs to `out`, and whether its work is gone on with."""
+    (place / OWNER).write_text(json.dumps({"output": out.name, "goes_on": goes_on}))
+
+
+def signature(place: Path, out: Path) -> dict[str, Any] | None:
+    """What a hidden folder says of itself, if it says that it belongs to `out`."""
+    try:
+        told = json.loads((place / OWNER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return told if isinstance(told, dict) and told.get("output") == out.name else None
+
+
+def put_in_place(place: Path, out: Path) -> None:
+    """Rename the new folder in a hidden one to `out`; what was there waits in it to be removed."""
+    if out.exists():
+        out.rename(place / OLD)
+    (place / NEW).rename(out)
+
+
+def settle(out: str | Path) -> Path:
+    """End what killed writers of `out` began, and give `out` back as a path.
+
+    One that was killed between the two renames of `put_in_place` had its result ready: that is put
+    there. What others left is removed, unless it is to be gone on with. Folders that do not say
+    that they belong to this very output, or whose writer lives, are left as they are.
+    """
+    out = Path(out)
+    for place in _places_of(out):
+        told = signature(place, out)
+        if told is None:
+            continue
+        try:
+            lock = hold(place)
+        except (Timeout, OSError):  # its writer lives, has just finished, or is not of our group
+            continue
+        finished, changing = not (place / NEW).exists(), (place / OLD).exists()
+        if changing and not finished and not out.exists():
+            (place / NEW).rename(out)
+            finished = True
+        if finished or not (changing or told.get("goes_on")):
+            clear(place, lock)
+        lock.release()
+    return out
+
+
+def _places_of(out: Path) -> list[Path]:
+    """The hidden folders that may be of `out`: their signatures say whether they are."""
+    start = f".{out.name}."
+    try:
+        with os.scandir(out.parent) as entries:
+            names = [e.name for e in entries if e.name.startswith(start) and e.name.endswith(ASIDE)]
+    except OSError:
+        return []
+    return [out.parent / name for name in names]
+
+
+def clear(place: Path, lock: FileLock) -> None:
+    """Remove a hidden folder that we hold."""
+    if os.name == "nt":
+        lock.release()  # Windows removes no open file
+    try:
+        shutil.rmtree(place)
+    except FileNotFoundError:
+        pass  # another process found it unlocked, as Windows has it, and was faster
+    except OSError as error:
+        warnings.warn(f"{place} is left over and cannot be removed: {error}", stacklevel=3)
+    lock.release()
+
+
+# ---- what is in them
 
 
 def difference(was: Any, now: Any, name: str = "") -> str:
@@ -61,41 +233,6 @@ def difference(was: Any, now: Any, name: str = "") -> str:
                 return words
         return ""
     return "" if was == now else f"{name} (it was {was}, now {now})"
-
-
-def check_place(out: Path, replace: bool) -> None:
-    """Refuse a place that is taken; make the folder above it."""
-    if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise BadInput(f"{out} exists and is not a folder: choose another place")
-    if out.exists() and not replace and any(out.iterdir()):
-        raise BadInput(f"{out} exists already: choose another folder or ask to replace it")
-    out.parent.mkdir(parents=True, exist_ok=True)
-
-
-def put_in_place(aside: Path, out: Path) -> None:
-    """Rename a finished folder to `out`; what was there goes when it is done."""
-    old = None
-    if out.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent)) / "old"
-        out.rename(old)
-    aside.rename(out)
-    if old:
-        shutil.rmtree(old.parent)
-
-
-def remove_dead(out: Path) -> None:
-    """Remove what killed writers of `out` left aside; a living writer's folder stays."""
-    for aside in out.parent.glob(f".{out.name}.*{ASIDE}"):
-        pid = aside.name.removesuffix(ASIDE).rsplit(".", 1)[-1]
-        if pid.isdigit() and int(pid) != os.getpid():
-            try:
-                os.kill(int(pid), 0)
-                continue
-            except ProcessLookupError:
-                pass
-            except PermissionError:
-                continue
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def reserve_array(path: str | Path, shape: tuple[int, ...], dtype: Any = "uint8") -> "np.memmap":
@@ -129,35 +266,13 @@ def read_values(path: str | Path) -> Any:
     FileNotFoundError, BadInput
         It is not there, or is neither yaml nor, with the suffix .json, json.
     """
-    import yaml
+    return words.values(read_written(path))
 
+
+def read_written(path: str | Path) -> Any:
+    """The same with the scalars of yaml as words, for whoever knows what is wanted."""
     path = Path(path)
-    kind = "json" if path.suffix == ".json" else "yaml"
-    try:
-        text = path.read_text(encoding="utf-8")
-        return json.loads(text) if kind == "json" else yaml.safe_load(text)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        words = " ".join(str(error).split())
-        raise BadInput(f"{path} cannot be read: it is not valid {kind}: {words}") from error
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write a text file aside, then rename it into place."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write a file aside, then rename it into place."""
-    path = Path(path)
-    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=ASIDE, dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(aside, 0o644)
-        os.replace(aside, path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
+    return words.read(path.read_bytes(), path, "json" if path.suffix == ".json" else "yaml")
 
 
 def write_json(path: str | Path, value: Any) -> None:

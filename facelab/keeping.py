@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import threading
 import time
@@ -22,15 +23,7 @@ from filelock import FileLock, Timeout
 import facelab
 from facelab import files
 from facelab.errors import BadInput
-from facelab.files import (
-    ASIDE,
-    check_place,
-    difference,
-    plain,
-    put_in_place,
-    remove_dead,
-    write_json,
-)
+from facelab.files import ASIDE, NEW, check_place, difference, plain, put_in_place, write_json
 
 _PAUSE = 0.1  # seconds between two looks at a lock
 
@@ -39,11 +32,11 @@ _PAUSE = 0.1  # seconds between two looks at a lock
 def resume_folder(
     out: str | Path, order: dict[str, Any], replace: bool = False
 ) -> Iterator[tuple[Path, Path]]:
-    """Yield a folder beside `out` that outlives a kill, and in it a folder for what is finished.
+    """Yield a folder that becomes `out`, and one for what is finished; both outlive a kill.
 
-    The same `order` finds both again as they were left; when the block succeeds, the first becomes
-    `out`, without the second. A block that fails leaves them for the next try, or nothing at all
-    where nothing was finished yet.
+    They lie in a hidden folder beside `out`. The same `order` finds both again as they were left;
+    when the block succeeds, the first becomes `out`, and the second goes. A block that fails leaves
+    them for the next try, or nothing at all where nothing was finished yet.
 
     Parameters
     ----------
@@ -58,41 +51,65 @@ def resume_folder(
     Raises
     ------
     BadInput
-        `out` is taken, another process is writing it, or unfinished work of another order is there.
+        `out` is taken, another process is writing it, unfinished work of another order is there, or
+        a hidden folder of somebody else's lies where it would be.
     """
     out, order = Path(out), json.loads(json.dumps(plain(order)))
     check_place(out, replace)
-    remove_dead(out)
-    aside = out.parent / f".{out.name}{ASIDE}"
-    done, order_file = aside / "done", aside / "order.json"
-    lock = _lock(aside, out)
+    place = out.parent / f".{out.name}{ASIDE}"
+    _refuse_foreign(place, out)
+    lock = _lock(place, out)
+    new, done, order_file = place / NEW, place / "done", place / "order.json"
     try:
         check_place(out, replace)  # the run that held the lock may have just finished
         different = ""
         if _holds_anything(done) and order_file.exists():
-            different = difference(json.loads(order_file.read_text(encoding="utf-8")), order)
+            different = _differs(order_file, order)
         if different and not replace:
             raise BadInput(
                 f"an unfinished run for {out} differs in {different}: finish it by running it as "
-                f"it was, choose another folder, or delete {aside}"
+                f"it was, choose another folder, or delete {place}"
             )
         if different or not order_file.exists():
             shutil.rmtree(done, ignore_errors=True)
+            shutil.rmtree(new, ignore_errors=True)
+            files.sign(place, out, goes_on=True)
             write_json(order_file, order)
+        new.mkdir(exist_ok=True)
         done.mkdir(exist_ok=True)
-        yield aside, done
-        # A rename costs no time in which a kill could part the result from what it was made of.
-        spent = done.rename(out.parent / f".{out.name}.{os.getpid()}{ASIDE}")
-        order_file.unlink()
-        (aside / "lock").unlink()
-        put_in_place(aside, out)
-        shutil.rmtree(spent, ignore_errors=True)
-    except BaseException:
-        if not _holds_anything(done):
-            shutil.rmtree(aside, ignore_errors=True)
-        raise
+        yield new, done
+        put_in_place(place, out)
     finally:
-        lock.release()
+        if new.exists() and _holds_anything(done):
+            lock.release()
+        else:
+            _clear(place, lock)
+
+
+def _differs(file: Path, order: dict[str, Any]) -> str:
+    try:
+        return difference(files.read_values(file), order)
+    except BadInput:
+        return f"{file.name}, which is damaged"
+
+
+def _refuse_foreign(place: Path, out: Path) -> None:
+    """Refuse a hidden folder of our name that does not say that it is ours."""
+    others = [path for path in place.iterdir() if path.name != "lock"] if place.is_dir() else []
+    if (others and files.signature(place, out) is None) or (place.exists() and not place.is_dir()):
+        raise BadInput(
+            f"{place} is where unfinished work for {out} would lie, and does not say that it is "
+            "that: move it away, or choose another folder"
+        )
+
+
+def _clear(place: Path, lock: FileLock) -> None:
+    """Remove a place whose name all writers share: whoever waits for it finds it gone at once."""
+    aside = place.with_name(f"{place.name.removesuffix(ASIDE)}.{secrets.token_hex(4)}{ASIDE}")
+    if os.name == "nt":
+        lock.release()  # Windows moves no open file
+    place.rename(aside)
+    files.clear(aside, lock)
 
 
 @contextlib.contextmanager
@@ -116,7 +133,6 @@ def locked(
         Another process works in it, and `wait` is False.
     """
     folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     lock = _lock(folder, Path(work or folder), wait)
     try:
         yield
@@ -127,7 +143,7 @@ def locked(
 def _lock(folder: Path, work: Path, wait: bool = False) -> FileLock:
     """Lock a folder for this process; the lock goes with the process, however it ends."""
     while True:
-        folder.mkdir(exist_ok=True)
+        files.make_folder(folder, work)
         lock = FileLock(folder / "lock", timeout=-1 if wait else 0, poll_interval=_PAUSE)
         # A folder that has just been put in place, or a lock that went with it: look again.
         with contextlib.suppress(FileNotFoundError):
@@ -138,16 +154,22 @@ def _lock(folder: Path, work: Path, wait: bool = False) -> FileLock:
                     f"another run{_holder(lock)} is writing {work}: wait for it, or choose another "
                     "folder"
                 ) from None
+            except PermissionError as error:
+                raise BadInput(
+                    f"{lock.lock_file} keeps two runs from writing {work} at once, and cannot be "
+                    "opened: ask whoever made it to delete it or to let your group write it, or "
+                    "choose another folder"
+                ) from error
             with contextlib.suppress(PermissionError):  # Windows lets nobody at a locked file
                 Path(lock.lock_file).write_text(str(os.getpid()))
             return lock
 
 
 def _holder(lock: FileLock) -> str:
-    try:
-        return f" (process {Path(lock.lock_file).read_text()})"
-    except PermissionError:
-        return ""
+    with contextlib.suppress(PermissionError):  # as above
+        if told := Path(lock.lock_file).read_text():
+            return f" (process {told})"
+    return ""
 
 
 def _holds_anything(folder: Path) -> bool:

@@ -1,102 +1,226 @@
-"""Folders that outlive a kill: found again by the same order, refused to any other."""
+"""Files and folders: written whole or not at all, and nobody else's work touched on the way."""
 
+import json
 import os
+import signal
+import stat
 import subprocess
 import sys
 
 import pytest
-from filelock import FileLock, Timeout
 
+from facelab import files
 from facelab.errors import BadInput
-from facelab.keeping import locked, resume_folder
 
-ORDER = {"seed": 1, "of": {"size": 32}}
+# Writes the folder or file that it is given, and is killed (or waits to be) in the middle.
+WRITE = """
+import os, signal, sys, time
+from facelab import files
+
+out, where, end = sys.argv[1:]
+
+def stop(*_):
+    print("there", flush=True)
+    if end == "waits":
+        time.sleep(600)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if where == "between":
+    rename = type(files.Path()).rename
+    def one(self, target):
+        rename(self, target)
+        stop()
+    files.Path.rename = one
+if where == "file":
+    files.os.replace = stop
+    files.write_text(out, "half")
+with files.write_folder(out, replace=True) as aside:
+    (aside / "x").write_text("new")
+    if where == "inside":
+        stop()
+"""
 
 
-def leave_unfinished(out, order=ORDER):
-    with pytest.raises(RuntimeError), resume_folder(out, order) as (aside, done):
-        (aside / "crops").write_text("half")
-        (done / "0").write_text("a")
-        raise RuntimeError
+def writer(out, where, end="killed"):
+    command = [sys.executable, "-c", WRITE, str(out), where, end]
+    started = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert started.stdout.readline() == "there\n"
+    if end == "killed":
+        assert started.wait() == -signal.SIGKILL
+    return started
 
 
-def test_unfinished_work_is_found_again_and_put_in_place_when_whole(tmp_path):
-    out = tmp_path / "set"
-    leave_unfinished(out)
-    assert not out.exists()
-    with resume_folder(out, ORDER) as (aside, done):
-        assert (aside / "crops").read_text() == "half"
-        assert [path.name for path in done.iterdir()] == ["0"]
-        (aside / "crops").write_text("whole")
-    assert [path.name for path in tmp_path.iterdir()] == ["set"]
-    assert [path.name for path in out.iterdir()] == ["crops"]
-    assert (out / "crops").read_text() == "whole"
+def listed(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_failure_before_anything_is_finished_leaves_nothing(tmp_path):
-    with pytest.raises(OSError, match="full"), resume_folder(tmp_path / "set", ORDER):
-        raise OSError("full")
-    assert not list(tmp_path.iterdir())
+def test_what_a_killed_writer_left_aside_is_removed_by_the_next_of_the_same_output(tmp_path):
+    writer(tmp_path / "faces", "inside")
+    assert len(listed(tmp_path)) == 1
+    with files.write_folder(tmp_path / "faces") as aside:
+        (aside / "x").write_text("whole")
+    assert listed(tmp_path) == ["faces"]
 
 
-def test_unfinished_work_of_another_order_is_named(tmp_path):
-    out = tmp_path / "set"
-    leave_unfinished(out)
-    with (
-        pytest.raises(BadInput, match=r"differs in of.size \(it was 32, now 64\)"),
-        resume_folder(out, {"seed": 1, "of": {"size": 64}}),
-    ):
+@pytest.mark.parametrize("name", ["faces.v2", "faces.v2.1", "faces.faces", "face", ".faces"])
+def test_a_living_or_a_dead_writer_of_another_output_is_left_alone(tmp_path, name):
+    """A job for `faces` is not one for `faces.v2`, whatever their hidden folders are called."""
+    living = writer(tmp_path / name, "inside", "waits")
+    writer(tmp_path / f"{name}.dead", "inside")
+    before = listed(tmp_path)
+    with files.write_folder(tmp_path / "faces") as aside:
+        (aside / "x").write_text("whole")
+    assert listed(tmp_path) == sorted([*before, "faces"])
+    living.kill()
+    living.wait()
+
+
+def test_a_living_writer_of_the_same_output_is_left_alone(tmp_path):
+    living = writer(tmp_path / "faces", "inside", "waits")
+    (before,) = listed(tmp_path)
+    with files.write_folder(tmp_path / "faces"):
+        assert before in listed(tmp_path)
+    assert listed(tmp_path) == sorted([before, "faces"])
+    living.kill()
+    living.wait()
+
+
+@pytest.mark.parametrize("told", [None, "", "{", "[]", '"faces"', '{"output": "other"}'])
+@pytest.mark.parametrize("name", [".faces.mine.partial", ".faces.123.partial"])
+def test_a_folder_that_does_not_say_it_is_ours_is_nobodys_to_remove(tmp_path, name, told):
+    mine = tmp_path / name
+    mine.mkdir()
+    (mine / "diary.txt").write_text("keep")
+    if told is not None:
+        (mine / "owner.json").write_text(told)
+    with files.write_folder(tmp_path / "faces"):
         pass
-    with resume_folder(out, ORDER | {"seed": 2}, replace=True) as (_, done):
-        assert not list(done.iterdir())
-    assert out.is_dir()
+    files.write_text(tmp_path / "faces.txt", "x")
+    assert (mine / "diary.txt").read_text() == "keep"
 
 
-def test_a_taken_place_is_refused_or_replaced(tmp_path):
-    out = tmp_path / "set"
+def test_a_name_with_brackets_is_no_pattern(tmp_path):
+    writer(tmp_path / "faces[1-9]", "inside")
+    writer(tmp_path / "faces1", "inside")
+    with files.write_folder(tmp_path / "faces[1-9]"):
+        pass
+    assert [name for name in listed(tmp_path) if name.startswith(".faces1.")]
+    assert not [name for name in listed(tmp_path) if name.startswith(".faces[")]
+
+
+def test_a_kill_between_the_two_renames_loses_nothing(tmp_path):
+    out = tmp_path / "faces"
     out.mkdir()
-    (out / "mine").write_text("keep")
-    with pytest.raises(BadInput, match="exists already"), resume_folder(out, ORDER):
+    (out / "x").write_text("old")
+    writer(out, "between")
+    assert not out.exists()
+    assert files.settle(out) == out
+    assert (out / "x").read_text() == "new"
+    assert listed(tmp_path) == ["faces"]
+
+
+def test_the_next_writer_finds_what_was_killed_between_the_renames_and_asks(tmp_path):
+    out = tmp_path / "faces"
+    out.mkdir()
+    (out / "x").write_text("old")
+    writer(out, "between")
+    with pytest.raises(BadInput, match="exists already"), files.write_folder(out):
         pass
-    assert (out / "mine").exists()
-    with resume_folder(out, ORDER, replace=True) as (aside, _):
-        assert (out / "mine").exists(), "the old one stays until the new one is whole"
-        (aside / "yours").write_text("new")
-    assert [path.name for path in out.iterdir()] == ["yours"]
-    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    assert (out / "x").read_text() == "new"
 
 
-def test_two_at_once_is_one_sentence_and_a_dead_ones_lock_is_free(tmp_path):
-    out = tmp_path / "set"
-    with (
-        resume_folder(out, ORDER),
-        pytest.raises(BadInput, match=rf"another run \(process {os.getpid()}\) is writing"),
-        resume_folder(out, ORDER),
-    ):
+def test_a_file_that_a_kill_left_half_written_goes_with_the_next(tmp_path):
+    writer(tmp_path / "report.html", "file")
+    assert len(listed(tmp_path)) == 1
+    files.write_text(tmp_path / "report.html", "whole")
+    assert listed(tmp_path) == ["report.html"]
+
+
+def test_a_failed_write_leaves_nothing_and_the_old_file_as_it_was(tmp_path, monkeypatch):
+    files.write_text(tmp_path / "a.txt", "old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        files.write_text(tmp_path / "a.txt", "new")
+    assert listed(tmp_path) == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_a_place_that_is_a_link_is_named_as_one(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "faces").symlink_to(tmp_path / "disk")
+    with pytest.raises(BadInput, match="is a link"), files.write_folder(tmp_path / "faces"):
         pass
-    script = (
-        "import os, signal, sys; from facelab.keeping import resume_folder\n"
-        f"with resume_folder({str(tmp_path / 'dead')!r}, {ORDER!r}) as (aside, done):\n"
-        "    (done / '0').write_text('a')\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    assert subprocess.run([sys.executable, "-c", script]).returncode == -9
-    with resume_folder(tmp_path / "dead", ORDER) as (_, done):
-        assert [path.name for path in done.iterdir()] == ["0"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["dead", "set"]
 
 
-def test_a_lock_that_goes_while_its_holder_is_looked_up_is_taken(tmp_path, monkeypatch):
-    """Who held it has just put the folder in place: nobody is to be waited for."""
-    acquire, taken = FileLock.acquire, []
+def test_what_cannot_be_written_is_named_and_not_the_folder_beside_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no folder .*there to write a\.txt in"):
+        files.write_text(tmp_path / "there" / "a.txt", "x")
 
-    def gone(lock, *given):
-        if not taken:
-            taken.append(lock)
-            raise Timeout(lock.lock_file)
-        return acquire(lock, *given)
 
-    monkeypatch.setattr(FileLock, "acquire", gone)
-    with locked(tmp_path / "work"):
-        assert (tmp_path / "work" / "lock").read_text() == str(os.getpid())
-    assert len(taken) == 1
+# ---- a group of users
+
+
+@pytest.fixture
+def umask():
+    """Gives a way to set it, and puts it back."""
+    before = os.umask(0o022)
+    yield os.umask
+    os.umask(before)
+
+
+@pytest.mark.parametrize("mask", [0o002, 0o022, 0o027, 0o077, 0o000])
+def test_modes_are_the_umasks_and_setgid_is_handed_down(tmp_path, umask, mask):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o2777)
+    umask(mask)
+    files.write_text(shared / "report.html", "x")
+    with files.write_folder(shared / "faces") as aside:
+        (aside / "card.json").write_text("{}")
+        (lock,) = shared.glob(".faces.*/lock")
+        assert stat.S_IMODE(lock.stat().st_mode) == 0o666 & ~mask
+    for path in (shared / "report.html", shared / "faces" / "card.json"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
+        assert path.stat().st_gid == shared.stat().st_gid
+    assert stat.S_IMODE((shared / "faces").stat().st_mode) == 0o2777 & ~mask
+
+
+# ---- what is in them
+
+
+def test_the_content_of_a_folder_is_every_name_and_every_byte(tmp_path):
+    folder = tmp_path / "model"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "weights.bin").write_bytes(b"1234")
+    seen = [files.contents(folder)]
+
+    def changed():
+        seen.append(files.contents(folder))
+        return len(set(seen)) == len(seen)
+
+    stamp = (folder / "deep" / "weights.bin").stat()
+    (folder / "deep" / "weights.bin").write_bytes(b"1235")
+    os.utime(folder / "deep" / "weights.bin", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert changed(), "same size, same time"
+    (folder / "deep" / "weights.bin").rename(folder / "deep" / "w.bin")
+    assert changed(), "another name"
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "shard").write_bytes(b"a")
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    assert changed(), "a link to a folder"
+    (tmp_path / "elsewhere" / "shard").write_bytes(b"b")
+    assert changed(), "what is behind the link"
+    (folder / "linked" / "up").symlink_to(folder)
+    (folder / "nowhere").symlink_to(tmp_path / "nothing")
+    assert changed(), "a link in a circle and one to nowhere"
+    (folder / ".DS_Store").write_bytes(b"x")
+    assert not changed(), "hidden files are no content"
+
+
+def test_values_are_plain_json(tmp_path):
+    files.write_json(tmp_path / "a.json", {"a": (1, float("nan")), "b": tmp_path})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": [1, None], "b": str(tmp_path)}

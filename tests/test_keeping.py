@@ -1,26 +1,268 @@
-"""Work that is done once: found again by content, and done by one where several want it."""
+"""Long work: found again after a kill, done by one where several want it, refused to any other."""
 
+import os
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-import numpy as np
 import pytest
+from filelock import FileLock, Timeout
 
 import facelab as fl
-from facelab.embedders.network import network_of
+from facelab.errors import BadInput
 from facelab.faces.faceset import content
+from facelab.keeping import locked, once, resume_folder
+
+ORDER = {"seed": 1, "of": {"size": 32}}
 
 
-def embedder(seed: int = 0):
-    import torch
+def leave_unfinished(out, order=ORDER):
+    with pytest.raises(RuntimeError), resume_folder(out, order) as (aside, done):
+        (aside / "crops").write_text("half")
+        (done / "0").write_text("a")
+        raise RuntimeError
 
-    from facelab.embedders.trained import TrainedEmbedder
 
-    torch.manual_seed(seed)
-    recipe = fl.Recipe(size=32, dim=16, backbone_options={"layers": [1, 1, 1, 1]}).to_dict()
-    network = network_of(recipe, pretrained=False)
-    return TrainedEmbedder(network, recipe, {}, None, f"made-{seed}")
+def test_unfinished_work_is_found_again_and_put_in_place_when_whole(tmp_path):
+    out = tmp_path / "set"
+    leave_unfinished(out)
+    assert not out.exists()
+    with resume_folder(out, ORDER) as (aside, done):
+        assert (aside / "crops").read_text() == "half"
+        assert [path.name for path in done.iterdir()] == ["0"]
+        (aside / "crops").write_text("whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    assert [path.name for path in out.iterdir()] == ["crops"]
+    assert (out / "crops").read_text() == "whole"
+
+
+def test_a_failure_before_anything_is_finished_leaves_nothing(tmp_path):
+    with pytest.raises(OSError, match="full"), resume_folder(tmp_path / "set", ORDER):
+        raise OSError("full")
+    assert not list(tmp_path.iterdir())
+
+
+def test_unfinished_work_of_another_order_is_named(tmp_path):
+    out = tmp_path / "set"
+    leave_unfinished(out)
+    with (
+        pytest.raises(BadInput, match=r"differs in of.size \(it was 32, now 64\)"),
+        resume_folder(out, {"seed": 1, "of": {"size": 64}}),
+    ):
+        pass
+    with resume_folder(out, ORDER | {"seed": 2}, replace=True) as (_, done):
+        assert not list(done.iterdir())
+    assert out.is_dir()
+
+
+def test_a_taken_place_is_refused_or_replaced(tmp_path):
+    out = tmp_path / "set"
+    out.mkdir()
+    (out / "mine").write_text("keep")
+    with pytest.raises(BadInput, match="exists already"), resume_folder(out, ORDER):
+        pass
+    assert (out / "mine").exists()
+    with resume_folder(out, ORDER, replace=True) as (aside, _):
+        assert (out / "mine").exists(), "the old one stays until the new one is whole"
+        (aside / "yours").write_text("new")
+    assert [path.name for path in out.iterdir()] == ["yours"]
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_two_at_once_is_one_sentence_and_a_dead_ones_lock_is_free(tmp_path):
+    out = tmp_path / "set"
+    with (
+        resume_folder(out, ORDER),
+        pytest.raises(BadInput, match=rf"another run \(process {os.getpid()}\) is writing"),
+        resume_folder(out, ORDER),
+    ):
+        pass
+    script = (
+        "import os, signal, sys; from facelab.keeping import resume_folder\n"
+        f"with resume_folder({str(tmp_path / 'dead')!r}, {ORDER!r}) as (aside, done):\n"
+        "    (done / '0').write_text('a')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", script]).returncode == -9
+    with resume_folder(tmp_path / "dead", ORDER) as (_, done):
+        assert [path.name for path in done.iterdir()] == ["0"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dead", "set"]
+
+
+def test_a_lock_that_goes_while_its_holder_is_looked_up_is_taken(tmp_path, monkeypatch):
+    """Who held it has just put the folder in place: nobody is to be waited for."""
+    acquire, taken = FileLock.acquire, []
+
+    def gone(lock, *given):
+        if not taken:
+            taken.append(lock)
+            raise Timeout(lock.lock_file)
+        return acquire(lock, *given)
+
+    monkeypatch.setattr(FileLock, "acquire", gone)
+    with locked(tmp_path / "work"):
+        assert (tmp_path / "work" / "lock").read_text() == str(os.getpid())
+    assert len(taken) == 1
+
+
+def test_a_job_for_faces_leaves_the_unfinished_job_for_faces_v2(tmp_path):
+    leave_unfinished(tmp_path / "faces.v2")
+    with resume_folder(tmp_path / "faces", ORDER):
+        pass
+    fl.synthesize(6, 2, size=32, jobs=1).save(tmp_path / "faces", replace=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".faces.v2.partial", "faces"]
+    with resume_folder(tmp_path / "faces.v2", ORDER) as (aside, done):
+        assert (aside / "crops").read_text() == "half"
+        assert [path.name for path in done.iterdir()] == ["0"]
+
+
+def test_saving_to_a_place_leaves_the_unfinished_work_for_it(tmp_path):
+    leave_unfinished(tmp_path / "set")
+    fl.synthesize(6, 2, size=32, jobs=1).save(tmp_path / "set")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".set.partial", "set"]
+
+
+def test_somebody_elses_hidden_folder_of_that_name_is_refused_and_kept(tmp_path):
+    mine = tmp_path / ".set.partial"
+    mine.mkdir()
+    (mine / "diary.txt").write_text("keep")
+    for replace in (False, True):
+        with (
+            pytest.raises(BadInput, match="does not say"),
+            resume_folder(tmp_path / "set", ORDER, replace),
+        ):
+            pass
+    assert [path.name for path in mine.iterdir()] == ["diary.txt"]
+
+
+def test_unfinished_work_whose_order_is_damaged_is_named_or_replaced(tmp_path):
+    out = tmp_path / "set"
+    leave_unfinished(out)
+    (tmp_path / ".set.partial" / "order.json").write_text("")
+    with (
+        pytest.raises(BadInput, match=r"order\.json, which is damaged.*or delete"),
+        resume_folder(out, ORDER),
+    ):
+        pass
+    with resume_folder(out, ORDER, replace=True) as (_, done):
+        assert not list(done.iterdir())
+
+
+@pytest.mark.parametrize("was", [False, True])
+@pytest.mark.parametrize("renames", [1, 2])
+def test_a_kill_while_finished_work_is_put_in_place_loses_nothing(tmp_path, renames, was):
+    out = tmp_path / "set"
+    if was:
+        out.mkdir()
+        (out / "x").write_text("old")
+    script = (
+        "import os, signal; from pathlib import Path; from facelab.keeping import resume_folder\n"
+        "count, rename = [], Path.rename\n"
+        "def counted(self, target):\n"
+        "    rename(self, target); count.append(1)\n"
+        f"    if len(count) == {renames}: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"with resume_folder({str(out)!r}, {ORDER!r}, replace=True) as (aside, done):\n"
+        "    (aside / 'x').write_text('new'); (done / '0').write_text('a')\n"
+        "    Path.rename = counted\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script]).returncode == -signal.SIGKILL
+    with pytest.raises(BadInput, match="exists already"), resume_folder(out, ORDER):
+        pass
+    assert (out / "x").read_text() == "new"
+    with resume_folder(out, ORDER, replace=True) as (_, done):
+        assert not list(done.iterdir()), "what is finished went with the result"
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+# ---- a group of users
+
+
+def as_another_user(work):
+    """What `work` says in a process of another user's, who is in the group of root."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.umask(0o002)
+            os.setgroups([0])
+            os.setgid(12345)
+            os.setuid(12345)
+            try:
+                said = str(work())
+            except Exception as error:
+                said = f"{type(error).__name__}: {error}"
+            os.write(write, said.encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        told = pipe.read()
+    os.waitpid(child, 0)
+    return told
+
+
+@pytest.fixture
+def shared(tmp_path_factory):
+    """A folder that a group shares: setgid, and every one in the group may write."""
+    folder = Path(tempfile.mkdtemp(prefix="facelab-shared-"))
+    folder.chmod(0o2770)
+    before = os.umask(0o002)
+    yield folder
+    os.umask(before)
+    shutil.rmtree(folder)
+
+
+def test_a_colleague_of_the_group_takes_the_lock_goes_on_and_replaces(shared):
+    leave_unfinished(shared / "set")
+    made = shared / "kept"
+
+    def make(out):
+        out.mkdir()
+
+    once(made, "thing", {"a": 1}, make)
+
+    def work():
+        with resume_folder(shared / "set", ORDER) as (_, done):
+            found = [path.name for path in done.iterdir()]
+        with resume_folder(shared / "set", ORDER, replace=True):
+            pass
+        return found, once(made, "thing", {"a": 2}, make).is_dir()
+
+    assert as_another_user(work) == "(['0'], True)"
+    assert sorted(path.name for path in shared.iterdir()) == ["kept", "set"]
+    assert len(list(made.glob("thing-*"))) == 2
+
+
+def test_a_lock_that_cannot_be_opened_is_one_sentence(shared):
+    with locked(shared / "work"):
+        pass
+    (shared / "work" / "lock").chmod(0o600)
+
+    def work():
+        with locked(shared / "work"):
+            pass
+
+    said = as_another_user(work)
+    assert said.startswith("BadInput") and "lock keeps two runs from writing" in said
+    assert "let your group write it" in said
+
+
+def test_a_folder_without_leave_to_write_is_named(shared):
+    shared.chmod(0o755)
+
+    def work():
+        with resume_folder(shared / "set", ORDER):
+            pass
+
+    assert str(shared / "set") in as_another_user(work)
+
+
+# ---- done once
 
 
 MAKE = """
@@ -83,36 +325,3 @@ def test_a_population_is_rendered_once_and_is_the_same_afterwards(tmp_path, monk
     assert content(plain) == content(first)
     with pytest.raises(fl.BadInput, match="either `out`"):
         fl.synthesize(**wanted, out=tmp_path / "x", kept=tmp_path)
-
-
-def test_embeddings_are_kept_by_weights_and_by_every_pixel(faces, tmp_path, monkeypatch):
-    one, other = embedder(0), embedder(1)
-    made = []
-    for each in (one, other):
-        plain = each.embed
-        monkeypatch.setattr(each, "embed", lambda *a, f=plain, **k: made.append(1) or f(*a, **k))
-    first = fl.embed(one, faces, kept=tmp_path)
-    again = fl.embed(one, faces, kept=tmp_path)
-    assert len(made) == 1
-    assert (again.vectors == first.vectors).all()
-    assert again.card == first.card
-    assert again.table.equals(first.table)
-    assert (fl.embed(other, faces, kept=tmp_path).vectors != first.vectors).any()
-    assert len(made) == 2
-
-    crops = np.array(faces.crops)
-    crops[7, 3, 3] ^= 1
-    changed = fl.FaceSet(faces.table, crops, faces.card)
-    fl.embed(one, changed, kept=tmp_path)
-    fl.embed(one, faces, flip=False, kept=tmp_path)
-    assert len(made) == 4
-    relabelled = faces.table.assign(gender=faces.table["gender"][::-1].to_numpy())
-    kept = fl.embed(one, fl.FaceSet(relabelled, faces.crops, faces.card), kept=tmp_path)
-    assert kept.table["gender"].tolist() == relabelled["gender"].tolist()
-
-
-def test_what_cannot_be_told_apart_is_not_kept(faces, tmp_path):
-    function = fl.embedder_of(lambda crops: crops.reshape(len(crops), -1)[:, :64] + 1.0, "mine")
-    assert len(fl.embed(function, faces)) == len(faces)
-    with pytest.raises(fl.BadInput, match="embeddings by mine cannot be kept"):
-        fl.embed(function, faces, kept=tmp_path)

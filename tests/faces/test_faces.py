@@ -201,18 +201,6 @@ def test_an_array_on_disk_has_its_space_from_the_start(tmp_path):
     assert np.load(tmp_path / "a.npy")[-1].tolist() == [7] * 1000
 
 
-def test_what_a_killed_writer_left_aside_is_removed(tmp_path):
-    child = os.fork()
-    if not child:
-        os._exit(0)
-    os.waitpid(child, 0)
-    dead = tmp_path / f".set.{child}.partial"
-    dead.mkdir()
-    with files.write_folder(tmp_path / "set") as aside:
-        (aside / "file").write_text("whole")
-    assert [path.name for path in tmp_path.iterdir()] == ["set"]
-
-
 def test_the_card_survives_json(faces, tmp_path):
     files.write_json(
         tmp_path / "card.json", {"mean": np.float32(0.5), "n": np.arange(2), "x": np.nan}
