@@ -7,6 +7,10 @@ nothing and drags in neither torch nor matplotlib.
 
 import lazy_loader
 
+from facelab.caches import find_places
+
+find_places()  # before a library looks for its own
+
 __version__ = "0.1.0"
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

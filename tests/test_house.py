@@ -19,7 +19,7 @@ ROOMS = [
     *("faces", "photos", "datasets", "synthetic", "embedders", "training", "rates", "comparisons"),
     *("audits", "search", "grouping", "figures", "pages", "runs", "widgets", "bench", "cli"),
 ]
-GROUND = ["errors.py", "files.py", "keeping.py", "progress.py"]
+GROUND = ["caches.py", "errors.py", "files.py", "keeping.py", "progress.py", "words.py"]
 MARKERS = ["__init__.py", "__init__.pyi", "__main__.py", "py.typed"]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -28,7 +28,7 @@ def listed(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir() if path.name != "__pycache__"}
 
 
-def test_there_are_the_rooms_and_a_ground_floor_of_four_files():
+def test_there_are_the_rooms_and_a_ground_floor_of_six_files():
     assert listed(ROOT / "facelab") == {*ROOMS, *GROUND, *MARKERS}
 
 

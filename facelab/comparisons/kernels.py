@@ -8,8 +8,9 @@ decide are made again by `exact_score`: whatever the product, the counts are of 
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from facelab.caches import compiled
 
 # Scores of unit rows lie in [-1, 1]. Fine bins cover [-2, 2); counts are exact at the coarse edges,
 # every eighth, and elsewhere true to the product's error.
@@ -20,9 +21,9 @@ LOWEST = -2.0
 _BITS = 10  # a fine bin in so many bits: the grid on which closeness to an edge is read
 _GRID = FINE_PER_UNIT << _BITS
 _CHUNK = 32
-_compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
-_regrouped = numba.njit(
-    cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "nnan"}
+_compiled = compiled(nogil=True, error_model="numpy")
+_regrouped = compiled(
+    nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "nnan"}
 )
 
 

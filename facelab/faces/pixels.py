@@ -3,11 +3,12 @@
 In: uint8 crops and the masks of skin and face. Out: the numbers of `measures.PIXELS`.
 """
 
-import numba
 import numpy as np
 
+from facelab.caches import compiled
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+
+@compiled(nogil=True, error_model="numpy")
 def measure_crops(crops: np.ndarray, skin: np.ndarray, face: np.ndarray) -> np.ndarray:
     """Median red, green, blue of the skin; mean, sd and Laplacian variance of the face's luma.
 
@@ -58,7 +59,7 @@ def measure_crops(crops: np.ndarray, skin: np.ndarray, face: np.ndarray) -> np.n
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _median(levels: np.ndarray, count: int) -> float:
     """The median of `count` values of which `levels` holds how many are 0, 1, 2 ... 255."""
     seen, lower = 0, -1

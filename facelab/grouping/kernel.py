@@ -9,12 +9,12 @@ need be looked at. Memory is that of the vectors and of the graph.
 """
 # ruff: noqa: ANN001 - the compiler infers the types of the inner functions
 
-import numba
 import numpy as np
 
+from facelab.caches import compiled
 from facelab.comparisons.kernels import dot
 
-_compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
+_compiled = compiled(nogil=True, error_model="numpy")
 
 
 @_compiled

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from facelab import files
+from facelab.caches import cache_folder, cache_place
 from facelab.errors import BadInput, need
 from facelab.faces.template import TEMPLATE
+from facelab.photos.anchors import Network, faces_of
 from facelab.photos.alignment import cut_out, mirror, similarity
 from facelab.photos.detection import Face
 
@@ -32,8 +34,7 @@ _YUNET_OFFSET = np.array([[-0.5, 0.2], [-0.6, 0.3], [-0.3, 1.0], [-1.0, -2.4], [
 # than the crop it shows. On 176 LFW photos with ready crops the cosine of our crop with the ready
 # one is 0.964 with it, 0.950 with 320 px at the same distance, 0.927 with the first look alone; two
 # more looks gain nothing and take twice the time.
-_SECOND_LOOK = 416
-_SECOND_VIEW = 1.3
+_LOOKS = ((96, 1.15, False), (96, 1.15, True), (416, 1.3, False))
 # Of 700 FairFace photos, in which faces fill the picture, 56 have none at 640 px and all at 256.
 _SMALLER = 0.4
 
@@ -49,9 +50,8 @@ def yunet_model() -> Path:
         It cannot be fetched, or what came is another file; the sentence says how to go on without
         a network.
     """
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    cache = Path(os.environ.get("FACELAB_CACHE") or Path(home) / "facelab")
-    model = cache / _YUNET_URL.rsplit("/", 1)[-1]
+    name = _YUNET_URL.rsplit("/", 1)[-1]
+    model = cache_place() / name
     advice = (
         f"fetch {_YUNET_URL} on a machine with a network and put it at {model}, or give the path "
         "of a YuNet model (--detector-model PATH)"
@@ -65,7 +65,7 @@ def yunet_model() -> Path:
             raise BadInput(f"YuNet's model could not be fetched ({reason}): {advice}") from error
         if hashlib.sha256(data).hexdigest() != _YUNET_SHA256:
             raise BadInput(f"what was fetched is not the YuNet model that was expected: {advice}")
-        cache.mkdir(parents=True, exist_ok=True)
+        model = cache_folder() / name
         files.write_bytes(model, data)
     if files.sha256(model) != _YUNET_SHA256:
         raise BadInput(f"{model} is damaged or another file: delete it, or {advice}")
@@ -102,7 +102,7 @@ class YuNet:
         if not self.model.is_file():
             raise FileNotFoundError(f"there is no detector model {self.model}")
         self.model_sha256 = files.sha256(self.model)
-        _open_yunet(self.model, min_score)
+        _network(self.model)
 
     def detect(self, photo: np.ndarray) -> list[Face]:
         """All faces in an RGB uint8 photo.
@@ -119,20 +119,13 @@ class YuNet:
         return next((found for found in looks if found), [])
 
     def refine(self, photo: np.ndarray, face: Face) -> Face:
-        """The face with the mean landmarks of two looks at it, upright and large, one mirrored.
-
-        YuNet's landmarks move by 2 % of the crop's side when the photo is scaled or mirrored, which
-        costs an embedder more than anything else in the alignment; the mean moves less. They come
-        back in the template's convention: YuNet's constant offsets from it are taken off.
-        """
         cv2 = need("cv2", "onnx")
-        side = _SECOND_LOOK
-        target = ((TEMPLATE + 0.5 - 56) / (112 * _SECOND_VIEW) + 0.5) * side - 0.5
-        back = cv2.invertAffineTransform(similarity(face.landmarks, target))
-        view = cut_out(photo, face.landmarks, target, side)
         found = []
-        for mirrored in (False, True):
-            again = self._detect(cv2.flip(view, 1) if mirrored else view, side)
+        for side, beyond, mirrored in _LOOKS:
+            target = ((TEMPLATE + 0.5 - 56) / (112 * beyond) + 0.5) * side - 0.5
+            back = cv2.invertAffineTransform(similarity(face.landmarks, target))
+            view = cut_out(photo, face.landmarks, target, side)
+            again = self._detect(view[:, ::-1] if mirrored else view, side)
             looks = [mirror(one.landmarks, side) if mirrored else one.landmarks for one in again]
             here = [look for look in looks if _same_face(look, target)]
             found += [look @ back[:, :2].T + back[:, 2] for look in here[:1]]
@@ -143,44 +136,28 @@ class YuNet:
 
     def _detect(self, photo: np.ndarray, longest_side: int) -> list[Face]:
         cv2 = need("cv2", "onnx")
-        network = _open_yunet(self.model, self.min_score)
         height, width = photo.shape[:2]
         scale = longest_side / max(height, width)
         scaled = (max(1, round(width * scale)), max(1, round(height * scale)))
-        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        photo = cv2.resize(photo, scaled, interpolation=how)
-        network.setInputSize(scaled)
-        _, rows = network.detect(cv2.cvtColor(photo, cv2.COLOR_RGB2BGR))
-        if rows is None:
-            return []
+        if scale != 1:
+            how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+            photo = cv2.resize(photo, scaled, interpolation=how)
+        anchors = _network(self.model).anchors(photo, self.min_score)
         # YuNet names eyes and mouth corners by the subject's side, right first: the order of
         # the image from left to right is the same.
         grow = np.array([width / scaled[0], height / scaled[1]])
         return [
             Face(
-                row[:4].astype(float) * np.tile(grow, 2),
-                (row[4:14].reshape(5, 2).astype(float) + 0.5) * grow - 0.5,
-                float(row[14]),
+                face.box * np.tile(grow, 2), (face.landmarks + 0.5) * grow - 0.5, face.score
             )
-            for row in rows
+            for face in faces_of(anchors)
         ]
 
 
 @cache
-def _open_yunet(model: Path, min_score: float) -> Any:
-    """OpenCV's network, opened once a process: it cannot be pickled."""
-    cv2 = need("cv2", "onnx")
-    # OpenCV 5 warns at every start that its new engine knows no targets; we ask for none.
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
-    try:
-        network = cv2.FaceDetectorYN.create(str(model), "", (64, 64), min_score)
-        # Another kind of model opens as well: only a run shows that it is no detector.
-        network.detect(np.zeros((64, 64, 3), np.uint8))
-        return network
-    except cv2.error as error:
-        raise BadInput(f"{model} is not a YuNet model that OpenCV can read") from error
-    finally:
-        cv2.utils.logging.setLogLevel(level)
+def _network(model: Path) -> Network:
+    """Opened once a process: it cannot be pickled."""
+    return Network(model)
 
 
 def _same_face(found: np.ndarray, expected: np.ndarray) -> bool:

@@ -3,11 +3,12 @@
 In: listed pairs with their errors. Out: sums by pair of groups, in arrays.
 """
 
-import numba
 import numpy as np
 
+from facelab.caches import compiled
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+
+@compiled(nogil=True, error_model="numpy")
 def add_up(
     a: np.ndarray,
     b: np.ndarray,

@@ -7,9 +7,10 @@ In: the arrays of `Head` and `Mesh`. Out: vertices, normals and screen positions
 import numba
 import numpy as np
 
+from facelab.caches import compiled
+
 # Sums may be regrouped (the same way on the same machine kind), but NaN and inf keep their rules.
-jit = numba.njit(
-    cache=True,
+jit = compiled(
     nogil=True,
     error_model="numpy",
     fastmath={"nsz", "arcp", "contract", "reassoc"},

@@ -5,8 +5,9 @@ In: shares between 0 and 1. Out: normal scores, and back.
 
 import math
 
-import numba
 import numpy as np
+
+from facelab.caches import compiled
 
 # Wichura 1988, algorithm AS 241 (PPND16): relative accuracy about 1e-16.
 _MIDDLE = (
@@ -35,7 +36,7 @@ _FAR = (
 )  # fmt: skip
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _ratio(polynomials: tuple, value: float) -> float:
     above = below = 0.0
     for n in range(7, -1, -1):
@@ -44,7 +45,7 @@ def _ratio(polynomials: tuple, value: float) -> float:
     return above / below
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _scores(shares: np.ndarray, scores: np.ndarray) -> None:
     for place in range(shares.size):
         share = shares[place]
@@ -57,7 +58,7 @@ def _scores(shares: np.ndarray, scores: np.ndarray) -> None:
         scores[place] = score if off > 0 else -score
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _shares(scores: np.ndarray, shares: np.ndarray) -> None:
     for place in range(scores.size):
         shares[place] = 0.5 * math.erfc(-scores[place] / math.sqrt(2.0))
