@@ -8,6 +8,7 @@ import pandas as pd
 
 from facelab.errors import BadInput
 from facelab.faces.groups import NO_LABEL, effective_number, group_labels
+from facelab.faces.names import as_name
 
 
 def numbered(table: pd.DataFrame) -> tuple[np.ndarray, pd.Index]:
@@ -104,7 +105,7 @@ def group_counts(
     >>> fl.group_counts(["african", "asian", "caucasian"], {"caucasian": 0.8}, subjects=101)
     {'african': 10, 'asian': 10, 'caucasian': 81}
     """
-    shares = dict(shares or {})
+    shares = {as_name(group) or "": share for group, share in (shares or {}).items()}
     for group, share in shares.items():
         if group not in groups:
             raise BadInput(f"there is no group {group!r}; the groups are: {', '.join(groups)}")

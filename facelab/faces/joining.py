@@ -65,7 +65,8 @@ def join(
         told = ", ".join(f"{name} {size} px" for name, size in sizes.items())
         raise BadInput(f"crops of different sizes cannot be joined ({told}): prepare them alike")
     table = _table(sets)
-    card = new_card(**combined([faces.card for faces in sets.values()]))
+    groups = dict.fromkeys(name for faces in sets.values() for name in faces.groups)
+    card = new_card(**combined([faces.card for faces in sets.values()]), groups=list(groups))
     if out is None:
         return FaceSet(table, np.concatenate(list(_chunks(sets))), card)
     with files.write_folder(out, replace) as aside:

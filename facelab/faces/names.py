@@ -79,7 +79,13 @@ def as_name(value: Any) -> str | None:
         return as_name(value.value)
     if isinstance(value, _SPELT):
         return None if pd.isna(value) else _of_text(str(value).removesuffix(" 00:00:00"))
-    raise Unfit(f"a {type(value).__name__}, which is no label: {str(value)[:60]}")
+    raise Unfit(f"{kind_of(value)}, which is no label: {str(value)[:60]}")
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, for messages: "a list", "an ndarray"."""
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' or name == 'ndarray' else 'a'} {name}"
 
 
 def _of_number(value: Any) -> str | None:
@@ -196,7 +202,7 @@ def as_label_column(column: pd.Series, what: str) -> pd.Series:
     own_order = isinstance(kind, pd.CategoricalDtype | pd.IntervalDtype)
     kept = dict.fromkeys(name for name in names if name is not None)
     categories = list(kept) if own_order else sorted(kept)
-    if isinstance(kind, pd.CategoricalDtype) and list(names) == list(column.cat.categories):
+    if isinstance(kind, pd.CategoricalDtype) and names and names == list(column.cat.categories):
         return column
     place = {name: number for number, name in enumerate(categories)}
     new = np.array([*(place.get(name, -1) for name in names), -1])[codes]

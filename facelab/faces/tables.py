@@ -12,7 +12,7 @@ import pandas as pd
 
 from facelab.errors import BadInput
 from facelab.faces.groups import there
-from facelab.faces.names import Unfit, as_label_column, as_name, as_names
+from facelab.faces.names import Unfit, as_label_column, as_name, as_names, kind_of
 
 
 def as_face_table(table: pd.DataFrame, numbered: bool = False) -> pd.DataFrame:
@@ -33,7 +33,7 @@ def as_face_table(table: pd.DataFrame, numbered: bool = False) -> pd.DataFrame:
         twice, two columns have one name, or a column's values are neither labels nor numbers.
     """
     if not isinstance(table, pd.DataFrame):
-        raise BadInput(f"the table must be a DataFrame with a row a face, not {_kind(table)}")
+        raise BadInput(f"the table must be a DataFrame with a row a face, not {kind_of(table)}")
     table = _named_columns(table)
     if numbered and "image" not in table.columns:
         table = table.assign(image=np.arange(len(table)))
@@ -71,11 +71,6 @@ def _named_columns(table: pd.DataFrame) -> pd.DataFrame:
         twice = names[names.duplicated()].iloc[0]
         raise BadInput(f"the table has two columns called {twice!r}: keep one")
     return table.set_axis(names.tolist(), axis=1)
-
-
-def _kind(value: object) -> str:
-    name = type(value).__name__
-    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
 def settled(table: pd.DataFrame) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from facelab.embedders.network import network_of
 from facelab.embedders.trained import TrainedEmbedder
 from facelab.errors import BadInput, FacelabError
 from facelab.faces.faceset import FaceSet
+from facelab.faces.groups import group_labels
 from facelab.training.augment import Chance, augment, generator_of
 from facelab.training.centres import SampledCentres
 from facelab.training.distributed import Team
@@ -364,9 +365,11 @@ def _diverged(step: int, subjects: np.ndarray, recipe: Recipe) -> FacelabError:
 
 
 def _composition(faces: FaceSet) -> dict[str, dict[str, int]]:
-    """Subjects of each group, for every column that is constant within subjects."""
-    subjects = faces.subjects.select_dtypes("category")
+    """Subjects of each group, for every group column that is constant within subjects."""
+    subjects = faces.subjects
+    constant = [column for column in faces.groups if column in subjects]
+    labels = {column: group_labels(subjects, column) for column in constant}
     return {
-        column: {str(k): int(v) for k, v in subjects[column].value_counts().items()}
-        for column in subjects
+        column: {str(group): int(count) for group, count in groups.value_counts().items()}
+        for column, groups in labels.items()
     }

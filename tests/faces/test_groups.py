@@ -20,7 +20,10 @@ def test_intersections_join_with_a_slash_and_keep_the_missing_missing():
 
 def test_an_unknown_column_is_named_beside_those_there_are():
     table = pd.DataFrame({"subject": ["x"], "image": ["y"], "race": ["a"]})
-    with pytest.raises(fl.BadInput, match=r"no column 'rcae' to group by \(did you mean 'race'\?\); the table has: race"):
+    with pytest.raises(
+        fl.BadInput,
+        match=r"no column 'rcae' to group by \(did you mean 'race'\?\); the table has: race",
+    ):
         fl.group_labels(table, "rcae")
     with pytest.raises(fl.BadInput, match="names a column twice"):
         fl.group_labels(table, ["race", "race"])
