@@ -13,6 +13,7 @@ import pandas as pd
 
 from facelab.errors import BadInput
 from facelab.faces.groups import group_labels
+from facelab.faces.names import as_names
 from facelab.rates.counts import (
     FEW_ERRORS,
     FEW_SUBJECTS,
@@ -89,7 +90,7 @@ def enrolment(
     _check(presented)
     labels = group_labels(presented, by)
     groups = list(labels.cat.categories)
-    subject, names = pd.factorize(presented["subject"])
+    subject, names = pd.factorize(as_names(presented["subject"], "subject"))
     failed = presented["failed"].to_numpy(dtype=np.float64)
     attempts, failures = (np.zeros((len(names), 1 + len(groups))) for _ in range(2))
     inside = labels.notna().to_numpy()
@@ -160,7 +161,8 @@ def presented_images(folder: str | os.PathLike) -> pd.DataFrame:
             raise FileNotFoundError(f"{folder} has no {name}: {advice}")
     kept = pd.read_parquet(folder / "faces.parquet")
     rejects = pd.read_parquet(folder / "rejects.parquet")
-    failed = rejects[rejects["reason"].str.startswith(_NO_FACE)].drop(columns="reason")
+    no_face = rejects["reason"].astype("str").str.startswith(_NO_FACE)  # of none, no text either
+    failed = rejects[no_face].drop(columns="reason")
     parts = [kept.assign(failed=False), failed.assign(failed=True)]
     # Categories differ between the two: text, so that they meet.
     parts = [part.astype({c: object for c in part if c != "failed"}) for part in parts if len(part)]
@@ -173,10 +175,14 @@ def _check(presented: pd.DataFrame) -> None:
         raise BadInput(f"the images presented need the column {', '.join(sorted(missing))}")
     if presented.empty:
         raise BadInput("there is no image: give one row an image that was presented")
-    if presented["failed"].dtype != bool:
-        raise BadInput(f"the column 'failed' is {presented['failed'].dtype}: it must be bool")
-    if presented["subject"].isna().any():
-        place = int(np.flatnonzero(presented["subject"].isna())[0])
+    failed = presented["failed"]
+    if not pd.api.types.is_bool_dtype(failed) or failed.isna().any():
+        raise BadInput(
+            f"the column 'failed' is {failed.dtype}: it must be true or false everywhere"
+        )
+    nobody = as_names(presented["subject"], "subject").isna()
+    if nobody.any():
+        place = int(np.flatnonzero(nobody)[0])
         raise BadInput(f"row {place} names no subject: name the subject of every image")
 
 

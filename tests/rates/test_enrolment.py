@@ -85,7 +85,7 @@ def test_a_group_without_failures_is_bounded_and_one_without_label_counts_in_all
     [
         (lambda t: t.drop(columns="failed"), "need the column failed"),
         (lambda t: t.iloc[:0], "there is no image"),
-        (lambda t: t.assign(failed="no"), "the column 'failed' is .*: it must be bool"),
+        (lambda t: t.assign(failed="no"), "the column 'failed' is .*: it must be true or false"),
         (lambda t: t.assign(subject=[None, *t["subject"][1:]]), "row 0 names no subject"),
         (lambda t: t.rename(columns={"group": "race"}), "there is no column 'group' to group by"),
     ],
@@ -113,3 +113,19 @@ def test_a_prepared_set_tells_failures_from_broken_files(tmp_path, faces):
     rates = enrolment(found, ["race", "gender"]).rates
     assert rates["failures_to_enrol"].tolist()[0] == 2
     assert len(rates) == 7
+
+
+def test_a_prepared_set_of_which_nothing_was_rejected_has_no_failures(tmp_path, faces):
+    faces.save(tmp_path / "set")
+    nothing = faces.table.iloc[:0].assign(reason=[])
+    nothing.to_parquet(tmp_path / "set" / "rejects.parquet")
+    rates = enrolment(presented_images(tmp_path / "set"), "gender").rates
+    assert rates["failures_to_enrol"].tolist() == [0, 0, 0] and rates["fte_high"].gt(0).all()
+
+
+def test_a_person_counts_once_whatever_their_ids_type():
+    presented = pd.DataFrame({"subject": [1, 1.0, "1", " 2"], "failed": [True, False, False, True]})
+    presented["group"] = "a"
+    assert enrolment(presented, "group").rates["subjects"].tolist() == [2, 2]
+    nullable = presented.astype({"failed": "boolean"})
+    assert enrolment(nullable, "group").rates["failures_to_enrol"].tolist() == [2, 2]
