@@ -15,6 +15,7 @@ import pandas as pd
 
 from facelab import files
 from facelab.embedders.precomputed import join, read_vectors
+from facelab.embedders.vectors import vectors_of
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 from facelab.faces.origin import as_card, facts
@@ -73,14 +74,16 @@ class Embeddings:
 
     @classmethod
     def from_arrays(
-        cls, vectors: np.ndarray, table: pd.DataFrame, normalise: bool = True, **card: Any
+        cls, vectors: Any, table: pd.DataFrame, normalise: bool = True, **card: Any
     ) -> "Embeddings":
         """Embeddings from vectors that others computed.
 
         Parameters
         ----------
         vectors
-            (N, D) numbers.
+            (N, D) numbers: an array, a tensor, a list of rows, or a DataFrame, whose rows are
+            joined by their images' names or by the table's own index where it has either. Axes of
+            length one, as in (N, D, 1, 1), are taken out.
         table
             N rows with at least `subject`; `image` is numbered when absent.
         normalise
@@ -89,11 +92,13 @@ class Embeddings:
         Raises
         ------
         BadInput
-            A row holds NaN, has length zero, or is not of length 1 with `normalise=False`.
+            A row holds NaN, has length zero, or is not of length 1 with `normalise=False`; the
+            vectors do not fit the table, or are none: distances of all pairs, a column that
+            counts the rows.
         """
-        vectors = np.asarray(vectors)
-        if vectors.ndim != 2:
-            raise BadInput(f"vectors must be (N, D), not of shape {vectors.shape}")
+        index = getattr(table, "index", None)
+        table = as_face_table(table, numbered=True)
+        vectors = vectors_of(vectors, table, index)
         result = cls(vectors.astype(np.float32), table, dict(card))
         lengths = row_lengths(vectors)
         result._refuse(~np.isfinite(lengths), "holds a value that is not a finite number")
@@ -113,7 +118,7 @@ class Embeddings:
         faces: FaceSet | pd.DataFrame,
         *,
         image: str = "image",
-        vectors: str | None = None,
+        vectors: str | list[str] | None = None,
         partial: bool = False,
         name: str | None = None,
     ) -> "Embeddings":

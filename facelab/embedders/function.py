@@ -9,10 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from facelab.datasets.reader import one_line
 from facelab.embedders.batches import Workers, embed_batches
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput
+from facelab.embedders.outputs import chosen_output, tried
+from facelab.embedders.vectors import as_vectors
+from facelab.errors import BadInput, FacelabError
 from facelab.faces.faceset import FaceSet
+
+_SIDE = 112  # of the crops that a function for any side is tried on
+_FOR_MODULES = (
+    "; a module of torch takes float tensors (n, 3, S, S): give a function that makes them, such "
+    "as lambda crops: module(torch.tensor(crops).permute(0, 3, 1, 2) / 255)"
+)
 
 
 class FunctionEmbedder:
@@ -30,10 +39,11 @@ class FunctionEmbedder:
         name: str,
         size: int | None,
         workers: Workers | None = None,
+        output: str | int | None = None,
         **card: Any,
     ) -> None:
         self.function, self.name, self.size = function, name, size
-        self._workers, self._card = workers, card
+        self._workers, self._output, self._card = workers, output, card
         self.dim = self._try()
 
     def __repr__(self) -> str:
@@ -85,17 +95,18 @@ class FunctionEmbedder:
 
     def _try(self) -> int:
         """Length of a vector, found out on noise."""
-        side = self.size or 112
-        noise = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), np.uint8)
-        three, two = self._rows(noise), self._rows(noise[:2])
-        lengths = np.linalg.norm(three[:2], axis=1) * np.linalg.norm(two, axis=1)
-        cosine = (three[:2] * two).sum(axis=1) / np.where(lengths > 0, lengths, 1)
-        if (lengths > 0).all() and (cosine < 0.999).any():
+        try:
+            return tried(self._rows, self.size or _SIDE, self.name)
+        except FacelabError:
+            raise
+        except Exception as error:
+            # Anything may go wrong in somebody else's function; its own traceback stays below.
+            side = self.size or _SIDE
+            advice = _FOR_MODULES if hasattr(self.function, "state_dict") else ""
             raise BadInput(
-                f"{self.name} gives a face another vector when other faces are beside it: put the "
-                "network into evaluation mode (network.eval())"
-            )
-        return three.shape[1]
+                f"{self.name} fails on uint8 crops (3, {side}, {side}, 3), with "
+                f"{type(error).__name__}: {one_line(error)}{advice}"
+            ) from error
 
     def _run(self, crops: np.ndarray) -> np.ndarray:
         rows = self._rows(crops)
@@ -107,19 +118,12 @@ class FunctionEmbedder:
 
     def _rows(self, crops: np.ndarray) -> np.ndarray:
         """The function's vectors, float64 (n, D)."""
-        result = self.function(crops)
-        if hasattr(result, "detach"):  # a tensor, perhaps with a gradient or on a device
-            result = result.detach().cpu()
-        try:
-            rows = np.asarray(result, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise BadInput(f"{self.name} gives no numbers but {type(result).__name__}") from error
-        if rows.ndim != 2 or len(rows) != len(crops) or not rows.shape[1]:
-            raise BadInput(
-                f"{self.name} gives {rows.shape} for {len(crops)} crops: one row of numbers each "
-                f"is needed, ({len(crops)}, D)"
-            )
-        return rows
+        result = chosen_output(self.function(crops), self._output, self.name)
+
+        def said(shape: tuple[int, ...]) -> str:
+            return f"{self.name} gives {shape} for {len(crops)} crops"
+
+        return as_vectors(result, len(crops), f"{self.name} gives", said).astype(np.float64)
 
 
 def embedder_of(
@@ -127,6 +131,7 @@ def embedder_of(
     name: str | None = None,
     size: int | None = None,
     workers: Workers | None = None,
+    output: str | int | None = None,
 ) -> FunctionEmbedder:
     """Make an embedder of a function, to be used wherever an embedder is.
 
@@ -134,8 +139,8 @@ def embedder_of(
     ----------
     function
         Takes crops, uint8 (n, S, S, 3) RGB aligned to the ArcFace template, and gives an array or
-        tensor (n, D), one row a crop. Rows are normalised here; the mirror image is averaged here
-        too.
+        tensor (n, D), one row a crop; axes of length one, as in (n, D, 1, 1), are taken out. Rows
+        are normalised here; the mirror image is averaged here too.
     name
         What to call it in tables and figures; by default the function's own name.
     size
@@ -143,12 +148,15 @@ def embedder_of(
     workers
         "threads" or "processes" where it may work on several batches side by side (processes need
         a function that can be pickled); None calls it on one batch after the other.
+    output
+        Where it gives several arrays: the name (of a dict's) or the place (of a tuple's) of the one
+        that holds the vectors.
 
     Raises
     ------
     BadInput
-        Tried on noise, it does not give one vector a face, or one that depends on the faces beside
-        it.
+        Tried on noise, it fails, or does not give one vector a face, or one that depends on the
+        faces beside it; or it has several outputs.
 
     Examples
     --------
@@ -162,4 +170,4 @@ def embedder_of(
     if not callable(function):
         raise BadInput(f"an embedder is made of a function on crops, not {type(function).__name__}")
     name = name or getattr(function, "__name__", type(function).__name__)
-    return FunctionEmbedder(function, name, size, workers)
+    return FunctionEmbedder(function, name, size, workers, output)

@@ -14,8 +14,11 @@ import numpy as np
 import yaml
 
 from facelab import files
+from facelab.datasets.reader import one_line
 from facelab.embedders.batches import embed_batches
 from facelab.embedders.embeddings import Embeddings
+from facelab.embedders.outputs import no_output, several_outputs, tried
+from facelab.embedders.vectors import as_vectors
 from facelab.errors import BadInput, need
 from facelab.faces.faceset import FaceSet
 
@@ -36,7 +39,8 @@ class OnnxEmbedder:
     Parameters
     ----------
     path
-        The model: one input of float32 images, (N, 3, S, S) or (N, S, S, 3), N fixed or not.
+        The model: one input of float32 images, (N, 3, S, S) or (N, S, S, 3), N fixed or not. Axes
+        of length one of its output, as in (N, D, 1, 1), are taken out.
     channels
         "rgb" or "bgr": the order in which the model takes the colours.
     mean, std
@@ -103,7 +107,9 @@ class OnnxEmbedder:
         self._session = _session(self.path)
         self._read_input(_side(stated.get("size")))
         self._output = self._choose_output(stated.get("output"))
-        self.dim = self._run(np.full((1, self.size, self.size, 3), 127, np.uint8)).shape[1]
+        if self._fixed is None and not self._takes_several():
+            self._fixed = 1  # open in name only: a reshape inside counts on one image
+        self.dim = tried(self._run, self.size, self.path.name)
         if known and self.dim != known["dim"]:
             raise BadInput(
                 f"{self.path.name} gives vectors of {self.dim} numbers, and the preset {preset} "
@@ -194,13 +200,17 @@ class OnnxEmbedder:
     def _choose_output(self, output: str | None) -> str:
         names = [found.name for found in self._session.get_outputs()]
         if output is None and len(names) > 1:
-            raise BadInput(
-                f"{self.path.name} has several outputs ({', '.join(names)}): give output, the name "
-                "of the one that holds the vectors"
-            )
+            raise BadInput(several_outputs(self.path.name, names))
         if output is not None and output not in names:
-            raise BadInput(f"{self.path.name} has no output {output!r}; it has: {', '.join(names)}")
+            raise BadInput(no_output(self.path.name, output, names))
         return output or names[0]
+
+    def _takes_several(self) -> bool:
+        """Whether the model gives two vectors for two images."""
+        try:
+            return len(self._run(np.full((2, self.size, self.size, 3), 127, np.uint8))) == 2
+        except BadInput:
+            return False
 
     def _run(self, crops: np.ndarray) -> np.ndarray:
         """Raw outputs (n, D) of uint8 crops (n, S, S, 3)."""
@@ -219,12 +229,18 @@ class OnnxEmbedder:
             # A model of fixed batch size runs with empty places at the end of the set.
             pixels = np.concatenate([pixels, np.zeros((step - count, *pixels.shape[1:]), "f4")])
         feed = {self._input: np.ascontiguousarray(pixels, dtype=np.float32)}
-        vectors = self._session.run([self._output], feed)[0]
-        if vectors.ndim != 2 or len(vectors) != step:
+        try:
+            result = self._session.run([self._output], feed)[0]
+        except Exception as error:
+            # onnxruntime has a dozen unrelated exception classes for a model that it cannot run.
             raise BadInput(
-                f"{self.path.name} gives {vectors.shape} for {step} images, not one vector each"
-            )
-        return vectors[:count]
+                f"{self.path.name} cannot be run on images of {self.size} px: {one_line(error)}"
+            ) from error
+
+        def said(shape: tuple[int, ...]) -> str:
+            return f"{self.path.name} gives {shape} for {step} crops"
+
+        return as_vectors(result, step, f"{self.path.name} gives", said)[:count]
 
 
 @functools.cache

@@ -4,10 +4,9 @@ In: a file of vectors with the names of their images. Out: the vectors in the ta
 one sentence on what did not fit. Nothing pickled is opened.
 """
 
-import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,11 @@ import pyarrow
 import pyarrow.parquet
 
 from facelab.datasets.reader import one_line
+from facelab.embedders.columns import is_numeric, listed, the_one, vector_columns
+from facelab.embedders.vectors import as_vectors
 from facelab.errors import BadInput
+from facelab.faces.names import as_names
+from facelab.faces.spelling import nearly
 
 # What the libraries raise for a damaged file.
 _DAMAGE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, pyarrow.ArrowException)
@@ -23,7 +26,7 @@ _NO_NUMBER = ["", "nan", "NaN", "NA"]
 
 
 def read_vectors(
-    path: str | Path, image: str = "image", vectors: str | None = None
+    path: str | Path, image: str = "image", vectors: str | list[str] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Names of images and their vectors, as a file has them.
 
@@ -32,17 +35,18 @@ def read_vectors(
     path
         `.npz`: an array (N, D) and one of N names, or one vector under each image's name.
         `.parquet`: a column of names and a column of lists, or columns v0 .. vN.
-        `.csv`: a column of names and columns v0 .. vN, or no other columns than numbers.
+        `.csv`: a column of names and columns v0 .. vN, or no other columns than numbers that are
+        alike.
     image
         The column or key of the names.
     vectors
-        The key, the list column, or what the numbered columns' names begin with, where there is a
-        choice.
+        The key, the list column, what the numbered columns' names begin with, or a list of columns,
+        where there is a choice.
 
     Returns
     -------
     names, vectors
-        Text (N,), float64 (N, D).
+        Text (N,) by `facelab.faces.names`, float64 (N, D).
 
     Raises
     ------
@@ -55,7 +59,10 @@ def read_vectors(
     readers = {".npz": _from_npz, ".parquet": _from_parquet, ".csv": _from_csv}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise BadInput(f"{path} is no file of vectors: give {', '.join(readers)}")
+        beside = ""
+        if path.suffix.lower() in (".npy", ".pt", ".pth"):
+            beside = ", or read it and lay the table beside it: fl.Embeddings.from_arrays"
+        raise BadInput(f"{path} is no file of vectors: give {', '.join(readers)}{beside}")
     try:
         names, rows = reader(path, image, vectors)
     except BadInput:
@@ -64,7 +71,10 @@ def read_vectors(
         raise BadInput(f"{path} cannot be read as vectors: {one_line(error)}") from error
     if not len(rows) or not rows.shape[1]:
         raise BadInput(f"{path} holds no vectors")
-    return names.astype(str), rows
+    named = as_names(names, image)
+    if named.isna().any():
+        raise BadInput(f"{path}: a row of column {image!r} is empty: every vector needs a name")
+    return named.to_numpy(object), rows
 
 
 def join(
@@ -111,9 +121,11 @@ def join(
     told = ", ".join(part for part in parts if part)
     sentence = f"{source.name} does not fit the table: {told}" if told else ""
     if not len(order):
+        first = str(names[0])
+        hint = nearly(first, images)
         raise BadInput(
             f"no image of the table has a vector in {source}: the table's first is "
-            f"{images.iloc[0]!r}, the file's {str(names[0])!r}"
+            f"{images.iloc[0]!r}, the file's {first!r}{f' ({hint})' if hint else ''}"
         )
     if told and not partial:
         raise BadInput(f"{sentence}: mend it, or go on with what fits with partial=True")
@@ -144,24 +156,24 @@ def _from_npz(path: Path, image: str, vectors: str | None) -> tuple[np.ndarray, 
                 f"{path} holds pickled objects, which are not opened: store names as text, "
                 "np.array(names, dtype=str)"
             ) from error
-    wide = [key for key, value in arrays.items() if value.ndim == 2 and _numeric(value)]
-    flat = {key for key, value in arrays.items() if value.ndim == 1 and _numeric(value)}
+    wide = [key for key, value in arrays.items() if value.ndim > 1 and is_numeric(value)]
+    flat = {key for key, value in arrays.items() if value.ndim == 1 and is_numeric(value)}
     if arrays and not vectors and image not in arrays and flat == set(arrays):
         if len({len(value) for value in arrays.values()}) > 1:
             raise BadInput(f"{path} holds vectors of several lengths")
         return np.array(list(arrays)), np.stack(list(arrays.values())).astype(np.float64)
-    key = _the_one(path, vectors, wide, "array of vectors (N, D)", list(arrays))
+    key = the_one(path, _one_name(vectors), wide, "array of vectors (N, D)", list(arrays))
     names = arrays.get(image)
-    if names is None or names.ndim != 1 or names.dtype.kind not in "USiu":
+    if names is None or names.ndim != 1 or names.dtype.kind not in "USiuf":
         raise BadInput(
             f"{path} has no array {image!r} of names; it has: {', '.join(arrays)} (give image=, "
             "the key of the names)"
         )
-    if names.dtype.kind == "S":
-        names = np.char.decode(names, "utf-8")
-    rows = arrays[key]
-    if len(names) != len(rows):
-        raise BadInput(f"{path} has {len(names)} names ({image}) for {len(rows)} vectors ({key})")
+
+    def said(shape: tuple[int, ...]) -> str:
+        return f"{path} has {len(names)} names ({image}) for {shape[0]} vectors ({key})"
+
+    rows = as_vectors(arrays[key], len(names), f"{path}, {key}: the vectors hold", said)
     return names, rows.astype(np.float64)
 
 
@@ -176,83 +188,51 @@ def _from_parquet(path: Path, image: str, vectors: str | None) -> tuple[np.ndarr
         or pyarrow.types.is_large_list(field.type)
         or pyarrow.types.is_fixed_size_list(field.type)
     ]
-    if vectors in lists or (vectors is None and lists):
-        key = _the_one(path, vectors, lists, "column of lists", table.column_names)
+    if (vectors is None and lists) or (isinstance(vectors, str) and vectors in lists):
+        key = the_one(path, vectors, lists, "column of lists", table.column_names)
         values = table.column(key).to_pylist()
         lengths = {len(value) if value is not None else 0 for value in values}
         if len(lengths) > 1:
             raise BadInput(f"{path}, column {key}: vectors of several lengths, {sorted(lengths)}")
         return names, np.array(values, dtype=np.float64).reshape(len(values), -1)
-    return names, _from_columns(path, table.to_pandas(ignore_metadata=True), image, vectors)
+    return names, _numbers(path, table.to_pandas(ignore_metadata=True), image, vectors)
 
 
 def _from_csv(path: Path, image: str, vectors: str | None) -> tuple[np.ndarray, np.ndarray]:
     columns = pd.read_csv(path, nrows=0).columns
+    if len(columns) == 1 and any(mark in columns[0] for mark in (";", "\t")):
+        raise BadInput(
+            f"{path} is not separated by commas: read it with pandas (sep=';' or '\\t', and "
+            "decimal=',' where it has decimal commas) and write it as csv or parquet"
+        )
     # An image may be called NA; a number may not.
     missing = {column: _NO_NUMBER for column in columns if column != image}
     table = pd.read_csv(path, dtype={image: str}, na_values=missing, keep_default_na=False)
     names = _names(path, image, list(columns), lambda: table[image])
-    return names, _from_columns(path, table, image, vectors)
+    return names, _numbers(path, table, image, vectors)
 
 
-def _names(path: Path, image: str, columns: list[str], read: Any) -> np.ndarray:
+def _names(path: Path, image: str, columns: list[str], read: Callable[[], pd.Series]) -> pd.Series:
     if image not in columns:
         raise BadInput(
-            f"{path} has no column {image!r}; it has: {_listed(columns)} (give image=, the column "
+            f"{path} has no column {image!r}; it has: {listed(columns)} (give image=, the column "
             "of the names)"
         )
-    names = read()
-    if names.isna().any() or (names.astype(str) == "").any():
-        raise BadInput(f"{path}: a row of column {image!r} is empty: every vector needs a name")
-    return names.astype(str).to_numpy()
+    return read()
 
 
-def _from_columns(path: Path, table: pd.DataFrame, image: str, prefix: str | None) -> np.ndarray:
-    """The numbers of columns v0 .. vN by their numbers, else of all columns but the names'."""
-    numbered: dict[str, dict[int, str]] = {}
-    others = [column for column in table.columns if column != image]
-    for column in others:
-        found = re.fullmatch(r"(.*?)(\d+)", str(column))
-        if found:
-            numbered.setdefault(found[1], {})[int(found[2])] = column
-    several = [name for name, columns in numbered.items() if len(columns) > 1]
-    if prefix is None and not several and all(_numeric(table[column]) for column in others):
-        chosen = others
-    else:
-        what = "run of numbered columns (v0, v1 ...)"
-        choice = _the_one(path, prefix, several, what, [str(column) for column in others])
-        by_number = numbered[choice]
-        start = min(by_number)
-        absent = sorted(set(range(start, max(by_number) + 1)) - set(by_number))
-        if absent or start > 1:
-            lacking = absent[0] if absent else 0
-            raise BadInput(f"{path} has no column {choice}{lacking} among {choice}{start} ...")
-        chosen = [by_number[number] for number in sorted(by_number)]
-    for column in chosen:
-        if not _numeric(table[column]):
-            raise BadInput(f"{path}, column {column}: not every row is a number")
-    return table[chosen].to_numpy(dtype=np.float64)
+def _numbers(
+    path: Path, table: pd.DataFrame, image: str, vectors: str | list[str] | None
+) -> np.ndarray:
+    return table[vector_columns(table, vectors, str(path), (image,))].to_numpy(dtype=np.float64)
 
 
-def _the_one(
-    path: Path, given: str | None, candidates: list[str], what: str, there: list[str]
-) -> str:
-    if given is not None and given not in candidates:
-        raise BadInput(f"{path} has no {what} {given!r}; it has: {_listed(there)}")
-    if given is None and len(candidates) != 1:
-        count = "no" if not candidates else f"{len(candidates)} times a"
-        raise BadInput(
-            f"{path} has {count} {what}: give vectors=, one of {_listed(candidates or there)}"
-        )
-    return given if given is not None else candidates[0]
-
-
-def _numeric(values: Any) -> bool:
-    return pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(
-        values.dtype
+def _one_name(vectors: str | list[str] | None) -> str | None:
+    """The key of an array, which is one name."""
+    if isinstance(vectors, str) or vectors is None:
+        return vectors
+    if len(vectors) == 1:
+        return vectors[0]
+    raise BadInput(
+        f"an npz file holds the vectors in one array: vectors= is its key, not {vectors}"
     )
-
-
-def _listed(names: list[str], most: int = 8) -> str:
-    more = ", ..." if len(names) > most else ""
-    return (", ".join(map(str, names[:most])) or "nothing") + more

@@ -1,0 +1,79 @@
+"""What an embedder gives: one of several outputs, and whether it is one vector a face.
+
+In: the result of a function or a model on crops. Out: what holds the vectors, and their length; or
+one sentence, the same whoever made the embedder.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from facelab.embedders.vectors import at_hand
+from facelab.errors import BadInput
+
+
+def chosen_output(result: Any, output: str | int | None, name: str) -> Any:
+    """What of a function's result holds the vectors.
+
+    Parameters
+    ----------
+    result
+        An array, or several by name (a dict) or in a row (a tuple, a list of arrays).
+    output
+        Which one: a name or a place. None: the only one.
+    name
+        Of the embedder.
+    """
+    outputs = _outputs(result)
+    if not outputs:
+        if output is not None:
+            raise BadInput(f"{name} gives one array and no output {output!r}: leave output out")
+        return result
+    if output is None and len(outputs) > 1:
+        raise BadInput(several_outputs(name, outputs))
+    if output is not None and output not in outputs:
+        raise BadInput(no_output(name, output, outputs))
+    return next(iter(outputs.values())) if output is None else outputs[output]
+
+
+def _outputs(result: Any) -> dict[str | int, Any]:
+    if isinstance(result, Mapping):
+        return dict(result)
+    if isinstance(result, list | tuple) and all(np.ndim(at_hand(part)) > 1 for part in result):
+        return dict(enumerate(result))
+    return {}
+
+
+def several_outputs(name: str, outputs: Iterable[str | int]) -> str:
+    """What to say where the vectors may be in one of several outputs."""
+    listed = ", ".join(map(str, outputs))
+    return (
+        f"{name} has several outputs ({listed}): give output, the name of the one that holds the "
+        "vectors"
+    )
+
+
+def no_output(name: str, output: Any, outputs: Iterable[str | int]) -> str:
+    """What to say of an output that there is not."""
+    return f"{name} has no output {output!r}; it has: {', '.join(map(str, outputs))}"
+
+
+def tried(run: Callable[[np.ndarray], np.ndarray], side: int, name: str) -> int:
+    """How long the vectors of an embedder are, found out on noise.
+
+    Raises
+    ------
+    BadInput
+        It gives a face another vector when other faces are beside it.
+    """
+    noise = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), np.uint8)
+    three, two = (run(part).astype(np.float64) for part in (noise, noise[:2].copy()))
+    lengths = np.linalg.norm(three[:2], axis=1) * np.linalg.norm(two, axis=1)
+    cosine = (three[:2] * two).sum(axis=1) / np.where(lengths > 0, lengths, 1)
+    if (lengths > 0).all() and (cosine < 0.999).any():
+        raise BadInput(
+            f"{name} gives a face another vector when other faces are beside it: put the network "
+            "into evaluation mode (network.eval()), before it is exported where it is a file"
+        )
+    return three.shape[1]
