@@ -1,14 +1,16 @@
-"""One progress bar for notebooks and terminals.
+"""One progress bar for notebooks and terminals, and what is told while the work goes on.
 
-Silent where nobody watches: in CI, in a log file, and where FACELAB_PROGRESS=0 is set (rendered
-notebooks). Where FACELAB_PROGRESS is the path of a terminal, bars are drawn there: a kernel has
-none of its own.
+Bars are silent where nobody watches: in CI, in a log file, and where FACELAB_PROGRESS=0 is set
+(rendered notebooks). Where FACELAB_PROGRESS is the path of a terminal, bars are drawn there: a
+kernel has none of its own.
 """
 
+import contextlib
 import os
 import sys
 import warnings
 from collections.abc import Iterable
+from typing import Any, TextIO
 
 from tqdm import TqdmWarning, std
 
@@ -31,10 +33,40 @@ def bar(
     `initial` is what was done before: it counts as done, not for the rate.
     """
     where = os.environ.get("FACELAB_PROGRESS", "1")
-    watched = sys.stderr.isatty() or "ipykernel" in sys.modules or os.path.isabs(where)
+    on_terminal = sys.stderr is not None and sys.stderr.isatty()
+    watched = on_terminal or "ipykernel" in sys.modules or os.path.isabs(where)
     silent = not show or not watched or where == "0" or bool(os.environ.get("CI"))
     options = {"total": total, "desc": desc, "unit": unit, "disable": silent, "smoothing": 0.1}
     options["initial"] = initial
     if os.path.isabs(where) and not silent:
-        return std.tqdm(iterable, file=open(where, "w"), leave=False, **options)
+        terminal = open(where, "w", errors="backslashreplace")  # noqa: SIM115 - as long as its bar
+        return std.tqdm(iterable, file=terminal, leave=False, **options)
     return tqdm(iterable, **options)
+
+
+class Told:
+    """A stream for what is said beside the work: what it cannot take is let go.
+
+    A console may lack letters, its reader may have left, the disk behind it may be full: none of
+    that is a reason to lose what is being worked at.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        encoding = getattr(self.stream, "encoding", None) or "utf-8"
+        with contextlib.suppress(OSError):
+            if self.stream is not None:
+                self.stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            if self.stream is not None:
+                self.stream.flush()
+
+
+def tell(words: str, stream: Any = None) -> None:
+    """Say something beside the work, on standard output unless another stream is given."""
+    print(words, file=Told(stream or sys.stdout), flush=True)

@@ -1,8 +1,8 @@
 """What people write - in yaml, in json, on a command line - and the values that it stands for.
 
 In: bytes of a file, words of a command line. Out: values. A scalar without quotes stays a `Word`
-until it is known what is wanted there: text is then what was written, anything else is what yaml 1.2
-reads it as; what does not fit is refused in one sentence.
+until it is known what is wanted there: text is then what was written, anything else is what yaml
+1.2 reads it as; what does not fit is refused in one sentence.
 """
 
 import codecs
@@ -14,7 +14,7 @@ import re
 import reprlib
 import types
 import typing
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from facelab.errors import BadInput, did_you_mean
 
@@ -48,7 +48,8 @@ _CONSTANTS = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
-    **{sign + word: float(sign + "inf") for sign in ("", "+", "-") for word in (".inf", ".Inf", ".INF")},
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), math.inf),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
     **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
 }
 
@@ -158,7 +159,9 @@ def decoded(data: bytes, what: Any) -> str:
             "UTF-8; it may be in what editors call Windows-1252, Latin-1 or ANSI"
         ) from None
     if "\0" in text:
-        raise BadInput(f"{what} is no text in UTF-8: it holds NUL; if it is UTF-16, save it as UTF-8")
+        raise BadInput(
+            f"{what} is no text in UTF-8: it holds NUL; if it is UTF-16, save it as UTF-8"
+        )
     return text
 
 
@@ -224,13 +227,11 @@ def _loader() -> type:
     """A loader of yaml whose plain scalars are words."""
     import yaml
 
-    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    class Loader(yaml.SafeLoader):  # libyaml is faster, and crashes where brackets stand deep
         DEFAULT_SCALAR_TAG = "word"
-        yaml_implicit_resolvers = {"<": [("tag:yaml.org,2002:merge", re.compile("<<"))]}
+        yaml_implicit_resolvers: ClassVar = {"<": [("tag:yaml.org,2002:merge", re.compile("<<"))]}
 
-    Loader.add_constructor(
-        "word", lambda _, node: node.value if node.style else Word(node.value)
-    )
+    Loader.add_constructor("word", lambda _, node: node.value if node.style else Word(node.value))
     return Loader
 
 

@@ -5,8 +5,10 @@ be used, or the machine refused); 2: the command itself was wrong; 130: interrup
 sentence on stderr; `--debug`, or FACELAB_DEBUG=1, shows where they came from.
 """
 
+import contextlib
 import errno
 import os
+import re
 import signal
 import sys
 import traceback
@@ -18,7 +20,9 @@ import typer
 import facelab as fl
 from facelab.cli import audits, experiments, faces, models, search, values
 from facelab.cli.options import UsageError
+from facelab.cli.shared import ReaderLeft, say
 from facelab.errors import FacelabError, Stopped
+from facelab.words import advice
 
 _INTERRUPTED = "interrupted: no half-written result is left; the same command goes on where it can"
 
@@ -41,9 +45,9 @@ def _facelab(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
 ) -> None:
     if version:
-        typer.echo(f"facelab {fl.__version__}")
+        say(f"facelab {fl.__version__}")
     elif context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        say(context.get_help())
         raise typer.Exit(2)
 
 
@@ -54,21 +58,26 @@ def main() -> None:
     """The console script: runs the command and exits with its code."""
     # A scheduler's polite end is handled as Ctrl-C is: workers end too, nothing half-written stays.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # a name that the console's encoding lacks is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(command(sys.argv[1:]))
 
 
 def command(arguments: list[str]) -> int:
     """Run one command line and return its exit code; every error is one sentence on stderr."""
     debug = "--debug" in arguments or os.environ.get("FACELAB_DEBUG") == "1"
-    words = values.joined([word for word in arguments if word != "--debug"])
     # joblib counts what its workers had in hand when the work failed; the sentence says enough.
     warnings.filterwarnings("ignore", r"\d+ tasks (have been|which were)", UserWarning)
     try:
+        words = [word for word in values.arguments(arguments) if word != "--debug"]
         code = app(args=words, prog_name="facelab", standalone_mode=False) or 0
         # typer may turn an interrupt into this code itself, without a word
         return _fail(_INTERRUPTED, 130, debug) if code == 130 else code
+    except ReaderLeft:
+        return 0
     except UsageError as error:
-        return _fail(f"{error.format_message()} (see facelab --help)", 2, debug)
+        return _fail(f"{_usage(error.format_message())} (see facelab --help)", 2, debug)
     except (typer.Abort, KeyboardInterrupt):
         return _fail(_INTERRUPTED, 130, debug)
     except Stopped as error:
@@ -80,6 +89,15 @@ def command(arguments: list[str]) -> int:
         return _fail(words, 1, debug)
 
 
+def _usage(sentence: str) -> str:
+    """What typer says of a wrong command, and what to do where it does not say that."""
+    if number := re.search(r"'([^']*)' is not a valid (float|int)", sentence):
+        return sentence.rstrip(".") + advice(number[1])
+    if "unexpected extra argument" in sentence:
+        return f"{sentence}: several names for one option are one word, such as --by race,gender"
+    return sentence
+
+
 def _words(error: Exception) -> str:
     if getattr(error, "errno", None) != errno.ENOSPC:
         return str(error)
@@ -89,5 +107,6 @@ def _words(error: Exception) -> str:
 def _fail(sentence: str, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    print(f"facelab: {' '.join(sentence.split())}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # where nobody can be told, the code says it
+        print(f"facelab: {' '.join(sentence.split())}", file=sys.stderr)
     return code

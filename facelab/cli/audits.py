@@ -3,7 +3,6 @@
 In: embeddings or faces, or stored audits. Out: tables on the screen, audits on disk.
 """
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +12,15 @@ import facelab as fl
 from facelab import files
 from facelab.cli import values
 from facelab.cli.options import By, Channels, EmbedderName, Flip, Force, Jobs, Mean, Preset, Std
-from facelab.cli.shared import check_free, done, embeddings_in, print_notes, print_rates
+from facelab.cli.shared import (
+    check_free,
+    done,
+    embeddings_in,
+    place_of,
+    print_notes,
+    print_rates,
+    say,
+)
 
 app = typer.Typer()
 
@@ -41,19 +48,20 @@ def audit(
         check_free(out, force)
     options = values.preprocessing(channels, mean, std, preset)
     model = fl.load_embedder(embedder, **options) if embedder else None
-    keys = [words.split(",") for words in dict.fromkeys(by)]
+    keys = values.keys(by)
     test = embeddings_in(source, model, flip, jobs, keys)
     other = embeddings_in(calibration, model, flip, jobs) if calibration else None
     audits = [fl.audit(test, key, fmr, other) for key in keys]
+    if out:
+        with files.write_folder(out, replace=force) as aside:
+            for one in audits:
+                place = place_of(aside, one.by)
+                one.save(place)
+                one.to_html(place / "audit.html")
     for one in audits:
         print_rates(one.summary(), fl.readable_rates(one.rates))
         print_notes(one.warnings)
     if out:
-        with files.write_folder(out, replace=force) as aside:
-            for one in audits:
-                place = aside / re.sub(r"[^\w.-]", "_", "-".join(one.by))
-                one.save(place)
-                one.to_html(place / "audit.html")
         done(f"{len(audits)} audits", out)
 
 
@@ -72,8 +80,9 @@ def compare(
         names = [str(first), str(second)]
     audits = [fl.Audit.load(folder) for folder in (first, second)]
     changes = fl.compare_audits(dict(zip(names, audits, strict=True)))
-    typer.echo(f"a = {names[0]}, b = {names[1]}; ratio = b / a")
-    typer.echo(fl.readable_changes(changes.table).to_string())
     if out:
         files.write_text(out, changes.table.to_csv(index=False))
+    say(f"a = {names[0]}, b = {names[1]}; ratio = b / a")
+    say(fl.readable_changes(changes.table).to_string())
+    if out:
         done("differences", out)

@@ -11,7 +11,7 @@ import typer
 import facelab as fl
 from facelab.cli import values
 from facelab.cli.options import Force, UsageError
-from facelab.cli.shared import done
+from facelab.cli.shared import done, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +67,7 @@ def run(
 def _print_cases(table: "pd.DataFrame") -> None:
     shown = table.drop(columns="folder")
     shown["seconds"] = shown["seconds"].map("{:.1f}".format)
-    typer.echo(shown.to_string(index=False))
+    say(shown.to_string(index=False))
 
 
 @app.command()
@@ -87,11 +87,11 @@ def runs(
     """List the runs that were kept."""
     table = fl.runs(out, name, status, values.parameters(parameter or []))
     if table.empty:
-        typer.echo(f"no runs in {out}")
+        say(f"no runs in {out}")
         return
     table["error"] = table["error"].astype(object).where(table["error"].notna(), "")
     columns = ["name", "run_id", "status", "seconds", "error"]
-    typer.echo(table[columns].to_string(index=False))
+    say(table[columns].to_string(index=False))
 
 
 @app.command()

@@ -25,7 +25,7 @@ from facelab.cli.options import (
     Subjects,
     UsageError,
 )
-from facelab.cli.shared import check_free, done
+from facelab.cli.shared import check_free, done, say
 
 if TYPE_CHECKING:
     from facelab.datasets.reader import Reader
@@ -152,7 +152,8 @@ def prepare(
     from facelab.photos.detectors import load_detector
 
     options = {"labels": labels, "partial": partial, "root": photos, "image": image}
-    reader = _reader(layout, root, {**options, "subject": subject, "by": label or None})
+    kept = values.names(label or []) or None
+    reader = _reader(layout, root, {**options, "subject": subject, "by": kept})
     faces = fl.prepare(
         reader,
         out,
@@ -167,7 +168,7 @@ def prepare(
         jobs=jobs,
     )
     for note in faces.card.get("notes", []):
-        typer.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     _print_failures(faces)
     done(f"{len(faces):,} faces of {len(faces.subjects):,} subjects", out)
 
@@ -192,4 +193,4 @@ def _print_failures(faces: "FaceSet") -> None:
     shown = table[["by", "group", "images", "rejected"]]
     shown = shown.assign(**{"failure to acquire, %": percent["rate"]})
     shown["95 % interval"] = percent["low"] + " to " + percent["high"]
-    typer.echo(f"\n{shown.to_string(index=False)}\n")
+    say(f"\n{shown.to_string(index=False)}\n")

@@ -5,7 +5,6 @@ by group, printed and kept as tables.
 """
 
 import json
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +25,7 @@ from facelab.cli.options import (
     Std,
     UsageError,
 )
-from facelab.cli.shared import check_free, done, embeddings_in, print_notes, print_rates
+from facelab.cli.shared import check_free, done, embeddings_in, place_of, print_notes, print_rates
 
 app = typer.Typer()
 
@@ -79,7 +78,7 @@ def identify(
         check_free(out, force)
     options = values.preprocessing(channels, mean, std, preset)
     model = fl.load_embedder(embedder, **options) if embedder else None
-    keys = [words.split(",") for words in dict.fromkeys(by)]
+    keys = values.keys(by)
     searched = embeddings_in(probes, model, flip, jobs, keys)
     store = _gallery(gallery, model, flip, jobs, template, kind)
     other = embeddings_in(calibration, model, flip, jobs) if calibration else None
@@ -93,18 +92,20 @@ def identify(
             experiment = experiment_of(
                 found.searches, found.threshold, found.calibration, card=searched.card
             )
-        print_rates(found.summary(), fl.readable_searches(found.rates))
-        if experiment:
-            print_rates(experiment.summary(), fl.readable_false_matches(experiment.table))
-        print_notes(found.warnings)
         results.append((found, experiment))
     if out:
         with files.write_folder(out, replace=force) as aside:
             for found, experiment in results:
-                place = aside / re.sub(r"[^\w.-]", "_", "-".join(found.by))
+                place = place_of(aside, found.by)
                 found.save(place)
                 if experiment:
                     experiment.save(place / "false_matches")
+    for found, experiment in results:
+        print_rates(found.summary(), fl.readable_searches(found.rates))
+        if experiment:
+            print_rates(experiment.summary(), fl.readable_false_matches(experiment.table))
+        print_notes(found.warnings)
+    if out:
         done("error rates of search", out)
 
 

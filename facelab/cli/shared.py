@@ -3,6 +3,10 @@
 In: paths and words. Out: embeddings; one line on the screen.
 """
 
+import itertools
+import os
+import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 import facelab as fl
-from facelab.errors import BadInput
+from facelab.errors import BadInput, FacelabError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,19 +43,56 @@ def check_free(out: Path, force: bool) -> None:
         raise BadInput(f"{out} exists already: choose another --out, or replace it with --force")
 
 
+class ReaderLeft(Exception):
+    """Whoever read what is printed has read enough: `facelab runs | head -1`."""
+
+
+def say(words: str, err: bool = False) -> None:
+    """Print for whoever called; by then everything is stored that is to be.
+
+    Raises
+    ------
+    ReaderLeft
+        Nobody reads it any more.
+    FacelabError
+        It cannot be written, such as into a file on a full disk.
+    """
+    try:
+        typer.echo(words, err=err)
+    except OSError as error:
+        stream = sys.stderr if err else sys.stdout
+        # Or Python would complain once more, of what is left to be written, when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise ReaderLeft from None
+        raise FacelabError(
+            f"what was found cannot be printed ({os.strerror(error.errno)}); what was to be kept "
+            "is kept"
+        ) from error
+
+
 def done(what: str, where: Path) -> None:
-    typer.echo(f"{what}: {where}")
+    say(f"{what}: {where}")
+
+
+def place_of(folder: Path, by: Sequence[str]) -> Path:
+    """Where the results for some columns are kept: a new place in the folder, named after them."""
+    name = re.sub(r"[^\w.-]", "_", "-".join(by))[:100].strip(".") or "by"
+    taken = [path.name for path in folder.iterdir()]
+    return folder / next(
+        one for one in (name, *(f"{name}-{n}" for n in itertools.count(2))) if one not in taken
+    )
 
 
 def print_rates(summary: str, shown: "pd.DataFrame") -> None:
     """A finding and its table, the notes of groups below it."""
     notes = shown.pop("note")
     shown.index = [f"{group} *" if notes[group] else group for group in shown.index]
-    typer.echo(f"\n{summary}\n\n{shown.to_string()}\n")
+    say(f"\n{summary}\n\n{shown.to_string()}\n")
     for group in notes.index[notes != ""]:
-        typer.echo(f"* {group}: {notes[group]}")
+        say(f"* {group}: {notes[group]}")
 
 
 def print_notes(warnings: list[str]) -> None:
     for warning in warnings:
-        typer.echo(f"note: {warning}")
+        say(f"note: {warning}")

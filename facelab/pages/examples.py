@@ -6,7 +6,6 @@ In: `examples.yaml`, the figures, tables and stamps kept beside it; finished run
 
 import argparse
 import html
-import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from facelab import files
 from facelab.audits.arms import FIGURES, readable_arms
@@ -109,8 +107,7 @@ def _alt(run: Path, figure: str) -> str:
 def _read(file: Path) -> Any:
     if not file.is_file():
         raise BadInput(f"there is no {file}: give the folder of the gallery, or a whole run")
-    text = file.read_text(encoding="utf-8")
-    return yaml.safe_load(text) if file.suffix == ".yaml" else json.loads(text)
+    return files.read_values(file)
 
 
 # ---- building the page

@@ -11,7 +11,6 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from markupsafe import Markup
 
 from facelab import files
@@ -195,7 +194,7 @@ def _text(value: str | list[str]) -> str:
 
 def _facts(folder: Path, record: dict[str, Any]) -> dict[str, str]:
     """What made the run, in words."""
-    parameters = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8")) or {}
+    parameters = files.read_values(folder / "params.yaml") or {}
     commit = (record["commit"] or "")[:10] + (" with changes" if record["dirty"] else "")
     facts = {
         "Run": f"{record['name']} {record['run_id']}",

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from markupsafe import Markup
 
 from facelab import files
@@ -38,8 +37,7 @@ class _Run:
                 f"{self.folder} is no finished run that kept metrics: give a folder that "
                 "`facelab run` made"
             )
-        read = (self.folder / "params.yaml").read_text(encoding="utf-8")
-        self.parameters = yaml.safe_load(read) or {}
+        self.parameters = files.read_values(self.folder / "params.yaml") or {}
         self.metrics = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
         self.record = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
 

@@ -115,7 +115,7 @@ def read_experiment(source: str | Path) -> Experiment:
 
 
 def check_name(name: str, where: str = "") -> None:
-    """Refuse a name that a folder of runs cannot have everywhere, or that climbs out of its place."""
+    """Refuse a name that not every disk takes, or that climbs out of its place."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
         raise BadInput(f"{where}the name {name!r} must be letters, digits, '-', '_' and '.'")
 
@@ -140,8 +140,8 @@ def _cases(written: _Written, source: Path) -> tuple[dict[str, Any], ...]:
         if twice:
             raise BadInput(f"{source}: {twice[0]} is set in {place} and elsewhere: set it once")
     cases = [{**case, **combination} for case in listed for combination in combinations]
-    for number, case in enumerate(cases):
-        if case in cases[:number]:
+    for place, case in enumerate(cases):
+        if case in cases[:place]:
             raise BadInput(f"{source} has the same case twice: {case}")
     if not cases:
         raise BadInput(f"{source} has no cases")
@@ -261,6 +261,14 @@ def like(value: Any, default: Any, name: str) -> Any:
     return found
 
 
+def meant(value: Any, stored: Any) -> bool:
+    """Whether a value that somebody looks for is one that a run has stored."""
+    try:
+        return like(value, stored, "") == stored
+    except BadInput:
+        return False
+
+
 def _number(value: Any) -> float | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = repr(value)
@@ -311,7 +319,7 @@ def _storable(value: Any, name: str) -> Any:
         case float() if not math.isfinite(value):
             raise BadInput(f"parameter {name} must be a finite number, not {value}")
         case str() if any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise BadInput(f"parameter {name} is {ascii(value)}, which is not text in UTF-8")
+            raise BadInput(f"parameter {name} is {value!a}, which is not text in UTF-8")
         case None | bool() | int() | float() | str():
             pass
         case _:

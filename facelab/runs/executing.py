@@ -13,7 +13,9 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
+
+from facelab.progress import Told
 
 
 def execute(
@@ -46,12 +48,11 @@ def execute(
 
     papermill_engines.register("facelab", Engine)
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    with (
-        (folder / "log.txt").open("w", encoding="utf-8") if log else nullcontext(sys.stderr) as told
-    ):
+    place = folder / "log.txt"
+    with place.open("w", encoding="utf-8") if log else nullcontext(Told(sys.stderr)) as told:
         papermill.execute_notebook(
-            str(notebook),
-            str(folder / "notebook.ipynb"),
+            _unformatted(notebook),
+            _unformatted(folder / "notebook.ipynb"),
             parameters,
             engine_name="facelab",
             kernel_name="python3",
@@ -62,7 +63,12 @@ def execute(
         )
 
 
-def _announcing(cell_start: Callable[..., None], told: TextIO) -> Callable[..., None]:
+def _unformatted(path: Path) -> str:
+    """A path that papermill, which fills parameters into braces, leaves as it is."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+def _announcing(cell_start: Callable[..., None], told: Any) -> Callable[..., None]:
     start = time.perf_counter()
 
     def announce(cell: Any, index: int | None = None, **options: Any) -> None:

@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from facelab import files
 from facelab.errors import BadInput, FacelabError
 from facelab.faces.origin import facts, provenance
@@ -27,6 +25,7 @@ from facelab.keeping import code_of, locked
 from facelab.runs.definitions import (
     UNKNOWN,
     Experiment,
+    check_name,
     check_parameters,
     notebook_parameters,
     read_experiment,
@@ -40,6 +39,7 @@ from facelab.runs.records import (
     mirror,
     mirror_wanted,
 )
+from facelab.words import as_yaml
 
 __all__ = ["Experiment", "Record", "RunFailed", "read_experiment", "run", "runs"]
 
@@ -104,8 +104,10 @@ def run(
     experiment = read_experiment(notebook)
     if experiment.cases is not None:
         raise BadInput(f"{notebook} has {len(experiment.cases)} cases: run it with fl.sweep")
+    if name:
+        check_name(name)
     home = Path(out) / (name or experiment.name)
-    case = plan(experiment.notebook, {**experiment.parameters, **(parameters or {})}, home)
+    case = plan(experiment.notebook, {**experiment.written, **(parameters or {})}, home)
     with one_at_a_time(home):
         return case.carry_out()
 
@@ -163,12 +165,12 @@ class Case:
         try:
             aside.mkdir(parents=True)
             files.write_json(aside / "run.json", record)
-            files.write_text(aside / "params.yaml", yaml.safe_dump(self.shown, sort_keys=False))
+            files.write_text(aside / "params.yaml", as_yaml(self.shown))
             given = {**self.given, "run_folder": str(aside)} if self.keeps else self.given
             execute(self.notebook, aside, given, self.cores, log)
             seconds = time.perf_counter() - clock
             final = self.home / run_id
-            _say_where(aside / "notebook.ipynb", str(aside), str(final))
+            _say_where(aside / "notebook.ipynb", aside.name, run_id)
             files.write_text(aside / "environment.txt", environment(seconds))
             _report(aside, record, seconds)
             _close(aside, record, seconds, status="finished")
@@ -258,7 +260,7 @@ def _cards(value: Any) -> list[dict[str, Any]]:
 def _say_where(notebook: Path, aside: str, final: str) -> None:
     """The kept notebook names the folder it ends up in, not the one it was made in."""
     text = notebook.read_text(encoding="utf-8")
-    files.write_text(notebook, text.replace(json.dumps(aside)[1:-1], json.dumps(final)[1:-1]))
+    files.write_text(notebook, text.replace(aside, final))
 
 
 def _report(aside: Path, record: Mapping[str, Any], seconds: float) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from facelab.runs.definitions import meant
+
 
 def runs(
     out: str | Path = "experiments/runs",
@@ -52,7 +54,8 @@ def runs(
             continue
         if record["status"] == "running" and not alive(record):
             record["status"] = "abandoned"
-        fits = all(record.get("parameters", {}).get(n) == v for n, v in (parameters or {}).items())
+        given = record.get("parameters", {})
+        fits = all(meant(value, given.get(name)) for name, value in (parameters or {}).items())
         if fits and status in (None, record["status"]):
             found.append({**record, "folder": str(file.parent)})
     columns = ["name", "run_id", "status", "started", "seconds", "commit", "parameters", "key"]

@@ -22,6 +22,7 @@ import pandas as pd
 import facelab
 from facelab import files
 from facelab.errors import FacelabError, need
+from facelab.progress import tell
 
 if TYPE_CHECKING:
     from facelab.audits.by_group import Audit
@@ -66,7 +67,7 @@ class Record:
         yield
         took = time.perf_counter() - start
         self.seconds[name] = round(self.seconds.get(name, 0.0) + took, 3)
-        print(f"{name}: {took:.1f} s", flush=True)
+        tell(f"{name}: {took:.1f} s")
 
     def table(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
         """Keep a table as `tables/<name>.csv` and hand it back to be shown."""
@@ -272,9 +273,7 @@ def mirror(folder: Path, name: str) -> None:
         MLflow refused; the run itself is kept.
     """
     mlflow = need("mlflow", "mlflow")
-    import yaml
-
-    parameters = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8")) or {}
+    parameters = files.read_values(folder / "params.yaml") or {}
     metrics = folder / "metrics.json"
     numbers = flatten(json.loads(metrics.read_text(encoding="utf-8"))) if metrics.exists() else {}
     try:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 from scipy import stats
 
+from facelab import files
 from facelab.errors import BadInput
 from facelab.runs.records import flatten
 
@@ -54,7 +54,7 @@ def collect_runs(folders: Sequence[str | Path]) -> tuple[pd.DataFrame, pd.DataFr
     for folder in map(Path, folders):
         if not (folder / "metrics.json").is_file():
             raise BadInput(f"{folder} is no finished run that kept metrics: it has no metrics.json")
-        parameters.append(yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8")))
+        parameters.append(files.read_values(folder / "params.yaml"))
         numbers.append(flatten(json.loads((folder / "metrics.json").read_text(encoding="utf-8"))))
     told = pd.DataFrame([{n: str(v) for n, v in one.items()} for one in parameters])
     differ = [name for name in told if told[name].nunique(dropna=False) > 1]

@@ -19,7 +19,8 @@ import pandas as pd
 
 from facelab.errors import BadInput, FacelabError, need
 from facelab.keeping import end_with
-from facelab.runs.definitions import read_experiment
+from facelab.progress import tell
+from facelab.runs.definitions import check_name, read_experiment
 from facelab.runs.experiments import Case, one_at_a_time, plan, run
 from facelab.runs.listing import alive, runs
 
@@ -102,18 +103,26 @@ def sweep(
     found = read_experiment(experiment)
     if found.cases is None:
         raise BadInput(f"{experiment} has no cases: run it with fl.run")
-    fixed = {**found.parameters, **(parameters or {})}
-    for case in found.cases:
+    if name:
+        check_name(name)
+    fixed = {**found.written, **(parameters or {})}
+    for case in found.written_cases:
         for parameter in set(case) & set(parameters or {}):
             raise BadInput(
                 f"{parameter} differs between the cases of {experiment}: change it there"
             )
     home = Path(out) / (name or found.name)
     cores = max(1, joblib.cpu_count() // jobs) if jobs > 1 else None
-    cases = [plan(found.notebook, {**fixed, **case}, home, cores) for case in found.cases]
+    cases = [plan(found.notebook, {**fixed, **case}, home, cores) for case in found.written_cases]
+    differ = tuple(
+        {name: case.given[name] for name in written}
+        for case, written in zip(cases, found.written_cases, strict=True)
+    )
+    if len({case.key for case in cases}) < len(cases):
+        raise BadInput(f"{experiment} has two cases that are the same for {found.notebook.name}")
     with one_at_a_time(home):
         _remove_abandoned(home)
-        board = _Board(found.cases, cases, home, {} if again else _done(home))
+        board = _Board(differ, cases, home, {} if again else _done(home))
         left = [case for case in cases if board.status[case.key] == "waiting"]
         with board.shown():
             for ending in _carried_out(left, jobs, cluster):
@@ -213,14 +222,14 @@ class _Board:
             ended = counts.get("finished", 0) + counts.get("failed", 0)
             asked = len(self.cases) - counts.get("done before", 0)
             words = error or "finished"
-            print(f"[{ended}/{asked}] {self.words[number]}: {words}", file=sys.stderr, flush=True)
+            tell(f"[{ended}/{asked}] {self.words[number]}: {words}", sys.stderr)
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
         """Show the table while cases run."""
         before = sum(status == "done before" for status in self.status.values())
         if before:
-            print(f"{before} of {len(self.cases)} cases were done before", file=sys.stderr)
+            tell(f"{before} of {len(self.cases)} cases were done before", sys.stderr)
         if not self._live():
             yield
             return
