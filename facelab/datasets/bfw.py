@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from facelab.datasets import reader
+from facelab.datasets.walking import people_in, place_of
 from facelab.errors import BadInput
 
 SCORES = ("vgg16", "resnet50", "senet50", "sphereface")
@@ -60,25 +61,18 @@ def bfw(root: str | os.PathLike, *, partial: bool = False) -> reader.Reader:
     """
     root = reader.existing_folder(root)
     folders = {name: label for name, label in _LABELS.items() if "_" in name}
-    places = [root, *reader.sub_folders(root)]
-    place = next((p for p in places if any((p / name).is_dir() for name in folders)), root)
+    place = place_of(root, lambda p: any((p / name).is_dir() for name in folders), "BFW") or root
     absent = [name for name in folders if not (place / name).is_dir()]
     if len(absent) == len(folders) or (absent and not partial):
         raise BadInput(
             f"{place} has no folder {absent[0]}: give the folder of BFW's eight groups, or go "
             "without that group with partial=True"
         )
-    rows, labels, passed_over = [], [], 0
-    for name in folders:
-        if name in absent:
-            continue
-        found, others = reader.images_by_subject(place / name)
-        passed_over += others
-        rows += [(path, who, f"{name}/{who}/{path.name}") for path, who in found]
-        labels += [folders[name]] * len(found)
-    if not rows:
+    people = people_in([place / name for name in folders if name not in absent], place)
+    if not people.photos:
         raise BadInput(f"{place} holds no images asian_females/n000009/0010_01.jpg")
-    table, labels = reader.image_table(rows), pd.DataFrame(labels)
+    table = reader.image_table(people.photos)
+    labels = pd.DataFrame([folders[name.partition("/")[0]] for _, _, name in people.photos])
     group = labels["race"] + " " + labels["gender"]
     mixed = group.groupby(table["subject"]).nunique() > 1
     if mixed.any():
@@ -94,8 +88,8 @@ def bfw(root: str | os.PathLike, *, partial: bool = False) -> reader.Reader:
         "research use",
         "none: photographs of celebrities from a web search; groups as seen by others",
     )
-    notes = (*reader.passed_over_note(passed_over), overlap)
-    return reader.Reader("bfw", place, table, card, notes)
+    notes, by = (*people.notes(), overlap), ("race", "gender")
+    return reader.Reader("bfw", place, table, card, notes, by=by, without=people.without)
 
 
 def bfw_scores(

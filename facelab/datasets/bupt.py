@@ -12,8 +12,10 @@ import pandas as pd
 
 from facelab.datasets import reader
 from facelab.datasets.insightface_rec import classes_of, images_in
+from facelab.datasets.label_files import label_file, read_text
 from facelab.datasets.record_io import image_at
 from facelab.datasets.rfw import RACES, images_by_race, one_race_each
+from facelab.datasets.walking import place_of
 from facelab.errors import BadInput
 
 # In the order of BUPT's RecordIO labels.
@@ -71,22 +73,22 @@ def bupt(root: str | os.PathLike, labels: str | os.PathLike | None = None) -> re
     if labels is not None:
         raise BadInput(f"{root} is a folder, whose races are its folders: leave labels out")
     root = reader.existing_folder(root)
-    inside = [root, *reader.sub_folders(root)]
-    place = next((f for f in inside if all((f / race).is_dir() for race in RACES)), None)
+    place = place_of(root, lambda f: all((f / race).is_dir() for race in RACES), "BUPT")
     if place is None:
         raise BadInput(
             f"{root} does not hold the four folders {', '.join(RACES)}: give the folder "
             "race_per_7000 or the one above"
         )
-    table, notes = images_by_race(place)
-    return reader.Reader("bupt", place, table, _card(), tuple([*notes, _uneven(table)]))
+    table, notes, without = images_by_race(place)
+    notes = (*notes, _uneven(table))
+    return reader.Reader("bupt", place, table, _card(), notes, by=("race",), without=without)
 
 
 def _from_rec(path: Path, given: str | os.PathLike | None) -> reader.Reader:
     table, labels = images_in(path, 2)
     table["subject"] = classes_of(labels[:, 0], table, path)
     codes, source = labels[:, 1], path
-    found = reader.label_file(given, [path.with_suffix(".lst").name], path.parent)
+    found = label_file(given, [path.with_suffix(".lst").name], path.parent)
     if found is not None:
         codes, source = _codes(found, table, labels[:, 0]), found
     if np.isnan(codes).any():
@@ -106,13 +108,13 @@ def _from_rec(path: Path, given: str | os.PathLike | None) -> reader.Reader:
     table["race"] = reader.as_categorical(race)
     inferred = "Race 3 of the records is taken for African, the one that is left."
     notes = [*more, inferred, _uneven(table)]
-    return reader.Reader("bupt", path.parent, table, _card(), tuple(notes), image_at)
+    return reader.Reader("bupt", path.parent, table, _card(), tuple(notes), image_at, ("race",))
 
 
 def _codes(source: Path, table: pd.DataFrame, classes: np.ndarray) -> np.ndarray:
     """The race code of each record, by its key, from lines `key class race path`."""
     rows = {}
-    text = source.read_text(encoding="utf-8-sig", errors="backslashreplace")
+    text = read_text(source)
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.split("\t")
         if not line.strip():

@@ -11,7 +11,10 @@ from pathlib import Path
 import pandas as pd
 
 from facelab.datasets import reader
+from facelab.datasets.label_files import label_file, read_text, stem_key
+from facelab.datasets.walking import unread, walk
 from facelab.errors import BadInput
+from facelab.faces.names import as_name
 
 GENDERS = {"male": "male", "female": "female", "other": "other", "n/a": ""}
 SKIN_TYPES = dict(zip("123456", ("I", "II", "III", "IV", "V", "VI"), strict=True))
@@ -64,16 +67,19 @@ def casual_conversations(
     [['25', 'female', 'III', 'bright']]
     """
     root = reader.existing_folder(root)
-    source = reader.label_file(labels, ["CasualConversations.json"], root, root.parent)
+    source = label_file(labels, ["CasualConversations.json"], root, root.parent)
     if source is None:
         raise BadInput(f"{root} holds no CasualConversations.json: name it with labels=")
     people, videos = _read(source)
     rows, facts = [], []
-    for path, name in reader.image_files(root):
-        video = next((v for v in (path.parent.name, *_starts(path.stem)) if v in videos), None)
+    for path, name in walk(root).photos:
+        if unread(name):
+            continue  # a video, of which frames were taken
+        names = (as_name(path.parent.name), stem_key(path.parent.name), *_starts(stem_key(name)))
+        video = next((one for one in names if one in videos), None)
         if video is None:
             raise BadInput(
-                f"{reader.printable(name)!r} belongs to no video of {source.name}: put each frame "
+                f"{as_name(name)!r} belongs to no video of {source.name}: put each frame "
                 "in a folder named after its video, or let its name start with the video's"
             )
         who, lighting = videos[video]
@@ -99,7 +105,8 @@ def casual_conversations(
         "Casual Conversations data licence: evaluation under agreement",
         "paid participants who agreed to the use; age and gender in their own words",
     )
-    return reader.Reader("casual_conversations", root, table, card, tuple(notes))
+    by = ("age_group", "gender", "skin_type", "lighting")
+    return reader.Reader("casual_conversations", root, table, card, tuple(notes), by=by)
 
 
 def _starts(stem: str) -> list[str]:
@@ -111,13 +118,14 @@ def _starts(stem: str) -> list[str]:
 def _read(source: Path) -> tuple[dict[str, tuple[str, str, str]], dict[str, tuple[str, str]]]:
     """(age, gender, skin type) of each subject, and (subject, lighting) of each video."""
     try:
-        content = json.loads(source.read_text(encoding="utf-8-sig"))
+        content = json.loads(read_text(source))
         people, videos = {}, {}
-        for who, entry in content.items():
+        for key, entry in content.items():
+            who = as_name(key)
             label, dark = entry["label"], set(entry.get("dark_files", []))
             people[who] = _labels(label, f"{source} subject {who}")
             for file in entry["files"]:
-                video = Path(file).stem
+                video = stem_key(file)
                 if videos.get(video, (who,))[0] != who:
                     raise BadInput(f"{source} lists the video {video} for two subjects: {who} too")
                 videos[video] = (who, "dark" if file in dark else "bright")

@@ -10,7 +10,18 @@ from pathlib import Path
 import pandas as pd
 
 from facelab.datasets import reader
+from facelab.datasets.label_files import (
+    attach_labels,
+    coded,
+    label_file,
+    read_csv,
+    read_text,
+    stem_key,
+    upwards,
+)
+from facelab.datasets.walking import place_of, walk
 from facelab.errors import BadInput
+from facelab.faces.names import as_names
 
 _FOLDERS = ("img_align_celeba", "img_align_celeba_png", "img_celeba")
 _PLACES = ("", "Anno", "Eval")  # as in the published archive
@@ -74,16 +85,17 @@ def celeba(
     """
     root = reader.existing_folder(root)
     folder = _images_folder(root)
-    found = reader.image_files(folder)
+    found = walk(folder).photos
     if not found:
         raise BadInput(f"{folder} holds no images")
     table = reader.image_table([(path, path.name, path.name) for path, _ in found])
-    places = [place / name for place in (root, folder.parent) for name in _PLACES]
+    above = upwards(folder.parent, root)
+    places = [place / name for place in above for name in _PLACES if place != root.parent]
     notes = []
 
     def label(names: tuple[str, ...], wanted: dict[str, tuple[str, dict[str, str] | None]]) -> bool:
         """Add columns to the table, each from a column of a label file, if that is there."""
-        path = reader.label_file(None, names, *places)
+        path = label_file(None, names, *places)
         if path is None:
             notes.append(f"No {names[0]} was found: its labels are missing.")
             return False
@@ -93,15 +105,15 @@ def celeba(
             if name not in frame.columns:
                 raise BadInput(f"{path} has no column {name!r}")
             values = frame[name]
-            rows[column] = reader.coded(values, words, name, path, first) if words else values
-        matched, more = reader.attach_labels(table, rows, path, _key, partial)
+            rows[column] = coded(values, words, name, path, first) if words else values
+        matched, more = attach_labels(table, rows, path, stem_key, partial)
         notes.extend(more)
         for column in wanted:
             table[column] = matched[column]
         return True
 
     if label(_IDENTITIES, {"subject": ("1", None)}):
-        table["subject"] = table["subject"].fillna(table["image"])
+        table["subject"] = as_names(table["subject"], "subject").fillna(table["image"])
     else:
         notes.append(reader.of_their_own(table, "This copy of CelebA"))
     wanted = {
@@ -120,33 +132,33 @@ def celeba(
         "non-commercial research use",
         "none: photographs of celebrities from the web",
     )
-    return reader.Reader("celeba", folder, table, card, tuple(notes))
+    groups = ("gender", "age_group", *(by or []), "split")
+    return reader.Reader("celeba", folder, table, card, tuple(notes), by=groups)
 
 
 def _images_folder(root: Path) -> Path:
     """The folder of the images; the Kaggle copy has one of the same name within it."""
-    inside = [root / name for name in _FOLDERS if (root / name).is_dir()]
-    if len(inside) > 1:
-        raise BadInput(f"{root} holds CelebA twice ({', '.join(_FOLDERS)}): leave one of them")
-    if not inside:
+
+    def inside(place: Path) -> list[Path]:
+        return [place / name for name in _FOLDERS if (place / name).is_dir()]
+
+    place = place_of(root, lambda folder: bool(inside(folder)), "CelebA")
+    if place is None:
         raise BadInput(f"{root} has no folder {' or '.join(_FOLDERS)}: give the folder above it")
-    return inside[0]
-
-
-def _key(name: str) -> str:
-    """By number alone: the same images come as .jpg and as .png."""
-    return Path(name).stem
+    if len(inside(place)) > 1:
+        raise BadInput(f"{place} holds CelebA twice ({', '.join(_FOLDERS)}): leave one of them")
+    return inside(place)[0]
 
 
 def _read(path: Path) -> tuple[pd.DataFrame, int]:
     """A label file as text, and its first line of labels: `file`, then columns by the file's own
     names, or by number from 1 where it has none."""
     if path.suffix == ".csv":
-        frame = reader.read_csv(path, [])
+        frame = read_csv(path, [])
         names = list(frame.columns)
         plain = [str(n) for n in range(1, len(names))] if len(names) == 2 else names[1:]
         return frame.set_axis(["file", *plain], axis=1), 2
-    lines = path.read_text(encoding="utf-8-sig", errors="backslashreplace").splitlines()
+    lines = read_text(path).splitlines()
     first, names = 0, []
     if lines and lines[0].strip().isdigit():  # list_attr_celeba.txt: the number, then the names
         promised, names, first = int(lines[0]), lines[1].split() if len(lines) > 1 else [], 2

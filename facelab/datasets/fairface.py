@@ -12,9 +12,19 @@ from pathlib import Path
 import pandas as pd
 
 from facelab.datasets import reader
+from facelab.datasets.label_files import (
+    attach_labels,
+    coded,
+    label_file,
+    path_key,
+    read_csv,
+    upwards,
+)
+from facelab.datasets.walking import place_of, walk
 from facelab.errors import BadInput
 
 LABEL_FILES = ("fairface_label_train.csv", "fairface_label_val.csv")
+_PARTS = ("train", "val")
 GENDERS = {"male": "male", "female": "female"}
 RACES = {
     "black": "black",
@@ -82,21 +92,23 @@ def fairface(
     [['3-9', 'east asian'], ['20-29', 'east asian']]
     """
     root = reader.existing_folder(root)
-    files = [reader.label_file(None, [name], root, root.parent) for name in LABEL_FILES]
+    place = place_of(root, lambda p: any((p / part).is_dir() for part in _PARTS), "FairFace")
+    place = place or root
+    files = [label_file(None, [name], *upwards(place, root)) for name in LABEL_FILES]
     files = [path for path in files if path] if labels is None else [Path(labels)]
     if not files:
         raise BadInput(
             f"{root} holds no {' or '.join(LABEL_FILES)}: give the folder above train and val, or "
             "the label file with labels="
         )
-    found = [item for item in reader.image_files(root) if item[1].startswith(("train/", "val/"))]
+    found = [item for item in walk(place).photos if item[1].partition("/")[0] in _PARTS]
     if not found:
         raise BadInput(f"{root} holds no images in train or val: give the folder above them")
     table = reader.image_table([(path, name, name) for path, name in found])
     parts, notes = zip(*(_labels(path) for path in files), strict=True)
     rows = pd.concat(parts, ignore_index=True)
     notes = [note for part in notes for note in part]
-    matched, more = reader.attach_labels(table, rows, files[0], str, partial)
+    matched, more = attach_labels(table, rows, files[0], path_key, partial)
     for column in ("age_group", "gender", "race", "service_test"):
         table[column] = reader.as_categorical(matched[column])
     table["age_group"] = table["age_group"].cat.set_categories(list(reader.AGE_GROUPS))
@@ -107,7 +119,8 @@ def fairface(
         "CC BY 4.0",
         "none: photographs from the web (YFCC-100M and others), labelled by crowd workers",
     )
-    return reader.Reader("fairface", root, table, card, tuple(notes))
+    by = ("age_group", "gender", "race", "service_test", "split")
+    return reader.Reader("fairface", place, table, card, tuple(notes), by=by)
 
 
 def unmangled(age: str) -> str:
@@ -124,15 +137,15 @@ def unmangled(age: str) -> str:
 
 def _labels(path: Path) -> tuple[pd.DataFrame, list[str]]:
     """One label file in facelab's words, and what was repaired."""
-    rows = reader.read_csv(path, ["file", "age", "gender", "race"])
+    rows = read_csv(path, ["file", "age", "gender", "race"])
     ages = rows["age"].map(unmangled)
     labels = pd.DataFrame({"file": rows["file"]})
-    labels["age_group"] = reader.coded(ages, AGES, "age", path, 2)
-    labels["gender"] = reader.coded(rows["gender"], GENDERS, "gender", path, 2)
-    labels["race"] = reader.coded(rows["race"], RACES, "race", path, 2)
+    labels["age_group"] = coded(ages, AGES, "age", path, 2)
+    labels["gender"] = coded(rows["gender"], GENDERS, "gender", path, 2)
+    labels["race"] = coded(rows["race"], RACES, "race", path, 2)
     service = rows["service_test"] if "service_test" in rows else pd.Series("", rows.index)
     yes_no = {"true": "yes", "false": "no"}
-    labels["service_test"] = reader.coded(service, yes_no, "service_test", path, 2)
+    labels["service_test"] = coded(service, yes_no, "service_test", path, 2)
     mended = rows["age"] != ages
     changes = (rows["age"] + " to " + ages)[mended].value_counts().sort_index()
     note = (

@@ -12,7 +12,9 @@ from pathlib import Path
 import pandas as pd
 
 from facelab.datasets import reader
+from facelab.datasets.walking import walk
 from facelab.errors import BadInput
+from facelab.faces.names import as_name
 
 EXPRESSIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 _CODES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -64,11 +66,11 @@ def fer2013(root: str | os.PathLike) -> reader.Reader:
         return _from_csv(Path(root).resolve())
     root = reader.existing_folder(root)
     rows, expressions, splits = [], [], []
-    for path, name in reader.image_files(root):
+    for path, name in walk(root).photos:
         folders = name.lower().split("/")[:-1]
         if not folders or folders[-1] not in EXPRESSIONS:
             raise BadInput(
-                f"{reader.printable(name)!r} in {root} is not in a folder named after a class: "
+                f"{as_name(name)!r} in {root} is not in a folder named after a class: "
                 f"FER2013's are {', '.join(EXPRESSIONS)}"
             )
         rows.append((path, name, name))
@@ -138,7 +140,9 @@ def _reader(
         "none: photographs found by a web search; expressions as seen by others",
     )
     notes = [*notes, reader.of_their_own(table, "FER2013")]
-    return reader.Reader("fer2013", root, table, card, tuple(notes), read)
+    return reader.Reader(
+        "fer2013", root, table, card, tuple(notes), read, by=("expression", "split")
+    )
 
 
 def _header(line: bytes, path: Path) -> list[str]:

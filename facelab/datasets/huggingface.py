@@ -15,14 +15,26 @@ import numpy as np
 import pandas as pd
 
 from facelab.datasets import reader
+from facelab.datasets.label_files import (
+    attach_labels,
+    path_key,
+    read_csv,
+    read_text,
+    words_for_missing,
+)
 from facelab.datasets.tabular import as_text
+from facelab.datasets.walking import is_left_behind, walk
 from facelab.errors import BadInput
 
 _METADATA = ("metadata.csv", "metadata.jsonl")
 
 
 def huggingface(
-    root: str | os.PathLike, *, image: str = "image", subject: str | None = None
+    root: str | os.PathLike,
+    *,
+    image: str = "image",
+    subject: str | None = None,
+    by: list[str] | None = None,
 ) -> reader.Reader:
     """Read an `imagefolder` or a folder of parquet files.
 
@@ -35,11 +47,13 @@ def huggingface(
         Parquet: the column of images (a struct of `bytes` and `path`, or plain bytes).
     subject
         The column that says who is shown. None: each image is a subject of its own.
+    by
+        Label columns that are groups of people; by default those with well-known names.
 
     Returns
     -------
     Reader
-        One group column a label: of parquet files those of text, truth or whole numbers, in the
+        One column a label: of parquet files those of text, truth or whole numbers, in the
         words of the file's own `ClassLabel` names; of metadata all; of folders without metadata
         `label`, the folder's name. `image` is the path below `root`, or the parquet file's name
         and the row in it (`train-00000-of-00002/00012`, from 0).
@@ -70,25 +84,31 @@ def huggingface(
     """
     root = Path(root)
     if root.is_file():
-        return _from_parquet(root.parent.resolve(), [root.resolve()], image, subject)
+        return _from_parquet(root.parent.resolve(), [root.resolve()], image, subject, by)
     root = reader.existing_folder(root)
-    files = sorted(path for path in root.rglob("*.parquet") if not path.name.startswith("."))
+    files = sorted(path for path in root.rglob("*.parquet") if _is_of_the_set(path, root))
     if files:
-        return _from_parquet(root, files, image, subject)
-    return _from_images(root, subject)
+        return _from_parquet(root, files, image, subject, by)
+    return _from_images(root, subject, by)
 
 
-def _from_images(root: Path, subject: str | None) -> reader.Reader:
-    found = reader.image_files(root)
+def _is_of_the_set(path: Path, root: Path) -> bool:
+    return not any(is_left_behind(part) for part in path.relative_to(root).parts)
+
+
+def _from_images(root: Path, subject: str | None, by: list[str] | None) -> reader.Reader:
+    found = walk(root).photos
     if not found:
         raise BadInput(f"{root} holds no parquet files and no images")
     table = reader.image_table([(path, name, name) for path, name in found])
     sources = [path for name in _METADATA for path in sorted(root.rglob(name))]
+    sources = [path for path in sources if _is_of_the_set(path, root)]
     notes: list[str] = []
     if sources:
         rows = pd.concat([_metadata(path, root) for path in sources], ignore_index=True)
-        labels, notes = reader.attach_labels(table, rows, sources[0], str, False)
+        labels, notes = attach_labels(table, rows, sources[0], path_key, False)
         labels = labels.drop(columns="file")
+        notes += words_for_missing(labels, sources[0])
     else:
         folders = [name.split("/")[:-1] for _, name in found]
         flat = next((name for (_, name), f in zip(found, folders, strict=True) if not f), None)
@@ -97,17 +117,16 @@ def _from_images(root: Path, subject: str | None) -> reader.Reader:
                 f"{root} holds {flat!r} in no class's folder, and no {' or '.join(_METADATA)}"
             )
         labels = pd.DataFrame({"label": [folder[-1] for folder in folders]})
-    return _reader(root, table, labels, subject, notes, None)
+    return _reader(root, table, labels, subject, by, notes, None)
 
 
 def _metadata(path: Path, root: Path) -> pd.DataFrame:
     """A metadata file as text, with `file` relative to `root`."""
     if path.suffix == ".csv":
-        rows = reader.read_csv(path, ["file_name"])
+        rows = read_csv(path, ["file_name"])
     else:
         records = []
-        text = path.read_text(encoding="utf-8-sig", errors="backslashreplace")
-        for number, line in enumerate(text.split("\n"), start=1):
+        for number, line in enumerate(read_text(path).split("\n"), start=1):
             if not line.strip():
                 continue
             try:
@@ -118,17 +137,20 @@ def _metadata(path: Path, root: Path) -> pd.DataFrame:
                 raise BadInput(f"{path} line {number} has no file_name")
             records.append(record)
         rows = pd.DataFrame(records, columns=None if records else ["file_name"])
-        rows = pd.DataFrame({name: as_text(rows[name]) for name in rows.columns})
+        rows = pd.DataFrame({name: as_text(rows[name], name) for name in rows.columns})
     start = path.parent.relative_to(root).as_posix()
-    names = rows.pop("file_name").map(lambda name: os.path.normpath(f"{start}/{name}"))
+    names = rows.pop("file_name").str.replace("\\", "/")
+    names = names.map(lambda name: os.path.normpath(f"{start}/{name}"))
     rows.insert(0, "file", names)
     return rows
 
 
-def _from_parquet(root: Path, files: list[Path], image: str, subject: str | None) -> reader.Reader:
+def _from_parquet(
+    root: Path, files: list[Path], image: str, subject: str | None, by: list[str] | None
+) -> reader.Reader:
     tables, labels = [], []
     for path in files:
-        rows, offsets = _labels(path, image)
+        rows, offsets = _labels(path, image, {subject, *(by or [])})
         if labels and list(rows.columns) != list(labels[0].columns):
             raise BadInput(f"{path} has other columns than {files[0].name}: read them apart")
         place = path.relative_to(root).with_suffix("").as_posix()
@@ -141,11 +163,13 @@ def _from_parquet(root: Path, files: list[Path], image: str, subject: str | None
     if not len(table):
         raise BadInput(f"{files[0]} holds no rows")
     labels = pd.concat(labels, ignore_index=True)
-    return _reader(root, table, labels, subject, [], functools.partial(image_in, image=image))
+    read = functools.partial(image_in, image=image)
+    return _reader(root, table, labels, subject, by, [], read)
 
 
-def _labels(path: Path, image: str) -> tuple[pd.DataFrame, range]:
-    """The labels of a file, as text, and its row numbers; the images are not read."""
+def _labels(path: Path, image: str, named: set[str | None]) -> tuple[pd.DataFrame, range]:
+    """The labels of a file, as text, and its row numbers; the images are not read. Columns of other
+    kinds than labels have are read where they are named."""
     import pyarrow as pa
 
     file = _opened(path)
@@ -161,7 +185,11 @@ def _labels(path: Path, image: str) -> tuple[pd.DataFrame, range]:
         raise BadInput(f"{path} has images as {at} in {image!r}: expected their encoded bytes")
     kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer)
     kinds += (pa.types.is_boolean, pa.types.is_dictionary)
-    kept = [field.name for field in schema if any(kind(field.type) for kind in kinds)]
+    kept = [
+        field.name
+        for field in schema
+        if field.name != image and (field.name in named or any(kind(field.type) for kind in kinds))
+    ]
     try:
         frame = file.read(columns=kept).to_pandas()
     except (OSError, ValueError) as error:
@@ -170,7 +198,7 @@ def _labels(path: Path, image: str) -> tuple[pd.DataFrame, range]:
     names = _class_names(schema.metadata, path)
     rows = pd.DataFrame(index=range(file.metadata.num_rows))
     for column in kept:
-        rows[column] = as_text(frame[column])
+        rows[column] = as_text(frame[column], column)
         if column in names:
             words = {str(code): word for code, word in enumerate(names[column])} | {"-1": ""}
             strange = ~rows[column].isin([*words, ""])
@@ -204,6 +232,7 @@ def _reader(
     table: pd.DataFrame,
     labels: pd.DataFrame,
     subject: str | None,
+    by: list[str] | None,
     notes: list[str],
     read: Callable[[Path, int], bytes] | None,
 ) -> reader.Reader:
@@ -216,15 +245,12 @@ def _reader(
         if (who == "").any():
             raise BadInput(f"{root} has no {subject} for {table['image'][(who == '').idxmax()]!r}")
         table["subject"] = who
+    reader.check_labels(labels.columns, root)
     for column in labels.columns:
-        if column in (*reader.PLAIN_COLUMNS, "reason"):
-            raise BadInput(
-                f"{root} has a label column {column!r}, a name that facelab needs itself: rename "
-                "it, or say subject= if it says who is shown"
-            )
         table[column] = reader.as_categorical(labels[column])
     card = reader.card(root.name, "not stated", "not stated")
-    return reader.Reader(root.name, root, table, card, tuple(notes), read)
+    groups = reader.declared(by, table, root)
+    return reader.Reader(root.name, root, table, card, tuple(notes), read, groups)
 
 
 def image_in(path: Path, offset: int, image: str = "image") -> bytes:

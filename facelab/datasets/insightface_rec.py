@@ -114,7 +114,7 @@ def _compared_with_property(path: Path, table: pd.DataFrame) -> list[str]:
     source = path.parent / "property"
     if not source.is_file():
         return []
-    text = source.read_text(errors="backslashreplace").strip()
+    text = source.read_text(encoding="utf-8", errors="backslashreplace").strip()
     if not re.fullmatch(r"\d+,\d+,\d+", text):
         raise BadInput(f"{source} says {text[:40]!r} where `classes,height,width` should stand")
     classes, found = int(text.split(",")[0]), table["subject"].nunique()

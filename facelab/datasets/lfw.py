@@ -11,7 +11,18 @@ from pathlib import Path
 import pandas as pd
 
 from facelab.datasets import reader
+from facelab.datasets.label_files import (
+    attach_labels,
+    coded,
+    label_file,
+    read_csv,
+    read_text,
+    stem_key,
+    upwards,
+)
+from facelab.datasets.walking import is_photo, people_in, place_of, sub_folders, walk
 from facelab.errors import BadInput
+from facelab.faces.names import as_name, as_names
 
 GENDERS = {"m": "male", "f": "female", "male": "male", "female": "female"}
 MULTIPLE = "multiple"
@@ -27,10 +38,10 @@ def lfw(
     ----------
     root
         The folder of the `Name/Name_0001.jpg` folders, or one that contains it (`aligned112`,
-        `lfw-deepfunneled`); or a flat folder of `Name_0001.jpg`.
+        `lfw/lfw-deepfunneled`); or a flat folder of `Name_0001.jpg`. Any kind of image will do.
     labels
         csv `file,identity,gender,race`; by default `labels.csv` in the folder of the names or in
-        the one above it, if there is one.
+        one above it, if there is one.
     partial
         Let the label file name images that are not there (only a part of LFW is at hand).
 
@@ -65,22 +76,21 @@ def lfw(
     >>> read.table[["subject", "image"]].values.tolist()
     [['Ada_Lovelace', 'Ada_Lovelace_0001.jpg'], ['Bea_Miles', 'Bea_Miles_0001.jpg']]
     """
-    folder = _folder_of_names(reader.existing_folder(root))
-    table, notes = _images(folder)
-    if labels is None:
-        beside = [place / "labels.csv" for place in (folder, folder.parent)]
-        labels = next((path for path in beside if path.is_file()), None)
-    if labels is None:
+    root = reader.existing_folder(root)
+    folder = place_of(root, _has_names, "LFW") or root
+    table, notes, without = _images(folder)
+    source = label_file(labels, ["labels.csv"], *upwards(folder, root))
+    if source is None:
         notes.append("No label file was found: the faces have no group columns.")
     else:
-        notes += _label(table, Path(labels), partial)
-    card = {
-        "source": "Labeled Faces in the Wild (Huang et al. 2007)",
-        "licence": "research use",
-        "consent": "none: news photographs of public figures, collected from the web",
-        "synthetic": False,
-    }
-    return reader.Reader("lfw", folder, table, card, tuple(notes))
+        notes += _label(table, source, partial)
+    card = reader.card(
+        "Labeled Faces in the Wild (Huang et al. 2007)",
+        "research use",
+        "none: news photographs of public figures, collected from the web",
+    )
+    by = ("gender", "race")
+    return reader.Reader("lfw", folder, table, card, tuple(notes), by=by, without=without)
 
 
 def lfw_pairs(path: str | os.PathLike, table: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -121,8 +131,11 @@ def lfw_pairs(path: str | os.PathLike, table: pd.DataFrame | None = None) -> pd.
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no pair list {path}")
-    text = path.read_text(encoding="utf-8-sig", errors="backslashreplace")
-    lines = [(n, line.split()) for n, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    lines = [
+        (number, line.split())
+        for number, line in enumerate(read_text(path).splitlines(), start=1)
+        if line.strip()
+    ]
     folds, each = _header(lines, path)
     expected = folds * 2 * each
     if len(lines) - 1 != expected:
@@ -139,27 +152,13 @@ def lfw_pairs(path: str | os.PathLike, table: pd.DataFrame | None = None) -> pd.
     return result if table is None else _named_as_in(table, result, path)
 
 
-def _folder_of_names(root: Path) -> Path:
-    """`root`, or the one folder inside it that has LFW's folders of names."""
-    if _has_names(root):
-        return root
-    inside = [folder for folder in reader.sub_folders(root) if _has_names(folder)]
-    if len(inside) > 1:
-        names = ", ".join(folder.name for folder in inside)
-        raise BadInput(f"{root} holds LFW more than once ({names}): give one of these folders")
-    if inside:
-        return inside[0]
-    if any(_parse(path.name) for path in root.iterdir() if reader.is_image(path)):
-        return root
-    raise BadInput(f"{root} does not hold LFW: no image Name/Name_0001.jpg was found in it")
-
-
 def _has_names(folder: Path) -> bool:
     """Whether some sub-folder `Name` holds an image `Name_0001`."""
-    for subject in reader.sub_folders(folder):
+    for subject in sub_folders(folder):
+        who = as_name(subject.name)
         for path in subject.iterdir():
-            name = _parse(path.name) if reader.is_image(path) else None
-            if name and name["subject"] == subject.name:
+            name = _parse(path.name) if is_photo(path.name) else None
+            if name and as_name(name["subject"]) == who:
                 return True
     return False
 
@@ -168,31 +167,35 @@ def _parse(file_name: str) -> re.Match | None:
     return _NAME.fullmatch(Path(file_name).stem)
 
 
-def _images(folder: Path) -> tuple[pd.DataFrame, list[str]]:
-    """The table of images in a folder of names, or in a flat folder."""
-    found, passed_over = reader.images_by_subject(folder)
+def _images(folder: Path) -> tuple[pd.DataFrame, list[str], dict[str, str]]:
+    """The table of images in a folder of names or a flat folder, notes, and who has no photo."""
+    people = people_in([folder], folder)
+    found, notes = people.photos, people.notes()
     flat = not found
     if flat:
-        found = [(path, "") for path in sorted(folder.iterdir()) if reader.is_image(path)]
-        passed_over -= len(found)
-    rows = []
-    for path, subject in found:
-        name = _parse(path.name)
-        if name is None or not (flat or name["subject"] == subject):
+        found, notes = [(path, "", name) for path, name in walk(folder).photos], []
+        if not any(_parse(path.name) for path, _, _ in found):
             raise BadInput(
-                f"{reader.printable(str(path))} is not named as LFW names images "
+                f"{folder} does not hold LFW: no image Name/Name_0001.jpg was found in it"
+            )
+    rows = []
+    for path, subject, _ in found:
+        name = _parse(path.name)
+        if name is None or not (flat or as_name(name["subject"]) == subject):
+            raise BadInput(
+                f"{as_name(str(path))} is not named as LFW names images "
                 f"({'' if flat else subject + '/'}{subject or 'Name'}_0001.jpg): move it away, or "
                 "read the folder with facelab.datasets.folder"
             )
         rows.append((path, name["subject"], path.name))
-    return reader.image_table(rows), reader.passed_over_note(passed_over)
+    return reader.image_table(rows), notes, people.without
 
 
 def _label(table: pd.DataFrame, source: Path, partial: bool) -> list[str]:
     """Add `gender` and `race` to the table, from a label file; sentences on what was found."""
-    labels = reader.read_csv(source, ["file", "identity", "gender", "race"])
-    rows, notes = reader.attach_labels(table, labels, source, _key, partial)
-    wrong = rows["identity"].notna() & (rows["identity"] != table["subject"])
+    labels = read_csv(source, ["file", "identity", "gender", "race"])
+    rows, notes = attach_labels(table, labels, source, stem_key, partial)
+    wrong = rows["identity"].notna() & (as_names(rows["identity"], "identity") != table["subject"])
     if wrong.any():
         first = wrong.idxmax()
         raise BadInput(
@@ -200,8 +203,8 @@ def _label(table: pd.DataFrame, source: Path, partial: bool) -> list[str]:
             f"name says {table['subject'][first]!r} ({wrong.sum()} images disagree): correct the "
             "label file"
         )
-    table["gender"] = reader.coded(rows["gender"], GENDERS, "gender", source)
-    race = rows["race"].fillna("").str.lower()
+    table["gender"] = coded(rows["gender"], GENDERS, "gender", source)
+    race = as_names(rows["race"], "race").fillna("").str.lower()
     several = race.str.contains(",")
     table["race"] = reader.as_categorical(race.mask(several, MULTIPLE))
     if several.any():
@@ -214,11 +217,6 @@ def _label(table: pd.DataFrame, source: Path, partial: bool) -> list[str]:
         if missing:
             notes.append(f"{missing} of {len(table)} images have no {column}.")
     return notes
-
-
-def _key(name: str) -> str:
-    """Images are matched by name alone, without folder and suffix: LFW's names are unique."""
-    return Path(name).stem
 
 
 def _header(lines: list[tuple[int, list[str]]], path: Path) -> tuple[int, int]:
@@ -242,6 +240,7 @@ def pair_of(words: list[str], mated: bool, where: str) -> tuple[str, str]:
     numbers = words[1], words[2] if mated else words[3]
     if not all(re.fullmatch(r"[0-9]{1,4}", number) for number in numbers):
         raise BadInput(f"{where} has {' '.join(words)!r} where `{expected}` should stand")
+    name_a, name_b = as_name(name_a), as_name(name_b)
     image_a, image_b = (
         f"{name}_{int(number):04d}.jpg"
         for name, number in zip((name_a, name_b), numbers, strict=True)
@@ -254,9 +253,10 @@ def pair_of(words: list[str], mated: bool, where: str) -> tuple[str, str]:
 
 
 def _named_as_in(table: pd.DataFrame, pairs: pd.DataFrame, path: Path) -> pd.DataFrame:
-    names = dict(zip(table["image"].map(_key), table["image"], strict=True))
+    images = as_names(table["image"], "image")
+    names = dict(zip(images.map(stem_key), images, strict=True))
     named = pairs.assign(
-        image_a=pairs["image_a"].map(_key).map(names), image_b=pairs["image_b"].map(_key).map(names)
+        **{side: pairs[side].map(stem_key).map(names) for side in ("image_a", "image_b")}
     )
     lost = named[["image_a", "image_b"]].isna()
     if lost.any(axis=None):

@@ -11,7 +11,10 @@ from pathlib import Path
 import pandas as pd
 
 from facelab.datasets import reader
+from facelab.datasets.label_files import attach_labels, coded, read_csv, stem_key
+from facelab.datasets.walking import walk
 from facelab.errors import BadInput
+from facelab.faces.names import as_name
 
 GENDERS = {"m": "male", "f": "female"}
 RACES = {"b": "black", "w": "white", "a": "asian", "h": "hispanic", "i": "indian", "o": "other"}
@@ -65,7 +68,7 @@ def morph(
     [['009055', '54', 'male'], ['009056', '22', 'female']]
     """
     root = reader.existing_folder(root)
-    found = reader.image_files(root)
+    found = walk(root).photos
     if not found:
         raise BadInput(f"{root} holds no images: give the folder of MORPH's photographs")
     names = [_parsed(path.name, name) for path, name in found]
@@ -87,10 +90,10 @@ def morph(
         notes.append("No label file was given: the faces have no race.")
     else:
         source = Path(labels)
-        rows = reader.read_csv(source, ["photo", "race"])
-        race = reader.coded(rows["race"], RACES, "race", source, 2)
+        rows = read_csv(source, ["photo", "race"])
+        race = coded(rows["race"], RACES, "race", source, 2)
         rows = pd.DataFrame({"file": rows["photo"], "race": race})
-        matched, more = reader.attach_labels(table, rows, source, _key, partial)
+        matched, more = attach_labels(table, rows, source, _key, partial)
         table["race"], settled = reader.settled(matched["race"], table["subject"], "race")
         notes += more + settled
     card = reader.card(
@@ -98,14 +101,15 @@ def morph(
         "by agreement with the University of North Carolina Wilmington",
         "none: booking photographs of arrested people",
     )
-    return reader.Reader("morph", root, table, card, tuple(notes))
+    by = ("age_group", "gender", "race")
+    return reader.Reader("morph", root, table, card, tuple(notes), by=by)
 
 
 def _parsed(file_name: str, name: str) -> re.Match:
     parts = _NAME.fullmatch(Path(file_name).stem)
     if parts is None:
         raise BadInput(
-            f"{reader.printable(name)!r} is not named as MORPH names photographs "
+            f"{as_name(name)!r} is not named as MORPH names photographs "
             "(id_numberM54.JPG): move it away"
         )
     return parts
@@ -113,4 +117,4 @@ def _parsed(file_name: str, name: str) -> re.Match:
 
 def _key(name: str) -> str:
     """The csv writes `Album2/00001_0M54.JPG`; the part that counts is the name."""
-    return name.replace("\\", "/").rpartition("/")[2].rpartition(".")[0].upper()
+    return stem_key(name).upper()

@@ -10,12 +10,15 @@ import warnings
 import pandas as pd
 
 from facelab.errors import BadInput
+from facelab.faces.names import as_names
+from facelab.faces.spelling import nearly
 
 
 def listed_in(
     table: pd.DataFrame, pairs: pd.DataFrame, source: str | os.PathLike, partial: bool
 ) -> pd.DataFrame:
-    """The pairs whose two images are both in `table`; all of them, unless `partial`.
+    """The pairs whose two images are both in `table`; all of them, unless `partial`. Names are
+    compared, and come back, as `facelab.faces.names` spells them.
 
     Raises
     ------
@@ -27,15 +30,18 @@ def listed_in(
     UserWarning
         Pairs were left out: how many, and how many of them mated.
     """
-    images = set(table["image"])
+    images = set(as_names(table["image"], "image"))
+    pairs = pairs.assign(**{side: as_names(pairs[side], side) for side in ("image_a", "image_b")})
     absent = ~pairs[["image_a", "image_b"]].isin(images)
     lost = absent.any(axis=1)
     if not lost.any():
         return pairs
     first = pairs["image_a" if absent["image_a"][lost.idxmax()] else "image_b"][lost.idxmax()]
     if not partial or lost.all():
+        close = nearly(first, images)
+        hint = f" ({close})" if close else ""
         raise BadInput(
-            f"{source} compares {first!r}, which is not in the table ({lost.sum()} of "
+            f"{source} compares {first!r}, which is not in the table{hint} ({lost.sum()} of "
             f"{len(pairs)} pairs): add the images, or leave such pairs out with partial=True"
         )
     warnings.warn(

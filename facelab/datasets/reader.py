@@ -1,28 +1,31 @@
 """What every data set reader gives, and the steps that readers share.
 
-In: folders of images and files of labels. Out: `Reader`, and one clear sentence for each way in
-which labels and images can disagree.
+In: images found on disk, with what is known of them. Out: `Reader`, in which one person has one
+name, an image another than every other, and the people who are lost are counted first.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from facelab.datasets.walking import HEIF, HEIF_EXTRA, counted, heif_is_read, suffix, unread
 from facelab.errors import BadInput
+from facelab.faces.groups import group_keys, known_groups, there
+from facelab.faces.names import as_label_column, as_name, as_names
 
-IMAGE_SUFFIXES = frozenset(
-    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm"]
-)
-# Reserved columns of a reader's table; every other column is a group column.
+# Reserved columns of a reader's table; every other column is a label column.
 PLAIN_COLUMNS = ("path", "offset", "subject", "image")
 # Where a label says that the face is, in pixels of the upright photo; no group columns either.
 BOX_COLUMNS = ("box_left", "box_top", "box_width", "box_height")
 AGE_GROUPS = ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "70+")
+_FEW = 8  # labels that groups can have among few people
 _FIRST_AGES = (0, 3, 10, 20, 30, 40, 50, 60, 70)
 
 
@@ -37,16 +40,21 @@ class Reader:
     root
         The folder that holds the images; no image may lie outside it.
     table
-        One row an image: `path` (str, absolute), `subject`, `image` (unique name), then group
+        One row an image: `path` (str, absolute), `subject`, `image` (unique name), then label
         columns as categoricals, missing where unknown. Where many images lie in one file, `path`
-        is that file and `offset` (int) says where in it.
+        is that file and `offset` (int) says where in it. Ids and names become text by
+        `facelab.faces.names`; two spellings of one image's name are numbered.
     card
         Facts for the FaceSet's card: source, licence, consent, synthetic.
     notes
-        One sentence on each thing found that a user should know.
+        One sentence on each thing found that a user should know, first on people who are lost.
     read
         Takes the encoded bytes of one image out of a file that holds many: called with the row's
         `path` and `offset`, in any process. None: a file is an image.
+    by
+        The label columns that are groups of people. None: those that have well-known names.
+    without
+        The people of whom no photo was found, and why.
 
     Examples
     --------
@@ -70,19 +78,84 @@ class Reader:
     card: dict[str, Any]
     notes: tuple[str, ...] = field(default=())
     read: Callable[[Path, int], bytes] | None = None
+    by: tuple[str, ...] | None = None
+    without: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "table", _as_image_table(self.table, self.name))
+        notes = dict.fromkeys((*self.losses, *self.notes))
+        object.__setattr__(self, "notes", tuple(notes))
 
     def __len__(self) -> int:
         return len(self.table)
 
     @property
     def groups(self) -> list[str]:
-        """The group columns."""
-        return [c for c in self.table.columns if c not in (*PLAIN_COLUMNS, *BOX_COLUMNS)]
+        """The label columns that are groups of people: those declared or known, never names."""
+        labels = self.table.drop(columns=[*PLAIN_COLUMNS, *BOX_COLUMNS], errors="ignore")
+        return known_groups(labels, self.by)
+
+    @property
+    def losses(self) -> list[str]:
+        """Sentences on people and photos that are known to be lost before any photo is opened."""
+        names = self.table["path"] if self.read is None else pd.Series(dtype=object)
+        kinds = names.map(_unread_here, na_action="ignore")
+        where = kinds.notna()
+        of = self.table["subject"].reindex(names.index)
+        lost = set(of[where]) - set(of[~where])
+        why = Counter(self.without.values())
+        if lost:
+            why["only photos that cannot be read"] += len(lost)
+        total = len(set(self.table["subject"]) | set(self.without))
+        sentences = []
+        if why:
+            sentences.append(
+                f"{why.total()} of {total} people are lost, with no photo to use: {counted(why)}."
+            )
+        if where.any():
+            sentences.append(
+                f"{where.sum()} of {len(self)} photos, of {of[where].nunique()} people, cannot be "
+                f"read: {counted(Counter(kinds[where]))}."
+            )
+        return sentences
 
 
-def printable(name: str) -> str:
-    """A file name as text that any file format can hold (bytes outside UTF-8 are escaped)."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+def _unread_here(path: str) -> str | None:
+    """What a photo's name says that cannot be read, and what would help."""
+    if suffix(path) in HEIF and not heif_is_read():
+        return f"HEIC photos ({suffix(path)}; they need {HEIF_EXTRA})"
+    kind = unread(path)
+    return f"{kind}s ({suffix(path)})" if kind else None
+
+
+def _as_image_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The table with every id and name as text, or one sentence on the first that is none."""
+    table = table.reset_index(drop=True)
+    for column in ("path", "subject", "image"):
+        if column not in table.columns:
+            raise BadInput(f"the table of {name} has no column {column!r}: a row an image needs it")
+        values = table[column] if column == "path" else as_names(table[column], column)
+        if values.isna().any():
+            row = int(values.isna().to_numpy().argmax())
+            raise BadInput(f"row {row} of the table of {name} has no {column}")
+        if column == "image":
+            values = _told_apart(table[column], values, name)
+        table[column] = values
+    # As objects: pandas' own text type cannot hold a file name outside UTF-8.
+    table["path"] = pd.Series([str(path) for path in table["path"]], dtype=object)
+    return table
+
+
+def _told_apart(found: pd.Series, images: pd.Series, name: str) -> pd.Series:
+    """The images' names; where two spellings make one name, the second is numbered."""
+    again = found.duplicated()
+    if again.any():
+        raise BadInput(
+            f"{name} has the image {images[again].iloc[0]!r} more than once ({again.sum()} such "
+            "rows): keep one row an image"
+        )
+    number = images.groupby(images).cumcount()
+    return images.where(number == 0, images + " (" + (number + 1).astype(str) + ")")
 
 
 def one_line(error: Exception) -> str:
@@ -100,178 +173,48 @@ def existing_folder(path: str | os.PathLike) -> Path:
     return path.resolve()
 
 
-def is_image(path: Path) -> bool:
-    """By its name alone; whether it can be decoded is found out when it is prepared."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-
-
-def sub_folders(root: Path) -> list[Path]:
-    """The folders in `root`, by name; hidden ones and folders named like an image are left out."""
-    return sorted(
-        path
-        for path in root.iterdir()
-        if not path.name.startswith(".") and not is_image(path) and path.is_dir()
-    )
-
-
-def images_by_subject(root: Path) -> tuple[list[tuple[Path, str]], int]:
-    """(path, subject) of every image in a folder a subject, in order of names; and the number of
-    files passed over: in no subject's folder, or not images by their names."""
-    found = []
-    passed_over = sum(is_image(path) for path in root.iterdir())
-    for subject in sub_folders(root):
-        for path in sorted(subject.iterdir()):
-            if is_image(path):
-                found.append((path, subject.name))
-            elif not path.name.startswith("."):
-                passed_over += 1
-    return found, passed_over
-
-
-def image_files(root: Path) -> list[tuple[Path, str]]:
-    """(path, name relative to `root` with slashes) of every image below it, in order of names;
-    hidden folders and links to folders are passed over."""
-    found = []
-    for place, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [path for path in map(Path(place).joinpath, sorted(names)) if is_image(path)]
-    return [(path, path.relative_to(root).as_posix()) for path in found]
-
-
-def label_file(given: str | os.PathLike | None, names: Iterable[str], *places: Path) -> Path | None:
-    """The label file: the one given, or the first of `names` that lies in one of `places`."""
-    if given is not None:
-        if not Path(given).is_file():
-            raise FileNotFoundError(f"there is no label file {given}")
-        return Path(given)
-    beside = (place / name for name in names for place in places)
-    return next((path for path in beside if path.is_file()), None)
-
-
 def image_table(rows: list[tuple[Path, str, str]]) -> pd.DataFrame:
-    """The table of (path, subject, image) rows, names made printable."""
+    """The table of (path, subject, image) rows."""
     paths, subjects, images = zip(*rows, strict=True)
     return pd.DataFrame(
         {
-            # As objects: pandas' own text type cannot hold a file name outside UTF-8.
             "path": pd.Series([str(path) for path in paths], dtype=object),
-            "subject": [printable(subject) for subject in subjects],
-            "image": [printable(image) for image in images],
+            "subject": [as_name(subject) for subject in subjects],
+            "image": pd.Series(images, dtype=object),
         }
     )
 
 
-def passed_over_note(count: int) -> list[str]:
-    """A sentence on files that were passed over, if any were."""
-    return [
-        f"{count} files were passed over: not images by their names, or in no subject's folder."
-    ] * (count > 0)
-
-
-def read_csv(path: str | os.PathLike, columns: Iterable[str]) -> pd.DataFrame:
-    """A csv file of strings, every cell stripped, with the named columns at least."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no label file {path}")
-    try:
-        # A subject may be called NA or null: only pandas' own reading of them is switched off.
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} cannot be read as a csv file: {one_line(error)}") from error
-    table.columns = table.columns.str.strip()
+def check_labels(columns: Iterable[str], source: Any) -> None:
+    """Refuse label columns that have a name of our own."""
     for column in columns:
-        if column not in table.columns:
+        if column in (*PLAIN_COLUMNS, "reason"):
             raise BadInput(
-                f"{path} has no column {column!r}; its first line names: {', '.join(table.columns)}"
+                f"{source} has a label column {column!r}, a name that facelab needs itself: rename "
+                "it" + ", or say subject='subject' if it says who is shown" * (column == "subject")
             )
-    return table.fillna("").apply(lambda column: column.str.strip())
 
 
-def attach_labels(
-    images: pd.DataFrame,
-    labels: pd.DataFrame,
-    source: Path,
-    key: Callable[[str], str],
-    partial: bool,
-) -> tuple[pd.DataFrame, list[str]]:
-    """The label row of each image, matched by `key` of the image's and of the row's name.
-
-    Parameters
-    ----------
-    images
-        Table with `image`; labels come back in its order.
-    labels
-        Table with `file`, as `read_csv` gives it.
-    source
-        The label file's path, for the sentences.
-    key
-        What of a name is compared.
-    partial
-        Let label rows name images that are not there.
-
-    Returns
-    -------
-    labels, notes
-        The label columns on the images' index, missing where an image has no row; and a sentence
-        if there are such images.
-    """
-    keys = labels["file"].map(key)
-    twice = keys.duplicated(keep=False)
-    if twice.any():
-        first = keys[twice].iloc[0]
-        rows = labels[keys == first]
-        differ = " with different labels" if len(rows.drop_duplicates()) > 1 else ""
-        raise BadInput(
-            f"{source} lists {rows['file'].iloc[0]!r} {len(rows)} times{differ} "
-            f"({keys[twice].nunique()} images are listed more than once): keep one row an image"
-        )
-    image_keys = images["image"].map(key)
-    absent = ~keys.isin(set(image_keys))
-    if absent.any() and not partial:
-        raise BadInput(
-            f"{source} names {labels['file'][absent].iloc[0]!r}, which is not among the images "
-            f"({absent.sum()} of its {len(labels)} rows): complete the images, remove the rows, or "
-            "say partial=True (--partial) if only a part of the set is here"
-        )
-    matched = labels.set_index(keys).reindex(image_keys).set_index(images.index)
-    unlabelled = ~image_keys.isin(set(keys))
-    notes = []
-    if unlabelled.any():
-        notes.append(
-            f"{unlabelled.sum()} of {len(images)} images have no row in {source.name} and stay "
-            f"without labels, first {images['image'][unlabelled].iloc[0]}."
-        )
-    return matched, notes
+def declared(by: str | Sequence[str] | None, table: pd.DataFrame, source: Any) -> Any:
+    """The columns that a user has named as groups, those that name people left out."""
+    if by is None:
+        return None
+    keys = group_keys(by)
+    for key in keys:
+        if key not in table.columns:
+            raise BadInput(f"{source} has no column {key!r} to group by{there(table, key)}")
+    return tuple(key for key in keys if not names_people(table, key))
 
 
-def coded(
-    values: pd.Series,
-    vocabulary: dict[str, str],
-    column: str,
-    source: Path,
-    first_line: int | None = None,
-) -> pd.Categorical:
-    """Labels in the words of `vocabulary` (keys lower case); empty or absent is missing.
-
-    `first_line` is the line of the file that row 0 of `values` was read from, to name a bad one.
-    """
-    known = {"": None, **vocabulary}
-    lower = values.fillna("").str.lower()
-    strange = ~lower.isin(set(known))
-    if strange.any():
-        line = "" if first_line is None else f" in line {first_line + strange.to_numpy().argmax()}"
-        raise BadInput(
-            f"{source} has {column} {values[strange].iloc[0]!r}{line} "
-            f"({strange.sum()} rows with such values): use {', '.join(sorted(vocabulary))} or empty"
-        )
-    return as_categorical(lower.map(known))
+def names_people(table: pd.DataFrame, column: str) -> bool:
+    """Whether a column has a label of its own for nearly everybody: it is no group of people."""
+    labels = table[column].nunique()
+    return labels > _FEW and 2 * labels > table["subject"].nunique()
 
 
 def as_categorical(values: pd.Series) -> pd.Categorical:
     """Text labels as a categorical with sorted categories; empty is missing."""
-    values = values.astype(object)
-    values = values.where(values.notna() & (values != ""))
-    return pd.Categorical(values, categories=sorted(values.dropna().unique()))
+    return as_label_column(as_names(values, "labels").astype(object), "labels").array
 
 
 def age_groups(ages: pd.Series) -> pd.Categorical:
@@ -308,7 +251,7 @@ def settled(
     repaired = text.mask(text.notna() & subjects.map(unsure).eq(True), subjects.map(winner))
     changed = text.notna() & (repaired.isna() | (repaired != text))
     note = (
-        f"{unsure.sum()} subjects have more than one {column} (first {unsure.idxmax()}): each "
+        f"{unsure.sum()} subjects have more than one {column}: each "
         f"takes the one most of its images have, none on a tie ({changed.sum()} labels changed)."
     )
     return as_categorical(repaired), [note]

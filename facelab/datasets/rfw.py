@@ -11,9 +11,12 @@ from pathlib import Path
 import pandas as pd
 
 from facelab.datasets import reader
+from facelab.datasets.label_files import read_text
 from facelab.datasets.lfw import MULTIPLE, pair_of
 from facelab.datasets.pair_lists import listed_in
+from facelab.datasets.walking import people_in, place_of
 from facelab.errors import BadInput
+from facelab.faces.names import as_name
 
 RACES = ("African", "Asian", "Caucasian", "Indian")
 FOLDS = 10
@@ -60,40 +63,40 @@ def rfw(root: str | os.PathLike, *, partial: bool = False) -> reader.Reader:
     [['african', 'm.01'], ['asian', 'm.02']]
     """
     root = reader.existing_folder(root)
-    places = [root, root / "data", root / "test" / "data"]
-    place = next((p for p in places if any((p / race).is_dir() for race in RACES)), root)
+    place = place_of(root, _has_races, "RFW's images") or root
     absent = [race for race in RACES if not (place / race).is_dir()]
     if len(absent) == len(RACES) or (absent and not partial):
         raise BadInput(
             f"{place} has no folder {absent[0]}: give RFW's folder `test`, or go without that race "
             "with partial=True"
         )
-    table, notes = images_by_race(place)
+    table, notes, without = images_by_race(place)
     overlap = "RFW's subjects are also in MS-Celeb-1M: a model trained on it may have seen them."
     card = reader.card(
         "Racial Faces in the Wild (Wang et al. 2019), from MS-Celeb-1M",
         "non-commercial research use",
         "none: photographs of celebrities from the web, collected by name (MS-Celeb-1M)",
     )
-    return reader.Reader("rfw", place, table, card, (*notes, overlap))
+    notes = (*notes, overlap)
+    return reader.Reader("rfw", place, table, card, notes, by=("race",), without=without)
 
 
-def images_by_race(place: Path) -> tuple[pd.DataFrame, list[str]]:
-    """The table of `R/subject/image` with `race`, and notes; of the races that are there."""
-    rows, races, passed_over = [], [], 0
-    for race in RACES:
-        found, others = (
-            reader.images_by_subject(place / race) if (place / race).is_dir() else ([], 0)
-        )
-        passed_over += others
-        rows += [(path, who, f"{race}/{who}/{path.name}") for path, who in found]
-        races += [race.lower()] * len(found)
-    if not rows:
+def _has_races(place: Path) -> bool:
+    """Whether it holds a race's folder that holds folders; the lists' folders hold files."""
+    return any(any(inside.is_dir() for inside in (place / race).glob("*")) for race in RACES)
+
+
+def images_by_race(place: Path) -> tuple[pd.DataFrame, list[str], dict[str, str]]:
+    """The table of `R/subject/image` with `race`, notes, and who has no photo; of the races that
+    are there."""
+    people = people_in([place / race for race in RACES if (place / race).is_dir()], place)
+    if not people.photos:
         raise BadInput(f"{place} holds no images R/subject/image.jpg for R in {', '.join(RACES)}")
-    table = reader.image_table(rows)
-    race, notes = one_race_each(pd.Series(races), table["subject"])
+    table = reader.image_table(people.photos)
+    race = pd.Series([name.partition("/")[0].lower() for _, _, name in people.photos])
+    race, notes = one_race_each(race, table["subject"])
     table["race"] = reader.as_categorical(race)
-    return table, reader.passed_over_note(passed_over) + notes
+    return table, people.notes() + notes, people.without
 
 
 def one_race_each(race: pd.Series, subjects: pd.Series) -> tuple[pd.Series, list[str]]:
@@ -101,9 +104,8 @@ def one_race_each(race: pd.Series, subjects: pd.Series) -> tuple[pd.Series, list
     several = race.groupby(subjects.to_numpy()).transform("nunique") > 1
     if not several.any():
         return race, []
-    who = subjects[several]
     note = (
-        f"{who.nunique()} subjects stand in more than one race (first {who.iloc[0]}): their "
+        f"{subjects[several].nunique()} subjects stand in more than one race: their "
         f'{several.sum()} images are labelled "{MULTIPLE}", in none of the single groups.'
     )
     return race.mask(several, MULTIPLE), [note]
@@ -159,13 +161,12 @@ def rfw_pairs(
     (20, ['african'], 'African/m.00/m.00_0002.jpg')
     """
     root = reader.existing_folder(root)
-    places = [place for place in (root, root / "txts", root / "test" / "txts") if place.is_dir()]
-    lists = {
-        race: place / race / f"{race}_pairs.txt"
-        for place in places
-        for race in RACES
-        if (place / race / f"{race}_pairs.txt").is_file()
-    }
+
+    def lists_in(place: Path) -> dict[str, Path]:
+        paths = {race: place / race / f"{race}_pairs.txt" for race in RACES}
+        return {race: path for race, path in paths.items() if path.is_file()}
+
+    lists = lists_in(place_of(root, lambda place: bool(lists_in(place)), "RFW's pairs") or root)
     absent = [race for race in RACES if race not in lists]
     if not lists or (absent and not partial):
         raise BadInput(
@@ -191,7 +192,7 @@ def rfw_pairs(
 
 
 def _read(path: Path, race: str) -> pd.DataFrame:
-    text = path.read_text(encoding="utf-8-sig", errors="backslashreplace")
+    text = read_text(path)
     lines = [(n, line.split()) for n, line in enumerate(text.splitlines(), start=1) if line.strip()]
     if not lines or len(lines) % (2 * FOLDS):
         raise BadInput(
@@ -204,7 +205,7 @@ def _read(path: Path, race: str) -> pd.DataFrame:
         fold, place = divmod(position, 2 * each)
         mated = place < each
         images = pair_of(words, mated, f"{path} line {number}")
-        subjects = words[0], words[0] if mated else words[2]
+        subjects = as_name(words[0]), as_name(words[0] if mated else words[2])
         names = [f"{race}/{who}/{image}" for who, image in zip(subjects, images, strict=True)]
         pairs.append((fold + 1, mated, *subjects, *names, race.lower()))
     columns = ["fold", "mated", "subject_a", "subject_b", "image_a", "image_b", "group"]

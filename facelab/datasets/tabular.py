@@ -9,7 +9,10 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from facelab.datasets import reader
+from facelab.datasets.label_files import path_key, read_csv, words_for_missing
+from facelab.datasets.walking import walk
 from facelab.errors import BadInput
+from facelab.faces.names import as_names
 
 
 def table(
@@ -26,6 +29,8 @@ def table(
     ----------
     path
         The table; parquet if its name ends in `.parquet` or `.pq`, else csv with a line of names.
+        Paths may have either slash; a folder's accents and a suffix's capitals may be spelt
+        otherwise than on disk.
     root
         Folder that the image paths start from and must stay in; by default the table's own.
     image
@@ -33,7 +38,8 @@ def table(
     subject
         Column that says who is shown. None: each image is a subject of its own.
     by
-        Label columns to keep; by default all. Values are kept as text, empty is missing.
+        Label columns to keep, which are the groups of people; by default all are kept, and those
+        with well-known names are groups. Values are kept as text, empty is missing.
 
     Returns
     -------
@@ -66,6 +72,7 @@ def table(
     if not len(frame):
         raise BadInput(f"{path} has no rows")
     names = [_inside(name, root, path, row) for row, name in enumerate(frame[image], first)]
+    places = _on_disk(names, root)
     twice = pd.Series(names).duplicated()
     if twice.any():
         row = int(twice.to_numpy().argmax())
@@ -80,23 +87,24 @@ def table(
             "subject=None if it is not known"
         )
     who = frame[subject] if subject else names
-    rows = [(root / name, person, name) for name, person in zip(names, who, strict=True)]
-    result = reader.image_table(rows)
-    for column in frame.columns.drop(needed[: 1 + bool(subject)]) if by is None else by:
-        if column in (*reader.PLAIN_COLUMNS, "reason"):
-            raise BadInput(
-                f"{path} has a label column {column!r}, a name that facelab needs itself: rename it"
-            )
+    result = reader.image_table(list(zip(places, who, names, strict=True)))
+    kept = list(frame.columns.drop(needed[: 1 + bool(subject)])) if by is None else by
+    reader.check_labels(kept, path)
+    for column in kept:
         result[column] = reader.as_categorical(frame[column])
-    notes = [] if subject else [reader.of_their_own(result, path.name)]
-    facts = reader.card(path.name, "not stated", "not stated")
-    return reader.Reader(path.stem, root, result, facts, tuple(notes))
+    notes = words_for_missing(frame[[*needed[1 : 1 + bool(subject)], *kept]], path)
+    if not subject:
+        notes.append(reader.of_their_own(result, path.name))
+    facts, groups = reader.card(path.name, "not stated", "not stated"), None
+    if by is not None:
+        groups = reader.declared(by, result, path)
+    return reader.Reader(path.stem, root, result, facts, tuple(notes), by=groups)
 
 
 def _read(path: Path, needed: list[str]) -> tuple[pd.DataFrame, int]:
     """The table as text, and the number that people give its first row."""
     if path.suffix.lower() not in (".parquet", ".pq"):
-        return reader.read_csv(path, needed), 2
+        return read_csv(path, needed), 2
     if not path.is_file():
         raise FileNotFoundError(f"there is no table {path}")
     try:
@@ -110,16 +118,34 @@ def _read(path: Path, needed: list[str]) -> tuple[pd.DataFrame, int]:
                 f"{path} has no column {column!r}; it has: {', '.join(map(str, frame.columns))}"
             )
     frame = frame.reset_index(drop=True)
-    text = {str(name): as_text(frame[name]) for name in frame.columns}
+    text = {str(name): as_text(frame[name], str(name)) for name in frame.columns}
     return pd.DataFrame(text), 0
 
 
-def as_text(values: pd.Series) -> pd.Series:
-    """Values as text; missing is empty, and whole numbers that missing ones turned into floats
-    lose their `.0`."""
-    if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
-        values = values.astype("Int64")
-    return values.astype(object).where(values.notna(), "").astype(str).str.strip()
+def as_text(values: pd.Series, what: str) -> pd.Series:
+    """Values of any kind as text by `facelab.faces.names`; missing is empty."""
+    return as_names(values, what).fillna("").astype("str")
+
+
+def _on_disk(names: list[str], root: Path) -> list[Path]:
+    """Where the images are: names that are not there may be spelt otherwise on disk."""
+    places = [root / name for name in names]
+    absent = [row for row, place in enumerate(places) if not os.path.exists(place)]
+    if not absent:
+        return places
+    found: dict[str, list[Path]] = {}
+    for path, name in walk(root).photos:
+        found.setdefault(_spelling(name), []).append(path)
+    for row in absent:
+        close = found.get(_spelling(names[row]), [])
+        if len(close) == 1:
+            places[row] = close[0]
+    return places
+
+
+def _spelling(name: str) -> str:
+    start, dot, suffix = path_key(name).rpartition(".")
+    return start + dot + suffix.lower()
 
 
 def _inside(name: str, root: Path, source: Path, row: int) -> str:

@@ -9,7 +9,9 @@ import re
 import pandas as pd
 
 from facelab.datasets import reader
+from facelab.datasets.walking import walk
 from facelab.errors import BadInput
+from facelab.faces.names import as_name
 
 GENDERS = {"0": "male", "1": "female"}
 RACES = {"0": "white", "1": "black", "2": "asian", "3": "indian", "4": "other"}
@@ -57,7 +59,7 @@ def utkface(root: str | os.PathLike) -> reader.Reader:
     [['26', 'female', 'asian'], ['61', 'male', 'white']]
     """
     root = reader.existing_folder(root)
-    found = reader.image_files(root)
+    found = walk(root).photos
     if not found:
         raise BadInput(f"{root} holds no images: give the folder of UTKFace's files")
     table = reader.image_table([(path, name, name) for path, name in found])
@@ -73,8 +75,7 @@ def utkface(root: str | os.PathLike) -> reader.Reader:
         absent = table[column].isna()
         if absent.any():
             notes.append(
-                f"{absent.sum()} names lack the {column} (first {table['image'][absent].iloc[0]}): "
-                "it stays missing."
+                f"{absent.sum()} of {len(table)} names lack the {column}: it stays missing."
             )
     notes.append(reader.of_their_own(table, "UTKFace"))
     card = reader.card(
@@ -82,7 +83,8 @@ def utkface(root: str | os.PathLike) -> reader.Reader:
         "non-commercial research use",
         "none: photographs from the web; labels estimated by a program and checked by people",
     )
-    return reader.Reader("utkface", root, table, card, tuple(notes))
+    by = ("age_group", "gender", "race")
+    return reader.Reader("utkface", root, table, card, tuple(notes), by=by)
 
 
 def _labels(file_name: str, name: str) -> tuple[int, str, str]:
@@ -90,7 +92,7 @@ def _labels(file_name: str, name: str) -> tuple[int, str, str]:
     parts = _NAME.fullmatch(file_name)
     if parts is None:
         raise BadInput(
-            f"{reader.printable(name)!r} is not named as UTKFace names images "
+            f"{as_name(name)!r} is not named as UTKFace names images "
             "(age_gender_race_time.jpg): move it away"
         )
     fields = parts["labels"].split("_")[:-1]
@@ -101,9 +103,9 @@ def _labels(file_name: str, name: str) -> tuple[int, str, str]:
     for what, value, known in (("gender", gender, GENDERS), ("race", race, RACES)):
         if value and value not in known:
             raise BadInput(
-                f"{reader.printable(name)!r} has {what} {value!r}: UTKFace's are "
+                f"{as_name(name)!r} has {what} {value!r}: UTKFace's are "
                 f"{', '.join(f'{code} {word}' for code, word in known.items())}"
             )
     if age > 120:
-        raise BadInput(f"{reader.printable(name)!r} has age {age}: UTKFace's are 0 to 116 years")
+        raise BadInput(f"{as_name(name)!r} has age {age}: UTKFace's are 0 to 116 years")
     return age, gender, race

@@ -9,7 +9,10 @@ import os
 from pathlib import Path
 
 from facelab.datasets import reader
+from facelab.datasets.label_files import label_file, read_text, upwards
+from facelab.datasets.walking import people_in, place_of
 from facelab.errors import BadInput
+from facelab.faces.names import as_name
 
 GENDERS = {"m": "male", "f": "female"}
 _COLUMNS = ("Class_ID", "Name", "Sample_Num", "Flag", "Gender")
@@ -59,19 +62,15 @@ def vggface2(root: str | os.PathLike, labels: str | os.PathLike | None = None) -
     [['n000002', 'female', 'train'], ['n000001', 'male', 'test']]
     """
     root = reader.existing_folder(root)
-    splits = [name for name in ("train", "test") if (root / name).is_dir()]
-    rows, passed_over = [], 0
-    for name in splits or [""]:
-        found, others = reader.images_by_subject(root / name)
-        passed_over += others
-        rows += [(path, who, path.relative_to(root).as_posix()) for path, who in found]
-    if not rows:
+    place = place_of(root, lambda p: bool(_splits(p)), "VGGFace2") or root
+    splits = _splits(place)
+    people = people_in([place / name for name in splits] or [place], place)
+    if not people.photos:
         raise BadInput(f"{root} holds no images train/n000002/0001_01.jpg, nor a folder a subject")
-    table = reader.image_table(rows)
-    notes = reader.passed_over_note(passed_over)
-    source = reader.label_file(
-        labels, ["identity_meta.csv"], root, root / "meta", root.parent, root.parent / "meta"
-    )
+    table, notes = reader.image_table(people.photos), people.notes()
+    above = upwards(place, root)
+    beside = [folder / name for folder in above for name in ("", "meta")]
+    source = label_file(labels, ["identity_meta.csv"], *beside)
     if source is None:
         notes.append("No identity_meta.csv was found: the faces have no gender.")
     else:
@@ -80,8 +79,7 @@ def vggface2(root: str | os.PathLike, labels: str | os.PathLike | None = None) -
         unknown = table["subject"][table["gender"].isna()].unique()
         if len(unknown):
             notes.append(
-                f"{len(unknown)} subjects have no line in {source.name} (first {unknown[0]}): "
-                "their gender is missing."
+                f"{len(unknown)} subjects have no line in {source.name}: their gender is missing."
             )
     if splits:
         table["split"] = reader.as_categorical(table["image"].str.partition("/")[0])
@@ -90,11 +88,18 @@ def vggface2(root: str | os.PathLike, labels: str | os.PathLike | None = None) -
         "research use; no longer offered",
         "none: photographs of celebrities from a web search",
     )
-    return reader.Reader("vggface2", root, table, card, tuple(notes))
+    by = ("gender", "split")
+    return reader.Reader(
+        "vggface2", place, table, card, tuple(notes), by=by, without=people.without
+    )
+
+
+def _splits(place: Path) -> list[str]:
+    return [name for name in ("train", "test") if (place / name).is_dir()]
 
 
 def _genders(source: Path) -> dict[str, str]:
-    text = source.read_text(encoding="utf-8-sig", errors="backslashreplace")
+    text = read_text(source)
     lines = csv.reader(text.splitlines(), skipinitialspace=True)
     header = [cell.strip() for cell in next(lines, [])]
     for name in ("Class_ID", "Gender"):
@@ -111,7 +116,7 @@ def _genders(source: Path) -> dict[str, str]:
             raise BadInput(
                 f"{source} line {number} has {len(cells)} cells where {len(header)} should stand"
             )
-        who, gender = cells[who_at].strip(), cells[gender_at].strip().lower()
+        who, gender = as_name(cells[who_at]) or "", cells[gender_at].strip().lower()
         if gender not in GENDERS:
             raise BadInput(f"{source} line {number} has gender {gender!r}: use m or f")
         if who in genders:

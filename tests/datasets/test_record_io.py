@@ -242,7 +242,7 @@ def test_bupt_takes_its_races_from_the_second_label(tmp_path):
     path = write_rec(tmp_path, [[0, 0], [1, 2], [1, 1], [2, 3]], IMAGES)
     read = bupt(path)
     assert read.table["race"].tolist() == ["caucasian", "multiple", "multiple", "african"]
-    assert "1 subjects stand in more than one race (first 000001): their 2 images" in read.notes[0]
+    assert "1 subjects stand in more than one race: their 2 images" in read.notes[0]
 
 
 @pytest.mark.parametrize(

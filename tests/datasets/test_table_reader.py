@@ -141,6 +141,6 @@ def test_a_subject_with_two_labels_takes_the_commoner_and_none_on_a_tie():
     settled, notes = reader.settled(labels, subjects, "race")
     result = [None if pd.isna(value) else value for value in settled]
     assert result == ["x", "x", "x", None, None, None, "y"]
-    assert "2 subjects have more than one race (first a)" in notes[0]
+    assert "2 subjects have more than one race: each" in notes[0]
     assert "3 labels changed" in notes[0]
     assert reader.settled(labels[5:], subjects[5:], "race")[1] == []
