@@ -1,7 +1,7 @@
 """An image file's bytes as pixels.
 
-In: bytes from anywhere. Out: upright RGB, or the reason why there is none: whatever a decoder makes
-of damaged or hostile bytes, it is one sentence.
+In: bytes from anywhere. Out: upright sRGB, or the reason why there is none: whatever a decoder
+makes of damaged or hostile bytes, it is one sentence.
 """
 
 import contextlib
@@ -12,16 +12,40 @@ from typing import Any
 
 import numpy as np
 
-from facelab.errors import Unusable
+from facelab.datasets.walking import HEIF_EXTRA, heif_is_read
+from facelab.errors import BadInput, Unusable
+from facelab.photos.profiles import in_srgb
 
 MAX_PIXELS = 100_000_000
+# How files of other kinds begin (ISO base media files say their brand from byte 8 on).
+_BEGINNINGS = {
+    b"FUJIFILMCCD-RAW": "a camera's raw file",
+    b"FOVb": "a camera's raw file",
+    b"IIRO": "a camera's raw file",
+    b"IIRS": "a camera's raw file",
+    b"MMOR": "a camera's raw file",
+    b"IIU\x00": "a camera's raw file",
+    b"\xff\x0a": "a JPEG XL picture",
+    b"\x00\x00\x00\x0cJXL ": "a JPEG XL picture",
+    b"II\xbc\x01": "a JPEG XR picture",
+    b"v/1\x01": "an OpenEXR picture",
+    b"%PDF": "a PDF document",
+    b"%!PS": "a PostScript drawing",
+    b"\xc5\xd0\xd3\xc6": "a PostScript drawing",
+    b"\x1aE\xdf\xa3": "a video",
+}
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"heif")
+_AVIF_BRANDS = (b"avif", b"avis")
+_DRAWINGS = ("EPS", "WMF")  # which Pillow hands to other programs
+_DNG_VERSION, _SUBFILE_TYPE = 50706, 254  # tags of TIFF
 
 
 def decode(data: bytes) -> np.ndarray:
-    """An image file's bytes as uint8 (H, W, 3) RGB, upright as its EXIF orientation says.
+    """An image file's bytes as uint8 (H, W, 3) sRGB, upright as its EXIF orientation says.
 
-    Grayscale, palette, CMYK and 16-bit images are converted; transparent ones are laid on white;
-    of an animation the first picture is taken.
+    Grayscale, palette, CMYK and 16-bit images are converted, and so are the colours of an embedded
+    profile (one that is damaged is passed over, as browsers do); transparent ones are laid on
+    white; of an animation the first picture is taken. HEIC needs the `heic` extra.
 
     Raises
     ------
@@ -59,16 +83,17 @@ def decode_reduced(data: bytes, least: int | None = None) -> tuple[np.ndarray, i
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            image = Image.open(io.BytesIO(data))
+            image = _opened(data)
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             width = image.width
             if least is not None:
                 image.draft(None, (least, least))
             image.load()
-            return _rgb(ImageOps.exif_transpose(image)), round(width / image.width)
+            factor, profile = round(width / image.width), image.info.get("icc_profile")
+            return _rgb(ImageOps.exif_transpose(image), profile), factor
         except UnidentifiedImageError:
-            raise Unusable("it is not an image") from None
+            raise _another_kind(data) from None
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             raise Unusable(f"it has more than {MAX_PIXELS:,} pixels") from None
         except Unusable:
@@ -91,18 +116,70 @@ def _whole_images_only() -> Iterator[None]:
         ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = before
 
 
-def _rgb(image: Any) -> np.ndarray:
+def _opened(data: bytes) -> Any:
+    """The image, not yet loaded; refused where all that could be read is a small preview."""
+    from PIL import Image
+
+    if data[4:8] == b"ftyp" and _brands(data) & set(_HEIF_BRANDS) and heif_is_read():
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    image = Image.open(io.BytesIO(data))
+    if image.format in _DRAWINGS:
+        raise Unusable("it is a drawing, not a photo")
+    if image.format == "TIFF":
+        tags = image.tag_v2
+        if _DNG_VERSION in tags or tags.get(_SUBFILE_TYPE, 0) & 1 or data[8:10] == b"CR":
+            raise _not_read("a camera's raw file")
+    return image
+
+
+def _brands(data: bytes) -> set[bytes]:
+    """The brands that an ISO base media file says it is of."""
+    end = min(int.from_bytes(data[:4], "big"), 256)
+    return {data[8:12], *(data[start : start + 4] for start in range(16, end, 4))}
+
+
+def _another_kind(data: bytes) -> Unusable:
+    """What bytes are that no decoder knows."""
+    if data[4:8] == b"ftyp":
+        brands = _brands(data)
+        if brands & set(_HEIF_BRANDS) and not brands & set(_AVIF_BRANDS):
+            if heif_is_read():
+                return Unusable("it is a HEIC photo that is damaged")
+            return Unusable(f"it is a HEIC photo, which needs {HEIF_EXTRA}")
+        if brands & set(_AVIF_BRANDS):
+            return Unusable(
+                "it is an AVIF photo, which this Pillow was built without", "install Pillow's wheel"
+            )
+        return _not_read("a camera's raw file" if b"crx " in brands else "a video")
+    kind = next((kind for start, kind in _BEGINNINGS.items() if data.startswith(start)), None)
+    return _not_read(kind) if kind else Unusable("it is not an image")
+
+
+def _not_read(kind: str) -> Unusable:
+    return Unusable(f"it is {kind}, which is not read", "export it as JPEG or PNG")
+
+
+def _rgb(image: Any, profile: bytes | None) -> np.ndarray:
     from PIL import Image
 
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
             raise Unusable("its pixels have more than 16 bits")
-        gray = ((values + 128) // 257).astype(np.uint8)
-        return np.repeat(gray[..., None], 3, axis=2)
+        image = Image.fromarray(((values + 128) // 257).astype(np.uint8))
     if image.mode == "F":
         raise Unusable("its pixels are floating-point numbers of no stated range")
     if image.has_transparency_data:
+        gray = image.mode in ("1", "L", "LA", "La")
+        image = image.convert("LA" if gray else "RGBA")
+    elif image.mode not in ("L", "CMYK", "LAB"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    # A damaged profile is no reason to lose a photo.
+    with contextlib.suppress(BadInput):
+        image = in_srgb(image, profile)
+    if image.mode in ("LA", "RGBA"):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return np.asarray(image.convert("RGB"))
