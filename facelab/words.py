@@ -218,7 +218,8 @@ def _yaml(text: str) -> Any:
 def _in_line(text: str, line: int, problem: str) -> str:
     """The fault with its line; a tab that indents is called one, which yaml's own words do not."""
     lines = text.splitlines()
-    if line < len(lines) and "\t" in re.match(r"\s*", lines[line])[0]:
+    indented = re.match(r"\s*", lines[line])[0] if line < len(lines) else ""
+    if "\t" in indented or "'\\t'" in problem:
         problem = "a tab stands where yaml wants spaces"
     return f"line {line + 1}: {problem}"
 
@@ -267,8 +268,10 @@ def as_yaml(value: Any) -> str:
             return True
 
     def of_text(dumper: Any, text: str) -> Any:
-        plain = isinstance(Word(text).value, str)
-        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else "'")
+        style = None if isinstance(Word(text).value, str) else "'"
+        if not text.isprintable():
+            style = '"'  # the only one in which control characters and strange line ends survive
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
     Dumper.add_representer(str, of_text)
     return yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True)

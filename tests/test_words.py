@@ -14,10 +14,41 @@ import facelab as fl
 from facelab import files, words
 from facelab.words import Typed, Word
 
-TRICKY = ["0012", "NO", "on", "yes", "12:30", "1.10", "1e5", "2026-11-28", "null", "~", "true", "1_000"]
-TRICKY += ["0o17", "0x1F", "+5", ".inf", ".nan", "=", "<<", "007", "-0", "1.", ".5", "1,5", "a: b", "#3"]
-TRICKY += ["[x]", "{a}", "@x", "`x", "%x", "&a", "*a", "!x", "? x", "- x", "'x'", '"x"', "x ", " x", ""]
-TRICKY += ["Łukasz", "王", "🙂", "a\tb", "a\nb", "x" * 300, "---", "...", "e\u0301", "\u2028", "\x85"]
+# What yaml, papermill or a shell would take for something else than text.
+TRICKY = [
+    *(
+        "0012",
+        "NO",
+        "on",
+        "yes",
+        "12:30",
+        "1.10",
+        "1e5",
+        "2026-11-28",
+        "null",
+        "~",
+        "true",
+        "1_000",
+    ),
+    *(
+        "0o17",
+        "0x1F",
+        "+5",
+        ".inf",
+        ".nan",
+        "=",
+        "<<",
+        "007",
+        "-0",
+        "1.",
+        ".5",
+        "1,5",
+        "a: b",
+        "#3",
+    ),
+    *("[x]", "{a}", "@x", "`x", "%x", "&a", "*a", "!x", "? x", "- x", "'x'", '"x"', "x ", " x", ""),
+    *("Łukasz", "王", "🙂", "a\tb", "a\nb", "x" * 300, "---", "...", "e\u0301", "\u2028", "\x85"),
+]
 
 
 @dataclass
@@ -48,8 +79,8 @@ def checked(text: str) -> Written:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("3", 3), ("-3", -3), ("0x1F", 31), ("0o17", 15), ("1e-3", 0.001), ("1.10", 1.1), (".5", 0.5),
-        ("true", True), ("False", False), ("~", None), ("null", None), ("", None),
+        ("3", 3), ("-3", -3), ("0x1F", 31), ("0o17", 15), ("1e-3", 0.001), ("1.10", 1.1),
+        (".5", 0.5), ("true", True), ("False", False), ("~", None), ("null", None), ("", None),
     ],
 )  # fmt: skip
 def test_where_nothing_is_known_yaml_1_2_is_what_is_read(text, value):
@@ -80,7 +111,7 @@ def test_any_text_is_the_same_after_it_is_stored_as_yaml(text):
 
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False),
+        st.none() | st.booleans() | st.integers() | st.floats(-1e300, 1e300),
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
@@ -91,7 +122,7 @@ def test_any_value_is_the_same_after_it_is_stored_as_yaml(value):
 # ---- kinds
 
 
-@pytest.mark.parametrize("text", ["0012", "NO", "12:30", "1.10", "1e5", "2026-11-28", "null", "true"])
+@pytest.mark.parametrize("text", TRICKY[:12])
 def test_text_is_what_was_written_wherever_text_is_wanted(text):
     found = checked(f"label: {text}\nby: [{text}, b]\nmargins: {{{text}: 0.5}}")
     assert (found.label, found.by, found.margins) == (text, [text, "b"], {text: 0.5})
@@ -105,7 +136,7 @@ def test_numbers_and_truth_values_are_read_where_they_are_wanted():
 
 @pytest.mark.parametrize(
     ("text", "items"),
-    [("region", ["region"]), ("a, b", ["a", "b"]), ("3", ["3"]), ('"a, b"', ["a, b"]), ("[a]", ["a"])],
+    [("region", ["region"]), ("a, b", ["a", "b"]), ("3", ["3"]), ('"a, b"', ["a, b"])],
 )
 def test_one_word_is_a_list_where_a_list_of_words_is_meant(text, items):
     assert checked(f"by: {text}").by == items
@@ -141,7 +172,6 @@ def test_what_does_not_fit_is_said_in_one_sentence_with_what_to_do(text, sentenc
         "name: Łukasz\n".encode("utf-16"),
         "name: Łukasz\n".encode("utf-32"),
         "name: Łukasz\r\n".encode(),
-        "name:\tŁukasz\n".encode(),
         "# ü\n\n---\nname: 'Łukasz'\n...\n".encode(),
     ],
 )
@@ -158,15 +188,16 @@ def test_json_with_a_mark_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        ("a: 1\nname: José".encode("cp1252"), r"x.yaml is not in UTF-8 \(line 2, byte 0xe9\): save it"),
+        ("a: 1\nname: José".encode("cp1252"), r"not in UTF-8 \(line 2, byte 0xe9\): save it"),
         ("name: x".encode("utf-16-le"), "no text in UTF-8: it holds NUL"),
         (b"a:\n\tb: 1", "line 2: a tab stands where yaml wants spaces"),
+        (b"a:\t1", "line 1: a tab stands where yaml wants spaces"),
         (b"a: 1\nb: 2\na: 3", "line 3: 'a' stands twice in one place"),
         (b"x: {a: 1, a: 2}", "line 1: 'a' stands twice"),
         (b"1: a\n'1': b", "'1' stands twice"),
-        (b"a: [1", "line 1: did not find expected ',' or ']'|line 1: .*expected"),
+        (b"a: [1", "line 1: expected"),
         (b"a: !!python/object:os.system x", "line 1: could not determine a constructor"),
-        (b"a: @x", "line 1: found character that cannot start any token"),
+        (b"a: @x", "line 1: found character '@' that cannot start any token"),
         (b"a: b: c", "line 1: mapping values are not allowed"),
         (b"[" * 100_000, "not valid yaml"),
     ],
