@@ -231,8 +231,8 @@ def _paths(value: Any) -> list[Path]:
         return [path for item in value.values() for path in _paths(item)]
     if isinstance(value, list | tuple):
         return [path for item in value for path in _paths(item)]
-    named = isinstance(value, str) and 0 < len(value) < 1000 and "\0" not in value
-    return [Path(value)] if named and Path(value).exists() else []
+    # os.path: a text that is too long for a path, or holds NUL, is none
+    return [Path(value)] if isinstance(value, str) and value and os.path.exists(value) else []
 
 
 def _inputs(value: Any) -> list[str]:
