@@ -14,10 +14,12 @@ import numpy as np
 import pandas as pd
 
 from facelab import files
-from facelab.comparisons.counted import Comparisons, compare_all, image_names
+from facelab.comparisons.counted import Comparisons, compare_all
+from facelab.comparisons.given import as_share, check_kind, image_names, told
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput
+from facelab.errors import BadInput, check_option
 from facelab.faces.groups import SEPARATOR, group_keys
+from facelab.faces.names import as_names
 from facelab.rates.contrasts import as_chance, as_ratio, as_sentence, group_contrasts
 from facelab.rates.counts import ErrorCounts, double_or_nothing
 from facelab.rates.indices import disparity
@@ -27,6 +29,10 @@ from facelab.rates.tables import readable_rates, rounded, table
 _TEXT = ["group", "group_a", "group_b", "note", "metric", "error", "worst", "best"]
 _COUNTS = ["subjects", "mated", "non_mated", "false_matches", "false_non_matches"]
 _NAMED = 3  # items named in a warning before "and others"
+_LITTLE = (
+    0.6  # area under the ROC curve from which on a few subjects are given the benefit of doubt
+)
+_MANY_NUMBERS = 16  # of a vector, from which on none of them makes up half of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,15 +266,29 @@ def audit(
     >>> audit.calibration
     '40 calibration subjects disjoint from the test'
     """
+    check_kind(embeddings, "fl.audit")
+    if calibration is not None:
+        check_kind(calibration, "calibration", "embeddings, by the same embedder,")
     by = group_keys(by)
-    if pairs not in ("all", "same-group"):
-        raise BadInput(f'pairs must be "all" or "same-group", not {pairs!r}')
+    check_option("pairs", pairs, ("all", "same-group"))
+    fmr = as_share(fmr, "the target FMR", "fmr")
+    confidence = as_share(confidence, "the confidence", "confidence")
     comparisons = compare_all(embeddings, by, jobs=jobs)
     if not comparisons.groups:
-        raise BadInput(f"no image has a {SEPARATOR.join(by)} label: there is nothing to group by")
-    if not embeddings.table["subject"].duplicated().any():
         raise BadInput(
-            "no subject has two images, so that there are no mated comparisons: FNMR needs them"
+            f"no image of {told(embeddings)} has a {SEPARATOR.join(by)} label: there is nothing to "
+            "group by"
+        )
+    subjects = embeddings.table["subject"]
+    if not subjects.duplicated().any():
+        raise BadInput(
+            f"no subject of {told(embeddings)} has two images, so that there are no mated "
+            "comparisons: FNMR needs them"
+        )
+    if (subjects == subjects.iloc[0]).all():
+        raise BadInput(
+            f"there is one subject in {told(embeddings)}, so that there are no non-mated "
+            "comparisons: FMR needs two"
         )
     source, said, warnings = _calibrate(comparisons, embeddings, calibration, by, fmr, pairs, jobs)
     threshold = source._threshold(fmr, pairs)
@@ -297,7 +317,7 @@ def audit(
         rates=rates,
         cross_group=counts.cross_group(confidence, small_samples=True),
         disparity=disparity(rates, replicates=counts.resample(weights), confidence=confidence),
-        warnings=comparisons.warnings + warnings + _cautions(embeddings, rates, fmr),
+        warnings=comparisons.warnings + warnings + _cautions(embeddings, comparisons, rates, fmr),
         calibration=said,
         confidence=confidence,
         card=card,
@@ -330,9 +350,14 @@ def _calibrate(
             f"calibration vectors have {calibration.vectors.shape[1]} numbers and test vectors "
             f"{test.vectors.shape[1]}: embed both with the same embedder"
         )
+    if calibration.table["subject"].nunique() < 2:
+        raise BadInput(
+            f"the calibration, {told(calibration)}, has one subject: a threshold needs the scores "
+            "of two or more"
+        )
     source = compare_all(calibration, by if over else None, jobs=jobs)
-    subjects = set(calibration.table["subject"].astype(str))
-    shared = sorted(subjects & set(test.table["subject"].astype(str)))
+    subjects = set(as_names(calibration.table["subject"], "subject"))
+    shared = sorted(subjects & set(as_names(test.table["subject"], "subject")))
     caution = source.resolution(fmr, pairs)
     warnings = [f"calibration: {caution}"] if caution else []
     if not shared:
@@ -346,9 +371,13 @@ def _calibrate(
     return source, said, warnings
 
 
-def _cautions(embeddings: Embeddings, rates: pd.DataFrame, fmr: float) -> list[str]:
-    """What limits the rates: thin subjects, small groups, equal vectors."""
-    cautions = []
+def _cautions(
+    embeddings: Embeddings, comparisons: Comparisons, rates: pd.DataFrame, fmr: float
+) -> list[str]:
+    """What limits the rates: scores that tell nothing, thin subjects, small groups, vectors."""
+    # Hashes, not the bytes: a dictionary of those would be a second copy of the vectors.
+    keys = pd.Series([hash(row.tobytes()) for row in embeddings.vectors])
+    cautions = _doubts(embeddings, comparisons, keys.nunique())
     single = int((embeddings.table["subject"].value_counts() == 1).sum())
     if single:
         cautions.append(f"{single:,} subjects have one image and give no mated comparisons")
@@ -356,9 +385,7 @@ def _cautions(embeddings: Embeddings, rates: pd.DataFrame, fmr: float) -> list[s
     cautions += small[:_NAMED]
     if len(small) > _NAMED:
         cautions.append(f"{len(small) - _NAMED} more groups are too small for FMR {fmr:g}")
-    # Hashes, not the bytes: a dictionary of those would be a second copy of the vectors.
-    keys = np.array([hash(row.tobytes()) for row in embeddings.vectors])
-    equal = pd.Series(keys).duplicated(keep=False).to_numpy()
+    equal = keys.duplicated(keep=False).to_numpy()
     if equal.any():
         names = image_names(embeddings.table)[equal].tolist()
         cautions.append(
@@ -366,6 +393,33 @@ def _cautions(embeddings: Embeddings, rates: pd.DataFrame, fmr: float) -> list[s
             "photo under two names?"
         )
     return cautions
+
+
+def _doubts(embeddings: Embeddings, comparisons: Comparisons, distinct: int) -> list[str]:
+    """Whether these are vectors of these faces at all."""
+    doubts = []
+    images = embeddings.table["subject"].value_counts()
+    # Each subject with two images counts once: that is the least that its comparisons tell.
+    deviation = 1 / np.sqrt(12 * (images > 1).sum())
+    area = comparisons.area_under_roc()
+    if area < 0.5 + 2 * deviation and area < _LITTLE:
+        doubts.append(
+            "of a mated and a non-mated comparison the mated one scores higher in "
+            f"{100 * area:.0f}% of cases, as chance has it: do the vectors stand in the order of "
+            "the table, and are they an embedder's?"
+        )
+    if distinct < len(images):
+        doubts.append(
+            f"there are {distinct:,} different vectors for {len(images):,} subjects: are they an "
+            "embedder's?"
+        )
+    shares = np.einsum("nd,nd->d", embeddings.vectors, embeddings.vectors) / len(embeddings)
+    if len(shares) >= _MANY_NUMBERS and shares.max() > 0.5:
+        doubts.append(
+            f"number {int(shares.argmax())} of {len(shares)} makes up {100 * shares.max():.0f}% of "
+            "the vectors' squared length: is it a label or an index that was read as a dimension?"
+        )
+    return doubts
 
 
 def _some(names: list[str]) -> str:

@@ -18,7 +18,8 @@ from scipy.sparse.csgraph import connected_components
 
 from facelab.comparisons import kernels
 from facelab.comparisons.all_pairs import TILE
-from facelab.comparisons.counted import check_embeddings, compare_all
+from facelab.comparisons.counted import compare_all
+from facelab.comparisons.given import as_cosine, check_embeddings
 from facelab.comparisons.tiles import Crowd, Hits, joined
 from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput
@@ -362,8 +363,7 @@ def alike_pairs(
 
     With `split`, only pairs of a row before it with a row from it on.
     """
-    if not -1 <= threshold <= 1.01:
-        raise BadInput(f"the threshold must be a score from -1 to 1, not {threshold}")
+    threshold = as_cosine(threshold)
     count = len(vectors)
     border = count if split is None else split
     cuts = np.array([*range(0, border, TILE), *range(border, count, TILE), count])

@@ -4,20 +4,20 @@ In: scores of listed pairs and their folds, or comparisons. Out: accuracy with i
 folds, overall and by group beside the rates at one global threshold; TAR at a FAR; ROC curves.
 """
 
+import warnings
 from dataclasses import dataclass
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
-from facelab.comparisons.counted import (
-    Comparisons,
-    check_embeddings,
-    pair_rows,
-    pair_scores,
-    truth_of,
-)
+from facelab.comparisons.counted import Comparisons
+from facelab.comparisons.given import check_embeddings, check_frame, check_kind
+from facelab.comparisons.pairs import check_truth, pair_rows, pair_scores, truth_of
+from facelab.comparisons.score_files import Higher, as_scores, separation, towards_alike
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput
+from facelab.errors import BadInput, check_option, did_you_mean
+from facelab.faces.names import as_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,9 @@ class PairAccuracy:
         return f"{self.mean:.2%} +- {self.std:.2%} (std over {len(self.folds)} folds, ddof 0)"
 
 
-def pair_accuracy(scores: Embeddings | np.ndarray, pairs: pd.DataFrame) -> PairAccuracy:
+def pair_accuracy(
+    scores: Embeddings | np.ndarray, pairs: pd.DataFrame, higher: Higher = "similar"
+) -> PairAccuracy:
     """The unshuffled k-fold protocol of LFW, CFP-FP, AgeDB and RFW.
 
     Accuracy is not an error rate at a global threshold: report both, and say which is which.
@@ -56,15 +58,24 @@ def pair_accuracy(scores: Embeddings | np.ndarray, pairs: pd.DataFrame) -> PairA
     Parameters
     ----------
     scores
-        Embeddings, or one score a pair, higher = more alike.
+        Embeddings, or one score a pair.
     pairs
         `fold` and `mated`, and with embeddings `image_a`, `image_b` or `row_a`, `row_b`.
+    higher
+        What a higher score means, as in `Comparisons.from_scores`: thresholds of distances are
+        distances, and a pair is accepted at the threshold and below.
 
     Raises
     ------
     BadInput
         A column is missing, there are fewer than two folds, the lengths differ, a score is not a
-        number, an image is not among the embeddings.
+        number, an image is not among the embeddings, scores point the other way, `mated`
+        contradicts the embeddings' subjects.
+
+    Warns
+    -----
+    UserWarning
+        The scores tell mated pairs from others no better than chance.
 
     Examples
     --------
@@ -75,28 +86,52 @@ def pair_accuracy(scores: Embeddings | np.ndarray, pairs: pd.DataFrame) -> PairA
     >>> accuracy.mean, accuracy.folds["accuracy"].tolist()
     (0.875, [1.0, 0.75])
     """
-    lacking = [name for name in ("fold", "mated") if name not in pairs.columns]
-    if lacking:
-        raise BadInput(f"the pairs lack the columns {', '.join(lacking)}")
+    check_frame(pairs, "the pairs", ["fold", "mated"])
+    check_option("higher", higher, get_args(Higher))
+    mated, fold = truth_of(pairs["mated"]), as_names(pairs["fold"], "fold")
     if isinstance(scores, Embeddings):
-        check_embeddings(scores)
-        scores = pair_scores(scores.vectors, *pair_rows(scores.table, pairs))
-    scores = np.asarray(scores)
-    if scores.shape != (len(pairs),):
-        raise BadInput(f"{len(pairs)} pairs need as many scores, not an array {scores.shape}")
-    if not np.isfinite(scores).all():
-        row = int(np.flatnonzero(~np.isfinite(scores))[0])
-        raise BadInput(f"the score of pair {row} is not a finite number")
-    mated, fold = truth_of(pairs["mated"]), pairs["fold"].to_numpy()
-    names = pd.unique(fold)
+        scores = _scores_of(scores, pairs, mated)
+    scores = towards_alike(_one_a_pair(scores, pairs), higher)
+    for doubt in separation(scores, mated, higher):
+        warnings.warn(doubt, stacklevel=2)
+    return _over_folds(scores, mated, fold, pairs["fold"], higher)
+
+
+def _scores_of(embeddings: Embeddings, pairs: pd.DataFrame, mated: np.ndarray) -> np.ndarray:
+    check_embeddings(embeddings, "pair_accuracy")
+    a, b = pair_rows(embeddings.table, pairs)
+    subject = embeddings.table["subject"].to_numpy(object)
+    both = pd.DataFrame({"a": subject[a], "b": subject[b]})
+    check_truth(mated, (both["a"] == both["b"]).to_numpy(), both, "pair")
+    return pair_scores(embeddings.vectors, a, b)
+
+
+def _one_a_pair(scores: Any, pairs: pd.DataFrame) -> np.ndarray:
+    if not np.ndim(scores) or isinstance(scores, pd.DataFrame):
+        check_kind(scores, "a protocol", "embeddings or one score a pair")
+    column = pd.Series(np.asarray(scores).ravel())
+    if np.shape(scores) != (len(pairs),):
+        shape = np.shape(scores)
+        raise BadInput(f"{len(pairs)} pairs need as many scores, not an array {shape}")
+    values = as_scores(column)
+    return values.astype(column.dtype) if column.dtype.kind == "f" else values
+
+
+def _over_folds(
+    scores: np.ndarray, mated: np.ndarray, fold: pd.Series, told: pd.Series, higher: Higher
+) -> PairAccuracy:
+    if fold.isna().any():
+        raise BadInput(f"pair {int(np.flatnonzero(fold.isna())[0])} is in no fold: name its fold")
+    names = fold.drop_duplicates()
     if len(names) < 2:
         raise BadInput(f"the protocol needs two folds or more; there is {len(names)}")
     rows = []
-    for name in names:
-        here = fold == name
+    for row, name in zip(np.flatnonzero(~fold.duplicated()), names, strict=True):
+        here = (fold == name).to_numpy()
         threshold = _best_threshold(scores[~here], mated[~here])
         accuracy = float(np.mean((scores[here] >= threshold) == mated[here]))
-        rows.append((name, int(here.sum()), threshold, accuracy))
+        shown = threshold if higher == "similar" else 0.0 - threshold
+        rows.append((told.iloc[row], int(here.sum()), shown, accuracy))
     folds = pd.DataFrame(rows, columns=["fold", "pairs", "threshold", "accuracy"])
     return PairAccuracy(
         float(folds["accuracy"].mean()), float(folds["accuracy"].std(ddof=0)), 0, folds
@@ -104,7 +139,11 @@ def pair_accuracy(scores: Embeddings | np.ndarray, pairs: pd.DataFrame) -> PairA
 
 
 def accuracy_by_group(
-    scores: Embeddings | np.ndarray, pairs: pd.DataFrame, by: str = "group", fmr: float = 1e-2
+    scores: Embeddings | np.ndarray,
+    pairs: pd.DataFrame,
+    by: str = "group",
+    fmr: float = 1e-2,
+    higher: Higher = "similar",
 ) -> pd.DataFrame:
     """Two answers to "whom does it fail?", side by side, for a pair list with groups such as RFW's.
 
@@ -120,7 +159,7 @@ def accuracy_by_group(
     Parameters
     ----------
     scores
-        Embeddings, or one score a pair, higher = more alike.
+        Embeddings, or one score a pair.
     pairs
         `fold`, `mated` and the column `by`; with embeddings `image_a`, `image_b` or `row_a`,
         `row_b`; with scores `subject_a`, `subject_b`, and, to count images, `image_a`, `image_b`.
@@ -130,6 +169,8 @@ def accuracy_by_group(
     fmr
         The FMR that the global threshold allows over all pairs. 3,000 non-mated pairs a group
         cannot resolve much less than 0.01.
+    higher
+        What a higher score means, as in `Comparisons.from_scores`.
 
     Returns
     -------
@@ -169,12 +210,16 @@ def accuracy_by_group(
     {'all': {'accuracy': 0.75, 'fmr': 0.25}, 'a': {'accuracy': 0.75, 'fmr': 0.0}, 'b': {'accuracy':
     0.75, 'fmr': 0.5}}
     """
+    check_frame(pairs, "the pairs", ["fold", "mated"])
     if by not in pairs.columns:
-        raise BadInput(f"the pairs have no column {by!r}; they have: {', '.join(pairs.columns)}")
+        raise BadInput(
+            f"the pairs have no column {by!r}{did_you_mean(by, pairs.columns)}; they have: "
+            f"{', '.join(map(str, pairs.columns))}"
+        )
     pairs = pairs.reset_index(drop=True)
-    frame = pd.DataFrame({"mated": pairs.get("mated"), "group_a": pairs[by], "group_b": pairs[by]})
+    frame = pd.DataFrame({"mated": pairs["mated"], "group_a": pairs[by], "group_b": pairs[by]})
     if isinstance(scores, Embeddings):
-        check_embeddings(scores)
+        check_embeddings(scores, "accuracy_by_group")
         rows = pair_rows(scores.table, pairs)
         people = scores.table["subject"].to_numpy()
         for side, place in zip("ab", rows, strict=True):
@@ -183,16 +228,16 @@ def accuracy_by_group(
     else:
         columns = [f"{what}_{side}" for what in ("subject", "image") for side in "ab"]
         frame = frame.join(pairs[[column for column in columns if column in pairs.columns]])
-    accuracies = {"all": pair_accuracy(scores, pairs)}
+    accuracies = {"all": pair_accuracy(scores, pairs, higher)}
     frame["score"] = scores = np.asarray(scores)
-    comparisons = Comparisons.from_scores(frame)
+    comparisons = Comparisons.from_scores(frame, higher)
     threshold = comparisons.threshold(fmr=fmr)
     rates = comparisons.error_rates(threshold)
-    names = frame["group_a"].astype(str).where(frame["group_a"].notna())
+    names = as_names(frame["group_a"], by)
     for group in comparisons.groups:
         inside = (names == group).to_numpy()
         if pairs["fold"][inside].nunique() > 1:
-            accuracies[group] = pair_accuracy(scores[inside], pairs[inside])
+            accuracies[group] = pair_accuracy(scores[inside], pairs[inside], higher)
         else:
             note = rates["note"].where(rates["note"] == "", rates["note"] + "; ")
             lone = rates["group"] == group

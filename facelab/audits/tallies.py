@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from facelab.comparisons.counted import check_embeddings, image_names
+from facelab.comparisons.given import as_cosine, check_embeddings, image_names
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput
+from facelab.errors import BadInput, check_option
 from facelab.faces.groups import group_labels
 
 REFERENCES = ("unchanged", "changed")
@@ -53,11 +53,9 @@ def tallies(
     embeddings: Embeddings, threshold: float, by: str | list[str] | None, references: str
 ) -> tuple[dict[str, np.ndarray], list[Level]]:
     """Who is in which group (bool by subject, `all` first), and the comparisons of every level."""
-    if references not in REFERENCES:
-        raise BadInput(f"`references` must be {' or '.join(REFERENCES)}, not {references!r}")
-    if not np.isfinite(threshold):
-        raise BadInput(f"the threshold must be a finite number, not {threshold}")
-    check_embeddings(embeddings)
+    check_embeddings(embeddings, "twin_effects")
+    check_option("references", references, REFERENCES)
+    threshold = as_cosine(threshold)
     photo = _photos(embeddings.table)
     table = embeddings.table
     names, subject = np.unique(table["subject"].astype(str).to_numpy(object), return_inverse=True)

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from facelab.audits.tallies import Tally, tallies
-from facelab.comparisons.counted import image_names
+from facelab.comparisons.given import image_names
 from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput
 from facelab.rates.counts import FEW_ERRORS, FEW_SUBJECTS, mated_sums, non_mated_sums

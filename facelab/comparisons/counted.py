@@ -5,17 +5,19 @@ score of a pair is the dot product of its two float32 unit rows, accumulated in 
 to float32; a match is score >= threshold.
 """
 
+import dataclasses
 import warnings
 
 import numpy as np
 import pandas as pd
 
-from facelab.comparisons import kernels
 from facelab.comparisons.all_pairs import TILE, AllPairs
+from facelab.comparisons.given import as_cosine, as_share, check_embeddings
+from facelab.comparisons.pairs import check_truth, pair_rows, pair_scores, truth_of
+from facelab.comparisons.score_files import Higher, checked_scores, separation
 from facelab.comparisons.scores import EVERY_PAIR, SAME_GROUP, Histogram, ScoreList, tails
-from facelab.comparisons.tiles import LONGEST
-from facelab.embedders.embeddings import Embeddings, row_lengths
-from facelab.errors import BadInput
+from facelab.embedders.embeddings import Embeddings
+from facelab.errors import BadInput, did_you_mean
 from facelab.faces.groups import group_labels
 from facelab.rates.counts import FEW_ERRORS, ErrorCounts
 
@@ -31,6 +33,9 @@ class Comparisons:
         The group labels, in the order of every table.
     warnings
         What a reader of the numbers must know, one sentence each.
+    higher
+        "similar" where a match is a score >= threshold; "different" where scores are distances and
+        a match is a score <= threshold. Thresholds, edges and curves are in the scores' own unit.
 
     Examples
     --------
@@ -46,31 +51,64 @@ class Comparisons:
     0.008
     """
 
-    def __init__(self, scores: AllPairs | ScoreList, warnings: list[str]) -> None:
-        self._scores = scores
+    def __init__(
+        self,
+        scores: AllPairs | ScoreList,
+        warnings: list[str],
+        higher: Higher = "similar",
+        cosines: bool = True,
+    ) -> None:
+        self._scores = scores  # higher = more alike, so that distances are turned round here
+        self.higher, self._cosines = higher, cosines
         self._counts: dict[float, ErrorCounts] = {}
         self._thresholds: dict[tuple[float, str | None], float] = {}
         self.groups = scores.groups
         self.warnings = warnings
 
     @classmethod
-    def from_scores(cls, frame: pd.DataFrame) -> "Comparisons":
+    def from_scores(cls, frame: pd.DataFrame, higher: Higher = "similar") -> "Comparisons":
         """Comparisons from a score file, such as a vendor's.
 
         Parameters
         ----------
         frame
-            One row a comparison: `score` (any scale, higher = more alike), `mated` (true/false or
-            1/0), `subject_a`, `subject_b`, and, to read rates by group, `group_a`, `group_b`.
+            One row a comparison: `score` (any scale), `mated` (true/false, 1/0, same/different,
+            genuine/impostor), `subject_a`, `subject_b`, and, to read rates by group, `group_a`,
+            `group_b`. Ids and labels of any kind become text; images may be named by `image_a`,
+            `image_b`.
+        higher
+            What a higher score means: "similar", or "different" for distances. Thresholds are then
+            distances too, and a match is a score <= threshold.
 
         Raises
         ------
         BadInput
             A column is missing, a score is not a finite number, `mated` is not true or false or
-            contradicts the subjects; the message names the row.
+            contradicts the subjects; the message names the row. The scores point the other way, or
+            hold shares and percents in one column.
+
+        Warns
+        -----
+        UserWarning
+            The scores tell mated comparisons from others no better than chance.
+
+        Examples
+        --------
+        >>> import facelab as fl
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"score": [0.2, 0.3, 0.25, 0.9, 1.1, 0.8]})
+        >>> frame["subject_a"] = ["a", "b", "c", "a", "b", "c"]
+        >>> frame["subject_b"] = ["a", "b", "c", "b", "c", "a"]
+        >>> frame["mated"] = ["same"] * 3 + ["different"] * 3
+        >>> distances = fl.Comparisons.from_scores(frame, higher="different")
+        >>> distances.error_rates(0.85)[["false_matches", "false_non_matches"]].values.tolist()
+        [[1, 0]]
         """
-        frame, groups, cautions = _checked_scores(frame)
-        return cls(ScoreList(frame, groups), cautions)
+        frame, groups, cautions = checked_scores(frame, higher)
+        doubts = separation(frame["score"].to_numpy(), frame["mated"].to_numpy(), higher)
+        for doubt in doubts:
+            warnings.warn(doubt, stacklevel=2)
+        return cls(ScoreList(frame, groups), cautions + doubts, higher, cosines=False)
 
     def __len__(self) -> int:
         return int(self._histogram.counts.sum())
@@ -90,14 +128,16 @@ class Comparisons:
             return SAME_GROUP
         if group not in self.groups:
             known = ", ".join(self.groups) or "none: compare with `by`"
-            raise BadInput(f"there is no group {group!r}; the groups are: {known}")
+            hint = did_you_mean(group, self.groups)
+            raise BadInput(f"there is no group {group!r}{hint}; the groups are: {known}")
         return self.groups.index(group)
 
     def threshold(self, fmr: float = 1e-3, group: str | None = None) -> float:
-        """The smallest threshold at which FMR is no more than `fmr`.
+        """The laxest threshold at which FMR is no more than `fmr`.
 
         Exact: it lies one representable number above the (k + 1)-th highest non-mated score, where
-        k false matches are allowed. Ties at that score are rejected together.
+        k false matches are allowed; of distances, one below the (k + 1)-th lowest. Ties at that
+        score are rejected together.
 
         Parameters
         ----------
@@ -119,19 +159,24 @@ class Comparisons:
 
     def _threshold(self, fmr: float, group: str | None = None) -> float:
         """`threshold` for callers that have asked `resolution` and pass its words on."""
+        fmr = as_share(fmr, "the target FMR", "fmr")
         key = (fmr, group)
         if key not in self._thresholds:
             place = self._place(group)
             allowed = allowed_errors(fmr, int(self._histogram.scope(place)[0].sum()))
-            self._thresholds[key] = self._scores.smallest(
-                place, lambda false_matches, _: false_matches <= allowed
-            )[0]
+            found = self._scores.smallest(place, lambda false_matches, _: false_matches <= allowed)[
+                0
+            ]
+            self._thresholds[key] = self._turned(found)
         return self._thresholds[key]
+
+    def _turned(self, values: float | np.ndarray) -> float | np.ndarray:
+        """From the file's unit to scores of likeness, and back."""
+        return values if self.higher == "similar" else 0.0 - values
 
     def resolution(self, fmr: float, group: str | None = None) -> str:
         """A sentence when there are too few non-mated comparisons for a target FMR, else ""."""
-        if not 0 <= fmr < 1:
-            raise BadInput(f"the target FMR must be at least 0 and below 1, not {fmr}")
+        fmr = as_share(fmr, "the target FMR", "fmr")
         n = int(self._histogram.scope(self._place(group))[0].sum())
         if n == 0:
             raise BadInput("there are no non-mated comparisons: a threshold needs two subjects")
@@ -145,23 +190,42 @@ class Comparisons:
 
     def counts(self, t: float) -> ErrorCounts:
         """Errors at threshold `t` for every pair of subjects: what the rates are made from."""
-        if not np.isfinite(t):
-            raise BadInput(f"the threshold must be a finite number, not {t}")
-        t = float(t)
+        t = self._checked(t)
         if t not in self._counts:
-            self._counts[t] = self._scores.errors(t)
+            self._counts[t] = self.counted_once(t)
         return self._counts[t]
+
+    def counted_once(self, t: float) -> ErrorCounts:
+        """`counts` for callers who read many thresholds: the result is not kept."""
+        return dataclasses.replace(self._scores.errors(self._turned(t)), threshold=t)
+
+    def _checked(self, t: float) -> float:
+        """The threshold as a number; says so where it lies far from all scores."""
+        if self._cosines:
+            return as_cosine(t)
+        if isinstance(t, str) or not np.isfinite(t):
+            raise BadInput(f"the threshold must be a finite number, not {t!r}")
+        low, high = sorted(self._turned(self._histogram.edges[[0, -1]]).tolist())
+        if not low - (high - low) / 10 <= t <= high + (high - low) / 10:
+            warnings.warn(
+                f"threshold {t:g} lies outside the scores, which go from {low:.4g} to {high:.4g}: "
+                "is it in their unit?",
+                stacklevel=4,
+            )
+        return float(t)
 
     def error_rates(
         self, t: float, confidence: float = 0.95, small_samples: bool = False
     ) -> pd.DataFrame:
         """FMR and FNMR at threshold `t`, with intervals: see `ErrorCounts.rates`."""
+        confidence = as_share(confidence, "the confidence", "confidence")
         return self.counts(t).rates(confidence, small_samples)
 
     def cross_group(
         self, t: float, confidence: float = 0.95, small_samples: bool = False
     ) -> pd.DataFrame:
         """FMR at threshold `t` for every pair of groups: see `ErrorCounts.cross_group`."""
+        confidence = as_share(confidence, "the confidence", "confidence")
         return self.counts(t).cross_group(confidence, small_samples)
 
     def det(self, points: int = 200) -> pd.DataFrame:
@@ -170,8 +234,8 @@ class Comparisons:
         Returns
         -------
         pandas.DataFrame
-            `group threshold fmr fnmr`, `all` first; exact at the thresholds listed; NaN where a
-            group has no such comparisons.
+            `group threshold fmr fnmr`, `all` first, each from lax to strict; exact at the
+            thresholds listed; NaN where a group has no such comparisons.
         """
         edges = self._histogram.edges
         filled = np.flatnonzero(self._histogram.scope(EVERY_PAIR).sum(axis=0))
@@ -183,13 +247,24 @@ class Comparisons:
                 frame = pd.DataFrame(
                     {
                         "group": "all" if place < 0 else self.groups[place],
-                        "threshold": edges[chosen],
+                        "threshold": self._turned(edges[chosen]),
                         "fmr": false_matches[chosen] / false_matches[0],
                         "fnmr": false_non_matches[chosen] / false_non_matches[-1],
                     }
                 )
             frames.append(frame)
         return pd.concat(frames, ignore_index=True)
+
+    def area_under_roc(self) -> float:
+        """The chance that a mated score lies above a non-mated one; 1/2 tells nothing.
+
+        Scores in one bin of the histogram count as equal.
+        """
+        non_mated, mated = self._histogram.scope(EVERY_PAIR).astype(np.float64)
+        if not non_mated.any() or not mated.any():
+            raise BadInput("an area under the ROC curve needs mated and non-mated comparisons")
+        below = np.cumsum(non_mated) - non_mated / 2
+        return float(mated @ below / (mated.sum() * non_mated.sum()))
 
     def eer(self, group: str | None = None) -> float:
         """The equal error rate: mean of FMR and FNMR at the smallest threshold with FMR <= FNMR."""
@@ -207,7 +282,7 @@ class Comparisons:
     def histograms(self, bins: int = 200) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Score distributions: group -> (edges, mated counts, non-mated counts), `all` first.
 
-        A bin holds the scores in [edge, next edge).
+        A bin holds the scores in [edge, next edge); of distances, those in (edge, next edge].
         """
         edges = self._histogram.edges
         filled = np.flatnonzero(self._histogram.scope(EVERY_PAIR).sum(axis=0))
@@ -217,7 +292,10 @@ class Comparisons:
         result = {}
         for place in range(-1, len(self.groups)):
             counts = np.add.reduceat(self._histogram.scope(place), starts, axis=1)
-            result["all" if place < 0 else self.groups[place]] = (ends, counts[1], counts[0])
+            held = (ends, counts[1], counts[0])
+            if self.higher == "different":
+                held = (self._turned(ends[::-1]), counts[1, ::-1], counts[0, ::-1])
+            result["all" if place < 0 else self.groups[place]] = held
         return result
 
 
@@ -268,7 +346,7 @@ def compare_all(
     >>> rates[["group", "mated", "non_mated", "false_matches"]].head(3).values.tolist()
     [['all', 600, 79200, 79], ['a', 168, 6048, 4], ['b', 174, 6496, 12]]
     """
-    check_embeddings(embeddings)
+    check_embeddings(embeddings, "compare_all")
     subject, labels, cautions = _people(embeddings.table, by)
     scores = AllPairs(embeddings.vectors, subject, labels, tile, jobs, screened, device)
     return Comparisons(scores, cautions)
@@ -305,7 +383,7 @@ def compare_pairs(
     >>> comparisons.error_rates(0.5)[["mated", "non_mated", "false_matches"]].values.tolist()
     [[99, 99, 1]]
     """
-    check_embeddings(embeddings)
+    check_embeddings(embeddings, "compare_pairs")
     a, b = pair_rows(embeddings.table, pairs)
     subject, labels, cautions = _people(embeddings.table, by)
     names = np.asarray(labels.cat.categories, dtype=object)
@@ -315,85 +393,13 @@ def compare_pairs(
         frame[f"subject_{side}"] = subject[rows]
         frame[f"image_{side}"] = rows
         frame[f"group_{side}"] = group[rows]
-    truth = subject[a] == subject[b]
-    mated = truth_of(pairs["mated"]) if "mated" in pairs.columns else truth
-    if (mated != truth).any():
-        row = int(np.flatnonzero(mated != truth)[0])
-        raise BadInput(f"pair {row} says mated = {mated[row]}, but its subjects say otherwise")
-    frame["mated"] = truth
+    frame["mated"] = truth = subject[a] == subject[b]
+    if "mated" in pairs.columns:
+        check_truth(truth_of(pairs["mated"]), truth, frame[["subject_a", "subject_b"]], "pair")
     twice = pd.DataFrame({"a": np.minimum(a, b), "b": np.maximum(a, b)}).duplicated().sum()
     if twice:
         cautions.append(f"{twice} pairs are listed more than once and count each time")
     return Comparisons(ScoreList(frame, tuple(names)), cautions)
-
-
-def check_embeddings(embeddings: Embeddings) -> None:
-    """Refuse what cannot be compared: fewer than two faces, an image twice, rows not of length 1.
-
-    Raises
-    ------
-    BadInput
-        Names the first bad image.
-    """
-    table, vectors = embeddings.table, embeddings.vectors
-    if len(table) < 2:
-        raise BadInput(f"a comparison needs two faces; there is {len(table)}")
-    if table["subject"].isna().any():
-        row = int(np.flatnonzero(table["subject"].isna())[0])
-        raise BadInput(f"row {row} has no subject: name who it is or leave the row out")
-    images = image_names(table)
-    twice = images.duplicated()
-    if twice.any():
-        name = images[twice].iloc[0]
-        raise BadInput(f"image {name!r} is there twice: keep one row an image")
-    lengths = row_lengths(vectors)
-    bad = np.flatnonzero(~(np.abs(lengths - 1) <= LONGEST - 1))
-    if len(bad):
-        length = lengths[bad[0]]
-        why = f"has length {length:.4g}" if np.isfinite(length) else "is not finite"
-        raise BadInput(
-            f"the vector of image {images.iloc[bad[0]]!r} (row {bad[0]}) {why}: unit rows are "
-            "needed, as Embeddings.from_arrays makes them"
-        )
-
-
-def image_names(table: pd.DataFrame) -> pd.Series:
-    """The images' names by row; row numbers where the table does not name them."""
-    names = table["image"] if "image" in table.columns else pd.Series(range(len(table)))
-    return names.astype(str).reset_index(drop=True)
-
-
-def pair_rows(table: pd.DataFrame, pairs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """The two row numbers of each listed pair, given by `row_a, row_b` or `image_a, image_b`."""
-    if {"row_a", "row_b"} <= set(pairs.columns):
-        a, b = (pairs[side].to_numpy(dtype=np.int64) for side in ("row_a", "row_b"))
-        outside = (np.minimum(a, b) < 0) | (np.maximum(a, b) >= len(table))
-        if outside.any():
-            row = int(np.flatnonzero(outside)[0])
-            raise BadInput(f"pair {row} names a row outside 0..{len(table) - 1}")
-    elif {"image_a", "image_b"} <= set(pairs.columns):
-        index = pd.Index(image_names(table))
-        a, b = (index.get_indexer(pairs[side].astype(str)) for side in ("image_a", "image_b"))
-        unknown = (a < 0) | (b < 0)
-        if unknown.any():
-            row = int(np.flatnonzero(unknown)[0])
-            name = pairs["image_a" if a[row] < 0 else "image_b"].iloc[row]
-            raise BadInput(
-                f"image {name!r} of pair {row} is not among the embeddings "
-                f"({int(unknown.sum())} such pairs): embed it or leave the pair out"
-            )
-    else:
-        raise BadInput("pairs need the columns row_a, row_b or image_a, image_b")
-    if not len(a):
-        raise BadInput("the list holds no pairs")
-    if (a == b).any():
-        raise BadInput(f"pair {int(np.flatnonzero(a == b)[0])} compares a face with itself")
-    return a, b
-
-
-def pair_scores(vectors: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The scores of listed pairs of rows, float32."""
-    return kernels.score_pairs(np.asarray(vectors), a, b)
 
 
 def _people(
@@ -420,68 +426,6 @@ def _people(
             "their mated comparisons across labels count in `all` only"
         )
     return subject, labels, cautions
-
-
-def _checked_scores(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
-    """A score file in our columns and types, its groups, and what is to be said about it."""
-    wanted = ["score", "mated", "subject_a", "subject_b"]
-    lacking = [name for name in wanted if name not in frame.columns]
-    if lacking:
-        raise BadInput(f"the scores lack the columns {', '.join(lacking)}; needed: {wanted}")
-    if not len(frame):
-        raise BadInput("the score file holds no comparisons")
-    has_groups = [side for side in ("group_a", "group_b") if side in frame.columns]
-    if len(has_groups) == 1:
-        raise BadInput(f"the scores have {has_groups[0]} but not its counterpart: give both")
-
-    scores = pd.to_numeric(frame["score"], errors="coerce").to_numpy(dtype=np.float64)
-    bad = np.flatnonzero(~np.isfinite(scores))
-    if len(bad):
-        value = frame["score"].iloc[bad[0]]
-        raise BadInput(
-            f"score {value} in row {bad[0]} is not a finite number ({len(bad)} such rows): "
-            "leave failed comparisons out and report them as failures to acquire"
-        )
-    checked = pd.DataFrame({"score": scores, "mated": truth_of(frame["mated"])})
-    for side in ("subject_a", "subject_b"):
-        missing = np.flatnonzero(frame[side].isna())
-        if len(missing):
-            raise BadInput(f"row {missing[0]} has no {side}: intervals need to know who it is")
-        checked[side] = frame[side].astype(str).to_numpy(dtype=object)
-    same = (checked["subject_a"] == checked["subject_b"]).to_numpy()
-    wrong = np.flatnonzero(checked["mated"].to_numpy() != same)
-    if len(wrong):
-        row = checked.iloc[wrong[0]]
-        raise BadInput(
-            f"row {wrong[0]} says mated = {row['mated']}, but its subjects are "
-            f"{row['subject_a']!r} and {row['subject_b']!r} ({len(wrong)} such rows)"
-        )
-    for side in ("a", "b"):
-        if f"image_{side}" in frame.columns:
-            checked[f"image_{side}"] = frame[f"image_{side}"].to_numpy()
-    if not has_groups:
-        return checked, (), []
-    cautions = []
-    for side in has_groups:
-        labels = frame[side].astype(object)
-        checked[side] = labels.where(labels.isna(), labels.astype(str)).to_numpy(dtype=object)
-    unlabelled = int(checked[has_groups].isna().any(axis=1).sum())
-    if unlabelled:
-        cautions.append(f"{unlabelled:,} of {len(checked):,} comparisons lack a group label")
-    groups = pd.unique(pd.concat([checked[side] for side in has_groups]).dropna())
-    return checked, tuple(sorted(groups)), cautions
-
-
-def truth_of(column: pd.Series) -> np.ndarray:
-    """The column `mated` as booleans, from booleans, 1/0, or the words true/false."""
-    words = column.astype(str).str.strip().str.lower()
-    truth = words.map(
-        {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
-    )
-    if truth.isna().any():
-        row = int(np.flatnonzero(truth.isna())[0])
-        raise BadInput(f"mated is {column.iloc[row]!r} in row {row}: give true or false, or 1 or 0")
-    return truth.to_numpy(dtype=bool)
 
 
 def allowed_errors(fmr: float, comparisons: int) -> int:

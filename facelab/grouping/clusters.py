@@ -27,9 +27,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.stats import beta, norm
 
 from facelab.audits.overlaps import alike_pairs
-from facelab.comparisons.counted import check_embeddings
+from facelab.comparisons.given import as_cosine, check_embeddings, check_kind
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput, FacelabError, need
+from facelab.errors import BadInput, FacelabError, check_option, need
 from facelab.faces.tables import as_face_table
 from facelab.grouping.kernel import average_link
 
@@ -207,16 +207,15 @@ def group_faces(
         "infomap": partial(_infomap, embeddings, NEIGHBOURS if k is None else k, seed),
         "hdbscan": partial(_hdbscan, embeddings),
     }
-    if method not in ways:
-        raise BadInput(f"there is no method {method!r}: take one of {', '.join(ways)}")
+    check_option("method", method, ways)
     if k is not None and method != "infomap":
         raise BadInput(f"method {method!r} takes no k: leave it out, or take method='infomap'")
-    check_embeddings(embeddings)
+    check_embeddings(embeddings, "fl.group_faces")
     start = time.perf_counter()
     if method != "hdbscan":
         if threshold is None:
             threshold = grouping_threshold(embeddings, method)
-        _check(threshold)
+        threshold = as_cosine(threshold)
         found = ways[method](threshold)
     elif threshold is not None:
         raise BadInput("method 'hdbscan' takes no threshold: leave it out, or take another method")
@@ -264,9 +263,9 @@ def grouping_threshold(
     >>> round(fl.grouping_threshold(people, "components"), 2)
     0.25
     """
+    check_kind(embeddings, "fl.grouping_threshold")
     if strangers is None:
-        if method not in STRANGERS:
-            raise BadInput(f"method {method!r} has no threshold: one of {', '.join(STRANGERS)} has")
+        check_option("method", method, STRANGERS)
         strangers = STRANGERS[method]
     others = len(embeddings) - 1
     if others < 19:
@@ -290,11 +289,6 @@ def _through(middle: float, upper: float) -> Any:
         return beta.ppf([0.5, 1 - _BULK], *np.exp(logs)) - (middle, upper)
 
     return beta(*np.exp(root(miss, np.log([middle * size, (1 - middle) * size])).x))
-
-
-def _check(threshold: float) -> None:
-    if not -1 <= threshold <= 1:
-        raise BadInput(f"the threshold must be a score from -1 to 1, not {threshold}")
 
 
 def _by_size(labels: np.ndarray) -> np.ndarray:

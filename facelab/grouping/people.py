@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import coo_array
 
 from facelab.audits.overlaps import alike_pairs
-from facelab.comparisons.counted import check_embeddings
+from facelab.comparisons.given import check_embeddings
 from facelab.embedders.embeddings import Embeddings
 from facelab.grouping.clusters import grouping_threshold
 
@@ -93,7 +93,7 @@ def number_of_people(
     >>> round(count.people), round(count.found, 2)
     (300, 1.0)
     """
-    check_embeddings(embeddings)
+    check_embeddings(embeddings, "fl.number_of_people")
     if threshold is not None:
         people, found, note = _estimate(embeddings, threshold, jobs)
         return PeopleCount(people, np.nan, np.nan, found, threshold, note)

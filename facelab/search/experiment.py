@@ -16,15 +16,18 @@ import pandas as pd
 from scipy.stats import fisher_exact
 
 from facelab import files
+from facelab.comparisons.given import as_share, check_frame, check_kind
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput
+from facelab.errors import BadInput, check_option
+from facelab.faces.groups import group_labels
+from facelab.faces.names import as_names
 from facelab.rates.contrasts import holm
 from facelab.rates.counts import FEW_ERRORS, double_or_nothing, mated_sums
 from facelab.rates.indices import HALF_AN_ERROR, normal_interval
 from facelab.rates.intervals import wilson
 from facelab.rates.tables import table
 from facelab.search.gallery import Gallery
-from facelab.search.identification import calibrated
+from facelab.search.identification import calibrated, check_gallery
 from facelab.search.outcomes import Searches
 
 if TYPE_CHECKING:
@@ -192,10 +195,12 @@ def search_experiment(
     """
     if (threshold is None) == (fpir is None):
         raise BadInput("give the threshold of the experiment, or the FPIR to set it for: one")
-    if overlap not in ("refuse", "drop"):
-        raise BadInput(f'overlap must be "refuse" or "drop", not {overlap!r}')
+    check_option("overlap", overlap, ("refuse", "drop"))
+    check_kind(probes, "fl.search_experiment", "the probes as embeddings")
     if isinstance(gallery, Embeddings):
         gallery = Gallery().enrol(gallery)
+    check_gallery(gallery, "fl.search_experiment")
+    confidence = as_share(confidence, "the confidence", "confidence")
     probes, warnings = _strangers(probes, gallery, overlap)
     searches = Searches(gallery.search(probes, k or min(20, len(gallery))), by)
     warnings += searches.warnings
@@ -236,16 +241,14 @@ def experiment_of(
         )
     hits = searches.table[strangers & (searches.table["score"] >= threshold).to_numpy()]
     columns = ["subject", "image", "group", "candidate", "candidate_group", "score"]
-    has_groups = bool(searches.enrolled_groups)
+    crossed = searches.enrolled_groups
     return SearchExperiment(
         by=searches.by,
         threshold=threshold,
         calibration=calibration,
         table=by_group,
-        named=hits.sort_values("score", ascending=False, kind="stable")[columns].reset_index(
-            drop=True
-        ),
-        cross_group=searches.cross_group(threshold, confidence) if has_groups else pd.DataFrame(),
+        named=hits.sort_values("score", ascending=False, kind="stable", ignore_index=True)[columns],
+        cross_group=searches.cross_group(threshold, confidence) if crossed else pd.DataFrame(),
         sweep=threshold_sweep(searches, confidence=confidence),
         warnings=told,
         confidence=confidence,
@@ -264,8 +267,8 @@ def experiment_of(
 
 def _strangers(probes: Embeddings, gallery: Gallery, overlap: str) -> tuple[Embeddings, list[str]]:
     """The probes whose people are not enrolled, and what is to be said about the others."""
-    subject = probes.table["subject"].astype(str)
-    known = subject.isin(gallery.table["subject"].astype(str)).to_numpy()
+    subject = probes.table["subject"]
+    known = subject.isin(gallery.table["subject"]).to_numpy()
     if not known.any():
         return probes, []
     people, first = subject[known].nunique(), subject[known].iloc[0]
@@ -337,10 +340,9 @@ def false_matches_by_group(
     >>> table[["group", "share_of_false_matches", "rate"]].values.tolist()
     [['all', 1.0, 0.08], ['a', 0.5, 0.05], ['b', 0.5, 0.2]]
     """
-    _check(searches)
-    subject, names = pd.factorize(searches["subject"])
-    labels = pd.Categorical(searches["group"])
-    groups, code = list(map(str, labels.categories)), labels.codes.astype(np.int64)
+    subject, names = pd.factorize(_subjects(searches))
+    labels = group_labels(searches, "group").cat
+    groups, code = list(labels.categories), labels.codes.to_numpy().astype(np.int64)
     tries, wrong = (np.zeros((len(names), 1 + len(groups))) for _ in range(2))
     hit = searches["false_match"].to_numpy(float)
     for counts, weight in ((tries, np.ones(len(hit))), (wrong, hit)):
@@ -426,10 +428,8 @@ def threshold_sweep(
     for t in searches.thresholds(points):
         rates = searches.error_rates(t, confidence=confidence)
         frame = pd.DataFrame({"threshold": t, "group": rates["group"]})
-        frame["searches"], frame["false_matches"] = (
-            rates["searches_non_mated"],
-            rates["false_positives"],
-        )
+        frame["searches"] = rates["searches_non_mated"]
+        frame["false_matches"] = rates["false_positives"]
         for end in ("", "_low", "_high"):
             frame[f"rate{end}"] = rates[f"fpir{end}"]
         frame["share_of_searches"] = frame["searches"] / frame["searches"].iloc[0]
@@ -483,18 +483,18 @@ def _number(value: float, how: str) -> str:
 def _percent(row: Mapping[str, float], name: str) -> str:
     if not np.isfinite(row[name]):
         return "–"
-    value, low, high = (f"{100 * row[f'{name}{end}']:.3g}" for end in ("", "_low", "_high"))
-    return f"{value}% [{low}, {high}]"
+    return "{}% [{}, {}]".format(*(f"{100 * row[name + end]:.3g}" for end in ("", "_low", "_high")))
 
 
-def _check(searches: pd.DataFrame) -> None:
-    lacking = {"subject", "group", "false_match"} - set(searches.columns)
-    if lacking:
-        raise BadInput(f"the searches lack the column {', '.join(sorted(lacking))}")
+def _subjects(searches: pd.DataFrame) -> pd.Series:
+    """Who is searched, in a table that has been checked."""
+    check_frame(searches, "the searches", ["subject", "group", "false_match"])
     if searches.empty:
         raise BadInput("there are no searches: give one row a search")
     if searches["false_match"].dtype != bool:
         raise BadInput(f"`false_match` is {searches['false_match'].dtype}: it must be bool")
-    if searches["subject"].isna().any():
-        place = int(np.flatnonzero(searches["subject"].isna())[0])
+    names = as_names(searches["subject"], "subject")
+    if names.isna().any():
+        place = int(np.flatnonzero(names.isna())[0])
         raise BadInput(f"search {place} names no subject: intervals need to know who it is")
+    return names

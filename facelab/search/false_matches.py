@@ -13,8 +13,10 @@ from scipy import sparse
 
 from facelab.audits.by_group import Audit
 from facelab.comparisons.counted import Comparisons
-from facelab.errors import BadInput
+from facelab.embedders.embeddings import Embeddings
+from facelab.errors import BadInput, a_kind, check_option
 from facelab.faces.composition import group_counts
+from facelab.faces.faceset import FaceSet
 from facelab.rates.counts import ErrorCounts, double_or_nothing
 
 LOOKS = ("top", "all")
@@ -161,10 +163,9 @@ def expected_false_matches(
     [['all', 246.901, 0.025], ['everybody', 246.901, 0.025]]
     """
     for name, number in (("searches", searches), ("gallery", gallery)):
-        if int(number) != number or number < 1:
+        if isinstance(number, str) or int(number) != number or number < 1:
             raise BadInput(f"`{name}` must be a whole number of at least 1, not {number}")
-    if look_at not in LOOKS:
-        raise BadInput(f'look_at must be "top" or "all", not {look_at!r}')
+    check_option("look_at", look_at, LOOKS)
     pairs, counts = _rates(source, threshold, confidence)
     groups = list(dict.fromkeys([*pairs["group_a"], *pairs["group_b"]]))
     asked = np.array(list(group_counts(groups, searched, int(searches)).values()))
@@ -313,6 +314,11 @@ def _rates(
 
 
 def _checked(source: pd.DataFrame | float) -> pd.DataFrame:
+    if isinstance(source, Embeddings | FaceSet | str):
+        raise BadInput(
+            "give an audit, comparisons (fl.compare_all), a table of rates or one rate, not "
+            f"{a_kind(source)}"
+        )
     if not isinstance(source, pd.DataFrame):
         source = pd.DataFrame({"group_a": ["everybody"], "group_b": "everybody", "fmr": [source]})
     lacking = [name for name in ("group_a", "group_b", "fmr") if name not in source.columns]

@@ -7,6 +7,7 @@ index was built, `index.faiss`.
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -14,8 +15,11 @@ import numpy as np
 import pandas as pd
 
 from facelab import files
+from facelab.comparisons.given import as_cosine, check_kind
 from facelab.embedders.embeddings import Embeddings, row_lengths
-from facelab.errors import BadInput
+from facelab.errors import BadInput, check_option
+from facelab.faces.names import as_names
+from facelab.faces.spelling import nearly
 from facelab.search.candidates import Candidates
 from facelab.search.indexes import Index, Kind, kind_for
 from facelab.search.lookup import calibrate, recall_table, search_all, search_index
@@ -70,8 +74,7 @@ class Gallery:
     """
 
     def __init__(self, template: Template = "mean", kind: Kind = "auto") -> None:
-        if template not in get_args(Template):
-            raise BadInput(f"template {template!r} is not known: use 'mean' or 'max'")
+        check_option("template", template, get_args(Template))
         kind_for(kind, 0, 0)
         self.card: dict[str, Any] = {"embedder": None, "template": template, "kind": kind}
         self.card["enrolled"] = []
@@ -129,6 +132,7 @@ class Gallery:
             A subject is enrolled already, a vector is not a finite unit vector, a subject's images
             cancel out, or the embeddings are of another dimension or embedder than the gallery.
         """
+        check_kind(embeddings, "Gallery.enrol")
         self._check_fit(embeddings)
         if not len(embeddings):
             return self
@@ -160,18 +164,21 @@ class Gallery:
             self.card["enrolled"].append(source)
         return self
 
-    def remove(self, subjects: str | list[str]) -> "Gallery":
-        """Take subjects out; the vectors that stay are copied once.
+    def remove(self, subjects: Any) -> "Gallery":
+        """Take subjects out, one name or several; the vectors that stay are copied once.
 
         Raises
         ------
         BadInput
             A subject is not enrolled; then nobody is removed.
         """
-        names = pd.Index([subjects] if isinstance(subjects, str) else list(subjects))
+        several = isinstance(subjects, Iterable) and not isinstance(subjects, str | bytes)
+        names = pd.Index(as_names(subjects if several else [subjects], "subject"))
         strangers = names.difference(self.table["subject"])
         if len(strangers):
-            raise BadInput(f"subject {strangers[0]!r} is not enrolled: nobody was removed")
+            hint = nearly(strangers[0], self.table["subject"])
+            spelt = f" ({hint})" if hint else ""
+            raise BadInput(f"subject {strangers[0]!r} is not enrolled{spelt}: nobody was removed")
         keep = ~self.table["subject"].isin(names).to_numpy()
         staying = np.repeat(keep, self._counts())
         if self._index is not None:
@@ -239,14 +246,14 @@ class Gallery:
         BadInput
             The gallery is empty or smaller than k, or the probes do not fit it.
         """
+        check_kind(embeddings, "Gallery.search")
         if not len(self):
             raise BadInput("the gallery is empty: enrol subjects before searching")
-        if not 1 <= k <= len(self):
+        if not isinstance(k, int | np.integer) or not 1 <= k <= len(self):
             raise BadInput(
                 f"k is {k}, and {len(self)} subjects are enrolled: ask for 1 to {len(self)}"
             )
-        if threshold is not None and not np.isfinite(threshold):
-            raise BadInput(f"threshold is {threshold}: give a finite score, or None for all")
+        threshold = None if threshold is None else as_cosine(threshold)
         self._check_fit(embeddings)
         if self.card["kind"] != "auto" or self._index is not None:
             self.build()

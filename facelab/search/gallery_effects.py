@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from facelab.comparisons.given import check_kind
 from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput
 from facelab.faces.composition import group_counts
-from facelab.faces.groups import group_labels
+from facelab.faces.groups import group_keys, group_labels
 from facelab.rates.intervals import wilson
 from facelab.search.false_matches import chance_of_any
 from facelab.search.gallery import Gallery
@@ -43,7 +44,8 @@ def open_set(
     Returns
     -------
     tuple of Embeddings
-        The probes, and the faces to enrol.
+        The probes, and the faces to enrol; where images of both sets have one name, those to enrol
+        are called `strangers/...` and `searched/...`.
 
     Raises
     ------
@@ -59,8 +61,12 @@ def open_set(
     >>> len(searched), len(probes), len(enrolled)
     (62, 46, 154)
     """
-    subject = searched.table["subject"].astype(str)
-    both = subject[subject.isin(strangers.table["subject"].astype(str))]
+    check_kind(searched, "fl.open_set")
+    check_kind(strangers, "fl.open_set")
+    if not 0 < share <= 1:
+        raise BadInput(f"the share to enrol must lie above 0 and be 1 at most, not {share}")
+    subject = searched.table["subject"]
+    both = subject[subject.isin(strangers.table["subject"])]
     if len(both):
         raise BadInput(
             f"{both.nunique():,} people are among the searched and among the strangers (first: "
@@ -72,7 +78,13 @@ def open_set(
         raise BadInput("nobody who is searched has two photos: one is to be enrolled")
     known = np.zeros(len(subject), bool)
     known[several.index[: max(round(share * len(several)), 1)]] = True
-    table = pd.concat([strangers.table, searched.table[known]], ignore_index=True)
+    sides = {"strangers": strangers.table, "searched": searched.table[known]}
+    if sides["searched"]["image"].isin(sides["strangers"]["image"]).any():
+        # Such as the numbers that images without a name have in either set.
+        sides = {
+            side: part.assign(image=f"{side}/" + part["image"]) for side, part in sides.items()
+        }
+    table = pd.concat(sides.values(), ignore_index=True)
     for name in set(strangers.table) & set(searched.table):
         if isinstance(strangers.table[name].dtype, pd.CategoricalDtype):
             table[name] = table[name].astype("category")
@@ -106,7 +118,8 @@ def gallery_sizes(
     enrolled
         Faces to enrol: at least as many people as the largest size.
     by
-        A group column of both, or several for their intersection.
+        A group column of the probes, or several for their intersection. Where the enrolled have
+        it too, `predicted` knows their groups; those without a label count as one more group.
     sizes
         People enrolled, rising.
     fpir, threshold
@@ -140,9 +153,10 @@ def gallery_sizes(
     >>> table.query("group == 'all'")[["gallery", "fpir", "predicted"]].round(2).values.tolist()
     [[100.0, 0.1, 0.09], [300.0, 0.27, 0.24], [1000.0, 0.66, 0.48]]
     """
+    _check_sets(probes, enrolled, "fl.gallery_sizes")
     sizes = [int(size) for size in sizes]
-    subjects = enrolled.table["subject"].astype(str)
-    searched = set(probes.table["subject"].astype(str))
+    subjects = enrolled.table["subject"]
+    searched = set(probes.table["subject"])
     names = subjects.unique()
     mates = np.array([name in searched for name in names])
     if not sizes or sizes[0] < 1 or (np.diff(sizes) <= 0).any() or sizes[-1] > len(names):
@@ -233,8 +247,15 @@ def gallery_mixes(
     """
     if not mixes:
         raise BadInput('there is no mix: give names and shares, such as {"even": None}')
-    searched = set(probes.table["subject"].astype(str))
-    subjects = enrolled.table["subject"].astype(str)
+    _check_sets(probes, enrolled, "fl.gallery_mixes")
+    absent = [key for key in group_keys(by) if key not in enrolled.table.columns]
+    if absent:
+        raise BadInput(
+            f"the faces to enrol have no column {absent[0]!r}: who is enrolled can be mixed by "
+            "labels that they have"
+        )
+    searched = set(probes.table["subject"])
+    subjects = enrolled.table["subject"]
     labels = group_labels(enrolled.table, by)
     groups = list(labels.cat.categories)
     first = pd.DataFrame({"subject": subjects, "group": labels}).dropna()
@@ -280,6 +301,11 @@ def gallery_mixes(
     return pd.concat(frames, ignore_index=True)
 
 
+def _check_sets(probes: Embeddings, enrolled: Embeddings, verb: str) -> None:
+    check_kind(probes, verb, "the probes as embeddings")
+    check_kind(enrolled, verb, "those to enrol as embeddings")
+
+
 class _Law:
     """False match rates of single comparisons, and the FPIR that the binomial law makes of them."""
 
@@ -304,8 +330,6 @@ class _Law:
         if not len(strangers):
             raise BadInput("every probe's subject is enrolled: FPIR needs searches of others")
         searches = Searches(gallery.search(strangers, len(gallery)), by)
-        if not searches.enrolled_groups:
-            raise BadInput("the enrolled bear no labels: enrol them with the column to group by")
         sums = searches.comparison_sums(threshold)
         with np.errstate(invalid="ignore", divide="ignore"):
             rate = sums.errors / sums.comparisons
@@ -320,8 +344,13 @@ class _Law:
 
     def predict(self, gallery: Gallery, by: list[str]) -> np.ndarray:
         """FPIR, its low and its high end: float64 (3, 1 + groups), `all` first."""
-        labels = group_labels(gallery.table, by)
-        people = labels.value_counts().reindex(self.stored).fillna(0).to_numpy()
+        if not set(by) <= set(gallery.table.columns):
+            people = np.array([len(gallery)])
+        else:
+            labels = group_labels(gallery.table, by)
+            people = labels.value_counts().reindex(self.stored).fillna(0).to_numpy()
+            if self.rates.shape[-1] > len(self.stored):
+                people = np.append(people, labels.isna().sum())
         chance = chance_of_any(self.rates, people)
         whole = chance @ (self.weights / self.weights.sum())
         return np.column_stack([whole, chance])

@@ -4,6 +4,7 @@ In: a gallery and the embeddings of probes, what to group by, a target FPIR. Out
 `Identification` that shows itself, says what limits it, and is stored.
 """
 
+import os
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -13,9 +14,12 @@ import numpy as np
 import pandas as pd
 
 from facelab import files
+from facelab.comparisons.given import as_cosine, as_share, check_kind
+from facelab.comparisons.given import told as told_of
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput
+from facelab.errors import BadInput, a_kind
 from facelab.faces.groups import SEPARATOR
+from facelab.faces.spelling import nearly
 from facelab.rates.counts import double_or_nothing
 from facelab.rates.indices import disparity
 from facelab.rates.tables import table
@@ -205,18 +209,22 @@ def identify(
     >>> result.rates.set_index("group")["fpir"].round(2).to_dict()
     {'all': 0.1, 'a': 0.26, 'b': 0.0, 'c': 0.04, 'd': 0.0}
     """
+    confidence = as_share(confidence, "the confidence", "confidence")
     if isinstance(gallery, Candidates):
         if probes is not None or calibration is not None:
             raise BadInput("these are candidates already: probes and calibration go with a gallery")
         found = gallery
     else:
+        check_gallery(gallery, "fl.identify")
         if probes is None:
             raise BadInput("a gallery needs probes: give the embeddings of the searched")
+        check_kind(probes, "fl.identify", "the probes as embeddings")
         k = min(max(_DEPTH, rank or 1), len(gallery)) if k is None else k
         found = gallery.search(probes, max(k, 1))
     searches = Searches(found, by)
-    warnings = [*searches.warnings, *_approximate(found)]
+    warnings = [*_never_meet(searches), *searches.warnings, *_approximate(found)]
     if threshold is not None:
+        threshold = as_cosine(threshold)
         said, target = "given", None
         if calibration is not None:
             raise BadInput("give a threshold or calibration probes, not both")
@@ -262,6 +270,29 @@ def identify(
     )
 
 
+def check_gallery(value: Any, verb: str) -> None:
+    """Refuse what was taken for a gallery, and say how it becomes one."""
+    if isinstance(value, Gallery):
+        return
+    advice = "open it first, fl.Gallery.load(folder)"
+    if not isinstance(value, str | os.PathLike):
+        advice = "enrol embeddings first, fl.Gallery().enrol(embeddings)"
+    raise BadInput(f"{verb} takes a gallery, not {a_kind(value)}: {advice}")
+
+
+def _never_meet(searches: Searches) -> list[str]:
+    """What is to be said where nobody who is searched is enrolled."""
+    if searches.table["mated"].any():
+        return []
+    enrolled = searches.found.enrolled["subject"]
+    first = str(searches.table["subject"].iloc[0])
+    spelt = nearly(first, enrolled) or f"the first enrolled is {str(enrolled.iloc[0])!r}"
+    return [
+        "nobody who is searched is enrolled, so that there are no mated searches and no FNIR: the "
+        f"first probe is of {first!r} ({spelt})"
+    ]
+
+
 def _approximate(found: Candidates) -> list[str]:
     """What an approximate index may have missed, where one was searched."""
     index = found.card.get("index")
@@ -292,7 +323,13 @@ def calibrated(
         ]
         said = f"set for FPIR {fpir:g} on the same searches"
         return searches.threshold(fpir), said, told + ([caution] if caution else [])
+    check_kind(calibration, "calibration", "embeddings, of people who are not enrolled,")
     source = Searches(gallery.search(calibration, 1))
+    if source.table["mated"].all():
+        raise BadInput(
+            f"everybody of the calibration ({told_of(calibration)}) is enrolled: a threshold for "
+            "FPIR needs probes of people who are not"
+        )
     caution = source.resolution(fpir)
     told = [f"calibration: {caution}"] if caution else []
     shared = set(source.table["subject"]) & set(searches.table["subject"])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, check_option
 
 if TYPE_CHECKING:
     import faiss
@@ -64,8 +64,7 @@ def kind_for(kind: Kind, vectors: int, subjects: int) -> Literal["exact"] | Appr
     from about 50,000. For strangers among 100,000 "ivf" takes 3.3 ms and "hnsw" 7.1 ms, more than
     all comparisons: "hnsw" is the fastest (0.07 ms) only where a recall of 94 % is enough.
     """
-    if kind not in get_args(Kind):
-        raise BadInput(f"kind {kind!r} is not known: use {', '.join(get_args(Kind))}")
+    check_option("kind", kind, get_args(Kind))
     if kind == "exact" or vectors < FEWEST or subjects < FEWEST / 10:
         return "exact"
     if kind == "auto":

@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 
 from facelab.comparisons.counted import allowed_errors
-from facelab.errors import BadInput
+from facelab.comparisons.given import as_cosine, as_share
+from facelab.errors import BadInput, a_kind
 from facelab.faces.groups import SEPARATOR, group_keys, group_labels
+from facelab.faces.names import as_names
 from facelab.rates.counts import FEW_ERRORS, FEW_SUBJECTS, RULE_OF_THREE, mated_sums
 from facelab.rates.intervals import Sums, interval
 from facelab.search.candidates import Candidates
@@ -66,6 +68,11 @@ class Searches:
     """
 
     def __init__(self, found: Candidates, by: str | list[str] | None = None) -> None:
+        if not isinstance(found, Candidates):
+            raise BadInput(
+                f"Searches takes what a gallery's search returns, not {a_kind(found)}: "
+                "gallery.search(probes)"
+            )
         if not len(found):
             raise BadInput("there are no searches: give one or more probes")
         self.found = found
@@ -86,14 +93,14 @@ class Searches:
             else (np.full(len(found.enrolled), -1), ())
         )
         self._group, self._stored = group, stored
-        self._subject, names = pd.factorize(found.probes["subject"].astype(str))
+        who = as_names(found.probes["subject"], "subject")
+        stored_names = as_names(found.enrolled["subject"], "subject")
+        self._subject, names = pd.factorize(who)
         self._people = len(names)
         labelled = group >= 0
         if (pd.Series(group[labelled]).groupby(self._subject[labelled]).nunique() > 1).any():
             self.warnings.append("some subjects are searched under more than one label")
-        self._mate = pd.Index(found.enrolled["subject"].astype(str)).get_indexer(
-            found.probes["subject"].astype(str)
-        )
+        self._mate = pd.Index(stored_names).get_indexer(who)
         self.table = self._one_row_a_search()
 
     def _labels(self, table: pd.DataFrame, who: str) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -160,7 +167,8 @@ class Searches:
             No non-mated searches, a target outside [0, 1), or a search that was cut off above the
             threshold that is looked for.
         """
-        best = np.sort(self._non_mated_best(fpir))[::-1]
+        fpir = as_share(fpir, "the target FPIR", "fpir")
+        best = np.sort(self._non_mated_best())[::-1]
         edge = best[allowed_errors(fpir, len(best))]
         if edge == -np.inf:
             raise BadInput(
@@ -171,7 +179,8 @@ class Searches:
 
     def resolution(self, fpir: float) -> str:
         """A sentence when there are too few non-mated searches for a target FPIR, else ""."""
-        n = len(self._non_mated_best(fpir))
+        fpir = as_share(fpir, "the target FPIR", "fpir")
+        n = len(self._non_mated_best())
         allowed = allowed_errors(fpir, n)
         if allowed >= FEW_ERRORS:
             return ""
@@ -180,9 +189,7 @@ class Searches:
             f"than {FEW_ERRORS}, so the threshold is uncertain"
         )
 
-    def _non_mated_best(self, fpir: float) -> np.ndarray:
-        if not 0 <= fpir < 1:
-            raise BadInput(f"the target FPIR must be at least 0 and below 1, not {fpir}")
+    def _non_mated_best(self) -> np.ndarray:
         best = self.table.loc[~self.table["mated"], "score"].to_numpy()
         if not len(best):
             raise BadInput(
@@ -308,14 +315,16 @@ class Searches:
         Returns
         -------
         Sums
-            Arrays (groups, groups of the enrolled), the variance over searched subjects.
+            Arrays (groups, groups of the enrolled and, where there are such, those without a
+            label), the variance over searched subjects.
         """
         self._check(t)
         strangers = ~self.table["mated"].to_numpy()
         above = (self.found.scores >= t) & strangers[:, None]
         candidate = np.where(above, self._stored[self.found.rows], -2)
         columns = []
-        for place in range(len(self.enrolled_groups)):
+        places = [*range(len(self.enrolled_groups)), *([-1] if (self._stored < 0).any() else [])]
+        for place in places:
             size = int((self._stored == place).sum())
             tries, named = self._per_subject(strangers, (candidate == place).sum(axis=1))
             column = np.tile(np.arange(tries.shape[1]), self._people)
@@ -378,8 +387,7 @@ class Searches:
     # ---- how it is counted
 
     def _check(self, t: float) -> None:
-        if not np.isfinite(t):
-            raise BadInput(f"the threshold must be a finite number, not {t}")
+        as_cosine(t)
         least = self.found.threshold
         if least is not None and t < least:
             raise BadInput(

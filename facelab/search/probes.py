@@ -15,8 +15,9 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage, signal
 
+from facelab.comparisons.given import check_faces, check_kind
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput
+from facelab.errors import BadInput, check_option
 from facelab.faces.colour import LUMA
 from facelab.faces.faceset import FaceSet
 
@@ -183,8 +184,8 @@ def degrade(faces: FaceSet, kind: str, strength: float = 0.5, seed: int = 0) -> 
     >>> masked.table[["degradation", "strength"]].iloc[0].to_dict()
     {'degradation': 'mask', 'strength': 0.7}
     """
-    if kind not in DEGRADATIONS:
-        raise BadInput(f"there is no degradation {kind!r}: take one of {', '.join(DEGRADATIONS)}")
+    check_faces(faces, "fl.degrade")
+    check_option("kind", kind, DEGRADATIONS)
     if not 0 <= strength <= 1:
         raise BadInput(f"strength must lie between 0 and 1, not be {strength}")
     if kind in _ON_TEMPLATE and faces.card.get("aligned") is False:
@@ -237,6 +238,10 @@ def look_alikes(wanted: Embeddings, pool: Embeddings) -> Embeddings:
     >>> round(float(instead.table["likeness"].tail(3).min()), 2)
     0.37
     """
+    check_kind(wanted, "fl.look_alikes")
+    check_kind(pool, "fl.look_alikes")
+    if not len(pool):
+        raise BadInput("the pool is empty: give other people's photos")
     if wanted.vectors.shape[1] != pool.vectors.shape[1]:
         raise BadInput(
             f"vectors of {wanted.vectors.shape[1]} and of {pool.vectors.shape[1]} numbers cannot "

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, a_kind
 from facelab.search.candidates import Candidates
 from facelab.search.outcomes import Searches
 
@@ -60,6 +60,11 @@ def refusal(
     >>> table.query("group == 'all'")[["share", "fpir", "fnir"]].round(2).values.tolist()
     [[0.0, 0.01, 0.06], [0.5, 0.0, 0.06]]
     """
+    if not isinstance(searches, Searches):
+        raise BadInput(
+            f"fl.refusal takes fl.Searches(found, by), not {a_kind(searches)}: they say who was "
+            "searched"
+        )
     scores = np.asarray(scores, np.float64)
     if scores.shape != (len(searches),) or not np.isfinite(scores).all():
         raise BadInput(f"give one finite quality for each of the {len(searches):,} searches")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facelab.comparisons.given import check_faces
 from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
@@ -19,7 +20,7 @@ from facelab.progress import bar
 from facelab.rates.tables import with_interval
 from facelab.search.candidates import Candidates
 from facelab.search.gallery import Gallery
-from facelab.search.identification import calibrated
+from facelab.search.identification import calibrated, check_gallery
 from facelab.search.outcomes import Searches
 from facelab.search.probes import DEGRADATIONS, degrade, look_alikes
 
@@ -110,6 +111,10 @@ def probe_study(
     [['good', 'all', 0.8], ['good', 'female', 0.7], ['good', 'male', 1.0], ['mask', 'all', 1.0],
     ['mask', 'female', 1.0], ['mask', 'male', 1.0]]
     """
+    check_gallery(gallery, "fl.probe_study")
+    check_faces(probes, "fl.probe_study")
+    if not len(probes):
+        raise BadInput("there are no probes: give the faces of the searched")
     sets = {(GOOD, 0.0): probes}
     for kind in kinds:
         sets |= {(kind, strength): None for strength in strengths}

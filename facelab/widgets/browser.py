@@ -12,7 +12,8 @@ import pandas as pd
 
 from facelab.audits.by_group import Audit
 from facelab.comparisons.all_pairs import AllPairs
-from facelab.comparisons.counted import compare_all, image_names
+from facelab.comparisons.counted import compare_all
+from facelab.comparisons.given import image_names
 from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet

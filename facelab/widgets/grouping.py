@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facelab.comparisons.counted import image_names
+from facelab.comparisons.given import image_names
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import group_labels

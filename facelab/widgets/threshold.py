@@ -166,8 +166,7 @@ def _of_comparisons(
     stops = []
     for target in bar(targets, desc="thresholds", unit="stop"):
         threshold = source._threshold(target)
-        # Not `counts`, which would keep the errors of every stop.
-        counts = comparisons._scores.errors(threshold)
+        counts = comparisons.counted_once(threshold)
         rates = counts.rates(confidence, small_samples=True)
         stops.append(
             Stop(target, threshold, rates, counts.cross_group(confidence, small_samples=True))

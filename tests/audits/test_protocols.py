@@ -68,7 +68,7 @@ def test_bad_lists_are_refused():
         fl.pair_accuracy(scores, pairs.assign(fold=1))
     with pytest.raises(fl.BadInput, match="200 pairs need as many scores"):
         fl.pair_accuracy(scores[:5], pairs)
-    with pytest.raises(fl.BadInput, match="score of pair 3 is not a finite number"):
+    with pytest.raises(fl.BadInput, match="score nan in row 3 is not a finite number"):
         fl.pair_accuracy(np.where(np.arange(200) == 3, np.nan, scores), pairs)
 
 

@@ -140,7 +140,7 @@ def test_what_is_wrong_is_one_sentence(say, folders, face_folder, tmp_path):
         ((*folders, "--by", "age"), 1, "no column 'age'"),
         ((folders[0], face_folder, "--by", "gender"), 1, "--embedder PATH"),
         ((*folders, "--by", "gender", "--rank", "0"), 2, "rank"),
-        ((*folders, "--by", "gender", "--template", "best"), 1, "template 'best' is not known"),
+        ((*folders, "--by", "gender", "--template", "best"), 1, "template must be 'mean' or 'max'"),
         ((folders[0], tmp_path / "nothing", "--by", "gender"), 1, "nothing"),
     ):
         found, _, err = say(*words)

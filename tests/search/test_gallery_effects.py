@@ -182,6 +182,21 @@ def test_what_no_gallery_can_be_made_of_is_refused(crowd):
         gallery_mixes(probes, enrolled, "kind", {"only y": {"y": 1.0}}, 3000)
     with pytest.raises(BadInput, match="there is no mix"):
         gallery_mixes(probes, enrolled, "kind", {}, 3000)
-    with pytest.raises(BadInput, match="bear no labels"):
+    with pytest.raises(BadInput, match="the faces to enrol have no column 'kind'"):
         bare = fl.Embeddings(enrolled.vectors, enrolled.table.drop(columns="kind"))
-        gallery_sizes(probes, bare, "kind", [500])
+        gallery_mixes(probes, bare, "kind", {"even": None})
+
+
+def test_labels_of_the_probes_alone_are_enough(crowd):
+    probes, enrolled = crowd
+    bare = fl.Embeddings(enrolled.vectors, enrolled.table.drop(columns="kind"))
+    half = enrolled.table.assign(kind=enrolled.table["kind"].where(np.arange(len(enrolled)) % 2 > 0))
+    whole, *others = (
+        gallery_sizes(probes, some, "kind", [500, 1000], fpir=0.05)
+        for some in (enrolled, bare, fl.Embeddings(enrolled.vectors, half))
+    )
+    for one in others:
+        same = whole.columns.drop(["predicted", "predicted_low", "predicted_high"])
+        pd.testing.assert_frame_equal(one[same], whole[same])
+        # Nobody is left out of the prediction, whatever is known of them.
+        assert one["predicted"].to_numpy() == pytest.approx(whole["predicted"].to_numpy(), rel=0.2)

@@ -200,7 +200,7 @@ def test_intervals_count_people_and_not_their_photos():
     probes = crowd(rng, 200, 1, names="p")
     twice = fl.Embeddings(
         np.repeat(probes.vectors, 2, axis=0),
-        probes.table.loc[np.repeat(np.arange(200), 2)].reset_index(drop=True),
+        probes.table.loc[np.repeat(np.arange(200), 2)].assign(image=range(400)),
         probes.card,
     )
     once, double = (
@@ -261,7 +261,7 @@ def test_what_cannot_be_read_is_refused(town):
         Searches(found).threshold(0.5)
     searches = Searches(gallery.search(probes[:50], 5), "group")
     for call, words in (
-        (lambda: searches.error_rates(np.nan), "finite"),
+        (lambda: searches.error_rates(np.nan), "from -1 to 1, not nan"),
         (lambda: searches.error_rates(0.5, rank=6), "5 candidates were returned"),
         (lambda: searches.hit_rates([0]), "ranks must be 1 to 5"),
         (lambda: searches.threshold(1.0), "below 1"),

@@ -154,7 +154,7 @@ def test_mask_and_sunglasses_cover_what_they_say_and_nothing_else(people):
 @pytest.mark.parametrize(
     ("kind", "strength", "told"),
     [
-        ("drawing", 0.5, "no degradation 'drawing': take one of sketch"),
+        ("drawing", 0.5, "kind must be 'sketch', 'low resolution'"),
         ("mask", 1.5, "between 0 and 1, not be 1.5"),
         ("mask", float("nan"), "between 0 and 1, not be nan"),
     ],
@@ -185,7 +185,7 @@ def test_a_look_alike_is_the_nearest_other_person():
     wanted, pool = vectors_of(1, 10), vectors_of(2, 40)
     both = fl.Embeddings(
         np.concatenate([pool.vectors, wanted.vectors]),
-        pd.concat([pool.table, wanted.table], ignore_index=True),
+        pd.concat([pool.table, wanted.table], ignore_index=True).assign(image=lambda both: range(len(both))),
         pool.card,
     )
     shown = look_alikes(wanted, both)

@@ -163,7 +163,7 @@ def test_people_who_are_enrolled_are_no_strangers(strangers):
     probes, stored = strangers
     both = fl.Embeddings(
         np.concatenate([stored.vectors, probes.vectors[:6]]),
-        pd.concat([stored.table, probes.table.iloc[:6]], ignore_index=True),
+        pd.concat([stored.table, probes.table.iloc[:6].assign(image=list("abcdef"))]),
     )
     with pytest.raises(BadInput, match="3 of 120 probe subjects are in the gallery"):
         search_experiment(probes, both, "kind", threshold=0.8)
@@ -204,7 +204,7 @@ def test_what_is_no_experiment_is_refused(strangers):
             search_experiment(probes, stored, "kind", **options)
     good = searches({"a": (1, 3), "b": (1, 3)})
     for frame, words in (
-        (good.drop(columns="group"), "lack the column group"),
+        (good.drop(columns="group"), "lack the columns group"),
         (good[:0], "no searches"),
         (good.assign(false_match=1), "must be bool"),
         (good.assign(subject=None), "search 0 names no subject"),

@@ -1,0 +1,172 @@
+"""Score files as people have them: in our columns, with direction and unit of the scores checked.
+
+In: a frame of scored comparisons, and which way its scores point. Out: the frame for `ScoreList`,
+higher = more alike, its groups, and what a reader of the numbers must know.
+"""
+
+import re
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from facelab.comparisons.given import check_frame
+from facelab.comparisons.pairs import check_truth, truth_of
+from facelab.errors import BadInput, check_option
+from facelab.faces.groups import OWN_NAMES
+from facelab.faces.names import as_names
+
+Higher = Literal["similar", "different"]
+_DIRECTIONS = ("similar", "different")
+_SURE = 3.0  # standard errors from chance that leave no doubt
+_CLEAR = 2.0
+_LITTLE = 0.6  # area under the ROC curve from which on a few pairs are given the benefit of doubt
+_TWO_UNITS = 0.1  # least share of mated scores in either unit
+
+
+def checked_scores(
+    frame: pd.DataFrame, higher: Higher = "similar"
+) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
+    """A score file in our columns and types, its groups, and what is to be said about it."""
+    check_frame(frame, "the scores", ["score", "mated", "subject_a", "subject_b"])
+    check_option("higher", higher, _DIRECTIONS)
+    if not len(frame):
+        raise BadInput("the score file holds no comparisons")
+    sides = [side for side in ("group_a", "group_b") if side in frame.columns]
+    if len(sides) == 1:
+        raise BadInput(f"the scores have {sides[0]} but not its counterpart: give both")
+    scores = as_scores(frame["score"])
+    checked = pd.DataFrame({"mated": truth_of(frame["mated"])})
+    for side in ("subject_a", "subject_b"):
+        names = as_names(frame[side], side)
+        missing = np.flatnonzero(names.isna())
+        if len(missing):
+            raise BadInput(f"row {missing[0]} has no {side}: intervals need to know who it is")
+        checked[side] = names.to_numpy(object)
+    mated = checked["mated"].to_numpy()
+    same = (checked["subject_a"] == checked["subject_b"]).to_numpy()
+    check_truth(mated, same, checked[["subject_a", "subject_b"]])
+    for side in ("image_a", "image_b"):
+        if side in frame.columns:
+            checked[side] = _missing_as_none(frame[side], side)
+    _refuse_two_units(scores, mated)
+    cautions: list[str] = []
+    groups: set[str] = set()
+    for side in sides:
+        checked[side] = _missing_as_none(frame[side], side)
+        groups |= set(checked[side].dropna())
+    _check_groups(groups)
+    unlabelled = int(checked[sides].isna().any(axis=1).sum()) if sides else 0
+    if unlabelled:
+        cautions.append(f"{unlabelled:,} of {len(checked):,} comparisons lack a group label")
+    return checked.assign(score=towards_alike(scores, higher)), tuple(sorted(groups)), cautions
+
+
+def towards_alike(scores: np.ndarray, higher: Higher) -> np.ndarray:
+    """The scores, or their negatives, so that a higher one is more alike."""
+    return scores if higher == "similar" else 0 - scores
+
+
+def _missing_as_none(column: pd.Series, what: str) -> np.ndarray:
+    names = as_names(column, what).astype(object)
+    return names.where(names.notna(), None).to_numpy(object)
+
+
+def _check_groups(groups: set[str]) -> None:
+    taken = sorted(groups.intersection([*OWN_NAMES, "same-group"]))
+    if taken:
+        raise BadInput(
+            f"a group is called {taken[0]!r}, which is what tables call something else: give it "
+            "another name"
+        )
+
+
+def as_scores(column: pd.Series) -> np.ndarray:
+    """The scores as float64; refuses what is no finite number, or written in percent."""
+    plain = isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiu"
+    values = column if plain else pd.to_numeric(column.astype(object), errors="coerce")
+    numbers = values.to_numpy(np.float64)
+    bad = np.flatnonzero(~np.isfinite(numbers))
+    if len(bad):
+        value = column.iloc[bad[0]]
+        raise BadInput(
+            f"score {value} in row {bad[0]} is not a finite number ({len(bad)} such rows): "
+            f"{_advice(value)}"
+        )
+    return numbers
+
+
+def _advice(value: Any) -> str:
+    text = str(value).strip()
+    if "%" in text:
+        return "it is text in percent, give numbers, such as .str.rstrip(' %').astype(float)"
+    if re.fullmatch(r"[-+]?\d+,\d+", text):
+        return "it has a decimal comma, read the file with decimal=','"
+    return "leave failed comparisons out and report them as failures to acquire"
+
+
+# ---- which way the scores point, and in which unit
+
+
+def separation(scores: np.ndarray, mated: np.ndarray, higher: Higher) -> list[str]:
+    """What is to be said where scores tell mated comparisons from others no better than chance.
+
+    Parameters
+    ----------
+    scores, mated
+        Higher = more alike, whichever way they were given.
+    higher
+        Which way they were given.
+
+    Raises
+    ------
+    BadInput
+        They point the other way, beyond doubt.
+    """
+    if mated.all() or not mated.any():
+        return []
+    area, deviations = area_under_roc(scores, mated)
+    other, way = ("different", "lower") if higher == "similar" else ("similar", "higher")
+    share = f"{100 * (1 - area):.3g}%"
+    if deviations < -_SURE:
+        raise BadInput(
+            f"of a mated and a non-mated comparison the mated one has the {way} score in {share} "
+            f'of cases, read with higher="{higher}": pass higher="{other}", or turn the column '
+            "mated round if 1 means two people in it"
+        )
+    if deviations < _CLEAR and area < _LITTLE:
+        return [
+            "the scores tell mated comparisons from non-mated ones no better than chance (of two "
+            f'the mated one has the {way} score in {share} of cases): is higher="{higher}" right, '
+            "and does every score stand beside its own pair?"
+        ]
+    return []
+
+
+def area_under_roc(scores: np.ndarray, mated: np.ndarray) -> tuple[float, float]:
+    """The chance that a mated score is above a non-mated one, and its distance from 1/2.
+
+    Ties count half; the distance is in standard errors of chance (Mann and Whitney 1947).
+    """
+    ones, others = int(mated.sum()), int((~mated).sum())
+    above = rankdata(scores)[mated].sum() - ones * (ones + 1) / 2
+    area = above / (ones * others)
+    return float(area), float((area - 0.5) / np.sqrt((ones + others + 1) / (12.0 * ones * others)))
+
+
+def _refuse_two_units(scores: np.ndarray, mated: np.ndarray) -> None:
+    """Refuse shares beside percents: mated scores are never on both sides of 1 in such numbers."""
+    positive = scores > 0
+    if scores.min() < 0 or not 10 < scores.max() <= 100:
+        return
+    low = (scores <= 1) & positive
+    share = low[mated & positive].mean() if (mated & positive).any() else 0.0
+    if not _TWO_UNITS <= share <= 1 - _TWO_UNITS:
+        return
+    inside = mated[low]
+    if inside.all() or area_under_roc(scores[low], inside)[0] > 0.6:
+        raise BadInput(
+            f"{int(low.sum()):,} of {len(scores):,} scores lie between 0 and 1 and the others "
+            f"reach {scores.max():.4g}: shares and percents in one column, bring them to one unit"
+        )
