@@ -118,7 +118,11 @@ def prepare(
     ] = None,
     label: Annotated[
         list[str] | None,
-        typer.Option(help="table, celeba: a label column to keep; repeatable."),
+        typer.Option(help="A label column that makes groups (table, celeba: keep it); repeatable."),
+    ] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option(min=1, help="folder: how deep the people's folders lie; 1 is directly."),
     ] = None,
     detector: Annotated[
         str | None, typer.Option(help="Find and align faces: yunet, or dlib (offline).")
@@ -151,7 +155,7 @@ def prepare(
     check_free(out, force)
     from facelab.photos.detectors import load_detector
 
-    options = {"labels": labels, "partial": partial, "root": photos, "image": image}
+    options = {"labels": labels, "partial": partial, "root": photos, "image": image, "depth": depth}
     kept = values.names(label or []) or None
     reader = _reader(layout, root, {**options, "subject": subject, "by": kept})
     faces = fl.prepare(
@@ -170,7 +174,9 @@ def prepare(
     for note in faces.card.get("notes", []):
         say(f"note: {note}", err=True)
     _print_failures(faces)
-    done(f"{len(faces):,} faces of {len(faces.subjects):,} subjects", out)
+    lost = faces.card["failure_to_acquire"]["subjects_lost"]
+    more = f"; {lost:,} more people are lost, with no usable photo" if lost else ""
+    done(f"{len(faces):,} faces of {len(faces.subjects):,} subjects{more}", out)
 
 
 def _reader(layout: Layout, place: Path, options: dict[str, Any]) -> "Reader":
@@ -190,7 +196,7 @@ def _reader(layout: Layout, place: Path, options: dict[str, Any]) -> "Reader":
 def _print_failures(faces: "FaceSet") -> None:
     table = fl.failure_to_acquire(faces)
     percent = table[["rate", "low", "high"]].map(lambda rate: f"{100 * rate:.3g}")
-    shown = table[["by", "group", "images", "rejected"]]
+    shown = table[["by", "group", "subjects", "subjects_lost", "images", "rejected"]]
     shown = shown.assign(**{"failure to acquire, %": percent["rate"]})
     shown["95 % interval"] = percent["low"] + " to " + percent["high"]
     say(f"\n{shown.to_string(index=False)}\n")

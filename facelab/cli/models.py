@@ -4,7 +4,6 @@ In: folders of faces. Out: folders of weights or vectors.
 """
 
 import os
-import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -42,11 +41,13 @@ def train(
 
     On several processes: torchrun --nproc-per-node=N -m facelab train ...
     """
+    from facelab.training.checkpoints import remove_checkpoints
+
     check_free(out, force)
     checkpoints = out.with_name(out.name + ".checkpoints")
     leads = os.environ.get("RANK", "0") == "0"
     if force and not resume and leads:
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        remove_checkpoints(checkpoints)
     embedder = fl.train(
         fl.load(faces),
         fl.Recipe.from_yaml(recipe) if recipe else None,
@@ -61,7 +62,7 @@ def train(
     )
     if leads:
         embedder.save(out, replace=force)
-        shutil.rmtree(checkpoints)
+        remove_checkpoints(checkpoints)
         done(f"embedder {embedder.name}, {embedder.card['seconds']:.0f} s", out)
 
 

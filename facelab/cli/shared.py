@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 import facelab as fl
 from facelab.errors import BadInput, FacelabError
 
@@ -57,10 +55,10 @@ def say(words: str, err: bool = False) -> None:
     FacelabError
         It cannot be written, such as into a file on a full disk.
     """
+    stream = sys.stderr if err else sys.stdout
     try:
-        typer.echo(words, err=err)
+        print(words, file=stream, flush=True)
     except OSError as error:
-        stream = sys.stderr if err else sys.stdout
         # Or Python would complain once more, of what is left to be written, when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         if isinstance(error, BrokenPipeError):
@@ -79,9 +77,8 @@ def place_of(folder: Path, by: Sequence[str]) -> Path:
     """Where the results for some columns are kept: a new place in the folder, named after them."""
     name = re.sub(r"[^\w.-]", "_", "-".join(by))[:100].strip(".") or "by"
     taken = [path.name for path in folder.iterdir()]
-    return folder / next(
-        one for one in (name, *(f"{name}-{n}" for n in itertools.count(2))) if one not in taken
-    )
+    others = (f"{name}-{number}" for number in itertools.count(2))
+    return folder / next(one for one in itertools.chain([name], others) if one not in taken)
 
 
 def print_rates(summary: str, shown: "pd.DataFrame") -> None:
