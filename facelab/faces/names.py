@@ -26,6 +26,7 @@ from facelab.errors import BadInput
 _AROUND = re.compile(r"^[\s\ufeff\u200b\u2060\x00]+|[\s\ufeff\u200b\u2060\x00]+$")
 _WHOLE = re.compile(r"(-?(?:0|[1-9]\d{0,15}))\.0")  # how floats spell whole numbers
 _UNCLEAN = r"^\s|\s$|^-?\d+\.0$|[^\x20-\x7e]|^$"  # what of a text may have another name than itself
+_INTEGER = re.compile(r"-?\d{1,18}", re.ASCII)
 _EXACT = 2**53  # from here on neighbouring whole numbers are one float
 _SPELT = (
     datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64, pd.Interval,
@@ -172,8 +173,9 @@ def as_label_column(column: pd.Series, what: str) -> pd.Series:
     -------
     pandas.Series
         Numbers as NumPy's numbers, truth values without gaps as bool, time stamps and durations as
-        they are; everything else as categorical text by `as_name`, in order of the spelling, or in
-        its own order where the column has one (`pandas.cut`).
+        they are; everything else as categorical text by `as_name`. Categories that are such text
+        already stay as they are, ordered ones (`pandas.cut`) keep their order, and others stand in
+        order of their spelling, whole numbers by size.
 
     Raises
     ------
@@ -199,16 +201,22 @@ def as_label_column(column: pd.Series, what: str) -> pd.Series:
         raise BadInput(f"column {what!r} holds complex numbers, which are no labels: leave it out")
     codes, distinct = _coded(column)
     names = _each(distinct, what)
-    own_order = isinstance(kind, pd.CategoricalDtype | pd.IntervalDtype)
-    kept = dict.fromkeys(name for name in names if name is not None)
-    categories = list(kept) if own_order else sorted(kept)
     if isinstance(kind, pd.CategoricalDtype) and names and names == list(column.cat.categories):
         return column
+    ordered = isinstance(kind, pd.IntervalDtype) or getattr(kind, "ordered", False)
+    kept = list(dict.fromkeys(name for name in names if name is not None))
+    categories = kept if ordered else _in_order(kept)
     place = {name: number for number, name in enumerate(categories)}
     new = np.array([*(place.get(name, -1) for name in names), -1])[codes]
-    ordered = isinstance(kind, pd.IntervalDtype) or (own_order and column.cat.ordered)
     labels = pd.Categorical.from_codes(new, pd.Index(categories, dtype="str"), ordered=ordered)
     return pd.Series(labels, index=column.index, name=column.name)
+
+
+def _in_order(names: list[str]) -> list[str]:
+    """Names in order of their spelling; whole numbers by size."""
+    if all(_INTEGER.fullmatch(name) for name in names):
+        return sorted(names, key=lambda name: (int(name), name))
+    return sorted(names)
 
 
 def _in_plain_pandas(column: pd.Series) -> pd.Series:
