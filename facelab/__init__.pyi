@@ -89,7 +89,7 @@ from .grouping.measures import split_people as split_people
 from .grouping.people import number_of_people as number_of_people
 from .pages.sharing import share as share
 from .pages.summary import summary_page as summary_page
-from .photos.preparing import failure_to_acquire as failure_to_acquire
+from .photos.losses import failure_to_acquire as failure_to_acquire
 from .photos.preparing import prepare as prepare
 from .rates.acquisition import enrolment as enrolment
 from .rates.acquisition import presented_images as presented_images

@@ -101,11 +101,12 @@ class Walk:
 
 
 def walk(place: Path, root: Path | None = None) -> Walk:
-    """All photos below a folder; links are followed to folders within `root` (else `place`)."""
+    """All photos below a folder, which is no link; links are followed to folders within `root`
+    (else `place`)."""
     found: list[tuple[Path, str]] = []
     others: Counter[str] = Counter()
-    links, root = 0, (root or place).resolve()
-    read = [place.resolve()]  # folders that are read, with all that is in them
+    links, root = 0, root or place
+    read = [place]  # folders that are read, with all that is in them
 
     def enter(folder: Path, name: str) -> None:
         nonlocal links
@@ -228,18 +229,23 @@ def people_in(places: Iterable[Path], root: Path) -> People:
     photos: list[tuple[Path, str, str]] = []
     without: dict[str, str] = {}
     loose, others = 0, dict[str, Counter[str]]()
-    for place in places:
+    root = root.resolve()
+    for place in map(Path.resolve, places):
         loose += sum(is_photo(entry.name) for entry in _entries(place)[0])
         for folder in sub_folders(place):
             who = _person(folder)
-            if not folder.resolve().is_relative_to(root.resolve()):
+            lies = folder.resolve() if folder.is_symlink() else folder
+            if not lies.is_relative_to(root):
                 without.setdefault(who, "the folder is a link that leaves the data set's")
                 continue
-            below = walk(folder, root)
+            below = walk(lies, root)
             if below.others:
                 others[who] = others.get(who, Counter()) + below.others
             start = folder.relative_to(root).as_posix()
-            photos += [(path, who, f"{start}/{name}") for path, name in below.photos]
+            photos += [
+                (path if lies is folder else folder / name, who, f"{start}/{name}")
+                for path, name in below.photos
+            ]
             if not below.photos:
                 without.setdefault(who, _why_none(below))
     have = {who for _, who, _ in photos}

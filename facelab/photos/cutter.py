@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from facelab.datasets.walking import unread
 from facelab.errors import BadInput, Unusable, need
 from facelab.faces.template import LANDMARK_COLUMNS
 from facelab.keeping import end_with
@@ -84,6 +85,9 @@ class Cutter:
             raise Unusable("it is a link that leaves the folder")
         if not path.is_file():
             raise Unusable("it is not a file" if path.exists() else "it is not there")
+        kind = unread(path.name) if self.read is None else None
+        if kind is not None:  # and may be gigabytes
+            raise Unusable(f"it is a {kind}, which is not read", "export photos as JPEG or PNG")
         try:
             return path.read_bytes() if self.read is None else self.read(path, offset)
         except OSError as error:

@@ -27,18 +27,26 @@ from facelab.datasets.reader import BOX_COLUMNS, Reader
 from facelab.errors import BadInput, Unusable
 from facelab.faces.datasheets import datasheet
 from facelab.faces.faceset import FaceSet, load, new_card, write_labels
-from facelab.keeping import code_of, resume_folder
+from facelab.keeping import code_of, made_with, resume_folder
 from facelab.photos.cutter import MEASURED, Cutter, Outcome, Place, stamp
 from facelab.photos.detection import CHOICES, Detector
+from facelab.photos.losses import (
+    Duplicate,
+    in_words,
+    loss_groups,
+    people_lost,
+    rates_of_loss,
+    rejects,
+)
 from facelab.progress import bar
-from facelab.rates.counts import mated_sums
-from facelab.rates.intervals import wilson
 
 # Columns of a reader's table that say where the labelled face is: pixels of the upright photo.
 _BATCH = 32
 _IMAGES_PER_WORKER = 500  # fewer are done before another process has started
 _PHOTOS_PER_WORKER = 50  # the same where faces must be detected
 _SAVE_EVERY = 5.0  # seconds of work that a kill may cost
+# Packages by which crops can differ.
+_DECIDING = ("numpy", "numba", "pillow", "pillow-heif", "opencv-python-headless", "dlib-bin")
 
 
 def prepare(
@@ -52,6 +60,7 @@ def prepare(
     min_face: float = 20,
     rivals: float | None = None,
     set_aside: bool | None = None,
+    by: str | list[str] | None = None,
     replace: bool = False,
     jobs: int | None = None,
 ) -> FaceSet:
@@ -83,10 +92,13 @@ def prepare(
         Set photos aside in which another face has at least this share of the chosen one's area,
         such as 0.5: who is meant is not certain there. None: never.
     set_aside
-        Go on without images that cannot be used, and keep them in `rejects.parquet` with their
+        Go on without images that cannot be used, and list them in `rejects.parquet` with their
         reasons, or (False) stop and leave nothing behind. By default a photo in which no face is
         found is a result, and an image that ought to be a ready crop a mistake: True with a
         `detector`, False without.
+    by
+        Label columns to count the losses by; by default the reader's groups. Years of age are put
+        into age groups.
     replace
         Put the result in the place of a FaceSet that is at `out`.
     jobs
@@ -97,10 +109,11 @@ def prepare(
     FaceSet
         Loaded from `out`. Where faces were detected its table has `face_size` (shorter side of the
         face's box), the landmarks (`left_eye_x` to `mouth_right_y`), both in pixels of the photo,
-        and `faces_found` in it. Its card has `notes`
-        (sentences that a user should read), `failure_to_acquire` (images, rejects and their share
-        with its 95 % interval, the variance over subjects; overall and by group column),
-        `duplicates` and `single_image_subjects`.
+        and `faces_found` in it. Its card has `notes` (sentences that a user should read, first how
+        many people are lost), `failure_to_acquire` (people and those lost, images, rejects and
+        their share with its 95 % interval, the variance over subjects; overall and by group
+        column), `duplicates` and `single_image_subjects`. `rejects.parquet` names every image and
+        every person that was lost.
 
     Raises
     ------
@@ -133,6 +146,7 @@ def prepare(
     reader = photos if isinstance(photos, Reader) else folder(photos)
     set_aside = detector is not None if set_aside is None else set_aside
     _check_options(reader, size, detector, aligned, face, min_face, rivals)
+    groups = loss_groups(reader, by)
     boxes = _boxes(reader) if face == "labelled" else None
     cutter = Cutter(reader.root, size, detector, aligned, face, min_face, rivals, reader.read)
     places = _places(reader, boxes)
@@ -144,17 +158,15 @@ def prepare(
             shutil.rmtree(done)
             raise BadInput(_complaint(reader, taken.problems, set_aside))
         table = reader.table.drop(columns=["path", "offset"], errors="ignore")
-        rejected = table.iloc[list(taken.problems)].copy()
-        reasons = [problem.reason for problem in taken.problems.values()]
-        rejected.insert(2, "reason", reasons)
-        if set_aside:
-            rejected.reset_index(drop=True).to_parquet(aside / "rejects.parquet")
+        if set_aside or reader.without:
+            lost = rejects(table, taken.problems, reader.without)
+            lost.to_parquet(aside / "rejects.parquet")
         kept = table.iloc[taken.kept]
         if detector is not None:
             kept = kept.assign(
                 **dict(zip(MEASURED, zip(*taken.measured, strict=True), strict=True))
             )
-        write_labels(aside, kept, _card(reader, table, taken.kept, taken.problems, cutter))
+        write_labels(aside, kept, _card(reader, groups, taken.kept, taken.problems, cutter))
         files.write_text(aside / "datasheet.md", datasheet(load(aside)))
     return load(out)
 
@@ -202,7 +214,9 @@ def _boxes(reader: Reader) -> np.ndarray:
     try:
         return np.column_stack([pd.to_numeric(values).to_numpy(float) for values in cells])
     except (ValueError, TypeError) as error:
-        raise BadInput(f"the boxes of {reader.name} are not all numbers: {error}") from error
+        commas = any(values.astype(str).str.fullmatch(r"-?\d+,\d+").any() for values in cells)
+        why = "they have decimal commas: write points" if commas else error
+        raise BadInput(f"the boxes of {reader.name} are not all numbers: {why}") from error
 
 
 def _places(reader: Reader, boxes: np.ndarray | None) -> list[Place]:
@@ -221,15 +235,12 @@ def _order(reader: Reader, places: list[Place], cutter: Cutter) -> dict[str, Any
     return {
         "made_by": f"facelab {facelab.__version__}",
         "code": code_of("photos"),
+        "made_with": made_with(*_DECIDING),
         "photos": f"{len(places)} of {reader.name}, digest {names.hexdigest()[:16]}",
         "detector": None if detector is None else f"{detector.name} {joblib.hash(detector)}",
         **{name: getattr(cutter, name) for name in ("size", "aligned", "face", "min_face")},
         "rivals": cutter.rivals,
     }
-
-
-class _Duplicate(Unusable):
-    """An image that has been taken already under another name: nothing failed."""
 
 
 @dataclass
@@ -348,121 +359,53 @@ def _header(file: BinaryIO, count: int, size: int) -> None:
 
 def _same_bytes(table: pd.DataFrame, first: int, row: int) -> Unusable:
     other = "" if table["subject"][first] == table["subject"][row] else ", another subject"
-    return _Duplicate(f"it has the same bytes as {table['image'][first]}{other}")
+    return Duplicate(f"it has the same bytes as {table['image'][first]}{other}")
 
 
-def _complaint(reader: Reader, rejects: dict[int, Unusable], set_aside: bool) -> str:
-    row, problem = next(iter(rejects.items()))
-    what = f"{len(rejects)} of {len(reader)} images cannot be used"
-    if len(rejects) == len(reader):
+def _complaint(reader: Reader, problems: dict[int, Unusable], set_aside: bool) -> str:
+    row, problem = next(iter(problems.items()))
+    what = f"{len(problems)} of {len(reader)} images cannot be used"
+    if len(problems) == len(reader):
         what = f"none of the {len(reader)} images can be used"
+    lost = people_lost(reader.table["subject"], problems, reader.without)
+    if lost:
+        what = f"{in_words(lost, reader)}, and {what}"
     advice = problem.advice or "mend or remove them"
-    if not set_aside and len(rejects) < len(reader):
+    if not set_aside and len(problems) < len(reader):
         advice += ", or go on without them: set_aside=True (--set-aside)"
     return f"{what}, first {reader.table['image'][row]}: {problem.reason}; {advice}"
 
 
 def _card(
     reader: Reader,
-    table: pd.DataFrame,
+    groups: dict[str, pd.Series],
     kept: list[int],
-    rejects: dict[int, Unusable],
+    problems: dict[int, Unusable],
     cutter: Cutter,
 ) -> dict[str, Any]:
-    """The card: the reader's facts, how the crops were made, and what was lost by group."""
-    single = int((table["subject"].iloc[kept].value_counts() == 1).sum())
-    notes = list(reader.notes)
-    if rejects:
-        share = len(rejects) / len(table)
+    """The card: the reader's facts, how the crops were made, and who and what was lost."""
+    subjects = reader.table["subject"]
+    single = int((subjects.iloc[kept].value_counts() == 1).sum())
+    lost = people_lost(subjects, problems, reader.without)
+    notes = [f"{in_words(lost, reader)}; rejects.parquet names them."] * bool(lost)
+    if problems:
+        share = len(problems) / len(reader)
         notes.append(
-            f"{len(rejects)} of {len(table)} images ({share:.2%}) could not be used and were set "
+            f"{len(problems)} of {len(reader)} images ({share:.2%}) could not be used and were set "
             "aside in rejects.parquet."
         )
+    notes += [note for note in reader.notes if note not in reader.losses]
     if single:
         notes.append(
             f"{single} subjects have one image: they give non-mated comparisons and no mated one."
         )
-    twice = [row for row, problem in rejects.items() if isinstance(problem, _Duplicate)]
-    attempts = table.assign(lost=np.isin(np.arange(len(table)), list(rejects)))
-    attempts = attempts.drop(index=table.index[twice])
     how = "taken as aligned crops" if cutter.detector is None else "detected and aligned"
     return new_card(
         reader.name,
         **reader.card,
         crops={"made": how, "detector": getattr(cutter.detector, "name", None)},
-        failure_to_acquire={
-            **_lost_by(attempts, pd.Series("all", index=attempts.index))["all"],
-            "by_group": {column: _lost_by(attempts, table[column]) for column in reader.groups},
-        },
-        duplicates=len(twice),
+        failure_to_acquire=rates_of_loss(reader, groups, problems, set(lost) - set(reader.without)),
+        duplicates=sum(isinstance(problem, Duplicate) for problem in problems.values()),
         single_image_subjects=single,
         notes=notes,
     )
-
-
-def _lost_by(attempts: pd.DataFrame, labels: pd.Series) -> dict[str, dict[str, float]]:
-    """Failures to acquire of each label: the share, and Wilson's interval over subjects."""
-    labels = labels.loc[attempts.index]
-    groups = labels.astype("str").where(labels.notna(), "(no label)").to_numpy()
-    counts = attempts.groupby([groups, "subject"], observed=True)["lost"].agg(["size", "sum"])
-    found = counts.index.get_level_values(0)
-    # In the order of the labels, which for ages is not that of their spelling.
-    order = [*pd.Categorical(labels).categories.astype(str), "(no label)"]
-    names = [name for name in order if name in set(found)]
-    group = pd.Categorical(found, categories=names).codes
-    sums = mated_sums(counts["size"].to_numpy(), counts["sum"].to_numpy(), group, len(names))
-    low, high = wilson(sums.comparisons, sums.errors, sums.variance)
-    return {
-        name: {
-            "images": int(sums.comparisons[k]),
-            "rejected": int(sums.errors[k]),
-            "rate": float(sums.errors[k] / sums.comparisons[k]),
-            "low": float(low[k]),
-            "high": float(high[k]),
-        }
-        for k, name in enumerate(names)
-    }
-
-
-def failure_to_acquire(faces: FaceSet) -> pd.DataFrame:
-    """Photos of which no crop could be made, by group: the first differential there is.
-
-    Parameters
-    ----------
-    faces
-        What `prepare` made.
-
-    Returns
-    -------
-    DataFrame
-        Columns by (the group column, "" for all), group, images, rejected, rate, low, high: the
-        share with its 95 % interval, Wilson's with the variance over subjects.
-
-    Raises
-    ------
-    BadInput
-        The faces were not made by `prepare`.
-
-    Examples
-    --------
-    >>> import facelab as fl
-    >>> from pathlib import Path
-    >>> from PIL import Image
-    >>> from tempfile import mkdtemp
-    >>> photos = Path(mkdtemp())
-    >>> for subject in ("ada", "bea"):
-    ...     (photos / subject).mkdir()
-    ...     Image.effect_noise((112, 112), 50).save(photos / subject / "1.png")
-    >>> _ = (photos / "bea" / "2.png").write_bytes(b"no image")
-    >>> faces = fl.prepare(photos, photos.with_suffix(".faces"), set_aside=True)
-    >>> fl.failure_to_acquire(faces)[["group", "images", "rejected"]].values.tolist()
-    [['all', 3, 1]]
-    """
-    found = faces.card.get("failure_to_acquire")
-    if found is None:
-        raise BadInput(f"{faces.card.get('name')!r} was not prepared from photos: nothing failed")
-    overall = {key: value for key, value in found.items() if key != "by_group"}
-    rows = [{"by": "", "group": "all", **overall}]
-    for column, groups in found["by_group"].items():
-        rows += [{"by": column, "group": group, **one} for group, one in groups.items()]
-    return pd.DataFrame(rows)
