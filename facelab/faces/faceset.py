@@ -398,7 +398,8 @@ def load(folder: str | Path, verify: bool = False) -> FaceSet:
             raise FileNotFoundError(f"{folder} is not a FaceSet: {name} is missing")
     try:
         card = files.read_values(folder / "card.json")
-        checked(_Card, card, "a card", "card.json")
+        told = checked(_Card, card, "a card", "card.json")
+        card |= {"withdrawn": told.withdrawn} if told.withdrawn else {}
         table = pd.read_parquet(folder / "faces.parquet")
         crops = np.load(folder / "crops.npy", mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError) as error:

@@ -4,14 +4,13 @@ In: a table with group columns. Out: one label a row, intersections joined by "/
 missing key belongs to no group and is never guessed.
 """
 
-import difflib
 from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, did_you_mean
 from facelab.faces.colour import age_group
 from facelab.faces.names import as_label_column, as_names
 
@@ -108,11 +107,8 @@ def group_labels(table: pd.DataFrame, by: str | list[str]) -> pd.Series:
 def there(table: pd.DataFrame, wanted: str, but: tuple[str, ...] = ("subject", "image")) -> str:
     """How to end a sentence on a column that is not there: what may be meant, and what there is."""
     columns = [str(name) for name in table.columns if name not in but]
-    lower = {name.lower(): name for name in columns}
-    close = difflib.get_close_matches(str(wanted).lower(), lower, 1)
-    hint = f" (did you mean {lower[close[0]]!r}?)" if close else ""
     most = ", ".join(columns[:_MOST_NAMED]) + (", ..." if len(columns) > _MOST_NAMED else "")
-    return f"{hint}; the table has: {most or 'no label columns'}"
+    return f"{did_you_mean(wanted, columns)}; the table has: {most or 'no label columns'}"
 
 
 def _labels(column: pd.Series, key: str) -> pd.Categorical:

@@ -20,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, a_kind
 
 # What stands around a name unseen: white space, byte order marks, zero-width characters, NULs.
 _AROUND = re.compile(r"^[\s\ufeff\u200b\u2060\x00]+|[\s\ufeff\u200b\u2060\x00]+$")
@@ -80,13 +80,7 @@ def as_name(value: Any) -> str | None:
         return as_name(value.value)
     if isinstance(value, _SPELT):
         return None if pd.isna(value) else _of_text(str(value).removesuffix(" 00:00:00"))
-    raise Unfit(f"{kind_of(value)}, which is no label: {str(value)[:60]}")
-
-
-def kind_of(value: Any) -> str:
-    """What a value is, for messages: "a list", "an ndarray"."""
-    name = type(value).__name__
-    return f"{'an' if name[0] in 'aeiouAEIOU' or name == 'ndarray' else 'a'} {name}"
+    raise Unfit(f"{a_kind(value)}, which is no label: {str(value)[:60]}")
 
 
 def _of_number(value: Any) -> str | None:

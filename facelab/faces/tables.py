@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, a_kind
 from facelab.faces.groups import there
-from facelab.faces.names import Unfit, as_label_column, as_name, as_names, kind_of
+from facelab.faces.names import Unfit, as_label_column, as_name, as_names
 
 
 def as_face_table(table: pd.DataFrame, numbered: bool = False) -> pd.DataFrame:
@@ -33,7 +33,7 @@ def as_face_table(table: pd.DataFrame, numbered: bool = False) -> pd.DataFrame:
         twice, two columns have one name, or a column's values are neither labels nor numbers.
     """
     if not isinstance(table, pd.DataFrame):
-        raise BadInput(f"the table must be a DataFrame with a row a face, not {kind_of(table)}")
+        raise BadInput(f"the table must be a DataFrame with a row a face, not {a_kind(table)}")
     table = _named_columns(table)
     if numbered and "image" not in table.columns:
         table = table.assign(image=np.arange(len(table)))

@@ -101,7 +101,7 @@ def test_asking_for_more_than_there_is_says_how_many_there_are(faces):
 @pytest.mark.parametrize(
     ("shares", "message"),
     [
-        ({"martian/male": 0.5}, "no group 'martian/male'; the groups are: african/female"),
+        ({"martian/male": 0.5}, "no group 'martian/male'.*; the groups are: african/female"),
         ({"asian/male": 1.2}, "between 0 and 1"),
         ({"asian/male": 0.7, "asian/female": 0.7}, "add up to 1.4"),
     ],
@@ -161,7 +161,7 @@ def test_a_damaged_or_foreign_folder_is_named(faces, tmp_path):
         ('{"synthetic": "no"}', "synthetic must be true or false, not 'no'"),
         ('{"sha256": ["crops.npy"]}', "sha256 must be names with values"),
         ('{"sha256": {"crops.npy": 3}}', r"sha256\.crops\.npy must be text, not 3"),
-        ('{"withdrawn": "all of it"}', "withdrawn must be a list"),
+        ('{"withdrawn": 3}', "withdrawn must be a list"),
     ],
 )
 def test_a_card_that_somebody_spoilt_is_refused(faces, tmp_path, card, sentence):
