@@ -10,6 +10,7 @@ import pandas as pd
 import seaborn as sns
 
 from facelab.audits.arms import change_text, figure_text, kind_of, verdict
+from facelab.figures.lettering import entry
 from facelab.figures.style import FAINT, INK, Picture, colours, drawn, group_rows, panels
 
 _LOOKS = {"helps": ("#0072B2", "#0072B2"), "costs": ("#D55E00", "#D55E00"), "": (FAINT, "white")}
@@ -102,7 +103,9 @@ def arm_shares(
         bold = group == favoured
         values = table[part].assign(x=x[part]).sort_values("x")
         colour, width = palette[group], 3 if bold else 1.4
-        left.plot(values["x"], values["value"], "-o", color=colour, lw=width, ms=4, label=group)
+        left.plot(
+            values["x"], values["value"], "-o", color=colour, lw=width, ms=4, label=entry(group)
+        )
         left.vlines(values["x"], values["low"], values["high"], color=colour, lw=width, alpha=0.35)
     left.axhline(fmr, color=INK, ls="--", lw=1)
     left.set_title("FMR of each group at the one threshold")

@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 
 from facelab.audits.by_group import Audit
 from facelab.audits.differences import AuditDifferences
+from facelab.figures.lettering import entry
 from facelab.figures.style import (
     FAINT,
     INK,
@@ -164,7 +165,7 @@ def rate_panel(
 
 def arm_legend(figure: Picture, arms: list[str], unseen: bool = False, noted: bool = False) -> None:
     handles = [
-        Line2D([], [], color=INK, marker=look["marker"], mfc=look["face"], lw=1.6, label=arm)
+        Line2D([], [], color=INK, marker=look["marker"], mfc=look["face"], lw=1.6, label=entry(arm))
         for look, arm in ((arm_look(place, len(arms)), arm) for place, arm in enumerate(arms))
         if arm
     ]

@@ -11,6 +11,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 from facelab.errors import BadInput
+from facelab.figures.lettering import entry
 from facelab.figures.style import FAINT, Picture, colours, drawn, mark, panels
 
 _SMALLEST = 3  # errors that a rate must rest on to be drawn
@@ -43,7 +44,7 @@ def det_curves(det: pd.DataFrame, rates: pd.DataFrame | None = None) -> Picture:
     for group in groups:
         curve = _supported(det[det["group"] == group], rates, group)
         look = _look(group, palette)
-        axes.plot(curve["fmr"], curve["fnmr"], label=group, **look)
+        axes.plot(curve["fmr"], curve["fnmr"], label=entry(group), **look)
         if rates is not None:
             here = rates[rates["group"] == group]
             axes.plot(here["fmr"], here["fnmr"], "o", ms=7, mec="white", color=look["color"])
@@ -86,7 +87,7 @@ def threshold_sweep(
     for axes, error in zip(columns, ("fmr", "fnmr"), strict=True):
         for group in groups:
             curve = _supported(det[det["group"] == group], rates, group, [error])
-            label = group if error == "fmr" else None
+            label = entry(group) if error == "fmr" else None
             axes.plot(curve["threshold"], curve[error], label=label, **_look(group, palette))
         axes.set(yscale="log", xlabel="threshold", title=error.upper())
         _percent(axes, "y")
@@ -129,6 +130,8 @@ def _look(group: str, palette: dict[str, str]) -> dict[str, Any]:
 def _percent(axes: Axes, side: str) -> None:
     """A logarithmic axis of shares, in percent."""
     low, high = getattr(axes, f"get_{side}lim")()
+    if not low > 0:  # nothing was drawn, as where no comparison errs
+        return
     decades = [10.0**k for k in range(int(np.floor(np.log10(low))), 1)]
     ticks = [tick for tick in decades if low <= tick <= high]
     getattr(axes, f"set_{side}ticks")(ticks, [f"{100 * tick:.6g}%" for tick in ticks])

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from facelab.errors import BadInput
+from facelab.figures.lettering import entry
 from facelab.figures.style import FAINT, INK, Picture, colours, drawn, mark, panels
 
 # No group's colours: here a colour is an embedder. Tol 2021, readable for the colour-blind.
@@ -155,7 +156,7 @@ def _dots(
         handles = []
         for place, name in enumerate(names):
             look = {"color": palette[place % len(palette)], "marker": _MARKERS[place % 5]}
-            handles.append(Line2D([], [], lw=1.6, label=name, **look))
+            handles.append(Line2D([], [], lw=1.6, label=entry(name), **look))
         figure.legend(handles=handles, loc="outside lower center", ncols=min(len(names), 4))
     figure.alt = _words(arms, quantities)
     return figure

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from facelab.figures.lettering import entry
 from facelab.figures.style import (
     ALERT,
     FAINT,
@@ -94,14 +95,14 @@ def grouping_over_thresholds(ladder: Mapping[float, pd.DataFrame], chosen: float
         values = [table[measure][0] for table in tables]
         look = arm_look(place, 3)
         colour = INK if name == "F" else look["line"]
-        left.plot(thresholds, values, color=colour, ls=look["dash"], lw=1.8, label=name)
+        left.plot(thresholds, values, color=colour, ls=look["dash"], lw=1.8, label=entry(name))
     left.set(title="B-cubed, everybody", xlabel="threshold (score)", ylim=(0, 1.02))
     left.legend(loc="lower center")
     palette = colours(groups)
     for place, group in enumerate(groups):
         values = [100 * table["with_strangers"][place] for table in tables]
         colour = palette[group] if group != "all" else FAINT
-        right.plot(thresholds, values, color=colour, lw=1.8, label=group)
+        right.plot(thresholds, values, color=colour, lw=1.8, label=entry(group))
     right.set(title="Grouped with strangers", xlabel="threshold (score)")
     right.set_ylabel("% of the group's faces")
     right.set_ylim(0, None)

@@ -14,6 +14,7 @@ from facelab.errors import BadInput
 from facelab.faces.colour import MONK_COLOURS, MONK_TONES
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import group_labels
+from facelab.figures.lettering import entry
 from facelab.figures.style import INK, WIDTH, Picture, colours, drawn, group_rows, panels, wrapped
 
 _UNITS = {
@@ -202,7 +203,9 @@ def highest_scores(pairs: pd.DataFrame, threshold: float) -> Picture:
     for mated, name, colour in looks:
         scores = np.sort(pairs.loc[pairs["mated"] == mated, "score"])[::-1]
         if len(scores):
-            axes.step(scores, np.arange(1, len(scores) + 1), color=colour, lw=1.8, label=name)
+            axes.step(
+                scores, np.arange(1, len(scores) + 1), color=colour, lw=1.8, label=entry(name)
+            )
     axes.set_yscale("log")
     axes.axvline(threshold, color="#B2182B", ls="--", lw=1.2)
     axes.annotate(

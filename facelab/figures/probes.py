@@ -12,6 +12,7 @@ import seaborn as sns
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 from facelab.faces.fitness import quality
+from facelab.figures.lettering import entry
 from facelab.figures.style import FAINT, WIDTH, Picture, colours, drawn, panels
 from facelab.search.probes import DEGRADATIONS, degrade
 
@@ -119,7 +120,7 @@ def probe_errors(rates: pd.DataFrame, error: str = "fnir") -> Picture:
             axes.fill_between(own["strength"], low, high, color=palette[group], alpha=0.13, lw=0)
             axes.plot(
                 own["strength"], 100 * own[error], color=palette[group], lw=1.6, marker=".",
-                label=group,
+                label=entry(group),
             )  # fmt: skip
         axes.set_title(kind, size=11)
         axes.set_ylim(-0.02 * top, top)
@@ -167,7 +168,9 @@ def refusing(table: pd.DataFrame) -> Picture:
             if measure != "refused":
                 low, high = 100 * own[f"{measure}_low"], 100 * own[f"{measure}_high"]
                 axes.fill_between(x, low, high, color=palette[group], alpha=0.12, lw=0)
-            axes.plot(x, 100 * own[measure], color=palette[group], lw=1.7, marker=".", label=group)
+            axes.plot(
+                x, 100 * own[measure], color=palette[group], lw=1.7, marker=".", label=entry(group)
+            )
         axes.set(title=title, xlabel="% of all probes refused")
         axes.set_ylabel(_WORDS.get(measure, "% of the group's probes"))
         axes.set_ylim(0, None)

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 
 from facelab.audits.nist import INDEX_NAMES
 from facelab.errors import BadInput
+from facelab.figures.lettering import entry
 from facelab.figures.style import (
     FAINT,
     INK,
@@ -199,7 +200,7 @@ def rate_profiles(
         # A little apart, so that groups with one rate are both seen.
         rows = np.arange(len(wide)) + 0.12 * (lane - (len(groups) - 1) / 2)
         axes.plot(wide[group], rows, ls="", marker=marker, ms=7, mec="white", mew=0.7,
-                  color=colour, label=group)  # fmt: skip
+                  color=colour, label=entry(group))  # fmt: skip
     names = [f"{name}   {row[first]:g} → {row[second]:g}" for name, row in table.iterrows()]
     axes.set_yticks(range(len(table)), names)
     axes.set_ylim(len(table) - 0.5, -0.5)

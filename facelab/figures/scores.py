@@ -52,7 +52,7 @@ def score_distributions(
         axes.set_xlim(*limits)
         axes.set_title(name)
         mark(axes, at, f"threshold {at:.2f}")
-        axes.set_xlabel("score (cosine similarity)")
+        axes.set_xlabel("score")
         group_rows(axes, groups, labelled=axes is columns[0], divide=False)
         axes.set_ylim(len(groups) - 0.5, -0.95)
     handles = [

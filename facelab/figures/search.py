@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from facelab.figures.audits import arm_legend, has_note, log_limits, rate_panel
+from facelab.figures.lettering import entry
 from facelab.figures.style import (
     FAINT,
     INK,
@@ -184,7 +185,7 @@ def sweep_by_group(sweep: pd.DataFrame, threshold: float | None = None) -> Pictu
         seen = rows[rows["false_matches"] > 0]
         wide = {"color": FAINT, "lw": 2.6, "zorder": 1}
         look = wide if group == "all" else {"color": palette[group], "lw": 1.6}
-        left.plot(seen["threshold"], seen["rate"], label=group, **look)
+        left.plot(seen["threshold"], seen["rate"], label=entry(group), **look)
         if group != "all":
             band = {"color": palette[group], "alpha": 0.13, "lw": 0}
             left.fill_between(seen["threshold"], seen["rate_low"], seen["rate_high"], **band)
@@ -250,7 +251,7 @@ def gallery_growth(sizes: pd.DataFrame) -> Picture:
             axes.vlines(x[~seen], 1e-9, high[~seen], color=colour, lw=1.1, ls=(0, (1, 1.5)))
             axes.plot(x[~seen], high[~seen], "v", mfc="white", color=colour, ms=5.5)
         predicted = rows["predicted"].where(rows["predicted"] > 0)
-        left.plot(rows["gallery"], predicted, color=colour, lw=1.5, label=group)
+        left.plot(rows["gallery"], predicted, color=colour, lw=1.5, label=entry(group))
         at_target = rows["fnir_at_target"].where(rows["fnir_at_target"] > 0)
         right.plot(rows["gallery"], at_target, color=colour, lw=1.3, ls="--")
     for axes, error, words in (
@@ -311,7 +312,7 @@ def mixes(table: pd.DataFrame) -> Picture:
     group_rows(axes, groups)
     axes.set(title="False positives by who is enrolled", xlabel=_WORDS["fpir"][1])
     handles = [
-        Line2D([], [], color=INK, marker=look["marker"], mfc=look["face"], label=name)
+        Line2D([], [], color=INK, marker=look["marker"], mfc=look["face"], label=entry(name))
         for name, look in ((name, arm_look(k, len(names))) for k, name in enumerate(names))
     ]
     handles.append(Line2D([], [], ls="", marker="x", color=INK, label="predicted"))
@@ -355,7 +356,7 @@ def search_curves(det: pd.DataFrame, rates: pd.DataFrame | None = None) -> Pictu
             for error, tries in (("fpir", "searches_non_mated"), ("fnir", "searches_mated")):
                 curve = curve[curve[error] * here[tries] >= 3 - 1e-9]
             axes.plot(here["fpir"], here["fnir"], "o", ms=7, mec="white", color=look["color"])
-        axes.plot(curve["fpir"], curve["fnir"], label=group, **look)
+        axes.plot(curve["fpir"], curve["fnir"], label=entry(group), **look)
     axes.set(xscale="log", yscale="log", xlabel="FPIR", ylabel="FNIR")
     for side, (low, high) in (("x", axes.get_xlim()), ("y", axes.get_ylim())):
         ticks = [s * 10.0**k for k in range(-7, 1) for s in (1, 3)]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from facelab.figures.lettering import entry
 from facelab.figures.style import INK, WIDTH, Picture, drawn, panels
 
 
@@ -74,7 +75,7 @@ def watched_training(
     columns[0].set(title="Training loss", xlabel="step")
     for axes, (error, groups) in zip(columns[1:], lines.items(), strict=True):
         for name, (steps, rates, colour) in groups.items():
-            axes.plot(steps, 100 * np.array(rates), color=colour, label=name)
+            axes.plot(steps, 100 * np.array(rates), color=colour, label=entry(name))
         axes.set(title=f"{error.upper()} by group, %", xlabel="step")
         axes.set_ylim(bottom=0)
     if lines["fmr"]:

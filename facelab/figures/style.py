@@ -19,6 +19,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from facelab.faces.groups import SEPARATOR
+from facelab.figures.lettering import letter
 
 # Okabe & Ito 2008 and Tol 2021, both made for colour-blind readers. No colour here stands for a
 # colour of skin, and none of the two genders is pink.
@@ -86,7 +87,9 @@ def drawn(make: Callable[..., Picture]) -> Callable[..., Picture]:
     @wraps(make)
     def wrapped(*args: Any, **options: Any) -> Picture:
         with mpl.rc_context({**sns.axes_style("ticks"), **_STYLE}):
-            return make(*args, **options)
+            figure = make(*args, **options)
+            letter(figure)
+            return figure
 
     return wrapped
 

@@ -10,6 +10,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.lines import Line2D
 
+from facelab.figures.lettering import entry
 from facelab.figures.style import Picture, arm_look, drawn, panels
 
 
@@ -35,7 +36,7 @@ def training_curves(histories: Mapping[Any, pd.DataFrame]) -> Picture:
         smooth = history["loss"].rolling(max(len(history) // 50, 1), min_periods=1).mean()
         axes.plot(history["step"], smooth, color=look["line"], ls=look["dash"], lw=1.4, alpha=0.85)
     handles = [
-        Line2D([], [], color=look["line"], ls=look["dash"], lw=2, label=arm)
+        Line2D([], [], color=look["line"], ls=look["dash"], lw=2, label=entry(arm))
         for look, arm in ((arm_look(i, len(arms)), arm) for i, arm in enumerate(arms))
     ]
     axes.legend(handles=handles, loc="upper right")
