@@ -94,12 +94,19 @@ def write_text(path: str | Path, text: str) -> None:
 
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Write a file aside, then rename it into place."""
+    with write_file(path) as aside:
+        aside.write_bytes(data)
+
+
+@contextlib.contextmanager
+def write_file(path: str | Path) -> Iterator[Path]:
+    """Yield the path of a file to write; it becomes `path` when the block succeeds."""
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} in")
     settle(path)
     with _beside(path) as place:
-        (place / NEW).write_bytes(data)
+        yield place / NEW
         os.replace(place / NEW, path)
 
 

@@ -5,18 +5,22 @@ who want the same thing at the same time wait for the first of them or are refus
 leaves nothing that could be taken for whole.
 """
 
+import ast
 import contextlib
 import hashlib
+import importlib.metadata
 import json
 import os
+import platform
 import secrets
 import shutil
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -25,6 +29,7 @@ from facelab import files
 from facelab.errors import BadInput
 from facelab.files import ASIDE, NEW, check_place, difference, plain, put_in_place, write_json
 
+T = TypeVar("T")
 _PAUSE = 0.1  # seconds between two looks at a lock
 
 
@@ -112,6 +117,25 @@ def _clear(place: Path, lock: FileLock) -> None:
     files.clear(aside, lock)
 
 
+def held(folder: Path) -> bool:
+    """Whether a process that lives has locked a folder; asking takes no leave to write there."""
+    if os.name == "nt":
+        with contextlib.suppress(FileNotFoundError, Timeout):
+            files.hold(folder).release()
+            return False
+        return (folder / "lock").exists()
+    import fcntl
+
+    try:
+        with open(folder / "lock", "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:  # it is held, or not for us to open, so that nobody here can tell
+        return True
+    return False
+
+
 @contextlib.contextmanager
 def locked(
     folder: str | Path, work: str | Path | None = None, wait: bool = False
@@ -177,9 +201,13 @@ def _holds_anything(folder: Path) -> bool:
 
 
 def once(
-    folder: str | Path, kind: str, order: dict[str, Any], make: Callable[[Path], object]
-) -> Path:
-    """The folder of a result, made now unless it was made before.
+    folder: str | Path,
+    kind: str,
+    order: dict[str, Any],
+    make: Callable[[Path], object],
+    load: Callable[[Path], T],
+) -> T:
+    """A result, made now unless it was made before.
 
     Parameters
     ----------
@@ -191,13 +219,33 @@ def once(
         Everything that decides the result, as JSON can hold it.
     make
         Writes the result to a path that it is given, whole or not at all.
+    load
+        Opens what `make` wrote. A result that somebody damaged, so that it cannot be opened, is
+        made anew.
     """
     out = Path(folder) / f"{kind}-{digest(order)}"
+    if (found := _opened(out, load)) is not None:
+        return found
+    with locked(Path(folder) / ".locks" / out.name, out, wait=True):
+        if (found := _opened(out, load)) is not None:
+            return found
+        if out.exists():
+            warnings.warn(f"{out} is damaged: it is made anew", stacklevel=3)
+            shutil.rmtree(out)
+        make(out)
+    return load(out)
+
+
+def _opened(out: Path, load: Callable[[Path], T]) -> T | None:
     if not out.exists():
-        with locked(Path(folder) / ".locks" / out.name, out, wait=True):
-            if not out.exists():
-                make(out)
-    return out
+        return None
+    try:
+        return load(out)
+    except (BadInput, FileNotFoundError):
+        return None
+
+
+# ---- what decides a result
 
 
 def digest(order: Any) -> str:
@@ -205,15 +253,69 @@ def digest(order: Any) -> str:
     return hashlib.sha256(files.as_json(order).encode()).hexdigest()[:24]
 
 
+def made_with(*packages: str) -> dict[str, str | None]:
+    """What decides a result's last digits: Python, the kind of machine, versions of packages."""
+    found: dict[str, str | None] = dict.fromkeys(packages)
+    for name in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"python": python, "machine": platform.machine(), **found}
+
+
 @cache
-def code_of(*rooms: str) -> str:
-    """The SHA-256 of facelab's own files, in some rooms or in all: other code, other results."""
+def code_of(*starts: str) -> str:
+    """The SHA-256 of facelab's own files: other code, other results.
+
+    Parameters
+    ----------
+    starts
+        Rooms ("synthetic") and modules ("training.arms"), with all that they import and the data
+        beside it; none is all of facelab.
+    """
     home = Path(facelab.__file__).parent
     told = hashlib.sha256(facelab.__version__.encode())
-    for path in sorted(path for room in rooms or (".",) for path in (home / room).rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            told.update(f"{path.relative_to(home)} {files.sha256(path)}\n".encode())
+    for path in sorted(_reached(home, starts) if starts else _files_in(home)):
+        told.update(f"{path.relative_to(home)} {files.sha256(path)}\n".encode())
     return told.hexdigest()
+
+
+def _files_in(folder: Path) -> set[Path]:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {path for path in found if "__pycache__" not in path.parts}
+
+
+def _reached(home: Path, starts: tuple[str, ...]) -> set[Path]:
+    """All modules that some modules or rooms import, at once or when they are used, and data."""
+    waiting = [path for start in starts for path in _named(home, f"facelab.{start}")]
+    found: set[Path] = set()
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += [one for name in _imported(path) for one in _named(home, name, room=False)]
+    rooms = {path.parent for path in found} - {home}
+    beside = {path for room in rooms for path in _files_in(room)}
+    return found | {path for path in beside if path.suffix not in (".py", ".pyi", ".md")}
+
+
+def _named(home: Path, name: str, room: bool = True) -> list[Path]:
+    """The file of a module; of a room all of its files, or its first alone."""
+    path = home.joinpath(*name.split(".")[1:])
+    if path.is_dir():
+        return sorted(path.rglob("*.py")) if room else [path / "__init__.py"]
+    return [path.with_suffix(".py")] if path.with_suffix(".py").is_file() else []
+
+
+def _imported(path: Path) -> set[str]:
+    """The names of facelab's modules in a module's import statements, wherever they stand."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in names if name.split(".")[0] == "facelab"}
 
 
 @cache

@@ -8,10 +8,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from filelock import FileLock, Timeout
 
 import facelab as fl
+from facelab import keeping
 from facelab.errors import BadInput
 from facelab.faces.faceset import content
 from facelab.keeping import locked, once, resume_folder
@@ -223,15 +225,16 @@ def test_a_colleague_of_the_group_takes_the_lock_goes_on_and_replaces(shared):
 
     def make(out):
         out.mkdir()
+        return out
 
-    once(made, "thing", {"a": 1}, make)
+    once(made, "thing", {"a": 1}, make, Path)
 
     def work():
         with resume_folder(shared / "set", ORDER) as (_, done):
             found = [path.name for path in done.iterdir()]
         with resume_folder(shared / "set", ORDER, replace=True):
             pass
-        return found, once(made, "thing", {"a": 2}, make).is_dir()
+        return found, once(made, "thing", {"a": 2}, make, Path).is_dir()
 
     assert as_another_user(work) == "(['0'], True)"
     assert sorted(path.name for path in shared.iterdir()) == ["kept", "set"]
@@ -276,7 +279,7 @@ def make(out):
     with files.write_folder(out) as aside:
         (aside / "x").write_text("whole")
 
-once(sys.argv[1], "thing", {"a": 1}, make)
+once(sys.argv[1], "thing", {"a": 1}, make, lambda out: (out / "x").read_text())
 """
 
 
@@ -325,3 +328,44 @@ def test_a_population_is_rendered_once_and_is_the_same_afterwards(tmp_path, monk
     assert content(plain) == content(first)
     with pytest.raises(fl.BadInput, match="either `out`"):
         fl.synthesize(**wanted, out=tmp_path / "x", kept=tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["a file is missing", "a file is cut", "everything is missing"])
+def test_what_is_kept_and_was_damaged_is_made_anew_and_named(tmp_path, damage):
+    wanted = {"subjects": 6, "images_per_subject": 2, "size": 32, "jobs": 1}
+    first = fl.synthesize(**wanted, kept=tmp_path)
+    (kept,) = tmp_path.glob("faces-*")
+    for file in kept.iterdir():
+        if damage == "a file is cut" and file.name == "crops.npy":
+            data = file.read_bytes()
+            file.unlink()  # the first one is a map of it
+            file.write_bytes(data[:500])
+        elif damage == "everything is missing" or file.name == "card.json":
+            file.unlink()
+    with pytest.warns(UserWarning, match=f"{kept.name} is damaged: it is made anew"):
+        again = fl.synthesize(**wanted, kept=tmp_path)
+    assert content(again) == content(first)
+    assert [path.name for path in tmp_path.glob("[!.]*")] == [kept.name]
+
+
+def test_the_code_behind_a_result_is_all_that_it_imports(tmp_path):
+    """A change of the door to all faces, or of a picture that the renderer reads, is other code."""
+    home = Path(fl.__file__).parent
+    reached = {
+        start: {str(path.relative_to(home)) for path in keeping._reached(home, (start,))}
+        for start in ("synthetic", "embedders.trained", "training.arms", "photos")
+    }
+    for start, files in reached.items():
+        assert {"files.py", "errors.py", "faces/faceset.py"} <= files, start
+        assert not [file for file in files if file.startswith(("figures", "pages", "cli"))], start
+    assert {"comparisons/kernels.py", "rates/counts.py", "embedders/network.py"} <= reached[
+        "training.arms"
+    ]
+    assert {file for file in reached["synthetic"] if not file.endswith(".py")}
+
+
+def test_code_and_versions_tell_results_apart():
+    assert len({keeping.code_of(), keeping.code_of("synthetic"), keeping.code_of("photos")}) == 3
+    made = keeping.made_with("numpy", "no-such-package")
+    assert made["numpy"] == np.__version__ and made["no-such-package"] is None
+    assert {"python", "machine"} <= set(made)

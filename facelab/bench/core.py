@@ -305,14 +305,14 @@ def _stepper(recipe: fl.Recipe, subjects: int) -> Callable:
     import torch
 
     from facelab.embedders.network import network_of
-    from facelab.training.engine import _precision
+    from facelab.training.engine import precision_on
     from facelab.training.heads import HEADS
     from facelab.training.optimise import optimiser_of
 
     network = network_of(recipe.to_dict()).to(memory_format=torch.channels_last).train()
     head = HEADS[recipe.head](recipe.dim, subjects, recipe.scale, recipe.margin)
     optimiser = optimiser_of([*network.parameters(), *head.parameters()], recipe)
-    precision = _precision(recipe.precision, torch.device("cpu"))
+    precision = precision_on(torch.device("cpu"), recipe.precision)
     half = precision if precision.itemsize == 2 else None
 
     def step(images: torch.Tensor, labels: torch.Tensor) -> None:

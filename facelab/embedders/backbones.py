@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
-from facelab.embedders.weights import explained, weights_in, without_weights
+from facelab.embedders.weights import digest_of, explained, weights_in, without_weights
 from facelab.errors import BadInput
 
 
@@ -69,6 +70,17 @@ def create(name: str, options: dict[str, Any], size: int) -> tuple[nn.Module, di
         backbone = timm.create_model(architecture, num_classes=0, **options)
     backbone.pretrained_cfg.pop("state_dict", None)
     return backbone, {"backbone": architecture, "backbone_options": without_weights(options)}
+
+
+def given_weights(name: str, options: dict[str, Any], size: int) -> str | None:
+    """The SHA-256 of the weights that a backbone comes with, whatever path or name leads to them.
+
+    None where it comes with none.
+    """
+    if ":" not in name and not options.get("pretrained") and not options.get("checkpoint_path"):
+        return None
+    with torch.random.fork_rng(devices=[]):  # layers are filled with random numbers first
+        return digest_of(create(name, options, size)[0])
 
 
 def _described(name: str, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:

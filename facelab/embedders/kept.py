@@ -9,7 +9,7 @@ from typing import Any
 from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet, content
-from facelab.keeping import code_of, once
+from facelab.keeping import code_of, made_with, once
 
 
 def embed(
@@ -32,9 +32,9 @@ def embed(
     flip
         Add the mirror image's embedding before normalising.
     kept
-        Folder in which the embeddings stay. The same ones (weights, faces, facelab's own code) are
-        taken from there, whoever asked for them first; runs side by side wait for one another.
-        None keeps nothing.
+        Folder in which the embeddings stay. The same ones (weights, faces, facelab's own code,
+        versions of what computes, kind of device) are taken from there, whoever asked for them
+        first; runs side by side wait for one another. None keeps nothing.
     jobs, progress
         As the embedder takes them.
 
@@ -53,22 +53,27 @@ def embed(
     """
     if kept is None:
         return embedder.embed(faces, flip, jobs=jobs, progress=progress)
-    if not hasattr(embedder, "identity"):
+    kind = type(embedder)
+    # A class that inherits it may do more than what its parent can tell of itself.
+    if "identity" not in vars(kind):
         raise BadInput(
             f"embeddings by {embedder.name} cannot be kept, for a change of it could not be seen: "
             "leave `kept` out, or save them with .save(folder)"
         )
+    ours = kind.__module__.removeprefix("facelab.")
     order = {
         "embedder": embedder.identity(),
+        "computed": embedder.computed() if hasattr(embedder, "computed") else None,
         "faces": content(faces),
         "flip": flip,
-        "code": code_of("embedders"),
+        "code": code_of("embedders.kept", ours if ours != kind.__module__ else "embedders"),
+        "made_with": made_with("numpy", "torch", "timm", "onnxruntime"),
     }
-    found = once(
+    whole = once(
         kept,
         "embeddings",
         order,
         lambda out: embedder.embed(faces, flip, jobs=jobs, progress=progress).save(out),
+        Embeddings.load,
     )
-    whole = Embeddings.load(found)
     return Embeddings(whole.vectors, whole.table, whole.card | {"embedder": embedder.name})

@@ -63,3 +63,19 @@ def pick_device(device: str) -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def as_bytes(tensor: Tensor) -> bytes:
+    """The bytes of a tensor of any kind, also of those that NumPy lacks."""
+    return tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def computes_on(device: torch.device) -> str:
+    """What of a device decides the last digits: its kind, its instructions, how it multiplies."""
+    exact = torch.get_float32_matmul_precision()
+    if device.type == "cuda":
+        tf32 = "tf32" if torch.backends.cudnn.allow_tf32 else "no tf32"
+        return f"cuda {torch.cuda.get_device_name(device)} {exact} {tf32}"
+    if device.type == "cpu":
+        return f"cpu {torch.backends.cpu.get_cpu_capability()} {exact}"
+    return f"{device.type} {exact}"

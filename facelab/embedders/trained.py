@@ -24,7 +24,13 @@ from facelab import files
 from facelab.embedders.batches import embed_batches
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.network import Network, network_of
-from facelab.embedders.tensors import as_images, pick_device, resized
+from facelab.embedders.tensors import (
+    as_bytes,
+    as_images,
+    computes_on,
+    pick_device,
+    resized,
+)
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 from facelab.words import checked
@@ -83,12 +89,16 @@ class TrainedEmbedder:
         return f"TrainedEmbedder {self.name!r}: {backbone}, {size} px, {self.dim}-d"
 
     def identity(self) -> str:
-        """The SHA-256 of the recipe and the weights: what decides its embeddings."""
+        """The SHA-256 of the recipe and the weights: the same embedder has it on every machine."""
         told = hashlib.sha256(files.as_json(self.recipe).encode())
         for name, weights in sorted(self.network.state_dict().items()):
-            told.update(name.encode())
-            told.update(weights.cpu().contiguous().numpy().tobytes())
+            told.update(name.encode() + as_bytes(weights))
         return told.hexdigest()
+
+    def computed(self) -> list[Any]:
+        """What else decides the last digits here: the layers as they are, and the device."""
+        device = next(self.network.parameters()).device
+        return [self.network.built, str(self.network), computes_on(device)]
 
     def embed(
         self,
@@ -181,7 +191,7 @@ class TrainedEmbedder:
             network.load_state_dict(load_file(folder / "model.safetensors"))
             history = pd.read_csv(folder / "history.csv")
             looks = folder / "validation.csv"
-            validation = pd.read_csv(looks) if looks.is_file() else None
+            validation = _read_looks(looks) if looks.is_file() else None
         except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
             raise BadInput(f"{folder} cannot be read as a trained embedder: {error}") from error
         if saved.recipe["channels_last"]:
@@ -201,3 +211,10 @@ def _one_thread_each() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _read_looks(path: Path) -> pd.DataFrame:
+    """The stored validation table; groups may be called NA, 007 or 1.0, and stay called so."""
+    looks = pd.read_csv(path, dtype="str", keep_default_na=False)
+    numbers = looks.columns.drop(["group", "note"], errors="ignore")
+    return looks.assign(**looks[numbers].apply(pd.to_numeric))

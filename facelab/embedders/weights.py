@@ -3,6 +3,7 @@
 In: a path or a name. Out: a state dictionary, or an error that says what to do.
 """
 
+import hashlib
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -10,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
+from facelab.embedders.tensors import as_bytes
 from facelab.errors import BadInput, FacelabError
 
 # Options that say where weights come from, not what the network is.
@@ -27,6 +29,14 @@ _WEIGHTS = (
 def without_weights(options: dict[str, Any]) -> dict[str, Any]:
     """Options for `timm.create_model` less those that only say where weights come from."""
     return {key: value for key, value in options.items() if key not in _WEIGHTS}
+
+
+def digest_of(network: nn.Module) -> str:
+    """The SHA-256 of a network's weights, their names, kinds and shapes."""
+    told = hashlib.sha256()
+    for name, weights in sorted(network.state_dict().items()):
+        told.update(f"{name} {weights.dtype} {tuple(weights.shape)}".encode() + as_bytes(weights))
+    return told.hexdigest()
 
 
 def brief(error: BaseException) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import facelab
 from facelab import files
 from facelab.errors import BadInput
-from facelab.keeping import code_of, end_with, resume_folder
+from facelab.keeping import code_of, end_with, made_with, once, resume_folder
 from facelab.synthetic.capture import build_capture
 from facelab.synthetic.head import load_head
 from facelab.synthetic.jpeg import through_jpeg
@@ -116,10 +116,9 @@ def synthesize(
     if out is not None:
         raise BadInput("give either `out`, a folder for this set, or `kept`, one for all of them")
     from facelab.faces.faceset import load
-    from facelab.keeping import once
 
-    return load(
-        once(kept, "faces", _identity(order), lambda place: make(order, place, jobs, False))
+    return once(
+        kept, "faces", _identity(order), lambda place: make(order, place, jobs, False), load
     )
 
 
@@ -193,6 +192,7 @@ def _identity(order: Order) -> dict[str, Any]:
     return order.as_json() | {
         "made_by": f"facelab {facelab.__version__}",
         "code": code_of("synthetic"),
+        "made_with": made_with("numpy", "numba"),
     }
 
 

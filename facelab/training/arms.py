@@ -23,8 +23,8 @@ import pandas as pd
 from facelab import files
 from facelab.errors import BadInput, FacelabError
 from facelab.faces.faceset import FaceSet, content
-from facelab.keeping import code_of, digest, locked
-from facelab.progress import bar
+from facelab.keeping import code_of, digest, locked, made_with
+from facelab.progress import bar, tell
 from facelab.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -71,8 +71,9 @@ def train_arms(
         `meta`.
     kept
         Folder in which every training stays once it is finished. The same training (recipe, seed,
-        faces, held-out and meta faces, facelab's own code) is loaded from there, whoever asked for
-        it first; what a kill left unfinished is trained anew. None keeps nothing.
+        weights to begin with, faces, held-out and meta faces, facelab's own code, precision and
+        versions of what computes) is loaded from there, whoever asked for it first; what a kill
+        left unfinished is trained anew. None keeps nothing.
 
     Returns
     -------
@@ -134,7 +135,7 @@ def train_arms(
                 handed_over = (handed.over(part, one.size) for part in (faces, held_out, its_meta))
                 tasks[out] = _Task(arm, one, *handed_over, out)
         if found:
-            print(f"{len(found)} of {len(found) + len(tasks)} trainings were kept in {kept}")
+            tell(f"{len(found)} of {len(found) + len(tasks)} trainings were kept in {kept}")
         _run(list(tasks.values()), work, jobs)
         result = {}
         for arm in arms:
@@ -172,10 +173,28 @@ class _Names:
 
     def __init__(self) -> None:
         self._prints: dict[int, str] = {}
+        self._begun: dict[str, str | None] = {}
 
     def of(self, recipe: Recipe, *parts: FaceSet | None) -> str:
-        code = code_of("training", "embedders")
-        return digest([code, recipe.to_dict(), *(self._print(part) for part in parts)])
+        import torch
+
+        from facelab.embedders.backbones import given_weights
+        from facelab.embedders.tensors import computes_on
+        from facelab.training.engine import precision_on
+
+        cpu = torch.device("cpu")
+        with_what = [
+            code_of("training.arms"),
+            made_with("numpy", "torch", "torchvision", "timm", "pillow"),
+            computes_on(cpu),
+            str(precision_on(cpu, recipe.precision)),
+        ]
+        options = {"name": recipe.backbone, "options": recipe.backbone_options, "size": recipe.size}
+        begun = digest(options)
+        if begun not in self._begun:
+            self._begun[begun] = given_weights(**options)
+        what = [recipe.to_dict(), self._begun[begun], *(self._print(part) for part in parts)]
+        return digest([*with_what, *what])
 
     def _print(self, faces: FaceSet | None) -> str | None:
         if faces is None:

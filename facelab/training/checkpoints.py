@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import signal
 import threading
 import warnings
@@ -22,6 +23,9 @@ import torch
 from facelab import files
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
+from facelab.keeping import locked, made_with
+
+_NAME = re.compile(r"step-\d{9}\.pt")  # other files in the folder are not ours
 
 
 class Checkpoints:
@@ -45,53 +49,98 @@ class Checkpoints:
 
     def found(self) -> list[Path]:
         """The checkpoints there are, oldest first."""
-        return sorted(self.folder.glob("step-*.pt"))
+        return sorted(p for p in self.folder.glob("step-*.pt") if _NAME.fullmatch(p.name))
 
     def latest(self, device: torch.device) -> dict[str, Any] | None:
-        """What the newest checkpoint holds, or None.
+        """What the newest checkpoint holds, or None; of one that is damaged, the one before.
 
         Raises
         ------
         BadInput
-            It is damaged, or of another training.
+            All are damaged, or the newest is of another training.
         """
-        found = self.found()
-        if not found:
-            return None
-        path = found[-1]
-        try:
-            state = torch.load(path, map_location=device, weights_only=True)
-            order, state = json.loads(state["order"]), state["state"]
-        except Exception as error:
-            raise BadInput(
-                f"{path} cannot be read as a checkpoint ({error}): delete it to resume from the one"
-                " before"
-            ) from error
-        different = files.difference(order, self.order)
-        if different:
+        damaged = []
+        for path in reversed(self.found()):
+            try:
+                order, state, made = _read(path, device)
+            except Exception as error:
+                # torch has no class of its own for what is wrong with a file.
+                line = (str(error) or type(error).__name__).splitlines()[0]
+                damaged.append(f"{path} cannot be read as a checkpoint ({line})")
+                continue
+            self._check(order)
+            for words in damaged:
+                warnings.warn(f"{words}: {path.name}, before it, is gone on with", stacklevel=2)
+            if made and (change := files.difference(made, _made())):
+                warnings.warn(
+                    f"{path} was written with another {change}: the training may end with other "
+                    "last digits than one that was never stopped",
+                    stacklevel=2,
+                )
+            return state
+        if damaged:
+            raise BadInput(f"{damaged[0]}, and none before it can: delete them to begin again")
+        return None
+
+    def _check(self, order: dict[str, Any]) -> None:
+        # Earlier versions noted less.
+        noted = {name: value for name, value in self.order.items() if name in order}
+        if different := files.difference(order, noted):
             raise BadInput(
                 f"{self.folder} holds the checkpoints of another training, which differs in "
                 f"{different}: resume it as it was, or choose another folder"
             )
-        return state
 
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Write a checkpoint; if that fails, warn and keep the one before."""
         path = self.folder / f"step-{step:09d}.pt"
-        aside = path.with_suffix(".aside")
+        told = {
+            name: json.dumps(value) for name, value in (("order", self.order), ("made", _made()))
+        }
         try:
-            with open(aside, "wb") as file:
-                torch.save({"order": json.dumps(self.order), "state": state}, file)
+            with files.write_file(path) as aside, open(aside, "wb") as file:
+                torch.save({**told, "state": state}, file)
                 file.flush()
                 os.fsync(file.fileno())
-            aside.rename(path)
         except (OSError, RuntimeError) as error:
             # torch reports a full disk as a RuntimeError.
-            aside.unlink(missing_ok=True)
             warnings.warn(f"no checkpoint at step {step}: {error}", stacklevel=2)
             return
         for old in self.found()[: -self.keep]:
             old.unlink(missing_ok=True)
+
+
+def remove_checkpoints(folder: str | Path) -> None:
+    """Remove the checkpoints in a folder, and the folder where it held nothing else.
+
+    Raises
+    ------
+    BadInput
+        A training is still writing there.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        return
+    with locked(folder):
+        for path in Checkpoints(folder, 1, {}).found():
+            files.settle(path)
+            path.unlink(missing_ok=True)
+    if all(path.name == "lock" for path in folder.iterdir()):
+        (folder / "lock").unlink()
+        folder.rmdir()
+
+
+def _made() -> dict[str, str | None]:
+    return made_with("numpy", "torch", "timm")
+
+
+def _read(path: Path, device: torch.device) -> tuple[dict[str, Any], dict[str, Any], Any]:
+    """The order, the state and what wrote a checkpoint."""
+    held = torch.load(path, map_location=device, weights_only=True)
+    order, state = json.loads(held["order"]), held["state"]
+    if not isinstance(order, dict) or not isinstance(state, dict):
+        raise TypeError("it holds other things")
+    return order, state, json.loads(held.get("made", "null"))
 
 
 def fingerprint(faces: FaceSet) -> str:

@@ -74,7 +74,7 @@ class Training:
         network = network_of(recipe.to_dict())
         if recipe.channels_last:
             network = network.to(memory_format=torch.channels_last)
-        self.precision = _precision(recipe.precision, where)
+        self.precision = precision_on(where, recipe.precision)
         kind = torch.float64 if self.precision == torch.float64 else torch.float32
         self.network = network.to(where, kind).train()
         options = {"scale": recipe.scale, "margin": recipe.margin, **recipe.head_options}
@@ -334,7 +334,7 @@ _NAMES = {
 }
 
 
-def _precision(asked: str, device: torch.device) -> torch.dtype:
+def precision_on(device: torch.device, asked: str) -> torch.dtype:
     """What to compute in: on "auto", bf16 where the machine has instructions for it."""
     if asked == "fp16" and device.type != "cuda":
         raise BadInput(f"precision fp16 needs CUDA, and this is {device.type}: take bf16 or fp32")

@@ -16,7 +16,7 @@ import torch
 
 from facelab.embedders.trained import TrainedEmbedder
 from facelab.errors import BadInput, Stopped
-from facelab.faces.faceset import FaceSet
+from facelab.faces.faceset import FaceSet, content
 from facelab.keeping import locked
 from facelab.progress import bar
 from facelab.training.checkpoints import Checkpoints, fingerprint, stoppable
@@ -121,6 +121,11 @@ def train(
                 "faces": fingerprint(faces),
                 "held_out": None if held_out is None else fingerprint(held_out),
                 "meta": None if meta is None else fingerprint(meta),
+                # The names above tell quickly what differs; these tell whether anything does.
+                "pixels": {
+                    name: None if part is None else content(part)
+                    for name, part in (("faces", faces), ("held_out", held_out), ("meta", meta))
+                },
             }
             saved = Checkpoints(checkpoints, keep, order)
         lock = locked(checkpoints) if saved and processes.leads else nullcontext()

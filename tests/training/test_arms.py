@@ -210,3 +210,46 @@ def test_a_kill_of_the_caller_leaves_what_was_finished_and_ends_what_was_not(tmp
     embedders = fl.train_arms(arms, SHORT, [0], jobs=1, kept=kept)
     assert embedders["quick", 0].card["seconds"] == took
     assert len([path for path in kept.iterdir() if re.fullmatch(r"\w+", path.name)]) == 2
+
+
+@pytest.mark.parametrize("kind", ["a file", "a trained embedder's folder"])
+def test_a_kept_training_is_told_by_the_weights_that_it_begins_with(tmp_path, kind):
+    """Not by the path: the file behind it may be another one tomorrow, of the same size and age."""
+    from safetensors.torch import save_file
+
+    from facelab.embedders.backbones import create
+    from facelab.training.arms import _Names
+
+    place = tmp_path / ("weights.safetensors" if kind == "a file" else "model.safetensors")
+    given = place if kind == "a file" else tmp_path
+    options = {**TINY.backbone_options, "checkpoint_path": str(given)}
+    recipe = dataclasses.replace(TINY, backbone_options=options)
+    names, before = set(), torch.random.get_rng_state()
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        network = create(TINY.backbone, TINY.backbone_options, TINY.size)[0]
+        prefix = "" if kind == "a file" else "backbone."
+        weights = {prefix + name: value for name, value in network.state_dict().items()}
+        save_file(weights, place)
+        os.utime(place, (1, 1))
+        torch.random.set_rng_state(before)
+        names |= {_Names().of(recipe, patterns()), _Names().of(recipe, patterns())}
+        assert torch.equal(torch.random.get_rng_state(), before)
+    assert len(names) == 2
+
+
+def test_a_kept_training_is_told_by_precision_device_and_versions(monkeypatch):
+    from facelab.embedders import tensors
+    from facelab.training import arms, engine
+
+    names = {arms._Names().of(TINY, patterns())}
+    for module, name, value in (
+        (engine, "precision_on", lambda *_: torch.bfloat16),
+        (tensors, "computes_on", lambda _: "cpu ANOTHER highest"),
+        (arms, "made_with", lambda *_: {"torch": "1.0"}),
+        (arms, "code_of", lambda *_: "other code"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, value)
+            names.add(arms._Names().of(TINY, patterns()))
+    assert len(names) == 5

@@ -196,6 +196,61 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
         fl.train(patterns(), TINY, device="cpu", checkpoints=tmp_path / "kept", resume=True)
 
 
+@pytest.mark.parametrize("damage", [b"", b"half", None, {"order": "[]", "state": {}}, {"a": 1}])
+def test_of_a_damaged_newest_checkpoint_the_one_before_is_gone_on_with(tmp_path, damage):
+    kept = {"checkpoints": tmp_path / "kept", "device": "cpu"}
+    whole = fl.train(patterns(), TINY, device="cpu").network.state_dict()
+    fl.train(patterns(), TINY, checkpoint_every=4, **kept)
+    newest = tmp_path / "kept" / "step-000000012.pt"
+    if damage is None:
+        newest.write_bytes(newest.read_bytes()[:-2000])
+    elif isinstance(damage, bytes):
+        newest.write_bytes(damage)
+    else:
+        torch.save(damage, newest)
+    with pytest.warns(UserWarning, match=r"step-000000012.*step-000000008.pt, before it"):
+        resumed = fl.train(patterns(), TINY, resume=True, **kept)
+    found = resumed.network.state_dict()
+    assert all(torch.equal(value, whole[name]) for name, value in found.items())
+
+
+def test_other_files_beside_checkpoints_are_not_ours(tmp_path):
+    """Copies by hand and notes are neither read nor counted nor removed."""
+    folder = tmp_path / "model.checkpoints"
+    interrupted(signal.SIGTERM, 4, checkpoints=folder)
+    for name in ("step-best.pt", "step-000000099.pt.bak", "notes.txt"):
+        (folder / name).write_text("mine")
+    kept = {"checkpoints": folder, "device": "cpu", "checkpoint_every": 2, "keep": 1}
+    fl.train(patterns(), TINY, resume=True, **kept)
+    checkpoints.remove_checkpoints(folder)
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["lock", "notes.txt", "step-000000099.pt.bak", "step-best.pt"]
+    for name in names[1:]:
+        (folder / name).unlink()
+    checkpoints.remove_checkpoints(folder)
+    assert not folder.exists()
+
+
+def test_a_checkpoint_by_other_versions_is_gone_on_with_and_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "_made", lambda: {"torch": "1.0"})
+    interrupted(signal.SIGTERM, 4, checkpoints=tmp_path / "kept")
+    monkeypatch.undo()
+    with pytest.warns(UserWarning, match=r"was written with another .*last digits"):
+        fl.train(patterns(), TINY, device="cpu", checkpoints=tmp_path / "kept", resume=True)
+
+
+def test_one_pixel_makes_another_training(tmp_path):
+    interrupted(signal.SIGTERM, 4, checkpoints=tmp_path / "kept")
+    faces = patterns()
+    spread = set(np.unique(np.linspace(0, len(faces) - 1, 64).astype(int)))
+    row = next(row for row in range(len(faces)) if row not in spread)
+    crops = np.array(faces.crops)
+    crops[row, 0, 0, 0] ^= 1
+    other = fl.FaceSet(faces.table, crops, faces.card)
+    with pytest.raises(BadInput, match=r"differs in pixels\.faces"):
+        fl.train(other, TINY, device="cpu", checkpoints=tmp_path / "kept", resume=True)
+
+
 def test_a_checkpoint_runs_no_code(tmp_path):
     class Evil:
         def __reduce__(self):
