@@ -141,3 +141,14 @@ def test_a_validation_that_cannot_be_is_refused(wrong, message):
     with pytest.raises(BadInput) as error:
         Validation(**wrong)
     assert message in str(error.value)
+
+
+def test_groups_keep_their_names_when_the_table_is_stored(watched, tmp_path):
+    names = {"female": "NA", "male": "007", "all": "all"}
+    looks = watched.validation.assign(group=watched.validation["group"].map(names))
+    named = TrainedEmbedder(
+        watched.network, watched.recipe, watched.card, watched.history, "named", looks
+    )
+    stored = fl.load_embedder(named.save(tmp_path / "named")).validation
+    assert stored["group"].tolist() == looks["group"].tolist()
+    assert stored["fnmr"].tolist() == pytest.approx(looks["fnmr"].tolist())
