@@ -204,6 +204,24 @@ def settle(out: str | Path) -> Path:
     return out
 
 
+def stored(folder: str | Path) -> Path:
+    """A folder to be read, put in place first where a kill came between the two renames."""
+    folder = Path(folder)
+    return folder if folder.exists() else settle(folder)
+
+
+@contextlib.contextmanager
+def reading(folder: Path, what: str) -> Iterator[None]:
+    """What a damaged file raises, be it json, parquet or npy, as one sentence on the folder."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, EOFError, OSError) as error:
+        words = " ".join(str(error).split()) or type(error).__name__
+        raise BadInput(f"{folder} cannot be read as {what}: {words}") from error
+
+
 def _places_of(out: Path) -> list[Path]:
     """The hidden folders that may be of `out`: their signatures say whether they are."""
     start = f".{out.name}."

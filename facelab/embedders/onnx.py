@@ -17,6 +17,7 @@ from facelab import files
 from facelab.datasets.reader import one_line
 from facelab.embedders.batches import embed_batches
 from facelab.embedders.embeddings import Embeddings
+from facelab.embedders.external import checksum
 from facelab.embedders.outputs import no_output, several_outputs, tried
 from facelab.embedders.vectors import as_vectors
 from facelab.errors import BadInput, need
@@ -105,6 +106,7 @@ class OnnxEmbedder:
         if not (self._std > 0).all():
             raise BadInput(f"std must be greater than 0, not {stated['std']}")
         self._session = _session(self.path)
+        self._sha256 = checksum(self.path)  # of what was opened, whatever becomes of the file
         self._read_input(_side(stated.get("size")))
         self._output = self._choose_output(stated.get("output"))
         if self._fixed is None and not self._takes_several():
@@ -119,10 +121,8 @@ class OnnxEmbedder:
         self.about = {"preset": preset} | {key: known[key] for key in _FACTS if key in known}
 
     def identity(self) -> str:
-        """The SHA-256 of the model file, and how it takes faces: what decides its embeddings."""
-        return files.as_json(
-            [files.sha256(self.path), self._output, self.preprocessing, self.about]
-        )
+        """The SHA-256 of the model, and how it takes faces: what decides its embeddings."""
+        return files.as_json([self._sha256, self._output, self.preprocessing, self.about])
 
     def embed(
         self,
@@ -166,7 +166,7 @@ class OnnxEmbedder:
             jobs=jobs,
             workers="threads",
             progress=progress,
-            model_sha256=files.sha256(self.path),
+            model_sha256=self._sha256,
             preprocessing=self.preprocessing,
             **facts,
         )

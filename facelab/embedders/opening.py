@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from facelab import files
 from facelab.embedders.function import embedder_of
 from facelab.errors import BadInput
 
@@ -59,7 +60,7 @@ def load_embedder(source: str | Path | Callable, **options: Any) -> Any:
         from facelab.embedders.hub import hub_embedder
 
         return hub_embedder(source, **options)
-    path = Path(source)
+    path = files.stored(source)
     if not path.exists():
         raise FileNotFoundError(
             f"there is no embedder at {path}: give a folder saved by training, an .onnx file, "

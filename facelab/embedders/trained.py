@@ -180,7 +180,7 @@ class TrainedEmbedder:
         BadInput
             A file is damaged, or they do not belong together.
         """
-        folder = Path(folder)
+        folder = files.stored(folder)
         for name in ("embedder.json", "model.safetensors", "history.csv"):
             if not (folder / name).is_file():
                 raise FileNotFoundError(f"{folder} is not a trained embedder: {name} is missing")

@@ -1,0 +1,99 @@
+"""What an ONNX model is made of: its file, and the files beside it in which its weights may lie.
+
+In: a model's path. Out: the files that decide what it computes, and one checksum of them all. The
+model is read as protobuf lays it out, for onnxruntime does not tell, and the onnx package is large.
+"""
+
+import hashlib
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+
+from facelab import files
+from facelab.errors import BadInput
+
+# By message and number, the fields in which tensors may stand; of a tensor, where its data lies.
+# From onnx.proto, whose numbers never change.
+_FIELDS = {
+    "model": {7: "graph", 25: "function"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "function": {7: "node", 11: "attribute"},
+    "node": {5: "attribute"},
+    "attribute": {
+        **{5: "tensor", 6: "graph", 10: "tensor", 11: "graph"},
+        **{22: "sparse", 23: "sparse"},
+    },
+    "sparse": {1: "tensor", 2: "tensor"},
+    "tensor": {13: "entry"},
+}
+_FIXED = {1: 8, 5: 4}  # bytes of protobuf's fixed wire types
+_BYTES = 2  # and the one of known length: texts, messages, raw data
+
+
+def model_files(path: Path) -> list[Path]:
+    """The model's file, then those that hold its weights, by name.
+
+    Raises
+    ------
+    BadInput
+        The file is not laid out as a model is.
+    """
+    try:
+        with (
+            open(path, "rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+            memoryview(data) as view,
+        ):
+            names = set(_locations(view, "model"))
+    except (IndexError, ValueError) as error:
+        raise BadInput(f"{path} is damaged, or no ONNX model: give another file") from error
+    return [path, *(path.parent / name for name in sorted(names))]
+
+
+def checksum(path: Path) -> str:
+    """The SHA-256 of a model's file; where weights lie in others, of all of them together."""
+    parts = model_files(path)
+    sums = [files.sha256(part) for part in parts]
+    if len(sums) == 1:
+        return sums[0]
+    lines = (f"{part.name} {one}\n" for part, one in zip(parts, sums, strict=True))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _locations(view: memoryview, message: str) -> Iterator[str]:
+    """The names of files in which tensors of a message say that their data lies."""
+    if message == "entry":
+        told = {number: bytes(value) for number, value in _parts(view)}
+        if told.get(1) == b"location":
+            yield told.get(2, b"").decode()
+        return
+    for number, value in _parts(view):
+        if inner := _FIELDS[message].get(number):
+            yield from _locations(value, inner)
+
+
+def _parts(view: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """The fields of known length of a message, by number; all others are passed over."""
+    at = 0
+    while at < len(view):
+        tag, at = _varint(view, at)
+        kind = tag & 7
+        if kind == _BYTES:
+            length, at = _varint(view, at)
+            yield tag >> 3, view[at : at + length]
+            at += length
+        elif kind in _FIXED:
+            at += _FIXED[kind]
+        else:
+            _, at = _varint(view, at)
+
+
+def _varint(view: memoryview, at: int) -> tuple[int, int]:
+    """A number of seven bits a byte, the last without the eighth, and where it ends."""
+    value = shift = 0
+    while True:
+        byte = view[at]
+        value |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return value, at
