@@ -7,6 +7,7 @@ sentence on stderr; `--debug`, or FACELAB_DEBUG=1, shows where they came from.
 
 import contextlib
 import errno
+import itertools
 import os
 import re
 import signal
@@ -77,7 +78,7 @@ def command(arguments: list[str]) -> int:
     except ReaderLeft:
         return 0
     except UsageError as error:
-        return _fail(f"{_usage(error.format_message())} (see facelab --help)", 2, debug)
+        return _fail(f"{_usage(error.format_message(), arguments)} (see facelab --help)", 2, debug)
     except (typer.Abort, KeyboardInterrupt):
         return _fail(_INTERRUPTED, 130, debug)
     except Stopped as error:
@@ -89,10 +90,14 @@ def command(arguments: list[str]) -> int:
         return _fail(words, 1, debug)
 
 
-def _usage(sentence: str) -> str:
+def _usage(sentence: str, words: list[str]) -> str:
     """What typer says of a wrong command, and what to do where it does not say that."""
-    if number := re.search(r"'([^']*)' is not a valid (float|int)", sentence):
-        return sentence.rstrip(".") + advice(number[1])
+    if number := re.search(r"'(--?[\w-]+)'.*should be a valid (number|integer)", sentence):
+        option, kind = number.groups()
+        glued = dict(word.split("=", 1) for word in words if "=" in word)
+        typed = (dict(itertools.pairwise(words)) | glued).get(option, "")
+        wanted = "a number" if kind == "number" else "a whole number"
+        return f"{option} must be {wanted}, not {typed!r}{advice(typed)}"
     if "unexpected extra argument" in sentence:
         return f"{sentence}: several names for one option are one word, such as --by race,gender"
     return sentence

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import facelab as fl
+from facelab import words as words_of
 from facelab.cli import app as cli
 from facelab.cli import values as cli_values
 
@@ -208,7 +209,7 @@ def test_prepare_reads_a_table_with_the_columns_that_are_named(say, tmp_path):
     faces = fl.load(tmp_path / "x")
     assert list(faces.table) == ["subject", "image", "gender"]
     assert faces.table["subject"].tolist() == ["a", "a", "b", "b"]
-    assert re.search(r"gender +F +2 +0 +0 +0 to \d", out)
+    assert re.search(r"gender +F +1 +0 +2 +0 +0 +0 to \d", out)
     words = (*words, "--subject", "", "--jobs", 1)
     code, out, _ = say("prepare", *words, "--out", tmp_path / "y")
     assert (code, "4 faces of 4 subjects" in out) == (0, True)
@@ -283,7 +284,7 @@ def test_faces_without_an_embedder_are_one_sentence(say, face_folder):
     assert "--embedder" in one_sentence(err)
 
 
-def test_run_hands_over_parameters_as_yaml_values(say, monkeypatch, tmp_path):
+def test_run_hands_over_parameters_in_the_words_that_were_typed(say, monkeypatch, tmp_path):
     seen = {}
 
     def run(source, parameters, out, name):
@@ -295,7 +296,10 @@ def test_run_hands_over_parameters_as_yaml_values(say, monkeypatch, tmp_path):
     words = ["-p", "seeds", "[0,1]", "-p", "low", "-1", "-p", "a=b", "--parameter", "flip", "false"]
     code, _, _ = say("run", tmp_path / "x.ipynb", *words, "--name", "mine")
     assert code == 0
-    assert seen == {"seeds": [0, 1], "low": -1, "a": "b", "flip": False, "name": "mine"}
+    assert seen == {"seeds": "[0,1]", "low": "-1", "a": "b", "flip": "false", "name": "mine"}
+    assert words_of.values(seen) == {
+        "seeds": [0, 1], "low": -1, "a": "b", "flip": False, "name": "mine"
+    }  # fmt: skip
 
 
 def test_a_quick_run_takes_the_setting_beside_the_notebook(say, monkeypatch, tmp_path):
@@ -311,7 +315,7 @@ def test_a_quick_run_takes_the_setting_beside_the_notebook(say, monkeypatch, tmp
     (tmp_path / "quick.yaml").write_text("x: {subjects: 24, fmr: 0.02}")
     (tmp_path / "x.yaml").write_text("notebook: x.ipynb\nparameters: {subjects: 600}")
     code, _, _ = say("run", tmp_path / "x.yaml", "--quick", "-p", "fmr", "0.1")
-    assert (code, seen) == (0, {"subjects": 24, "fmr": 0.1})
+    assert (code, seen) == (0, {"subjects": "24", "fmr": "0.1"})
     code, _, err = say("run", tmp_path / "y.ipynb", "--quick")
     assert (code, "y.ipynb has no quick setting" in one_sentence(err)) == (1, True)
 
@@ -347,7 +351,17 @@ def test_runs_lists_what_was_kept(say, tmp_path):
         ["prepare", "lfw", "x", "--out", "y", "--label", "Smiling"],
         ["synthesize", "--subjects", "many", "--out", "y"],
         ["run", "x.ipynb", "-p", "n"],
-        ["run", "x.ipynb", "-p", "n", "[1"],
+        ["run", "x.ipynb", "--out", "a\nb"],
+        ["run", "x.ipynb", "--name"],
+        ["audit", "x", "--by", "gender;race"],
+        ["audit", "x", "--by", "gender,,race"],
+        ["audit", "x", "--by", ""],
+        ["audit", "--by", "gender", "race", "x"],
+        ["audit", "x", "--by", "gender", "--fmr", "0,001"],
+        ["synthesize", "--out", "y", "--shares", "caucasian/male=0,8"],
+        ["synthesize", "--out", "y", "--shares", "asian=.5", "--shares", "asian=.3"],
+        ["synthesize", "--out", "y", "--shares", "asian=nan"],
+        ["embed", "x", "--out", "y", "--embedder", "z", "--mean", "127,5"],
         ["embed", "x", "--out", "y", "--embedder", "z", "--mean", "a,b"],
     ],
 )
