@@ -24,7 +24,12 @@ def run(
     source: Annotated[Path, typer.Argument(help="Notebook or experiment yaml.")],
     parameter: Annotated[
         list[str] | None,
-        typer.Option("-p", "--parameter", metavar="NAME VALUE", help="Repeatable; value as yaml."),
+        typer.Option(
+            "-p",
+            "--parameter",
+            metavar="NAME VALUE",
+            help="Repeatable. Text as it is typed where the default is text; a,b for a list.",
+        ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where runs are kept.")] = Path(
         "experiments/runs"
