@@ -79,7 +79,7 @@ def a_kind(value: Any) -> str:
     """What kind of thing a value is, for messages: "a FaceSet", "an ndarray", "nothing (None)"."""
     if value is None:
         return "nothing (None)"
-    name = type(value).__name__
+    name = {"ndarray": "array"}.get(type(value).__name__, type(value).__name__)
     return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 

@@ -12,7 +12,8 @@ import pandas as pd
 from scipy import stats
 
 from facelab.audits.by_group import Audit
-from facelab.errors import BadInput
+from facelab.audits.differences import audits_of, difference
+from facelab.errors import BadInput, did_you_mean
 from facelab.rates.counts import Rates, double_or_nothing
 from facelab.rates.indices import indices, zero_floor
 
@@ -165,9 +166,10 @@ def arms_by_seed(
 def _checked(
     audits: Mapping[str, Sequence[Audit]], baseline: str, figures: list[str]
 ) -> dict[str, list[Audit]]:
-    checked = {str(arm): list(several) for arm, several in audits.items()}
+    checked = audits_of(audits, "fl.compare_arms")
     if baseline not in checked:
-        raise BadInput(f"there is no arm {baseline!r}; there are: {', '.join(checked)}")
+        hint = did_you_mean(baseline, checked)
+        raise BadInput(f"there is no arm {baseline!r}{hint}; there are: {', '.join(checked)}")
     reference = checked[baseline]
     for arm, several in checked.items():
         if not several or len(several) != len(reference):
@@ -178,9 +180,10 @@ def _checked(
         for one in several:
             same = one.counts.units.equals(reference[0].counts.units)
             if not same or one.counts.groups != reference[0].counts.groups:
+                what = difference(one, reference[0])
                 raise BadInput(
-                    f"an audit of {arm!r} is of other test subjects, images or groups than those "
-                    f"of {baseline!r}: audit all arms on the same test set"
+                    f"audits of {arm!r} and {baseline!r} differ in {what}: audit all arms on the "
+                    "same test set"
                 )
     for figure in figures:
         kind_of(figure)

@@ -4,7 +4,6 @@ In: embeddings, what to group by, a target FMR. Out: an `Audit` that shows itsel
 loaded, and can be compared with another audit of the same test subjects.
 """
 
-import json
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -15,8 +14,9 @@ import pandas as pd
 
 from facelab import files
 from facelab.comparisons.counted import Comparisons, compare_all
-from facelab.comparisons.given import as_share, check_kind, image_names, told
+from facelab.comparisons.given import as_share, image_names
 from facelab.embedders.embeddings import Embeddings
+from facelab.embedders.kinds import check_kind, told
 from facelab.errors import BadInput, check_option
 from facelab.faces.groups import SEPARATOR, group_keys
 from facelab.faces.names import as_names
@@ -194,10 +194,15 @@ class Audit:
     @classmethod
     def load(cls, folder: str | Path) -> "Audit":
         """Open an audit stored by `save`."""
-        folder = Path(folder)
+        folder = files.stored(folder)
         if not (folder / "audit.json").is_file():
             raise FileNotFoundError(f"{folder} holds no audit: audit.json is missing")
-        told = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
+        with files.reading(folder, "an audit"):
+            return cls._read(folder)
+
+    @classmethod
+    def _read(cls, folder: Path) -> "Audit":
+        told = files.read_values(folder / "audit.json")
         tables = {name: _read(folder / f"{name}.csv") for name in ("rates", "cross_group", "det")}
         tables["disparity"] = _read(folder / "disparity.csv")
         counts = ErrorCounts(
@@ -268,7 +273,7 @@ def audit(
     """
     check_kind(embeddings, "fl.audit")
     if calibration is not None:
-        check_kind(calibration, "calibration", "embeddings, by the same embedder,")
+        check_kind(calibration, "calibration", "embeddings by the same embedder")
     by = group_keys(by)
     check_option("pairs", pairs, ("all", "same-group"))
     fmr = as_share(fmr, "the target FMR", "fmr")
@@ -381,7 +386,8 @@ def _cautions(
     single = int((embeddings.table["subject"].value_counts() == 1).sum())
     if single:
         cautions.append(f"{single:,} subjects have one image and give no mated comparisons")
-    small = too_small(rates, fmr)
+    # Twice the target is what a group should be told from; where that is no rate, nothing is said.
+    small = too_small(rates, fmr) if 0 < 2 * fmr < 1 else []
     cautions += small[:_NAMED]
     if len(small) > _NAMED:
         cautions.append(f"{len(small) - _NAMED} more groups are too small for FMR {fmr:g}")

@@ -4,15 +4,17 @@ In: audits of two arms, one or several seeds each. Out: for every rate and index
 the ratio of the arms, with the uncertainty of test subjects and of training seeds.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from facelab.audits.by_group import Audit
-from facelab.errors import BadInput
+from facelab.errors import BadInput, a_kind, did_you_mean
 from facelab.rates.counts import Rates, double_or_nothing
 from facelab.rates.indices import indices, is_ratio, normal_interval, zero_floor
 
@@ -44,8 +46,10 @@ class AuditDifferences:
         """One quantity's row, such as ``row("max_min_ratio:fmr")``."""
         found = self.table[self.table["quantity"] == quantity]
         if found.empty:
+            known = self.table["quantity"]
             raise BadInput(
-                f"there is no quantity {quantity!r}; there are: {', '.join(self.table['quantity'])}"
+                f"there is no quantity {quantity!r}{did_you_mean(quantity, known)}; there are: "
+                f"{', '.join(known)}"
             )
         return found.iloc[0]
 
@@ -147,12 +151,32 @@ def compare_audits(
     return AuditDifferences(names, table, per_seed, reference.confidence)
 
 
+def audits_of(arms: Any, verb: str) -> dict[str, list[Audit]]:
+    """Each arm's audits, given as one or as several; refuses what is none."""
+    if not isinstance(arms, Mapping):
+        raise BadInput(
+            f'{verb} takes arms by name, such as {{"before": audit, "after": audit}}, not '
+            f"{a_kind(arms)}"
+        )
+    found: dict[str, list[Audit]] = {}
+    for name, arm in arms.items():
+        several = isinstance(arm, Sequence) and not isinstance(arm, str)
+        found[str(name)] = list(arm) if several else [arm]
+        for one in found[str(name)]:
+            if not isinstance(one, Audit):
+                path = isinstance(one, str | os.PathLike)
+                remedy = "fl.Audit.load(folder)" if path else "fl.audit(embeddings, by)"
+                raise BadInput(f"arm {name!r} holds {a_kind(one)} and no audit: {remedy} gives one")
+    return found
+
+
 def _paired(
     arms: Mapping[str, Audit | Sequence[Audit]],
 ) -> tuple[tuple[str, str], "list[list[Audit]]"]:
+    audits = list(audits_of(arms, "fl.compare_audits").values())
     if len(arms) != 2:
-        raise BadInput(f"two arms can be compared, not {len(arms)}: {', '.join(arms)}")
-    audits = [list(arm) if isinstance(arm, Sequence) else [arm] for arm in arms.values()]
+        named = f" ({', '.join(map(str, arms))})" if arms else ""
+        raise BadInput(f"two arms can be compared, not {len(arms)}{named}: give a baseline and one")
     if not audits[0] or len(audits[0]) != len(audits[1]):
         raise BadInput(
             f"arms are paired seed by seed, but have {len(audits[0])} and {len(audits[1])} audits"
@@ -160,7 +184,8 @@ def _paired(
     reference = audits[0][0]
     for name, arm in zip(arms, audits, strict=True):
         for place, audit in enumerate(arm):
-            what = f"audit {place} of {name!r} and the first audit differ in"
+            number = f"audit {place} of " if len(arm) > 1 else ""
+            what = f"{number}{str(name)!r} and {str(next(iter(arms)))!r} differ in"
             for field in ("by", "fmr", "confidence"):
                 mine, its = getattr(audit, field), getattr(reference, field)
                 if mine != its:
@@ -169,10 +194,23 @@ def _paired(
                 reference.counts.units
             ):
                 raise BadInput(
-                    f"{what} their test subjects, groups or images: audit both arms on the same "
-                    "test set"
+                    f"{what} {difference(audit, reference)}: audit both arms on the same test set"
                 )
-    return tuple(arms), audits
+    return tuple(map(str, arms)), audits
+
+
+def difference(audit: Audit, reference: Audit) -> str:
+    """In which of groups, subjects and images two audits differ."""
+    mine, its = audit.counts, reference.counts
+    if mine.groups != its.groups:
+        return f"their groups ({', '.join(mine.groups)}; {', '.join(its.groups)})"
+    alone = np.setxor1d(mine.subjects, its.subjects)
+    if len(alone):
+        return (
+            f"their test subjects ({len(mine.subjects):,} and {len(its.subjects):,}; "
+            f"{str(alone[0])!r} is in one of them only)"
+        )
+    return "the images of their subjects, or who is in which group"
 
 
 def _quantities(

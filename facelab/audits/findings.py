@@ -169,6 +169,8 @@ def _chance(low: float, high: float, parity: float) -> str:
 def _worst_and_best(differences: AuditDifferences, error: str, side: str) -> tuple[str, str]:
     """The groups with the highest and the lowest rate, averaged over seeds."""
     values = _groups(differences, error).set_index("quantity")[side].dropna()
+    if values.empty:  # as where every group is one subject, which has no false matches to make
+        return "none", "none"
     return tuple(name.partition(":")[2] for name in (values.idxmax(), values.idxmin()))
 
 

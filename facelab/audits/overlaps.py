@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import connected_components
 from facelab.comparisons import kernels
 from facelab.comparisons.all_pairs import TILE
 from facelab.comparisons.counted import compare_all
-from facelab.comparisons.given import as_cosine, check_embeddings
+from facelab.comparisons.given import as_cosine, as_share, check_embeddings
 from facelab.comparisons.tiles import Crowd, Hits, joined
 from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput
@@ -54,6 +54,8 @@ def robust_threshold(embeddings: Embeddings, fmr: float) -> float:
     >>> round(fl.robust_threshold(people, fmr=1e-5), 2)
     0.23
     """
+    check_embeddings(embeddings, "fl.robust_threshold")
+    fmr = as_share(fmr, "the false match rate", "fmr")
     if not 0 < fmr < 0.5:
         raise BadInput(f"the false match rate must lie between 0 and 1/2, not {fmr}")
     comparisons = compare_all(embeddings)
@@ -97,7 +99,7 @@ def near_duplicates(
     >>> pairs[["image_a", "image_b", "mated"]].head(2).values.tolist()
     [['image-5', 'image-7', True], ['image-64', 'image-65', True]]
     """
-    check_embeddings(embeddings)
+    check_embeddings(embeddings, "fl.near_duplicates")
     a, b, scores = alike_pairs(embeddings.vectors, threshold, jobs)
     order = np.lexsort((b, a, -scores))
     a, b = a[order], b[order]
@@ -161,7 +163,8 @@ def overlapping_subjects(
     (103, 100)
     """
     for one in (a, b):
-        check_embeddings(one)
+        check_embeddings(one, "fl.overlapping_subjects")
+    _check_least(share)
     if a.vectors.shape[1] != b.vectors.shape[1]:
         raise BadInput(
             f"vectors of {a.vectors.shape[1]} and of {b.vectors.shape[1]} numbers cannot be "
@@ -189,7 +192,8 @@ def coinciding_subjects(
     >>> pairs[["subject_a", "subject_b", "comparisons", "matches"]].values.tolist()
     [['p00000000', 'somebody new', 4, 4], ['p00000016', 'p00000022', 16, 9]]
     """
-    check_embeddings(embeddings)
+    check_embeddings(embeddings, "fl.coinciding_subjects")
+    _check_least(share)
     a, b, scores = alike_pairs(embeddings.vectors, threshold, jobs)
     code, _ = pd.factorize(embeddings.table["subject"])
     other = code[a] != code[b]
@@ -241,7 +245,7 @@ def split_subjects(
     >>> images[["image", "subject", "other_subject"]].head(1).values.tolist()
     [['image-5', 'p00000007', 'p00000001']]
     """
-    check_embeddings(embeddings)
+    check_embeddings(embeddings, "fl.split_subjects")
     table, count = embeddings.table, len(embeddings)
     a, b, scores = alike_pairs(embeddings.vectors, threshold, jobs)
     code, names = pd.factorize(table["subject"])
@@ -273,6 +277,11 @@ def split_subjects(
     doubt = (found["other_score"] - found["own_score"]).fillna(-np.inf)
     order = np.lexsort((-found["own_score"].to_numpy(), -doubt.to_numpy()))
     return found.iloc[order].reset_index(drop=True)
+
+
+def _check_least(share: float) -> None:
+    if not 0 <= share <= 1:
+        raise BadInput(f"the least share of comparisons that match lies in 0..1, not {share}")
 
 
 def _highest_elsewhere(

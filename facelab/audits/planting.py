@@ -9,6 +9,7 @@ import io
 import numpy as np
 import pandas as pd
 
+from facelab.embedders.kinds import check_faces
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 
@@ -55,6 +56,7 @@ def plant(
     >>> faults["fault"].tolist()
     ['wrong label', 'wrong label', 'second name', 'copy', 'copy']
     """
+    check_faces(faces, "fl.plant")
     rng = np.random.default_rng(seed)
     table = faces.table.copy()
     counts = table["subject"].value_counts().sort_index()

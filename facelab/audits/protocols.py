@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from facelab.comparisons.counted import Comparisons
-from facelab.comparisons.given import check_embeddings, check_frame, check_kind
+from facelab.comparisons.given import check_embeddings, check_frame
 from facelab.comparisons.pairs import check_truth, pair_rows, pair_scores, truth_of
 from facelab.comparisons.score_files import Higher, as_scores, separation, towards_alike
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput, check_option, did_you_mean
+from facelab.embedders.kinds import check_kind
+from facelab.errors import BadInput, a_kind, check_option, did_you_mean
 from facelab.faces.names import as_names
 
 
@@ -344,6 +345,7 @@ def tar_at_far(
     >>> round(at.tar, 2), round(at.tar_low, 2), round(at.tar_high, 2), at.mated
     (0.96, 0.93, 0.97, 600)
     """
+    _check_comparisons(comparisons, "fl.tar_at_far")
     threshold = comparisons.threshold(fmr=far, group=group)
     rates = comparisons.error_rates(threshold, confidence)
     row = rates[rates["group"] == (group or "all")].iloc[0]
@@ -388,9 +390,17 @@ def roc(comparisons: Comparisons, points: int = 200) -> pd.DataFrame:
     >>> list(curve.columns), curve["group"].unique().tolist()
     (['group', 'threshold', 'far', 'tar'], ['all', 'a', 'b', 'c', 'd'])
     """
+    _check_comparisons(comparisons, "fl.roc")
     curve = comparisons.det(points)
     curve["tar"] = 1 - curve.pop("fnmr")
     return curve.rename(columns={"fmr": "far"})[["group", "threshold", "far", "tar"]]
+
+
+def _check_comparisons(value: Any, verb: str) -> None:
+    if not isinstance(value, Comparisons):
+        raise BadInput(
+            f"{verb} takes comparisons, not {a_kind(value)}: fl.compare_all(embeddings) makes them"
+        )
 
 
 def _best_threshold(scores: np.ndarray, mated: np.ndarray) -> float:

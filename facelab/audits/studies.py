@@ -14,7 +14,8 @@ import pandas as pd
 from facelab.audits.arms import FIGURES, arms_by_seed, arms_finding, compare_arms, readable_arms
 from facelab.audits.by_group import Audit, audit
 from facelab.embedders.kept import embed
-from facelab.errors import BadInput
+from facelab.embedders.kinds import check_faces
+from facelab.errors import BadInput, a_kind, did_you_mean
 from facelab.faces.faceset import FaceSet
 from facelab.progress import bar
 from facelab.training.arms import train_arms
@@ -170,8 +171,13 @@ def study(
     >>> result.table[["arm", "figure"]].head(2).values.tolist()
     [['cosface', 'fmr_ratio'], ['cosface', 'garbe']]
     """
+    if not isinstance(arms, Mapping):
+        raise BadInput(f"fl.study takes training sets by arm, not {a_kind(arms)}: name them")
+    for arm, faces in arms.items():
+        check_faces(faces, f"arm {arm!r} of fl.study")
     if baseline not in arms:
-        raise BadInput(f"there is no arm {baseline!r}; there are: {', '.join(arms)}")
+        hint = did_you_mean(baseline, arms)
+        raise BadInput(f"there is no arm {baseline!r}{hint}; there are: {', '.join(arms)}")
     embedders = train_arms(arms, recipes, seeds, jobs, meta=meta, kept=kept)
     audits = audit_arms(embedders, test, calibration, by, fmr, jobs, kept)
     return Study(

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.comparisons.all_pairs import TILE, AllPairs
-from facelab.comparisons.given import as_cosine, as_share, check_embeddings
+from facelab.comparisons.given import as_cosine, as_share, check_embeddings, is_number
 from facelab.comparisons.pairs import check_truth, pair_rows, pair_scores, truth_of
 from facelab.comparisons.score_files import Higher, checked_scores, separation
 from facelab.comparisons.scores import EVERY_PAIR, SAME_GROUP, Histogram, ScoreList, tails
@@ -203,7 +203,7 @@ class Comparisons:
         """The threshold as a number; says so where it lies far from all scores."""
         if self._cosines:
             return as_cosine(t)
-        if isinstance(t, str) or not np.isfinite(t):
+        if not is_number(t):
             raise BadInput(f"the threshold must be a finite number, not {t!r}")
         low, high = sorted(self._turned(self._histogram.edges[[0, -1]]).tolist())
         if not low - (high - low) / 10 <= t <= high + (high - low) / 10:

@@ -4,8 +4,6 @@ In: a table of pairs as people have them. Out: row numbers, truth values; or one
 the pair.
 """
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -48,7 +46,7 @@ def _row_numbers(column: pd.Series, count: int) -> np.ndarray:
     wrong = ~(np.rint(numbers) == numbers)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        raise BadInput(f"{column.name} of pair {row} is {column.iloc[row]!r}, no row number")
+        raise BadInput(f"{column.name} of pair {row} is {column.iloc[row]}, which is no row number")
     outside = (numbers < 0) | (numbers >= count)
     if outside.any():
         row = int(np.flatnonzero(outside)[0])
@@ -89,21 +87,18 @@ def truth_of(column: pd.Series) -> np.ndarray:
     """
     if column.dtype == bool:
         return column.to_numpy()
-    words = column.astype(object).map(_word)
+    words = as_names(column, "mated").str.lower()
     truth = words.map(_TRUTH)
     if truth.isna().any():
         row = int(np.flatnonzero(truth.isna())[0])
+        given = "missing" if pd.isna(words.iloc[row]) else repr(str(column.iloc[row]))
         raise BadInput(
-            f"mated is {column.iloc[row]!r} in row {row}: give true or false, 1 or 0, or words "
-            "such as same and different, genuine and impostor"
+            f"mated is {given} in row {row}: give true or false, 1 or 0, or words such as same and "
+            "different, genuine and impostor"
         )
     if {"0", "-1"} <= set(words):
         raise BadInput("mated holds both 0 and -1: say which of them is false")
     return truth.to_numpy(dtype=bool)
-
-
-def _word(value: Any) -> str:
-    return str(value).strip().lower().removesuffix(".0")
 
 
 def check_truth(

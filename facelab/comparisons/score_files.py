@@ -84,6 +84,8 @@ def _check_groups(groups: set[str]) -> None:
 
 def as_scores(column: pd.Series) -> np.ndarray:
     """The scores as float64; refuses what is no finite number, or written in percent."""
+    if pd.api.types.is_complex_dtype(column.dtype):
+        raise BadInput("the scores are complex numbers: give real ones")
     plain = isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiu"
     values = column if plain else pd.to_numeric(column.astype(object), errors="coerce")
     numbers = values.to_numpy(np.float64)

@@ -10,6 +10,7 @@ import joblib
 import numpy as np
 
 from facelab.embedders.embeddings import Embeddings
+from facelab.embedders.kinds import check_faces
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 from facelab.faces.origin import facts
@@ -59,6 +60,7 @@ def embed_batches(
     BadInput
         The crops have another size, or a row is zero or not finite; the message names the image.
     """
+    check_faces(faces, f"the embedder {name}")
     if size and faces.size != size:
         raise BadInput(
             f"{name} takes faces of {size} px and these are of {faces.size} px: prepare them with "

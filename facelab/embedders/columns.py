@@ -39,6 +39,9 @@ def vector_columns(
     BadInput
         No columns, a gap in their numbers, one that holds no numbers, or more than one reading.
     """
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise BadInput(f"{where} has two columns called {str(twice)!r}: keep one")
     if isinstance(given, list | tuple):
         chosen = list(given)
         absent = [name for name in chosen if name not in frame.columns]
@@ -68,6 +71,9 @@ def _run_or_all(
     if prefix is None and not several and all(is_numeric(frame[column]) for column in others):
         _refuse_unlike(frame[others], where)
         return others
+    for column in others if prefix is None and not several else ():
+        if why := _why(frame[column]):
+            raise BadInput(f"{where}, column {column}: not every row is a number{why}")
     run = the_one(where, prefix, several, "run of numbered columns (v0, v1 ...)", others)
     by_number = numbered[run]
     start = min(by_number)

@@ -4,7 +4,6 @@ In: an embedder's output or vectors that others computed. Out: what every compar
 `vectors.npy`, `table.parquet`, `card.json`.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ import pandas as pd
 from facelab import files
 from facelab.embedders.precomputed import join, read_vectors
 from facelab.embedders.vectors import vectors_of
-from facelab.errors import BadInput
+from facelab.errors import BadInput, a_kind
 from facelab.faces.faceset import FaceSet
 from facelab.faces.origin import as_card, facts
 from facelab.faces.tables import as_face_table, as_rows, is_named, rows_where, settled
@@ -145,6 +144,11 @@ class Embeddings:
             NaN.
         """
         path = Path(path)
+        if not isinstance(faces, FaceSet | pd.DataFrame):
+            raise BadInput(
+                f"the faces that {path.name} is laid beside must be a FaceSet or a table of them, "
+                f"not {a_kind(faces)}"
+            )
         table = as_face_table(faces if isinstance(faces, pd.DataFrame) else faces.table)
         names, found = read_vectors(path, image, vectors)
         rows, found, sentence = join(names, found, table["image"], path, partial)
@@ -202,11 +206,20 @@ class Embeddings:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Embeddings":
-        """Open embeddings stored by `save`; vectors are memory-mapped, changes to them not kept."""
-        folder = Path(folder)
+        """Open embeddings stored by `save`; vectors are memory-mapped, changes to them not kept.
+
+        Raises
+        ------
+        FileNotFoundError
+            The folder or one of its files is not there.
+        BadInput
+            A file is damaged, or they do not belong together.
+        """
+        folder = files.stored(folder)
         for name in ("vectors.npy", "table.parquet", "card.json"):
             if not (folder / name).is_file():
                 raise FileNotFoundError(f"{folder} holds no embeddings: {name} is missing")
-        vectors = np.load(folder / "vectors.npy", mmap_mode="c")
-        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-        return cls(vectors, pd.read_parquet(folder / "table.parquet"), card)
+        with files.reading(folder, "embeddings"):
+            vectors = np.load(folder / "vectors.npy", mmap_mode="c")
+            card = files.read_values(folder / "card.json")
+            return cls(vectors, pd.read_parquet(folder / "table.parquet"), card)

@@ -49,6 +49,8 @@ def at_hand(value: Any) -> Any:
         value = value.detach().cpu()
         # NumPy has no bfloat16.
         return (value.float() if value.is_floating_point() else value).numpy()
+    if isinstance(value, np.ma.MaskedArray):
+        return value.astype(np.float64).filled(np.nan)
     return value.toarray() if hasattr(value, "toarray") else value
 
 
@@ -103,9 +105,9 @@ def vectors_of(vectors: Any, table: pd.DataFrame, index: pd.Index | None = None)
     Parameters
     ----------
     vectors
-        (N, D) numbers, or a DataFrame of them. Its rows are joined by name where its index (or a
-        column `image`) holds the images' names, or the labels of the table's own `index`;
-        otherwise they must be numbered from 0, in the table's order.
+        (N, D) numbers, or a DataFrame (or a Series of rows) of them, whose rows are joined by name
+        where the index (or a column `image`) holds the images' names, or the labels of the table's
+        own `index`; otherwise they must be numbered from 0, in the table's order.
     table
         As `as_face_table` makes it.
     index
@@ -116,16 +118,16 @@ def vectors_of(vectors: Any, table: pd.DataFrame, index: pd.Index | None = None)
     BadInput
         They do not fit the table, or are no vectors: scores, labels, running numbers.
     """
+    if isinstance(vectors, pd.Series):
+        vectors = pd.DataFrame(as_array(list(vectors), "the vectors hold"), index=vectors.index)
     if isinstance(vectors, pd.DataFrame):
         vectors = _of_frame(vectors, table["image"], index)
     count, people = len(table), table["subject"].nunique()
 
     def said(shape: tuple[int, ...]) -> str:
-        text = f"vectors of shape {shape} do not fit a table of {count} rows"
-        averaged = shape and shape[0] == people != count
-        return text + (
-            f", but there are {people} subjects: these are their means?" if averaged else ""
-        )
+        means = shape and shape[0] == people != count
+        each = f", whose {people} subjects have one vector each here" if means else ""
+        return f"vectors of shape {shape} do not fit a table of {count} rows{each}"
 
     rows = as_vectors(vectors, count, "the vectors hold", said)
     _refuse_matrix(rows)
@@ -162,8 +164,11 @@ def _refuse_matrix(rows: np.ndarray) -> None:
     if rows.shape != (count, count) or count < 3:
         return
     along, others = np.diagonal(rows), rows[~np.eye(count, dtype=bool)]
-    if (along == along[0]).all() and np.ptp(others) > 0 and np.allclose(rows, rows.T, atol=1e-6):
-        kind = "distances" if along[0] == 0 else "similarities"
+    near = 1e-3 * float(np.abs(rows).max())
+    lowest, highest = along.max() <= others.min() + near, along.min() >= others.max() - near
+    alike = np.ptp(along) <= near < np.ptp(others)
+    if alike and (lowest or highest) and np.allclose(rows, rows.T, rtol=0, atol=near):
+        kind = "distances" if lowest else "similarities"
         raise BadInput(
             f"the vectors are a symmetric matrix of {count} by {count} with {along[0]:g} along its "
             f"diagonal, {kind} of all pairs: give the vectors, or list the pairs with their scores "

@@ -40,6 +40,6 @@ def nearly(name: str, known: Iterable[str]) -> str:
     for what, spelt in _DIFFERENCES.items():
         wanted = spelt(name)
         for other in known:
-            if wanted and spelt(other) == wanted:
+            if name and other and other != name and spelt(other) == wanted:
                 return f"{other!r} is, and {what}"
     return ""

@@ -27,8 +27,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.stats import beta, norm
 
 from facelab.audits.overlaps import alike_pairs
-from facelab.comparisons.given import as_cosine, check_embeddings, check_kind
+from facelab.comparisons.given import as_cosine, check_embeddings
 from facelab.embedders.embeddings import Embeddings
+from facelab.embedders.kinds import check_kind
 from facelab.errors import BadInput, FacelabError, check_option, need
 from facelab.faces.tables import as_face_table
 from facelab.grouping.kernel import average_link
@@ -131,7 +132,7 @@ class Grouping:
         at = "" if self.threshold is None else f" at {self.threshold:.3f}"
         return (
             f"Grouping({len(self):,} faces in {self.clusters:,} clusters, {self.method}{at}, "
-            f"the largest of {self.sizes[0]:,}, {self.seconds:.2f} s)"
+            f"the largest of {self.sizes.max(initial=0):,}, {self.seconds:.2f} s)"
         )
 
 
@@ -162,8 +163,8 @@ def group_faces(
         - ``"infomap"``: communities of random walks (Rosvall & Bergstrom 2008) on the graph of each
           face's k nearest, weighted by how far a score lies above the threshold; extra `grouping`.
         - ``"hdbscan"``: Campello et al. 2013, which takes no threshold, for clusters of two and
-          more; extra `grouping`. A face that it calls noise is a cluster of its own: a photo always
-          shows somebody.
+          more; extra `grouping`. A face that it calls noise is a cluster of its own, with those of
+          an equal vector: a photo always shows somebody.
     k
         For Infomap: neighbours of a face; by default 50.
     jobs
@@ -390,4 +391,6 @@ def _hdbscan(embeddings: Embeddings) -> np.ndarray:
     # Distances of unit vectors are in the order of scores.
     way = cluster.HDBSCAN(min_cluster_size=2, min_samples=1, algorithm="brute", copy=True)
     labels = way.fit_predict(np.asarray(embeddings.vectors, np.float64))
-    return np.where(labels < 0, np.arange(count) + count, labels)
+    # A cluster that is everybody counts as noise there; equal vectors are together all the same.
+    same, _ = pd.factorize(np.array([hash(row.tobytes()) for row in embeddings.vectors]))
+    return np.where(labels < 0, same + count, labels)

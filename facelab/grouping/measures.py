@@ -7,13 +7,13 @@ Everything follows from the counts n of faces of one subject in one cluster: wit
 cluster and b of the subject, time and memory go with the number of faces.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from facelab.audits.overlaps import MOST_PAIRS
-from facelab.errors import BadInput
+from facelab.errors import BadInput, a_kind
 from facelab.faces.groups import group_labels
 from facelab.grouping.clusters import Grouping
 from facelab.rates.counts import FEW_SUBJECTS, ErrorCounts
@@ -97,6 +97,7 @@ def grouping_accuracy(
     >>> accuracy.set_index("group")["bcubed_f"].round(2).to_dict()
     {'all': 0.95, 'a': 0.95, 'b': 0.95, 'c': 0.97, 'd': 0.92}
     """
+    _check(grouping, "fl.grouping_accuracy")
     table = grouping.table
     cells = _cells(grouping)
     everybody = pd.Series(pd.Categorical(["all"] * len(table)), index=table.index)
@@ -108,6 +109,15 @@ def grouping_accuracy(
             m = np.bincount(cells.of_face[codes == code], minlength=len(cells.n))
             rows.append({"group": name, **_row(cells, m, confidence)})
     return pd.DataFrame(rows)
+
+
+def _check(grouping: Any, verb: str) -> None:
+    if not isinstance(grouping, Grouping):
+        raise BadInput(
+            f"{verb} takes a grouping, not {a_kind(grouping)}: fl.group_faces(embeddings) makes one"
+        )
+    if not len(grouping):
+        raise BadInput("there are no faces in the grouping: give one face or more")
 
 
 def _cells(grouping: Grouping) -> _Cells:
@@ -216,6 +226,7 @@ def grouping_errors(grouping: Grouping, by: str | list[str] | None = None) -> Er
     >>> errors.rates(small_samples=True).set_index("group")["false_matches"].to_dict()
     {'all': 160, 'a': 16, 'b': 0, 'c': 0, 'd': 16}
     """
+    _check(grouping, "fl.grouping_errors")
     table = grouping.table
     if by is None:
         labels = pd.Series(pd.Categorical(["all"] * len(table)))
@@ -330,6 +341,7 @@ def split_people(grouping: Grouping) -> pd.DataFrame:
     >>> split.head(1).values.tolist()
     [['p00000028', 4, 2, 0.5]]
     """
+    _check(grouping, "fl.split_people")
     cells = _cells(grouping)
     frame = pd.DataFrame({"subject": cells.subject, "n": cells.n})
     found = frame.groupby("subject")["n"].agg(images="sum", clusters="size", most="max")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, a_kind
 from facelab.rates.counts import RULE_OF_THREE, Rates
 
 DDOF = 0  # the groups are all there are, not a sample of groups
@@ -322,6 +322,8 @@ def normal_interval(
 
 
 def _checked(rates: pd.DataFrame, a: float) -> pd.DataFrame:
+    if not isinstance(rates, pd.DataFrame):
+        raise BadInput(f"give a table of rates, such as audit.rates, not {a_kind(rates)}")
     if not 0 <= a <= 1:
         raise BadInput(f"the weight a must lie in [0, 1], not be {a}")
     given = [error for error in _ERRORS if error in rates.columns]

@@ -16,8 +16,9 @@ import pandas as pd
 from scipy.stats import fisher_exact
 
 from facelab import files
-from facelab.comparisons.given import as_share, check_frame, check_kind
+from facelab.comparisons.given import as_share, check_frame
 from facelab.embedders.embeddings import Embeddings
+from facelab.embedders.kinds import check_kind
 from facelab.errors import BadInput, check_option
 from facelab.faces.groups import group_labels
 from facelab.faces.names import as_names
@@ -199,7 +200,7 @@ def search_experiment(
     check_kind(probes, "fl.search_experiment", "the probes as embeddings")
     if isinstance(gallery, Embeddings):
         gallery = Gallery().enrol(gallery)
-    check_gallery(gallery, "fl.search_experiment")
+    check_gallery(gallery, "fl.search_experiment", "embeddings or a gallery")
     confidence = as_share(confidence, "the confidence", "confidence")
     probes, warnings = _strangers(probes, gallery, overlap)
     searches = Searches(gallery.search(probes, k or min(20, len(gallery))), by)
@@ -233,8 +234,7 @@ def experiment_of(
         false_match_list(searches, threshold), confidence, replicates, seed
     )
     told = list(warnings)
-    cut = searches.cut_off(threshold)
-    if cut:
+    if cut := searches.cut_off(threshold):
         told.append(
             f"{cut:,} searches return {searches.depth} candidates above the threshold, as many as "
             "were asked for: there may be more"

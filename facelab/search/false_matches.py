@@ -13,10 +13,8 @@ from scipy import sparse
 
 from facelab.audits.by_group import Audit
 from facelab.comparisons.counted import Comparisons
-from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput, a_kind, check_option
 from facelab.faces.composition import group_counts
-from facelab.faces.faceset import FaceSet
 from facelab.rates.counts import ErrorCounts, double_or_nothing
 
 LOOKS = ("top", "all")
@@ -314,7 +312,8 @@ def _rates(
 
 
 def _checked(source: pd.DataFrame | float) -> pd.DataFrame:
-    if isinstance(source, Embeddings | FaceSet | str):
+    rate = isinstance(source, int | float | np.integer | np.floating)
+    if not rate and not isinstance(source, pd.DataFrame):
         raise BadInput(
             "give an audit, comparisons (fl.compare_all), a table of rates or one rate, not "
             f"{a_kind(source)}"

@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from facelab import files
-from facelab.comparisons.given import as_cosine, check_kind
+from facelab.comparisons.given import as_cosine
 from facelab.embedders.embeddings import Embeddings, row_lengths
+from facelab.embedders.kinds import check_kind
 from facelab.errors import BadInput, check_option
 from facelab.faces.names import as_names
 from facelab.faces.spelling import nearly
@@ -408,7 +409,7 @@ class Gallery:
         BadInput
             A file is not the one that was stored.
         """
-        folder = Path(folder)
+        folder = files.stored(folder)
         for name in _FILES:
             if not (folder / name).is_file():
                 raise FileNotFoundError(f"{folder} holds no gallery: {name} is missing")

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from facelab.comparisons.given import check_kind
 from facelab.embedders.embeddings import Embeddings
+from facelab.embedders.kinds import check_kind
 from facelab.errors import BadInput
 from facelab.faces.composition import group_counts
 from facelab.faces.groups import group_keys, group_labels

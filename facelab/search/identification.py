@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 
 from facelab import files
-from facelab.comparisons.given import as_cosine, as_share, check_kind
-from facelab.comparisons.given import told as told_of
+from facelab.comparisons.given import as_cosine, as_share
 from facelab.embedders.embeddings import Embeddings
+from facelab.embedders.kinds import check_kind
 from facelab.errors import BadInput, a_kind
+from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import SEPARATOR
 from facelab.faces.spelling import nearly
 from facelab.rates.counts import double_or_nothing
@@ -270,14 +271,16 @@ def identify(
     )
 
 
-def check_gallery(value: Any, verb: str) -> None:
+def check_gallery(value: Any, verb: str, what: str = "a gallery") -> None:
     """Refuse what was taken for a gallery, and say how it becomes one."""
     if isinstance(value, Gallery):
         return
     advice = "open it first, fl.Gallery.load(folder)"
     if not isinstance(value, str | os.PathLike):
         advice = "enrol embeddings first, fl.Gallery().enrol(embeddings)"
-    raise BadInput(f"{verb} takes a gallery, not {a_kind(value)}: {advice}")
+    if isinstance(value, FaceSet):
+        advice = "embed faces first, and enrol the embeddings, fl.Gallery().enrol(embeddings)"
+    raise BadInput(f"{verb} takes {what}, not {a_kind(value)}: {advice}")
 
 
 def _never_meet(searches: Searches) -> list[str]:
@@ -323,11 +326,11 @@ def calibrated(
         ]
         said = f"set for FPIR {fpir:g} on the same searches"
         return searches.threshold(fpir), said, told + ([caution] if caution else [])
-    check_kind(calibration, "calibration", "embeddings, of people who are not enrolled,")
+    check_kind(calibration, "calibration", "embeddings of people who are not enrolled")
     source = Searches(gallery.search(calibration, 1))
     if source.table["mated"].all():
         raise BadInput(
-            f"everybody of the calibration ({told_of(calibration)}) is enrolled: a threshold for "
+            "everybody of the calibration is enrolled: a threshold for "
             "FPIR needs probes of people who are not"
         )
     caution = source.resolution(fpir)

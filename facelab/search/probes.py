@@ -15,8 +15,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage, signal
 
-from facelab.comparisons.given import check_faces, check_kind
 from facelab.embedders.embeddings import Embeddings
+from facelab.embedders.kinds import check_faces, check_kind
 from facelab.errors import BadInput, check_option
 from facelab.faces.colour import LUMA
 from facelab.faces.faceset import FaceSet

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facelab.comparisons.given import check_faces
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput
+from facelab.embedders.kinds import check_faces
+from facelab.errors import BadInput, a_kind
 from facelab.faces.faceset import FaceSet
 from facelab.faces.fitness import PARTS, POOR, quality
 from facelab.progress import bar
@@ -228,6 +228,8 @@ def all_probes(study: ProbeStudy) -> tuple[Searches, np.ndarray]:
     >>> len(parts["probes"]), len(searches.table), quality.shape
     (20, 40, (40,))
     """
+    if not isinstance(study, ProbeStudy):
+        raise BadInput(f"fl.all_probes takes what fl.probe_study returns, not {a_kind(study)}")
     parts = {key: one for key, one in study.searches.items() if key in study.qualities}
     found = [one.found for one in parts.values()]
     probes = pd.concat([one.probes for one in found], ignore_index=True)

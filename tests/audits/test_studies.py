@@ -196,7 +196,7 @@ def test_what_cannot_be_compared_is_refused_naming_the_arm(arms):
     with pytest.raises(BadInput, match="'even' has 1 audits and 'baseline' 3"):
         studies.compare_arms({**arms, "even": arms["even"][:1]}, "baseline")
     others = [fl.audit(people(0.8, 1, prefix="t"), "race", 0.02, replicates=10)] * 3
-    with pytest.raises(BadInput, match="an audit of 'even' is of other test subjects"):
+    with pytest.raises(BadInput, match=r"audits of 'even' and '.*' differ in the"):
         studies.compare_arms({**arms, "even": others}, "baseline")
     with pytest.raises(BadInput, match="there is no figure 'fairness'"):
         studies.compare_arms(arms, "baseline", ["fairness"])

@@ -89,6 +89,64 @@ def test_a_function_that_gives_no_vector_a_face_is_refused_when_it_is_given(func
         embedder_of(function, "mine", size=32)
 
 
+def pooled(crops):
+    return np.asarray(linear(crops))[:, :, None, None]
+
+
+@pytest.mark.parametrize(
+    ("function", "output"),
+    [
+        (pooled, None),
+        (lambda crops: torch.tensor(pooled(crops), requires_grad=True), None),
+        (lambda crops: linear(crops).tolist(), None),
+        (lambda crops: {"embedding": linear(crops)}, None),
+        (lambda crops: {"embedding": linear(crops), "logits": np.ones((len(crops), 2))},
+         "embedding"),
+        (lambda crops: (np.ones((len(crops), 2)), torch.tensor(linear(crops))), 1),
+    ],
+)  # fmt: skip
+def test_one_of_several_outputs_is_chosen_and_axes_of_one_go(faces, function, output):
+    embedder = embedder_of(function, "mine", size=32, output=output)
+    found = embedder.embed(faces[:9], flip=False)
+    np.testing.assert_allclose(found.vectors, by_hand(faces.crops[:9], False), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("function", "output", "sentence"),
+    [
+        (lambda crops: {"a": linear(crops), "b": linear(crops)}, None,
+         r"mine has several outputs \(a, b\): give output, the name of the one that holds"),
+        (lambda crops: (linear(crops), linear(crops)), None, r"several outputs \(0, 1\)"),
+        (lambda crops: {"a": linear(crops)}, "b", "mine has no output 'b'; it has: a"),
+        (linear, "a", "gives one array and no output 'a'"),
+        (lambda crops: linear(crops) + 1j, None, "mine gives no numbers but ndarray of complex"),
+        (lambda crops: linear(crops)[:, :, None] * np.ones(3), None, "as after the network's pool"),
+        (lambda crops: linear(crops).T, None, r"turn them round \(.T\)"),
+        (lambda crop: linear(crop)[0], None, "stack them"),
+        (lambda crops: crops.nothing, None, r"mine fails on uint8 crops \(3, 32"),
+        (nn.Conv2d(3, 4, 3), None, "a module of torch takes float tensors"),
+    ],
+)  # fmt: skip
+def test_what_a_function_gives_instead_is_said_with_what_to_do(function, output, sentence):
+    with pytest.raises(fl.BadInput, match=sentence):
+        embedder_of(function, "mine", size=32, output=output)
+
+
+def test_what_went_wrong_in_somebody_elses_function_stays_below():
+    def failing(crops):
+        raise KeyError("weights")
+
+    with pytest.raises(fl.BadInput) as caught:
+        embedder_of(failing)
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+@pytest.mark.parametrize("given", ["faces", None, np.zeros((2, 32, 32, 3), np.uint8), {"train": 1}])
+def test_an_embedder_takes_faces_and_says_so(given):
+    with pytest.raises(fl.BadInput, match=r"the embedder mine takes faces \(a FaceSet\), not "):
+        embedder_of(linear, "mine", size=32).embed(given)
+
+
 def test_what_goes_wrong_later_names_the_image_or_the_numbers(faces):
     crops = faces.crops.copy()
     crops[5] = 0

@@ -200,3 +200,64 @@ def test_without_onnxruntime_the_extra_is_named(model, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(fl.MissingExtra, match=r"pip install 'facelab\[onnx\]'"):
         OnnxEmbedder(model, **STATED)
+
+
+def write_shaped(path, shape, dims):
+    """The linear layer of `write_model`, its output reshaped."""
+    nodes = [
+        helper.make_node("Flatten", ["images"], ["flat"], axis=1),
+        helper.make_node("MatMul", ["flat", "weights"], ["rows"]),
+        helper.make_node("Reshape", ["rows", "dims"], ["vectors"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "shaped",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("vectors", TensorProto.FLOAT, None)],
+        [
+            numpy_helper.from_array(WEIGHTS, "weights"),
+            numpy_helper.from_array(np.array(dims, dtype=np.int64), "dims"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("dims", [(-1, DIM, 1, 1), (-1, 1, 1, DIM), (-1, 1, DIM), (1, -1, DIM)])
+@pytest.mark.parametrize("layout", [["n", 3, SIZE, SIZE], ["n", SIZE, SIZE, 3], [4, 3, SIZE, SIZE]])
+def test_axes_of_one_in_the_output_go(tmp_path, some, crops, dims, layout):
+    embedder = OnnxEmbedder(write_shaped(tmp_path / "a.onnx", layout, dims), **STATED)
+    assert embedder.dim == DIM
+    expected = by_hand(crops, first=layout[1] == 3)
+    np.testing.assert_allclose(embedder.embed(some, flip=False).vectors, expected, atol=2e-6)
+
+
+def test_a_batch_that_is_open_in_name_only_is_run_one_by_one(tmp_path, some, crops):
+    path = write_shaped(tmp_path / "a.onnx", ["n", 3, SIZE, SIZE], (1, DIM))
+    found = OnnxEmbedder(path, **STATED).embed(some, flip=False).vectors
+    np.testing.assert_allclose(found, by_hand(crops), atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("dims", "sentence"),
+    [
+        ((-1, DIM, 3), "cannot be run on images of 8 px"),
+        ((-1,), r"gives \(5,\) for 1 crops: one row of numbers each is needed"),
+    ],
+)
+def test_outputs_that_are_no_vectors_get_the_advice_that_functions_get(tmp_path, dims, sentence):
+    path = write_shaped(tmp_path / "a.onnx", ["n", 3, SIZE, SIZE], dims)
+    with pytest.raises(fl.BadInput, match=sentence):
+        OnnxEmbedder(path, **STATED)
+
+
+def test_several_outputs_are_named_as_those_of_a_function_are(tmp_path):
+    path = write_model(tmp_path / "a.onnx", ["n", 3, SIZE, SIZE], outputs=("a", "b"))
+    with pytest.raises(fl.BadInput) as of_a_file:
+        OnnxEmbedder(path, **STATED)
+    both = np.ones((3, 2))
+    with pytest.raises(fl.BadInput) as of_a_function:
+        fl.embedder_of(lambda crops: {"a": both, "b": both}, "a.onnx", size=SIZE)
+    assert str(of_a_file.value) == str(of_a_function.value)
+    assert OnnxEmbedder(path, **STATED, output="b").dim == DIM

@@ -203,3 +203,71 @@ def test_other_files_and_none_are_one_sentence(tmp_path):
     (tmp_path / "a.pkl").write_bytes(b"x")
     with pytest.raises(fl.BadInput, match=r"give \.npz, \.parquet, \.csv"):
         fl.Embeddings.from_file(tmp_path / "a.pkl", TABLE)
+
+
+PLAIN = pd.DataFrame(VECTORS[:, :4], columns=list("abcd")).assign(image=IMAGES)
+
+
+def stored(tmp_path, frame, **how):
+    frame.to_csv(tmp_path / "a.csv", **{"index": False} | how)
+    return tmp_path / "a.csv"
+
+
+@pytest.mark.parametrize(
+    ("frame", "how", "sentence"),
+    [
+        (PLAIN, {"index": True}, "Unnamed: 0 may be labels rather than dimensions"),
+        (PLAIN.assign(id=range(100, 112)), {}, "id may be labels"),
+        (PLAIN.assign(age=40.5), {}, "age may be labels"),
+        (PLAIN.assign(face_size=range(90, 102)), {}, "face_size may be labels"),
+        (PLAIN, {"sep": ";", "decimal": ","}, "is not separated by commas"),
+        (PLAIN, {"decimal": ","}, "column a: not every row is a number .* decimal comma"),
+        (
+            pd.DataFrame({"image": IMAGES, "vector": [str(row.tolist()) for row in VECTORS]}),
+            {},
+            "holds lists as text",
+        ),
+    ],
+)
+def test_a_column_that_may_be_a_label_is_asked_about(tmp_path, frame, how, sentence):
+    path = stored(tmp_path, frame, **how)
+    with pytest.raises(fl.BadInput, match=sentence):
+        fl.Embeddings.from_file(path, TABLE)
+
+
+def test_columns_that_are_named_one_by_one_are_the_vector(tmp_path):
+    path = stored(tmp_path, PLAIN.assign(age=40))
+    read = fl.Embeddings.from_file(path, TABLE, vectors=list("dcba"))
+    expected = VECTORS[:, 3::-1] / np.linalg.norm(VECTORS[:, :4], axis=1, keepdims=True)
+    np.testing.assert_allclose(read.vectors, expected, atol=1e-6)
+    with pytest.raises(fl.BadInput, match="has no column 'z'; it has: a, b, c, d, image, age"):
+        fl.Embeddings.from_file(path, TABLE, vectors=["a", "z"])
+
+
+@pytest.mark.parametrize(
+    ("spelt", "words"),
+    [
+        (lambda name: f"photos/{name}", "folders differ"),
+        (lambda name: name.removesuffix(".jpg"), "suffixes differ"),
+        (lambda name: name.upper(), "capitals differ"),
+        (lambda name: f"x\\{name.removesuffix('.jpg')}.png", "folders and suffixes differ"),
+    ],
+)
+def test_names_that_nearly_meet_are_told_apart_in_words(tmp_path, spelt, words):
+    path = written(tmp_path, [spelt(name) for name in IMAGES], VECTORS)
+    with pytest.raises(fl.BadInput, match=rf"\('p0.jpg' is, and {words}\)"):
+        fl.Embeddings.from_file(path, TABLE)
+
+
+@pytest.mark.parametrize("kind", [float, int, "U9"])
+def test_images_that_are_numbered_meet_in_every_type(tmp_path, kind):
+    np.savez(tmp_path / "a.npz", image=np.arange(12).astype(kind), v=VECTORS[:, :, None, None])
+    for names in (range(12), [f"{row}.0" for row in range(12)], np.arange(12.0)):
+        read = fl.Embeddings.from_file(tmp_path / "a.npz", TABLE.assign(image=names))
+        np.testing.assert_allclose(read.vectors, UNIT, atol=1e-6)
+
+
+def test_vectors_that_stand_in_columns_are_named(tmp_path):
+    path = written(tmp_path, IMAGES, VECTORS.T)
+    with pytest.raises(fl.BadInput, match=r"12 names \(image\) for 11 vectors .*turn them round"):
+        fl.Embeddings.from_file(path, TABLE)

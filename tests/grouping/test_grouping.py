@@ -172,7 +172,7 @@ def test_the_default_threshold_groups_well():
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"method": "kmeans"}, "no method 'kmeans': take one of average, components"),
+        ({"method": "kmeans"}, "method must be 'average', 'components'"),
         ({"threshold": 1.2}, "from -1 to 1, not 1.2"),
         ({"threshold": float("nan")}, "from -1 to 1, not nan"),
         ({"k": 5}, "'average' takes no k"),
@@ -221,3 +221,20 @@ def test_without_scikit_learn_its_extra_is_named(monkeypatch):
     monkeypatch.setattr(sys, "meta_path", [Without, *sys.meta_path])
     with pytest.raises(fl.MissingExtra, match=r"facelab\[grouping\]"):
         group_faces(crowd(people=10), method="hdbscan")
+
+
+@pytest.mark.parametrize("method", ["average", "components", "infomap", "hdbscan"])
+@pytest.mark.parametrize("faces", [2, 3, 30])
+def test_equal_vectors_are_one_person_by_every_method(method, faces):
+    table = pd.DataFrame({"subject": [f"s{row}" for row in range(faces)]})
+    equal = fl.Embeddings.from_arrays(np.ones((faces, 8)), table)
+    threshold = None if method == "hdbscan" else 0.5
+    assert fl.group_faces(equal, threshold, method).clusters == 1
+
+
+def test_a_grouping_of_nobody_says_so():
+    nobody = fl.Grouping.from_labels([], pd.DataFrame({"subject": [], "image": []}))
+    assert repr(nobody).startswith("Grouping(0 faces in 0 clusters")
+    for measure in (fl.grouping_accuracy, fl.grouping_errors, fl.split_people):
+        with pytest.raises(fl.BadInput, match="no faces in the grouping"):
+            measure(nobody)

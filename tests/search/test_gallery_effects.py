@@ -190,7 +190,9 @@ def test_what_no_gallery_can_be_made_of_is_refused(crowd):
 def test_labels_of_the_probes_alone_are_enough(crowd):
     probes, enrolled = crowd
     bare = fl.Embeddings(enrolled.vectors, enrolled.table.drop(columns="kind"))
-    half = enrolled.table.assign(kind=enrolled.table["kind"].where(np.arange(len(enrolled)) % 2 > 0))
+    half = enrolled.table.assign(
+        kind=enrolled.table["kind"].where(np.arange(len(enrolled)) % 2 > 0)
+    )
     whole, *others = (
         gallery_sizes(probes, some, "kind", [500, 1000], fpir=0.05)
         for some in (enrolled, bare, fl.Embeddings(enrolled.vectors, half))
@@ -200,3 +202,12 @@ def test_labels_of_the_probes_alone_are_enough(crowd):
         pd.testing.assert_frame_equal(one[same], whole[same])
         # Nobody is left out of the prediction, whatever is known of them.
         assert one["predicted"].to_numpy() == pytest.approx(whole["predicted"].to_numpy(), rel=0.2)
+
+
+def test_images_that_are_only_numbered_in_both_sets_stay_apart():
+    vectors = np.random.default_rng(0).standard_normal((8, 6))
+    searched = fl.Embeddings.from_arrays(vectors[:4], pd.DataFrame({"subject": list("aabb")}))
+    strangers = fl.Embeddings.from_arrays(vectors[4:], pd.DataFrame({"subject": list("wxyz")}))
+    probes, enrolled = open_set(searched, strangers)
+    assert len(probes) + len(enrolled) == 8
+    assert set(enrolled.table["image"].str.split("/").str[0]) == {"searched", "strangers"}

@@ -302,3 +302,54 @@ def test_it_is_stored_as_tables(found, tmp_path):
     assert kept["false_positives"].tolist() == result.rates["false_positives"].tolist()
     assert len(pd.read_parquet(folder / "searches.parquet")) == 3000
     assert (folder / "identification.json").is_file() and (folder / "cross_group.csv").is_file()
+
+
+def named(subjects, seed=0):
+    rng = np.random.default_rng(seed)
+    table = pd.DataFrame({"subject": subjects, "group": "g"})
+    vectors = rng.standard_normal((3, 8))[[0, 0, 1, 1, 2, 2]] + 0.1 * rng.standard_normal((6, 8))
+    return fl.Embeddings.from_arrays(vectors, table)
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        [1, 1, 2, 2, 3, 3],
+        [1.0, 1, 2, 2, 3, 3],
+        ["1 ", "1.0", "2", "2", "3", " 3"],
+        pd.Categorical([1, 1, 2, 2, 3, 3]),
+        pd.array([1, 1, 2, 2, 3, 3], dtype="Int64"),
+    ],
+)
+def test_the_enrolled_are_known_again_in_every_spelling(spelt):
+    gallery = Gallery().enrol(named([1, 1, 2, 2, 3, 3]))
+    found = identify(gallery, named(spelt, seed=1), "group", threshold=0.5)
+    assert found.rates.loc[0, ["searches_mated", "searches_non_mated"]].tolist() == [6, 0]
+    experiment = fl.search_experiment
+    with pytest.raises(fl.BadInput, match="3 of 3 probe subjects are in the gallery"):
+        experiment(named(spelt), gallery, "group", threshold=0.5)
+    for name in (3, 3.0, "3", [3, "2.0"]):
+        left = 3 - (len(name) if isinstance(name, list) else 1)
+        assert len(Gallery().enrol(named(spelt)).remove(name)) == left
+
+
+def test_a_name_in_two_unicode_forms_is_one_person():
+    whole, parts = "Zo\u00eb", "Zoe\u0308"
+    gallery = Gallery().enrol(named([whole] * 2 + ["b"] * 2 + ["c"] * 2))
+    probes = named([parts] * 2 + ["b"] * 2 + ["c"] * 2)
+    assert identify(gallery, probes, "group", threshold=0.5).card["searches_mated"] == 6
+
+
+def test_nobody_enrolled_among_the_searched_is_said_with_what_may_be_meant():
+    gallery = Gallery().enrol(named(["Ada"] * 2 + ["Bo"] * 2 + ["Cy"] * 2))
+    probes = named(["ada"] * 2 + ["bo"] * 2 + ["cy"] * 2)
+    told = identify(gallery, probes, "group", threshold=0.5).warnings[0]
+    assert told.endswith("the first probe is of 'ada' ('Ada' is, and capitals differ)")
+    with pytest.raises(fl.BadInput, match=r"'ada' is not enrolled \('Ada' is, and capitals"):
+        gallery.remove("ada")
+
+
+def test_a_calibration_of_the_enrolled_is_refused():
+    gallery = Gallery().enrol(named([1, 1, 2, 2, 3, 3]))
+    with pytest.raises(fl.BadInput, match="everybody of the calibration is enrolled"):
+        identify(gallery, named([4, 4, 5, 5, 6, 6]), "group", calibration=named([1, 1, 2, 2, 3, 3]))

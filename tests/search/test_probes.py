@@ -185,7 +185,9 @@ def test_a_look_alike_is_the_nearest_other_person():
     wanted, pool = vectors_of(1, 10), vectors_of(2, 40)
     both = fl.Embeddings(
         np.concatenate([pool.vectors, wanted.vectors]),
-        pd.concat([pool.table, wanted.table], ignore_index=True).assign(image=lambda both: range(len(both))),
+        pd.concat([pool.table, wanted.table], ignore_index=True).assign(
+            image=lambda both: range(len(both))
+        ),
         pool.card,
     )
     shown = look_alikes(wanted, both)
