@@ -6,13 +6,16 @@ and the scores of one column as `facelab.Comparisons.from_scores` takes them.
 """
 
 import os
+import re
 from pathlib import Path
 
 import pandas as pd
 
 from facelab.datasets import reader
+from facelab.datasets.label_files import encoding, parting_of
 from facelab.datasets.walking import people_in, place_of
 from facelab.errors import BadInput
+from facelab.faces.names import as_names
 
 SCORES = ("vgg16", "resnet50", "senet50", "sphereface")
 RACES = {"a": "asian", "b": "black", "i": "indian", "w": "white"}
@@ -150,7 +153,7 @@ def bfw_scores(
     result = pd.DataFrame({"fold": frame["fold"], "score": frame[score] * (-1 if distance else 1)})
     result["mated"] = _truth(frame["label"], path)
     for side, number in (("a", "1"), ("b", "2")):
-        result[f"subject_{side}"] = frame[f"id{number}"]
+        result[f"subject_{side}"] = as_names(frame[f"id{number}"], f"id{number}")
         label = frame[f"att{number}"].str.strip().str.lower()
         result[f"group_{side}"] = label.map(group)
         unknown = label.notna() & ~label.isin(group)
@@ -160,7 +163,7 @@ def bfw_scores(
                 f"{unknown.idxmax()} ({unknown.sum()} such rows): use AF, AM, BF, BM, IF, IM, WF, "
                 "WM or names such as asian_females"
             )
-        result[f"image_{side}"] = frame[f"p{number}"]
+        result[f"image_{side}"] = as_names(frame[f"p{number}"], f"p{number}")
     mated, non_mated = (result["score"][result["mated"] == kind].mean() for kind in (True, False))
     if mated < non_mated:
         what, advice = (
@@ -182,9 +185,13 @@ def _columns(path: Path, score: str) -> pd.DataFrame:
     """The columns needed, the score as numbers and the others as text."""
     wanted = ["fold", "p1", "p2", "label", "id1", "id2", "att1", "att2", score]
     kinds = dict.fromkeys(wanted, str) | {"fold": "int64", "label": "float64", score: "float64"}
+    with path.open("rb") as file:
+        kind = encoding(file.read(4))
     try:
         # Names and spaces in the header are settled first: the big table is then read once.
-        header = pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns
+        with path.open(encoding=kind) as file:
+            parting = parting_of(file.readline(), wanted)
+        header = pd.read_csv(path, nrows=0, encoding=kind, sep=parting).columns
         given = {name.strip(): name for name in header}
         absent = [name for name in wanted if name not in given]
         if absent:
@@ -195,12 +202,15 @@ def _columns(path: Path, score: str) -> pd.DataFrame:
             path,
             usecols=[given[name] for name in wanted],
             dtype={given[name]: kind for name, kind in kinds.items()},
-            encoding="utf-8-sig",
+            encoding=kind,
+            sep=parting,
         )
     except BadInput:
         raise
     except (ValueError, pd.errors.ParserError) as error:
-        raise BadInput(f"{path} cannot be read as BFW's pair table: {error}") from error
+        commas = re.search(r"\d,\d", str(error)) and parting != ","
+        why = "it has decimal commas: write points" if commas else reader.one_line(error)
+        raise BadInput(f"{path} cannot be read as BFW's pair table: {why}") from error
     if not len(frame):
         raise BadInput(f"{path} holds no pairs")
     return frame.rename(columns=str.strip)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from facelab.datasets import reader
 from facelab.datasets.label_files import (
+    as_text,
     attach_labels,
     coded,
     label_file,
@@ -21,7 +22,6 @@ from facelab.datasets.label_files import (
 )
 from facelab.datasets.walking import place_of, walk
 from facelab.errors import BadInput
-from facelab.faces.names import as_names
 
 _FOLDERS = ("img_align_celeba", "img_align_celeba_png", "img_celeba")
 _PLACES = ("", "Anno", "Eval")  # as in the published archive
@@ -113,7 +113,8 @@ def celeba(
         return True
 
     if label(_IDENTITIES, {"subject": ("1", None)}):
-        table["subject"] = as_names(table["subject"], "subject").fillna(table["image"])
+        who = as_text(table["subject"], "subject")
+        table["subject"] = who.where(who != "", table["image"])
     else:
         notes.append(reader.of_their_own(table, "This copy of CelebA"))
     wanted = {

@@ -160,8 +160,9 @@ def _above(folders: list[tuple[str, ...]], root: Path) -> tuple[int, int | None]
             return 0, None
     top, below = deep[0][:2]
     raise BadInput(
-        f"{root} has folders in folders ({top}/{below}), which can be a person's or people's: say "
-        f"depth=1 (--depth 1) if {top!r} is a person, or depth=2 if {below!r} is one"
+        f"{root} has folders in folders ({top}/{below}), which can be a person's or people's: tell "
+        f"facelab.datasets.folder depth=1 (--depth 1) if {top!r} is a person, depth=2 if {below!r} "
+        "is one"
     )
 
 

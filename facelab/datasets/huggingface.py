@@ -16,13 +16,13 @@ import pandas as pd
 
 from facelab.datasets import reader
 from facelab.datasets.label_files import (
+    as_text,
     attach_labels,
     path_key,
     read_csv,
     read_text,
     words_for_missing,
 )
-from facelab.datasets.tabular import as_text
 from facelab.datasets.walking import is_left_behind, walk
 from facelab.errors import BadInput
 
@@ -207,7 +207,7 @@ def _labels(path: Path, image: str, named: set[str | None]) -> tuple[pd.DataFram
                     f"{path} row {strange.idxmax()} has {column} {rows[column][strange.idxmax()]}, "
                     f"and there are {len(words) - 1} names for it"
                 )
-            rows[column] = rows[column].map(words).fillna("")
+            rows[column] = as_text(rows[column].map(words), column)
     return rows, range(len(rows))
 
 
@@ -241,7 +241,7 @@ def _reader(
     else:
         if subject not in labels.columns:
             raise BadInput(f"{root} has no column {subject!r}; it has {', '.join(labels.columns)}")
-        who = labels.pop(subject).fillna("")
+        who = as_text(labels.pop(subject), subject)
         if (who == "").any():
             raise BadInput(f"{root} has no {subject} for {table['image'][(who == '').idxmax()]!r}")
         table["subject"] = who

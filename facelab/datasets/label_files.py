@@ -8,6 +8,7 @@ import codecs
 import csv
 import io
 import os
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -45,6 +46,11 @@ def upwards(place: Path, root: Path) -> list[Path]:
     return [place, *(up for up in place.parents if up.is_relative_to(root.parent))]
 
 
+def encoding(data: bytes) -> str:
+    """What a file's first bytes say of its encoding; UTF-8 where they say nothing."""
+    return next((kind for mark, kind in _MARKS.items() if data.startswith(mark)), "utf-8")
+
+
 def read_text(path: Path) -> str:
     """A file's text: UTF-8, or what its byte order mark says.
 
@@ -54,7 +60,7 @@ def read_text(path: Path) -> str:
         It is another encoding, which only its maker knows.
     """
     data = path.read_bytes()
-    kind = next((kind for mark, kind in _MARKS.items() if data.startswith(mark)), "utf-8")
+    kind = encoding(data)
     if kind == "utf-8" and b"\x00" in data[:1000]:
         raise BadInput(f"{path} is no UTF-8 text (is it UTF-16?): save it as UTF-8")
     try:
@@ -78,8 +84,9 @@ def read_csv(path: str | os.PathLike, columns: Iterable[str]) -> pd.DataFrame:
     if not path.is_file():
         raise FileNotFoundError(f"there is no label file {path}")
     lines = list(io.StringIO(read_text(path), newline=""))
-    first = next((line for line in lines if line.strip()), "")
-    parting = _parting(first, columns)
+    if lines and re.fullmatch(r'"?sep=."?\s*', lines[0]):
+        lines[0] = "\n"  # which Excel writes above the names
+    parting = parting_of(next((line for line in lines if line.strip()), ""), columns)
     rows = csv.reader(lines, delimiter=parting, skipinitialspace=True)
     try:
         names = [name.strip() for name in next((row for row in rows if row), [])]
@@ -91,7 +98,7 @@ def read_csv(path: str | os.PathLike, columns: Iterable[str]) -> pd.DataFrame:
     return table.drop(columns="", errors="ignore")
 
 
-def _parting(first: str, columns: list[str]) -> str:
+def parting_of(first: str, columns: list[str]) -> str:
     """What parts the columns: what gives the named ones, or most of them."""
 
     def fit(parting: str) -> tuple[int, int]:
@@ -125,6 +132,12 @@ def _cells(row: list[str], names: list[str], parting: str, where: str) -> list[s
             "and write decimal points"
         )
     return cells + [""] * (len(names) - len(cells))
+
+
+def as_text(values: pd.Series, what: str) -> pd.Series:
+    """Values of any kind as text by `facelab.faces.names`; missing is empty."""
+    names = as_names(values, what).astype(object)
+    return names.where(names.notna(), "").astype("str")
 
 
 def words_for_missing(labels: pd.DataFrame, source: Path) -> list[str]:
@@ -251,7 +264,7 @@ def coded(
     `first_line` is the line of the file that row 0 of `values` was read from, to name a bad one.
     """
     known = {"": None, **vocabulary}
-    lower = as_names(values, column).fillna("").str.lower()
+    lower = as_text(values, column).str.lower()
     strange = ~lower.isin(set(known))
     if strange.any():
         line = "" if first_line is None else f" in line {first_line + strange.to_numpy().argmax()}"

@@ -12,6 +12,7 @@ import pandas as pd
 
 from facelab.datasets import reader
 from facelab.datasets.label_files import (
+    as_text,
     attach_labels,
     coded,
     label_file,
@@ -204,7 +205,7 @@ def _label(table: pd.DataFrame, source: Path, partial: bool) -> list[str]:
             "label file"
         )
     table["gender"] = coded(rows["gender"], GENDERS, "gender", source)
-    race = as_names(rows["race"], "race").fillna("").str.lower()
+    race = as_text(rows["race"], "race").str.lower()
     several = race.str.contains(",")
     table["race"] = reader.as_categorical(race.mask(several, MULTIPLE))
     if several.any():

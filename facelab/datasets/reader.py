@@ -102,22 +102,22 @@ class Reader:
         kinds = names.map(_unread_here, na_action="ignore")
         where = kinds.notna()
         of = self.table["subject"].reindex(names.index)
-        lost = set(of[where]) - set(of[~where])
-        why = Counter(self.without.values())
-        if lost:
-            why["only photos that cannot be read"] += len(lost)
-        total = len(set(self.table["subject"]) | set(self.without))
-        sentences = []
-        if why:
-            sentences.append(
-                f"{why.total()} of {total} people are lost, with no photo to use: {counted(why)}."
-            )
+        unseen = sorted(set(of[where]) - set(of[~where]))
+        lost = {**self.without, **dict.fromkeys(unseen, "all are of kinds that cannot be read")}
+        sentences = [f"{people_lost(lost, self.table['subject'])}."] * bool(lost)
         if where.any():
             sentences.append(
                 f"{where.sum()} of {len(self)} photos, of {of[where].nunique()} people, cannot be "
                 f"read: {counted(Counter(kinds[where]))}."
             )
         return sentences
+
+
+def people_lost(lost: Mapping[str, str], subjects: Iterable[str]) -> str:
+    """How many of how many people are lost, and why; no names."""
+    why = Counter(lost.values()).most_common()
+    reasons = ", ".join(f"{reason}: {count}" for reason, count in why)
+    return f"{len(lost)} of {len({*subjects, *lost})} people have no usable photo ({reasons})"
 
 
 def _unread_here(path: str) -> str | None:

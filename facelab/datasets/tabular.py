@@ -9,10 +9,9 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from facelab.datasets import reader
-from facelab.datasets.label_files import path_key, read_csv, words_for_missing
+from facelab.datasets.label_files import as_text, path_key, read_csv, words_for_missing
 from facelab.datasets.walking import walk
 from facelab.errors import BadInput
-from facelab.faces.names import as_names
 
 
 def table(
@@ -120,11 +119,6 @@ def _read(path: Path, needed: list[str]) -> tuple[pd.DataFrame, int]:
     frame = frame.reset_index(drop=True)
     text = {str(name): as_text(frame[name], str(name)) for name in frame.columns}
     return pd.DataFrame(text), 0
-
-
-def as_text(values: pd.Series, what: str) -> pd.Series:
-    """Values of any kind as text by `facelab.faces.names`; missing is empty."""
-    return as_names(values, what).fillna("").astype("str")
 
 
 def _on_disk(names: list[str], root: Path) -> list[Path]:
