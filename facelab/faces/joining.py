@@ -92,6 +92,11 @@ def _chunks(sets: Mapping[str, FaceSet]) -> Iterator[np.ndarray]:
 def _table(sets: Mapping[str, FaceSet]) -> pd.DataFrame:
     parts = []
     for name, faces in sets.items():
+        if "set" in faces.table and "sets" not in faces.card:
+            raise BadInput(
+                f"{name} has a label column 'set', which is to say which set a face is from: "
+                "rename it"
+            )
         named = {column: f"{name}/" + faces.table[column] for column in ("subject", "image")}
         parts.append(faces.table.assign(**named, set=name))
     columns = list(dict.fromkeys(column for part in parts for column in part))

@@ -52,6 +52,11 @@ def as_face_table(table: pd.DataFrame, numbered: bool = False) -> pd.DataFrame:
             f"image {found['image'][twice].iloc[0]!r} stands in the table twice "
             f"({int(twice.sum())} repeated rows): keep one row an image"
         )
+    if "images" in table.columns:
+        raise BadInput(
+            "the table has a label column 'images', which is what tables of subjects call the "
+            "number of somebody's images: rename it"
+        )
     for column in table.columns.difference(["subject", "image"], sort=False):
         found[column] = as_label_column(table[column], column)
     return pd.DataFrame({column: found[column] for column in table.columns})

@@ -141,3 +141,9 @@ def test_what_does_not_choose_rows_is_said_in_one_sentence(kind, request):
     with pytest.raises(fl.BadInput, match="'nobody' is not defined; the table has: subject, image"):
         held.query("nobody == 2")
     assert len(held.query("tone == '2'")) == 1
+
+
+@pytest.mark.parametrize("name", ["images", "set"])
+def test_a_label_column_that_is_called_as_one_of_our_own_is_refused(name):
+    with pytest.raises(fl.BadInput, match=f"label column '{name}', which is .*rename it"):
+        fl.join({"one": fl.FaceSet.from_arrays(table(**{name: ["a", "a", "b"]}), crops(3))})
