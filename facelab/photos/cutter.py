@@ -44,6 +44,7 @@ class Outcome(NamedTuple):
     stamp: list[int] | None  # size and time of the file when it was read
     measured: list[float]  # as MEASURED names them; empty where no face was detected
     problem: Unusable | None
+    remark: str = ""  # what is not as it should be in a photo that was taken
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,12 @@ class Cutter:
 
     def one(self, place: Place) -> Outcome:
         digest, read = "", stamp(place.path)
+        remarks: list[str] = []
         try:
             data = self._read(Path(place.path), place.offset)
             digest = hashlib.sha256(data).hexdigest()
-            crop, measured = self._cut(data, place.box)
-            return Outcome(crop, digest, read, measured, None)
+            crop, measured = self._cut(data, place.box, remarks)
+            return Outcome(crop, digest, read, measured, None, " ".join(dict.fromkeys(remarks)))
         except Unusable as problem:
             return Outcome(None, digest, read, [], problem)
 
@@ -95,11 +97,13 @@ class Cutter:
         except BadInput as error:
             raise Unusable(str(error)) from None
 
-    def _cut(self, data: bytes, box: tuple[float, ...] | None) -> tuple[np.ndarray, list[float]]:
+    def _cut(
+        self, data: bytes, box: tuple[float, ...] | None, remarks: list[str]
+    ) -> tuple[np.ndarray, list[float]]:
         """The crop, and what was measured of the face."""
         if self.detector is None:
-            return self._taken_as_it_is(decode(data)), []
-        photo, factor = decode_reduced(data, _LEAST_SIDE)
+            return self._taken_as_it_is(decode(data, remarks)), []
+        photo, factor = decode_reduced(data, _LEAST_SIDE, remarks)
         height, width = (side * factor for side in photo.shape[:2])
         faces = [face.scaled(factor) for face in self.detector.detect(photo)]
         where = None if box is None else np.array(box)

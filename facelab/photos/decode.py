@@ -17,6 +17,7 @@ from facelab.errors import BadInput, Unusable
 from facelab.photos.profiles import in_srgb
 
 MAX_PIXELS = 100_000_000
+UNUSED_PROFILE = "a colour profile that cannot be used: their colours were taken for sRGB's"
 # How files of other kinds begin (ISO base media files say their brand from byte 8 on).
 _BEGINNINGS = {
     b"FUJIFILMCCD-RAW": "a camera's raw file",
@@ -40,22 +41,25 @@ _DRAWINGS = ("EPS", "WMF")  # which Pillow hands to other programs
 _DNG_VERSION, _SUBFILE_TYPE = 50706, 254  # tags of TIFF
 
 
-def decode(data: bytes) -> np.ndarray:
+def decode(data: bytes, remarks: list[str] | None = None) -> np.ndarray:
     """An image file's bytes as uint8 (H, W, 3) sRGB, upright as its EXIF orientation says.
 
     Grayscale, palette, CMYK and 16-bit images are converted, and so are the colours of an embedded
-    profile (one that is damaged is passed over, as browsers do); transparent ones are laid on
-    white; of an animation the first picture is taken. HEIC needs the `heic` extra.
+    profile; transparent ones are laid on white; of an animation the first picture is taken. HEIC
+    needs the `heic` extra. A profile that is damaged is passed over, as browsers do, and a sentence
+    on it goes into `remarks`.
 
     Raises
     ------
     Unusable
         The bytes are not a whole image of at most 100 million pixels.
     """
-    return decode_reduced(data)[0]
+    return decode_reduced(data, remarks=remarks)[0]
 
 
-def decode_reduced(data: bytes, least: int | None = None) -> tuple[np.ndarray, int]:
+def decode_reduced(
+    data: bytes, least: int | None = None, remarks: list[str] | None = None
+) -> tuple[np.ndarray, int]:
     """An image as `decode` gives it, or a JPEG at a half, a quarter or an eighth of its size.
 
     A JPEG's blocks hold their own averages: of a phone's photo of 12 million pixels the half takes
@@ -67,6 +71,8 @@ def decode_reduced(data: bytes, least: int | None = None) -> tuple[np.ndarray, i
         The file's bytes; all of them are read, and damage anywhere is noticed.
     least
         The shorter side of what is wanted, in pixels; None: the whole image.
+    remarks
+        Where sentences go on what is not as it should be and yet no reason to lose the image.
 
     Returns
     -------
@@ -91,7 +97,8 @@ def decode_reduced(data: bytes, least: int | None = None) -> tuple[np.ndarray, i
                 image.draft(None, (least, least))
             image.load()
             factor, profile = round(width / image.width), image.info.get("icc_profile")
-            return _rgb(ImageOps.exif_transpose(image), profile), factor
+            told = [] if remarks is None else remarks
+            return _rgb(ImageOps.exif_transpose(image), profile, told), factor
         except UnidentifiedImageError:
             raise _another_kind(data) from None
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -161,7 +168,7 @@ def _not_read(kind: str) -> Unusable:
     return Unusable(f"it is {kind}, which is not read", "export it as JPEG or PNG")
 
 
-def _rgb(image: Any, profile: bytes | None) -> np.ndarray:
+def _rgb(image: Any, profile: bytes | None, remarks: list[str]) -> np.ndarray:
     from PIL import Image
 
     if image.mode.startswith("I"):
@@ -176,9 +183,10 @@ def _rgb(image: Any, profile: bytes | None) -> np.ndarray:
         image = image.convert("LA" if gray else "RGBA")
     elif image.mode not in ("L", "CMYK", "LAB"):
         image = image.convert("L" if image.mode == "1" else "RGB")
-    # A damaged profile is no reason to lose a photo.
-    with contextlib.suppress(BadInput):
+    try:
         image = in_srgb(image, profile)
+    except BadInput:
+        remarks.append(UNUSED_PROFILE)
     if image.mode in ("LA", "RGBA"):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

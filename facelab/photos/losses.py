@@ -43,7 +43,7 @@ def loss_groups(reader: Reader, by: str | list[str] | None) -> dict[str, pd.Seri
     return groups
 
 
-def people_lost(
+def lost_people(
     subjects: pd.Series, problems: Mapping[int, Unusable], without: Mapping[str, str]
 ) -> dict[str, str]:
     """The people of whom no photo is left, and why: what befell most of theirs."""
@@ -54,15 +54,6 @@ def people_lost(
             reasons.setdefault(subjects[row], Counter())[_kind(problem)] += 1
     why = {who: found.most_common(1)[0][0] for who, found in reasons.items()}
     return {**without, **why}
-
-
-def in_words(lost: Mapping[str, str], reader: Reader) -> str:
-    """How many of how many people are lost, and why; no names."""
-    why = Counter(lost.values()).most_common()
-    people = len(set(reader.table["subject"]) | set(lost))
-    return f"{len(lost)} of {people} people have no usable photo (" + (
-        ", ".join(f"{kind}: {count}" for kind, count in why) + ")"
-    )
 
 
 def _kind(problem: Unusable) -> str:

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,7 +24,7 @@ import pandas as pd
 import facelab
 from facelab import files
 from facelab.datasets.folder import folder
-from facelab.datasets.reader import BOX_COLUMNS, Reader
+from facelab.datasets.reader import BOX_COLUMNS, Reader, people_lost
 from facelab.errors import BadInput, Unusable
 from facelab.faces.datasheets import datasheet
 from facelab.faces.faceset import FaceSet, load, new_card, write_labels
@@ -32,9 +33,8 @@ from facelab.photos.cutter import MEASURED, Cutter, Outcome, Place, stamp
 from facelab.photos.detection import CHOICES, Detector
 from facelab.photos.losses import (
     Duplicate,
-    in_words,
     loss_groups,
-    people_lost,
+    lost_people,
     rates_of_loss,
     rejects,
 )
@@ -166,7 +166,7 @@ def prepare(
             kept = kept.assign(
                 **dict(zip(MEASURED, zip(*taken.measured, strict=True), strict=True))
             )
-        write_labels(aside, kept, _card(reader, groups, taken.kept, taken.problems, cutter))
+        write_labels(aside, kept, _card(reader, groups, taken, cutter))
         files.write_text(aside / "datasheet.md", datasheet(load(aside)))
     return load(out)
 
@@ -251,6 +251,7 @@ class _Taken:
     kept: list[int] = field(default_factory=list)
     measured: list[list[float]] = field(default_factory=list)
     problems: dict[int, Unusable] = field(default_factory=dict)
+    remarks: Counter[str] = field(default_factory=Counter)
     _first_with: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -268,6 +269,7 @@ class _Taken:
         self._first_with[outcome.digest] = row
         self.kept.append(row)
         self.measured.append(outcome.measured)
+        self.remarks.update([outcome.remark] * bool(outcome.remark))
         return True
 
 
@@ -275,7 +277,7 @@ def _resume(table: pd.DataFrame, places: list[Place], done: Path, replace: bool)
     """What an earlier run has finished, if its photos are still the same."""
     taken, now = _Taken(table), cache(stamp)  # many images may lie in one file
     for part in sorted(done.glob("*.json")):
-        for digest, was, measured, *problem in json.loads(part.read_text(encoding="utf-8")):
+        for digest, was, measured, remark, *problem in json.loads(part.read_text(encoding="utf-8")):
             place = places[taken.rows]
             if was != now(place.path) and not replace:
                 raise BadInput(
@@ -287,7 +289,7 @@ def _resume(table: pd.DataFrame, places: list[Place], done: Path, replace: bool)
                 done.mkdir()
                 return _Taken(table)
             told = Unusable(*problem) if problem else None
-            taken.add(Outcome(None, digest, was, measured, told))
+            taken.add(Outcome(None, digest, was, measured, told, remark))
     return taken
 
 
@@ -337,7 +339,13 @@ def _save(crops: BinaryIO, fresh: Iterable[Outcome], part: Path) -> None:
     crops.flush()
     os.fsync(crops.fileno())
     rows = [
-        [one.digest, one.stamp, one.measured, *(one.problem.args if one.problem else ())]
+        [
+            one.digest,
+            one.stamp,
+            one.measured,
+            one.remark,
+            *(one.problem.args if one.problem else ()),
+        ]
         for one in fresh
     ]
     aside = part.with_suffix(".partial")
@@ -367,9 +375,9 @@ def _complaint(reader: Reader, problems: dict[int, Unusable], set_aside: bool) -
     what = f"{len(problems)} of {len(reader)} images cannot be used"
     if len(problems) == len(reader):
         what = f"none of the {len(reader)} images can be used"
-    lost = people_lost(reader.table["subject"], problems, reader.without)
+    lost = lost_people(reader.table["subject"], problems, reader.without)
     if lost:
-        what = f"{in_words(lost, reader)}, and {what}"
+        what = f"{people_lost(lost, reader.table['subject'])}, and {what}"
     advice = problem.advice or "mend or remove them"
     if not set_aside and len(problems) < len(reader):
         advice += ", or go on without them: set_aside=True (--set-aside)"
@@ -379,21 +387,21 @@ def _complaint(reader: Reader, problems: dict[int, Unusable], set_aside: bool) -
 def _card(
     reader: Reader,
     groups: dict[str, pd.Series],
-    kept: list[int],
-    problems: dict[int, Unusable],
+    taken: _Taken,
     cutter: Cutter,
 ) -> dict[str, Any]:
     """The card: the reader's facts, how the crops were made, and who and what was lost."""
-    subjects = reader.table["subject"]
-    single = int((subjects.iloc[kept].value_counts() == 1).sum())
-    lost = people_lost(subjects, problems, reader.without)
-    notes = [f"{in_words(lost, reader)}; rejects.parquet names them."] * bool(lost)
+    subjects, problems = reader.table["subject"], taken.problems
+    single = int((subjects.iloc[taken.kept].value_counts() == 1).sum())
+    lost = lost_people(subjects, problems, reader.without)
+    notes = [f"{people_lost(lost, subjects)}; rejects.parquet names them."] * bool(lost)
     if problems:
         share = len(problems) / len(reader)
         notes.append(
             f"{len(problems)} of {len(reader)} images ({share:.2%}) could not be used and were set "
             "aside in rejects.parquet."
         )
+    notes += [f"{count} images have {remark}." for remark, count in taken.remarks.items()]
     notes += [note for note in reader.notes if note not in reader.losses]
     if single:
         notes.append(
