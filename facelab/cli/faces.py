@@ -196,7 +196,7 @@ def _reader(layout: Layout, place: Path, options: dict[str, Any]) -> "Reader":
 def _print_failures(faces: "FaceSet") -> None:
     table = fl.failure_to_acquire(faces)
     percent = table[["rate", "low", "high"]].map(lambda rate: f"{100 * rate:.3g}")
-    shown = table[["by", "group", "subjects", "subjects_lost", "images", "rejected"]]
+    shown = table.drop(columns=["rate", "low", "high"])
     shown = shown.assign(**{"failure to acquire, %": percent["rate"]})
     shown["95 % interval"] = percent["low"] + " to " + percent["high"]
     say(f"\n{shown.to_string(index=False)}\n")

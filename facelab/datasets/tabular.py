@@ -60,7 +60,7 @@ def table(
     >>> path = Path(mkdtemp()) / "faces.csv"
     >>> rows = {"photo": ["1.jpg", "2.jpg"], "who": ["ada", "bea"], "hair": ["dark", "grey"]}
     >>> pd.DataFrame(rows).to_csv(path, index=False)
-    >>> read = fl.datasets.table(path, image="photo", subject="who")
+    >>> read = fl.datasets.table(path, image="photo", subject="who", by=["hair"])
     >>> read.groups, read.table["subject"].tolist()
     (['hair'], ['ada', 'bea'])
     """

@@ -138,8 +138,9 @@ def failure_to_acquire(faces: FaceSet) -> pd.DataFrame:
     -------
     DataFrame
         Columns by (the group column, "" for all), group, subjects, subjects_lost (no photo of
-        theirs gave a crop), images, rejected, rate, low, high: the share of the images with its
-        95 % interval, Wilson's with the variance over subjects.
+        theirs gave a crop; both are absent from sets that earlier versions made), images, rejected,
+        rate, low, high: the share of the images with its 95 % interval, Wilson's with the variance
+        over subjects.
 
     Raises
     ------
@@ -168,6 +169,4 @@ def failure_to_acquire(faces: FaceSet) -> pd.DataFrame:
     rows = [{"by": "", "group": "all", **overall}]
     for column, groups in found["by_group"].items():
         rows += [{"by": column, "group": group, **one} for group, one in groups.items()]
-    counted = ("subjects", "subjects_lost")  # not by cards of earlier versions
-    columns = ["by", "group", *counted, "images", "rejected", "rate", "low", "high"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows)
