@@ -5,7 +5,7 @@ higher = more alike, its groups, and what a reader of the numbers must know.
 """
 
 import re
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,10 @@ from scipy.stats import rankdata
 from facelab.comparisons.given import check_frame
 from facelab.comparisons.pairs import check_truth, truth_of
 from facelab.errors import BadInput, check_option
-from facelab.faces.groups import OWN_NAMES
+from facelab.faces.groups import group_labels
 from facelab.faces.names import as_names
 
 Higher = Literal["similar", "different"]
-_DIRECTIONS = ("similar", "different")
 _SURE = 3.0  # standard errors from chance that leave no doubt
 _CLEAR = 2.0
 _LITTLE = 0.6  # area under the ROC curve from which on a few pairs are given the benefit of doubt
@@ -30,37 +29,23 @@ def checked_scores(
 ) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
     """A score file in our columns and types, its groups, and what is to be said about it."""
     check_frame(frame, "the scores", ["score", "mated", "subject_a", "subject_b"])
-    check_option("higher", higher, _DIRECTIONS)
+    check_option("higher", higher, get_args(Higher))
     if not len(frame):
         raise BadInput("the score file holds no comparisons")
-    sides = [side for side in ("group_a", "group_b") if side in frame.columns]
-    if len(sides) == 1:
-        raise BadInput(f"the scores have {sides[0]} but not its counterpart: give both")
-    scores = as_scores(frame["score"])
-    checked = pd.DataFrame({"mated": truth_of(frame["mated"])})
+    scores, mated = as_scores(frame["score"]), truth_of(frame["mated"])
+    checked = pd.DataFrame({"score": towards_alike(scores, higher), "mated": mated})
     for side in ("subject_a", "subject_b"):
-        names = as_names(frame[side], side)
-        missing = np.flatnonzero(names.isna())
+        checked[side] = _names(frame[side], side)
+        missing = np.flatnonzero(checked[side].isna())
         if len(missing):
             raise BadInput(f"row {missing[0]} has no {side}: intervals need to know who it is")
-        checked[side] = names.to_numpy(object)
-    mated = checked["mated"].to_numpy()
     same = (checked["subject_a"] == checked["subject_b"]).to_numpy()
     check_truth(mated, same, checked[["subject_a", "subject_b"]])
+    _refuse_two_units(scores, mated)
     for side in ("image_a", "image_b"):
         if side in frame.columns:
-            checked[side] = _missing_as_none(frame[side], side)
-    _refuse_two_units(scores, mated)
-    cautions: list[str] = []
-    groups: set[str] = set()
-    for side in sides:
-        checked[side] = _missing_as_none(frame[side], side)
-        groups |= set(checked[side].dropna())
-    _check_groups(groups)
-    unlabelled = int(checked[sides].isna().any(axis=1).sum()) if sides else 0
-    if unlabelled:
-        cautions.append(f"{unlabelled:,} of {len(checked):,} comparisons lack a group label")
-    return checked.assign(score=towards_alike(scores, higher)), tuple(sorted(groups)), cautions
+            checked[side] = _names(frame[side], side)
+    return _with_groups(checked, frame)
 
 
 def towards_alike(scores: np.ndarray, higher: Higher) -> np.ndarray:
@@ -68,18 +53,34 @@ def towards_alike(scores: np.ndarray, higher: Higher) -> np.ndarray:
     return scores if higher == "similar" else 0 - scores
 
 
-def _missing_as_none(column: pd.Series, what: str) -> np.ndarray:
+def _names(column: pd.Series, what: str) -> np.ndarray:
+    """Names as objects, None where there is none."""
     names = as_names(column, what).astype(object)
     return names.where(names.notna(), None).to_numpy(object)
 
 
-def _check_groups(groups: set[str]) -> None:
-    taken = sorted(groups.intersection([*OWN_NAMES, "same-group"]))
-    if taken:
-        raise BadInput(
-            f"a group is called {taken[0]!r}, which is what tables call something else: give it "
-            "another name"
-        )
+def _with_groups(
+    checked: pd.DataFrame, frame: pd.DataFrame
+) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
+    sides = [side for side in ("group_a", "group_b") if side in frame.columns]
+    if not sides:
+        return checked, (), []
+    if len(sides) == 1:
+        raise BadInput(f"the scores have {sides[0]} but not its counterpart: give both")
+    one, other = (frame[side] for side in sides)
+    if one.dtype != other.dtype:
+        one, other = one.astype(object), other.astype(object)
+    # As one column, so that both sides have the same groups in the same order.
+    both = pd.DataFrame({"group_a": pd.concat([one, other], ignore_index=True)})
+    labels = group_labels(both, "group_a")
+    groups = tuple(labels.cat.categories)
+    if "same-group" in groups:
+        raise BadInput("a group is called 'same-group', which thresholds mean otherwise: rename it")
+    for side, part in zip(sides, np.split(_names(labels, "group"), 2), strict=True):
+        checked[side] = part
+    unlabelled = int(checked[sides].isna().any(axis=1).sum())
+    told = f"{unlabelled:,} of {len(checked):,} comparisons lack a group label"
+    return checked, groups, [told] if unlabelled else []
 
 
 def as_scores(column: pd.Series) -> np.ndarray:

@@ -257,7 +257,7 @@ def test_groups_of_every_kind_and_their_gaps():
     named = {f"group_{s}": np.where(ids[s] > 2, "NA", None) for s in "ab"}
     found = fl.Comparisons.from_scores(FRAME.assign(**named))
     assert found.groups == ("NA",) and "lack a group label" in found.warnings[0]
-    with pytest.raises(fl.BadInput, match="a group is called 'all'"):
+    with pytest.raises(fl.BadInput, match="a group of group_a is called 'all'"):
         rates(FRAME.assign(group_a="all", group_b="all"))
     with pytest.raises(fl.BadInput, match="column 'subject_a' holds a list"):
         rates(FRAME.assign(subject_a=[[number] for number in ids["a"]]))
@@ -286,3 +286,12 @@ def test_mated_or_non_mated_alone_have_the_rates_that_they_can_have():
             found.area_under_roc()
     with pytest.raises(fl.BadInput, match="no non-mated"):
         fl.Comparisons.from_scores(FRAME[MATED]).threshold(0.1)
+
+
+def test_labels_that_are_no_groups_are_refused_and_an_order_of_groups_stays():
+    numbers = np.linspace(0, 1, ROWS)
+    with pytest.raises(fl.BadInput, match="holds 90 different numbers, which are no groups"):
+        rates(FRAME.assign(group_a=numbers, group_b=numbers))
+    order = pd.CategoricalDtype(["z", "y", "x"], ordered=True)
+    ranked = FRAME.astype({"group_a": order, "group_b": order})
+    assert rates(ranked)["group"].tolist() == ["all", "z", "y", "x"]
