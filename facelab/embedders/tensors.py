@@ -70,9 +70,16 @@ def as_bytes(tensor: Tensor) -> bytes:
     return tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
+def computes_bf16(device: torch.device) -> bool:
+    """Whether a device has instructions for bf16, so that it pays to compute in it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
 def computes_on(device: torch.device) -> str:
     """What of a device decides the last digits: its kind, its instructions, how it multiplies."""
-    exact = torch.get_float32_matmul_precision()
+    exact = f"{torch.get_float32_matmul_precision()}{' bf16' if computes_bf16(device) else ''}"
     if device.type == "cuda":
         tf32 = "tf32" if torch.backends.cudnn.allow_tf32 else "no tf32"
         return f"cuda {torch.cuda.get_device_name(device)} {exact} {tf32}"

@@ -4,24 +4,26 @@ In: a notebook (or a yaml that names one) and parameters. Out: a run folder that
 there, with the executed notebook, its report, its numbers and what made them.
 """
 
+import contextlib
 import datetime
-import hashlib
-import json
 import os
 import secrets
 import shutil
 import socket
 import time
+import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from facelab import files
 from facelab.errors import BadInput, FacelabError
-from facelab.faces.origin import facts, provenance
-from facelab.keeping import code_of, locked
+from facelab.faces.origin import provenance
+from facelab.keeping import locked
 from facelab.runs.definitions import (
     UNKNOWN,
     Experiment,
@@ -31,6 +33,7 @@ from facelab.runs.definitions import (
     read_experiment,
 )
 from facelab.runs.executing import execute, reason
+from facelab.runs.inputs import cards_of, folders_of, key_of, written_to
 from facelab.runs.listing import runs
 from facelab.runs.records import (
     Record,
@@ -128,7 +131,7 @@ class Case:
     given, shown
         The parameters that differ from the notebook's own, and all.
     key
-        What decides the result: the same key is the same run.
+        What decides the result, with what is in `folders`: the same is the same run.
     cores
         How many its kernel may use; None is all.
     """
@@ -138,6 +141,7 @@ class Case:
     given: dict[str, Any]
     shown: dict[str, Any]
     key: str
+    folders: dict[str, str]
     keeps: bool
     mirrored: bool
     cores: int | None = None
@@ -154,16 +158,18 @@ class Case:
             "notebook": self.notebook.name,
             "notebook_sha256": files.sha256(self.notebook),
             "parameters": self.given,
-            "inputs": _cards(self.shown),
+            "inputs": cards_of(self.shown),
             "key": self.key,
             "started": started.isoformat(timespec="seconds"),
             **code_version(),
             "host": socket.gethostname(),
             "pid": os.getpid(),
         }
-        clock = time.perf_counter()
+        clock, lock = time.perf_counter(), None
         try:
-            aside.mkdir(parents=True)
+            files.make_folder(aside, aside)
+            # Held while this process lives: whoever finds the folder later knows whether it does.
+            lock = files.hold(aside)
             files.write_json(aside / "run.json", record)
             files.write_text(aside / "params.yaml", as_yaml(self.shown))
             given = {**self.given, "run_folder": str(aside)} if self.keeps else self.given
@@ -173,11 +179,13 @@ class Case:
             _say_where(aside / "notebook.ipynb", aside.name, run_id)
             files.write_text(aside / "environment.txt", environment(seconds))
             _report(aside, record, seconds)
-            _close(aside, record, seconds, status="finished")
-            aside.rename(final)
+            folders = written_to(self.folders, self.home)
+            _close(aside, record, seconds, status="finished", folders=folders)
+            _move(aside, final, lock)
         except BaseException as error:
             words = reason(error, self.notebook)
-            failed = self._keep_failed(aside, record, time.perf_counter() - clock, words)
+            seconds = time.perf_counter() - clock
+            failed = self._keep_failed(aside, lock, record, seconds, words)
             if isinstance(error, Exception):
                 where = f"what was executed is kept in {failed}" if failed else "nothing was kept"
                 raise RunFailed(f"{words}; {where}", failed) from error
@@ -188,15 +196,22 @@ class Case:
         return final
 
     def _keep_failed(
-        self, aside: Path, record: Mapping[str, Any], seconds: float, words: str
+        self,
+        aside: Path,
+        lock: FileLock | None,
+        record: Mapping[str, Any],
+        seconds: float,
+        words: str,
     ) -> Path | None:
         """What was executed, whole or not at all: None where the disk does not take it."""
         failed = self.home / f"{record['run_id']}.failed"
         try:
             _close(aside, record, seconds, status="failed", error=words)
-            aside.rename(failed)
+            _move(aside, failed, lock)
         except OSError:
             shutil.rmtree(aside, ignore_errors=True)
+            if lock is not None:
+                lock.release()
             return None
         return failed
 
@@ -220,38 +235,17 @@ def plan(
     known = notebook_parameters(book, notebook)
     given = check_parameters(known, parameters)
     shown = {n: v for n, v in known.items() if n != "run_folder" and v is not UNKNOWN} | given
-    decides = [files.sha256(notebook), code_of(), shown, _inputs(shown)]
-    key = hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()
-    return Case(notebook, home, given, shown, key, "run_folder" in known, mirror_wanted(), cores)
-
-
-def _paths(value: Any) -> list[Path]:
-    """The files and folders that parameters name."""
-    if isinstance(value, Mapping):
-        return [path for item in value.values() for path in _paths(item)]
-    if isinstance(value, list | tuple):
-        return [path for item in value for path in _paths(item)]
-    # os.path: a text that is too long for a path, or holds NUL, is none
-    return [Path(value)] if isinstance(value, str) and value and os.path.exists(value) else []
-
-
-def _inputs(value: Any) -> list[str]:
-    """What is in the files, FaceSets, embeddings and embedders that parameters name."""
-    # A folder of ours says in its json what it holds; any other may be one that the run writes to.
-    parts = [
-        part
-        for path in _paths(value)
-        for part in (sorted(path.glob("*.json")) if path.is_dir() else [path])
-    ]
-    return [files.sha256(part) for part in parts if part.is_file()]
-
-
-def _cards(value: Any) -> list[dict[str, Any]]:
-    """Where the FaceSets and embeddings that parameters name come from, and under which terms."""
-    cards = [path / "card.json" for path in _paths(value)]
-    found = [json.loads(card.read_text(encoding="utf-8")) for card in cards if card.is_file()]
-    # Embeddings hold the facts of their faces; a FaceSet's card is those facts.
-    return [facts(card.get("faces", card)) for card in found]
+    return Case(
+        notebook,
+        home,
+        given,
+        shown,
+        key_of(notebook, shown),
+        folders_of(shown, home),
+        "run_folder" in known,
+        mirror_wanted(),
+        cores,
+    )
 
 
 # ---- what is kept
@@ -284,7 +278,27 @@ def _close(folder: Path, record: Mapping[str, Any], seconds: float, **more: Any)
     files.write_json(folder / "run.json", {**record, "seconds": round(seconds, 1), **more})
 
 
+def _move(aside: Path, to: Path, lock: FileLock | None) -> None:
+    """Give a run that has ended its name; the lock goes with what is unfinished of it."""
+    if lock is not None and os.name == "nt":
+        lock.release()  # Windows moves no open file
+    (aside / "lock").unlink(missing_ok=True)
+    aside.rename(to)
+    if lock is not None:
+        lock.release()
+
+
 def _point_latest(home: Path, run_id: str) -> None:
+    """Let `latest` point at a run; a run is no worse where that cannot be."""
     aside = home / f".latest.{run_id}"
-    aside.symlink_to(run_id, target_is_directory=True)
-    os.replace(aside, home / "latest")
+    try:
+        aside.symlink_to(run_id, target_is_directory=True)
+        os.replace(aside, home / "latest")
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+        warnings.warn(
+            f"the run is kept in {home / run_id}, but {home / 'latest'} does not point at it: "
+            f"{error.strerror or error}",
+            stacklevel=3,
+        )

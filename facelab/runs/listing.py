@@ -3,16 +3,41 @@
 In: the folder. Out: a DataFrame, a row a run.
 """
 
-import json
-import os
-import socket
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic.dataclasses import dataclass
 
+from facelab import files
+from facelab.errors import BadInput
+from facelab.keeping import held
 from facelab.runs.definitions import meant
+from facelab.words import checked
+
+_COLUMNS = [
+    *("name", "run_id", "status", "started", "seconds", "commit", "parameters", "key"),
+    *("error", "folder"),
+]
+
+
+@dataclass
+class _Run:
+    """What of `run.json` is listed or decides something; earlier versions noted less."""
+
+    status: str
+    name: str | None = None
+    run_id: str | None = None
+    started: str | None = None
+    seconds: float | None = None
+    commit: str | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+    key: str | None = None
+    error: str | None = None
+    folders: dict[str, str | None] = field(default_factory=dict)
 
 
 def runs(
@@ -34,7 +59,8 @@ def runs(
     -------
     DataFrame
         `name run_id status started seconds commit parameters key error folder`; status is finished,
-        failed, running, or abandoned (its process is gone).
+        failed, running, abandoned (its process is gone), or unreadable: its record is damaged or no
+        run's, and `error` says how.
 
     Examples
     --------
@@ -45,32 +71,66 @@ def runs(
     (0, ['name', 'run_id', 'status', 'started'])
     """
     found = []
-    for file in Path(out).glob(f"{name or '*'}/*/run.json"):
-        if file.parent.is_symlink():
+    for folder in _run_folders(Path(out), name):
+        try:
+            record = read_record(folder)
+        except FileNotFoundError:  # not a run, or one that has just been finished and so renamed
+            continue
+        except (BadInput, OSError) as error:
+            record = _unreadable(folder, error)
+        if not _stands_for_another(folder, record):
+            found.append({**record, "folder": str(folder)})
+    wanted = [
+        record
+        for record in found
+        if status in (None, record["status"])
+        and all(meant(v, record["parameters"].get(n)) for n, v in (parameters or {}).items())
+    ]
+    return pd.DataFrame(wanted, columns=_COLUMNS).sort_values("run_id", ignore_index=True)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What a run noted of itself; of a running one whose process is gone, that it is abandoned.
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder is no run's.
+    BadInput
+        Its record is damaged, or another program's.
+    """
+    file = folder / "run.json"
+    known = checked(_Run, files.read_values(file), "a run's record", file)
+    record = dataclasses.asdict(known)
+    record["name"] = known.name or folder.parent.name
+    record["run_id"] = known.run_id or folder.name
+    if known.status == "running" and not held(folder):
+        record["status"] = "abandoned"
+    return record
+
+
+def _run_folders(out: Path, name: str | None) -> Iterator[Path]:
+    """What may be a run: the folders within those that have the names of runs; links are not."""
+    if not out.is_dir():
+        return
+    homes = [out / name] if name else sorted(out.iterdir())
+    for home in homes:
+        if not home.is_dir() or home.name.startswith("."):
             continue
         try:
-            record = json.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:  # it has just been finished, and so renamed
-            continue
-        if record["status"] == "running" and not alive(record):
-            record["status"] = "abandoned"
-        given = record.get("parameters", {})
-        fits = all(meant(value, given.get(name)) for name, value in (parameters or {}).items())
-        if fits and status in (None, record["status"]):
-            found.append({**record, "folder": str(file.parent)})
-    columns = ["name", "run_id", "status", "started", "seconds", "commit", "parameters", "key"]
-    columns += ["error", "folder"]
-    return pd.DataFrame(found, columns=columns).sort_values("run_id", ignore_index=True)
+            inside = sorted(home.iterdir())
+        except OSError:  # named as a run that cannot be read
+            inside = [home]
+        yield from (folder for folder in inside if folder.is_dir() and not folder.is_symlink())
 
 
-def alive(record: Mapping[str, Any]) -> bool:
-    """Whether the process of a record may still be there; of another machine nobody knows."""
-    if record["host"] != socket.gethostname():
-        return True
-    try:
-        os.kill(record["pid"], 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _unreadable(folder: Path, error: Exception) -> dict[str, Any]:
+    unknown = dataclasses.asdict(_Run(status="unreadable", error=str(error)))
+    return {**unknown, "name": folder.parent.name, "run_id": folder.name}
+
+
+def _stands_for_another(folder: Path, record: dict[str, Any]) -> bool:
+    """Whether this is a copy, such as `latest` where links became folders, of one beside it."""
+    run_id = record["run_id"]
+    own = (run_id, f"{run_id}.failed", f".{run_id}.partial")
+    return folder.name not in own and (folder.parent / run_id).is_dir()

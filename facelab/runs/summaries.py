@@ -3,9 +3,10 @@
 In: run folders. Out: one table, a row a run; one a case, over its seeds.
 """
 
-import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,7 +34,8 @@ def collect_runs(folders: Sequence[str | Path]) -> tuple[pd.DataFrame, pd.DataFr
     Raises
     ------
     BadInput
-        There is no run, or a folder holds none.
+        There is no run, or no folder holds one. Where some do not, or theirs is damaged, those are
+        left out and named in a warning.
 
     Examples
     --------
@@ -50,16 +52,33 @@ def collect_runs(folders: Sequence[str | Path]) -> tuple[pd.DataFrame, pd.DataFr
     """
     if not len(folders):
         raise BadInput("there are no runs to summarise: give their folders")
-    parameters, numbers = [], []
+    parameters, numbers, left_out = [], [], []
     for folder in map(Path, folders):
-        if not (folder / "metrics.json").is_file():
-            raise BadInput(f"{folder} is no finished run that kept metrics: it has no metrics.json")
-        parameters.append(files.read_values(folder / "params.yaml"))
-        numbers.append(flatten(json.loads((folder / "metrics.json").read_text(encoding="utf-8"))))
+        try:
+            one, metrics = (_kept(folder, name) for name in ("params.yaml", "metrics.json"))
+        except (BadInput, OSError) as error:
+            left_out.append(f"{folder} is no finished run that kept metrics: {error}")
+            continue
+        parameters.append(one)
+        numbers.append(flatten(metrics))
+    if not parameters:
+        raise BadInput(left_out[0])
+    for words in left_out:
+        warnings.warn(f"{words}; it is left out of the summary", stacklevel=2)
     told = pd.DataFrame([{n: str(v) for n, v in one.items()} for one in parameters])
     differ = [name for name in told if told[name].nunique(dropna=False) > 1]
     cases = pd.DataFrame([{name: one.get(name) for name in differ} for one in parameters])
     return cases, pd.DataFrame(numbers)
+
+
+def _kept(folder: Path, name: str) -> dict[str, Any]:
+    """The named values in a file of a run."""
+    if not (folder / name).is_file():
+        raise BadInput(f"it has no {name}")
+    values = files.read_values(folder / name)
+    if not isinstance(values, dict):
+        raise BadInput(f"its {name} holds no names with values")
+    return values
 
 
 def numbers_that_differ(numbers: pd.DataFrame, most: int = 4) -> list[str]:

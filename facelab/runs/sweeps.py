@@ -5,7 +5,6 @@ notebook rendered over them. What a kill left undone is done by the same command
 """
 
 import contextlib
-import json
 import os
 import shutil
 import sys
@@ -18,11 +17,12 @@ import joblib
 import pandas as pd
 
 from facelab.errors import BadInput, FacelabError, need
-from facelab.keeping import end_with
+from facelab.keeping import end_with, held
 from facelab.progress import tell
 from facelab.runs.definitions import check_name, read_experiment
 from facelab.runs.experiments import Case, one_at_a_time, plan, run
-from facelab.runs.listing import alive, runs
+from facelab.runs.inputs import same_folders
+from facelab.runs.listing import read_record, runs
 
 
 class SweepFailed(FacelabError):
@@ -121,8 +121,8 @@ def sweep(
     if len({case.key for case in cases}) < len(cases):
         raise BadInput(f"{experiment} has two cases that are the same for {found.notebook.name}")
     with one_at_a_time(home):
-        _remove_abandoned(home)
-        board = _Board(differ, cases, home, {} if again else _done(home))
+        _end_abandoned(home)
+        board = _Board(differ, cases, home, {} if again else _done(home, cases))
         left = [case for case in cases if board.status[case.key] == "waiting"]
         with board.shown():
             for ending in _carried_out(left, jobs, cluster):
@@ -142,25 +142,43 @@ def sweep(
     return table
 
 
-def _done(home: Path) -> dict[str, dict[str, Any]]:
-    """The finished runs by their keys; of several the newest."""
-    table = runs(home.parent, name=home.name, status="finished")
-    return {row["key"]: row for row in table.to_dict("records")}
+def _done(home: Path, cases: list[Case]) -> dict[str, dict[str, Any]]:
+    """The finished runs by their keys; of several the newest that found the same in its folders."""
+    wanted = {case.key: case.folders for case in cases}
+    rows = runs(home.parent, name=home.name, status="finished").to_dict("records")
+    return {
+        row["key"]: row
+        for row in rows
+        if row["key"] in wanted
+        and same_folders(read_record(Path(row["folder"]))["folders"], wanted[row["key"]])
+    }
 
 
-def _remove_abandoned(home: Path) -> None:
-    """What a kill left half done is done again; nobody else works here while we hold the lock."""
-    for partial in home.glob(".*.partial"):
-        file = partial / "run.json"
-        record = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+def _end_abandoned(home: Path) -> None:
+    """What a kill left half done is done again; nobody else works here while we hold the lock.
+
+    A run that was killed when it had finished gets its name. What is not noted as a run of this
+    very name is not ours.
+    """
+    for partial in sorted(home.glob(".*.partial")):
+        try:
+            record = read_record(partial)
+        except (BadInput, OSError):
+            continue
+        if (record["name"], f".{record['run_id']}.partial") != (home.name, partial.name):
+            continue
         # A worker whose sweep was killed notices within a second.
         for _ in range(50):
-            if record is None or not alive(record):
+            if not held(partial):
                 break
             time.sleep(0.1)
         else:
-            raise BadInput(f"process {record['pid']} is still running {partial}: wait for it")
-        shutil.rmtree(partial)
+            raise BadInput(f"another process is still running {partial}: wait for it")
+        if record["status"] == "finished":
+            (partial / "lock").unlink(missing_ok=True)
+            partial.rename(home / record["run_id"])
+        else:
+            shutil.rmtree(partial)
 
 
 def _carried_out(
@@ -244,8 +262,7 @@ class _Board:
         rows = []
         for words, case in zip(self.differ, self.cases, strict=True):
             folder = self.folder.get(case.key, "")
-            file = Path(folder) / "run.json"
-            record = json.loads(file.read_text(encoding="utf-8")) if folder else {}
+            record = read_record(Path(folder)) if folder else {}
             rows.append(
                 {
                     **words,
@@ -267,7 +284,8 @@ class _Board:
         for column in ("case", "status", "seconds"):
             drawn.add_column(column)
         running = runs(self.home.parent, name=self.home.name, status="running")
-        since = dict(zip(running["key"], pd.to_datetime(running["started"]), strict=True))
+        started = pd.to_datetime(running["started"], errors="coerce", utc=True)
+        since = dict(zip(running["key"], started, strict=True))
         for words, case in zip(self.words, self.cases, strict=True):
             status, took = self.status[case.key], ""
             if status == "waiting" and case.key in since:

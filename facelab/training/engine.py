@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 import facelab
 from facelab.embedders.network import network_of
+from facelab.embedders.tensors import computes_bf16
 from facelab.embedders.trained import TrainedEmbedder
 from facelab.errors import BadInput, FacelabError
 from facelab.faces.faceset import FaceSet
@@ -340,10 +341,7 @@ def precision_on(device: torch.device, asked: str) -> torch.dtype:
         raise BadInput(f"precision fp16 needs CUDA, and this is {device.type}: take bf16 or fp32")
     if asked != "auto":
         return next(kind for kind, name in _NAMES.items() if name == asked)
-    native = (device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()) or (
-        device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    )
-    return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if computes_bf16(device) else torch.float32
 
 
 def _packed(frames: list[pd.DataFrame]) -> list[Tensor]:

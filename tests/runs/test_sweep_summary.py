@@ -74,3 +74,23 @@ def test_the_notebook_shows_all_of_it(runs, tmp_path):
     assert {"n", "seed", "fnmr", "fixed"} <= set(everything)
     assert len(pd.read_csv(folder / "tables" / "summary.csv")) == 3 * 2
     assert (folder / "figures" / "summary.png").is_file()
+
+
+@pytest.mark.parametrize("file", ["params.yaml", "metrics.json"])
+@pytest.mark.parametrize("text", [None, "", "[", "[]", "3", "null"])
+def test_a_damaged_run_is_left_out_of_the_summary_and_named(tmp_path, file, text):
+    folders = [tmp_path / name for name in ("a", "bad", "b")]
+    for number, folder in enumerate(folders):
+        folder.mkdir()
+        (folder / "params.yaml").write_text(f"n: {number}")
+        (folder / "metrics.json").write_text(f'{{"fnmr": {number}}}')
+    if text is None:
+        (folders[1] / file).unlink()
+    else:
+        (folders[1] / file).write_text(text)
+    with pytest.warns(UserWarning, match=rf"bad is no finished run.*{file}.*left out") as warned:
+        cases, numbers = fl.collect_runs(folders)
+    assert len(warned) == 1
+    assert cases["n"].tolist() == [0, 2] and numbers["fnmr"].tolist() == [0, 2]
+    with pytest.raises(fl.BadInput, match=rf"bad is no finished run.*{file}"):
+        fl.collect_runs(folders[1:2])
