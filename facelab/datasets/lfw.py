@@ -78,7 +78,7 @@ def lfw(
     [['Ada_Lovelace', 'Ada_Lovelace_0001.jpg'], ['Bea_Miles', 'Bea_Miles_0001.jpg']]
     """
     root = reader.existing_folder(root)
-    folder = place_of(root, _has_names, "LFW") or root
+    folder = place_of(root, _has_names, "LFW") or place_of(root, _is_flat, "LFW") or root
     table, notes, without = _images(folder)
     source = label_file(labels, ["labels.csv"], *upwards(folder, root))
     if source is None:
@@ -164,6 +164,10 @@ def _has_names(folder: Path) -> bool:
     return False
 
 
+def _is_flat(folder: Path) -> bool:
+    return any(is_photo(path.name) and _parse(path.name) for path in folder.iterdir())
+
+
 def _parse(file_name: str) -> re.Match | None:
     return _NAME.fullmatch(Path(file_name).stem)
 
@@ -175,10 +179,8 @@ def _images(folder: Path) -> tuple[pd.DataFrame, list[str], dict[str, str]]:
     flat = not found
     if flat:
         found, notes = [(path, "", name) for path, name in walk(folder).photos], []
-        if not any(_parse(path.name) for path, _, _ in found):
-            raise BadInput(
-                f"{folder} does not hold LFW: no image Name/Name_0001.jpg was found in it"
-            )
+    if not any(_parse(path.name) for path, _, _ in found):
+        raise BadInput(f"{folder} does not hold LFW: no image Name/Name_0001.jpg was found in it")
     rows = []
     for path, subject, _ in found:
         name = _parse(path.name)
@@ -188,7 +190,7 @@ def _images(folder: Path) -> tuple[pd.DataFrame, list[str], dict[str, str]]:
                 f"({'' if flat else subject + '/'}{subject or 'Name'}_0001.jpg): move it away, or "
                 "read the folder with facelab.datasets.folder"
             )
-        rows.append((path, name["subject"], path.name))
+        rows.append((path, as_name(name["subject"]), path.name))
     return reader.image_table(rows), notes, people.without
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 from facelab.datasets.walking import HEIF, HEIF_EXTRA, counted, heif_is_read, suffix, unread
 from facelab.errors import BadInput
 from facelab.faces.groups import group_keys, known_groups, there
-from facelab.faces.names import as_label_column, as_name, as_names
+from facelab.faces.names import as_label_column, as_names
 
 # Reserved columns of a reader's table; every other column is a label column.
 PLAIN_COLUMNS = ("path", "offset", "subject", "image")
@@ -99,7 +99,8 @@ class Reader:
     def losses(self) -> list[str]:
         """Sentences on people and photos that are known to be lost before any photo is opened."""
         names = self.table["path"] if self.read is None else pd.Series(dtype=object)
-        kinds = names.map(_unread_here, na_action="ignore")
+        endings = names.map(suffix)
+        kinds = endings.map({ending: _unread_here(ending) for ending in endings.unique()})
         where = kinds.notna()
         of = self.table["subject"].reindex(names.index)
         unseen = sorted(set(of[where]) - set(of[~where]))
@@ -120,12 +121,12 @@ def people_lost(lost: Mapping[str, str], subjects: Iterable[str]) -> str:
     return f"{len(lost)} of {len({*subjects, *lost})} people have no usable photo ({reasons})"
 
 
-def _unread_here(path: str) -> str | None:
-    """What a photo's name says that cannot be read, and what would help."""
-    if suffix(path) in HEIF and not heif_is_read():
-        return f"HEIC photos ({suffix(path)}; they need {HEIF_EXTRA})"
-    kind = unread(path)
-    return f"{kind}s ({suffix(path)})" if kind else None
+def _unread_here(ending: str) -> str | None:
+    """What a photo's suffix says that cannot be read, and what would help."""
+    if ending in HEIF and not heif_is_read():
+        return f"HEIC photos ({ending}; they need {HEIF_EXTRA})"
+    kind = unread(f"photo{ending}")
+    return f"{kind}s ({ending})" if kind else None
 
 
 def _as_image_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -174,15 +175,11 @@ def existing_folder(path: str | os.PathLike) -> Path:
 
 
 def image_table(rows: list[tuple[Path, str, str]]) -> pd.DataFrame:
-    """The table of (path, subject, image) rows."""
+    """The table of (path, subject, image) rows, as objects until `Reader` makes names of them:
+    pandas' own text type cannot hold a file name outside UTF-8."""
     paths, subjects, images = zip(*rows, strict=True)
-    return pd.DataFrame(
-        {
-            "path": pd.Series([str(path) for path in paths], dtype=object),
-            "subject": [as_name(subject) for subject in subjects],
-            "image": pd.Series(images, dtype=object),
-        }
-    )
+    columns = {"path": map(str, paths), "subject": subjects, "image": images}
+    return pd.DataFrame({name: pd.Series(list(v), dtype=object) for name, v in columns.items()})
 
 
 def check_labels(columns: Iterable[str], source: Any) -> None:

@@ -38,6 +38,7 @@ _UNREAD = {
     "picture of another kind": _suffixes("exr hdp hdr jxl jxr psb wdp xcf"),
 }
 _KIND = {suffix: kind for kind, suffixes in _UNREAD.items() for suffix in suffixes}
+_PHOTOS = PICTURES | HEIF | _KIND.keys()
 _LEFT_BEHIND = frozenset(
     [
         *("@eadir", "@recycle", "@recently-snapshot", "@sharebin", "@tmp", "#recycle", "#snapshot"),
@@ -66,8 +67,7 @@ def suffix(name: str) -> str:
 
 def is_photo(name: str) -> bool:
     """By its name alone; whether it can be decoded is found out when it is prepared."""
-    kind = suffix(name)
-    return (kind in PICTURES or kind in HEIF or kind in _KIND) and not is_left_behind(name)
+    return suffix(name) in _PHOTOS and not is_left_behind(name)
 
 
 def unread(name: str) -> str | None:
@@ -112,10 +112,11 @@ def walk(place: Path, root: Path | None = None) -> Walk:
         nonlocal links
         files, folders = _entries(folder)
         for entry in files:
-            if is_photo(entry.name):
+            kind = suffix(entry.name)
+            if kind in _PHOTOS:
                 found.append((folder / entry.name, name + entry.name))
             else:
-                others[suffix(entry.name) or "no suffix"] += 1
+                others[kind or "no suffix"] += 1
         for entry in folders:
             inside = folder / entry.name
             if entry.is_symlink():
@@ -128,7 +129,7 @@ def walk(place: Path, root: Path | None = None) -> Walk:
                 read.append(target)
             before = len(found)
             enter(inside, f"{name}{entry.name}/")
-            if is_photo(entry.name) and len(found) == before:
+            if suffix(entry.name) in _PHOTOS and len(found) == before:
                 found.append((inside, name + entry.name))  # which `prepare` finds to be no file
 
     enter(place, "")

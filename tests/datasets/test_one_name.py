@@ -48,6 +48,12 @@ def test_lfw(tmp_path, disk, text, suffix, above):
     assert set(pairs["image_a"]) | set(pairs["image_b"]) == set(read.table["image"])
 
 
+@pytest.mark.parametrize("above", ["", "lfw/", "lfw/flat/"])
+def test_lfw_without_folders_of_names(tmp_path, above):
+    tree(tmp_path, f"{above}{NFD}_0001.pgm", f"{above}Ada_0001.pgm")
+    assert fl.datasets.lfw(tmp_path).table["subject"].tolist() == ["Ada", NFC]
+
+
 @SPELT
 def test_vggface2_and_its_table_of_people(tmp_path, disk, text):
     tree(tmp_path, f"VGG-Face2/data/train/{disk}/1.jpg")
