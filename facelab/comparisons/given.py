@@ -110,13 +110,19 @@ def as_share(value: Any, what: str, argument: str) -> float:
         hint = f", which is {argument}={percent / 100:.6g}"
         if is_number(value):
             hint = f": {percent:g} % is {argument}={percent / 100:.6g}"
-    raise BadInput(f"{what} must be at least 0 and below 1, not {value!r}{hint}")
+    raise BadInput(f"{what} must be at least 0 and below 1, not {_shown(value)}{hint}")
 
 
 def is_number(value: Any) -> bool:
     """Whether it is a finite number, of Python's or NumPy's types."""
     real = isinstance(value, int | float | np.integer | np.floating)
     return real and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def _shown(value: Any) -> str:
+    """Numbers as people write them, whatever type they have; other things as they are."""
+    number = isinstance(value, float | np.floating | np.integer)
+    return f"{value:.6g}" if number else repr(value)
 
 
 def _percent(value: Any) -> float | None:
@@ -144,4 +150,4 @@ def as_cosine(value: Any, what: str = "the threshold") -> float:
     hint = ""
     if percent is not None and _ABOVE_ALL < percent <= 100:
         hint = " (is it in percent? fl.SimilarityMap turns that into a score)"
-    raise BadInput(f"{what} must be a score from -1 to 1, not {value!r}{hint}")
+    raise BadInput(f"{what} must be a score from -1 to 1, not {_shown(value)}{hint}")

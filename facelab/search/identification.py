@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from facelab import files
-from facelab.comparisons.given import as_cosine, as_share
+from facelab.comparisons.given import as_share
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind
 from facelab.errors import BadInput, a_kind
@@ -225,7 +225,7 @@ def identify(
     searches = Searches(found, by)
     warnings = [*_never_meet(searches), *searches.warnings, *_approximate(found)]
     if threshold is not None:
-        threshold = as_cosine(threshold)
+        searches.check(threshold)
         said, target = "given", None
         if calibration is not None:
             raise BadInput("give a threshold or calibration probes, not both")

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.comparisons.counted import allowed_errors
-from facelab.comparisons.given import as_cosine, as_share
+from facelab.comparisons.given import as_cosine, as_share, is_number
 from facelab.errors import BadInput, a_kind
 from facelab.faces.groups import SEPARATOR, group_keys, group_labels
 from facelab.faces.names import as_names
@@ -20,6 +20,7 @@ from facelab.rates.counts import FEW_ERRORS, FEW_SUBJECTS, RULE_OF_THREE, mated_
 from facelab.rates.intervals import Sums, interval
 from facelab.search.candidates import Candidates
 
+_COSINE = 1.01  # scores beyond are not ours, but those of another search
 _KINDS = {
     "fpir": ("searches_non_mated", "false_positives", "non-mated searches", "false positives"),
     "fnir": ("searches_mated", "false_negatives", "mated searches", "false negatives"),
@@ -285,7 +286,7 @@ class Searches:
         BadInput
             The enrolled bear no labels.
         """
-        self._check(t)
+        self.check(t)
         if not self.enrolled_groups:
             raise BadInput("the enrolled bear no labels: enrol them with the column to group by")
         strangers = ~self.table["mated"].to_numpy()
@@ -318,7 +319,7 @@ class Searches:
             Arrays (groups, groups of the enrolled and, where there are such, those without a
             label), the variance over searched subjects.
         """
-        self._check(t)
+        self.check(t)
         strangers = ~self.table["mated"].to_numpy()
         above = (self.found.scores >= t) & strangers[:, None]
         candidate = np.where(above, self._stored[self.found.rows], -2)
@@ -386,8 +387,12 @@ class Searches:
 
     # ---- how it is counted
 
-    def _check(self, t: float) -> None:
-        as_cosine(t)
+    def check(self, t: float) -> None:
+        """Refuse a threshold that is no score, or lies below what the searches returned."""
+        if np.abs(self.table["score"]).replace(np.inf, 0).max() <= _COSINE:
+            as_cosine(t)
+        elif not is_number(t):
+            raise BadInput(f"the threshold must be a finite number, not {t!r}")
         least = self.found.threshold
         if least is not None and t < least:
             raise BadInput(
@@ -396,7 +401,7 @@ class Searches:
 
     def _errors(self, error: str, t: float, rank: int | None) -> tuple[np.ndarray, np.ndarray]:
         """Which searches count, and which of them err."""
-        self._check(t)
+        self.check(t)
         table = self.table
         if error == "fpir":
             return ~table["mated"].to_numpy(), (table["score"] >= t).to_numpy()
