@@ -137,11 +137,6 @@ class Gallery:
         self._check_fit(embeddings)
         if not len(embeddings):
             return self
-        if "images" in embeddings.table:
-            raise BadInput(
-                "the embeddings have a label column 'images', in which a gallery counts the images "
-                "of a subject: rename it"
-            )
         codes, names = pd.factorize(embeddings.table["subject"])
         known = self.table["subject"].isin(names)
         if known.any():

@@ -233,10 +233,3 @@ def test_images_that_cancel_out_have_no_mean():
     with pytest.raises(fl.BadInput, match="images of subject 's000' cancel out"):
         Gallery().enrol(pair)
     assert len(Gallery("max").enrol(pair)) == 1
-
-
-def test_a_label_column_that_a_gallery_has_of_its_own_is_refused_by_name():
-    people, _ = fl.crowd(10, images=2, dim=16)
-    people.table["images"] = "x"
-    with pytest.raises(fl.BadInput, match="label column 'images'.*: rename it"):
-        fl.Gallery().enrol(people)
