@@ -18,7 +18,9 @@ from facelab import files
 from facelab.audits.arms import FIGURES, readable_arms
 from facelab.errors import BadInput, FacelabError
 from facelab.pages.documents import render
+from facelab.pages.records import record_of, values_of
 from facelab.rates.tables import readable_changes
+from facelab.words import read
 
 __all__ = ["build", "keep"]
 _NUMBER = re.compile(r"\{([^{}|]+?)(?:\s*\|\s*(\w+))?\}")
@@ -50,12 +52,8 @@ def keep(run: str | Path, folder: str | Path) -> None:
     """
     run, folder = Path(run), Path(folder)
     examples = _read(folder / "examples.yaml")
-    if not (run / "run.json").is_file():
-        raise BadInput(f"{run} is no run folder: give one that `facelab run` made")
-    record = _read(run / "run.json")
+    record = record_of(run, "keep")
     name = record["name"]
-    if record["status"] != "finished":
-        raise BadInput(f"the run in {run} is {record['status']}: keep a finished one")
     if name not in examples:
         raise BadInput(f"no example is called {name!r}; there are: {', '.join(examples)}")
     example = examples[name]
@@ -66,11 +64,11 @@ def keep(run: str | Path, folder: str | Path) -> None:
     for file in parts.values():
         if not file.is_file():
             raise BadInput(f"the run kept no {file.relative_to(run)}: name another in the example")
-    metrics = _read(run / "metrics.json")
+    metrics = values_of(run, "metrics.json")
     stamp = {key: record[key] for key in ("run_id", "notebook", "facelab", "commit", "dirty")}
     stamp |= {
         "date": record["started"][:10],
-        "parameters": _read(run / "params.yaml"),
+        "parameters": values_of(run, "params.yaml"),
         "numbers": {m[1].strip(): _found(metrics, m[1]) for m in _NUMBER.finditer(example["says"])},
         "alt": _alt(run, example["figure"]),
     }
@@ -95,7 +93,8 @@ def _found(metrics: Mapping[str, Any], path: str) -> list[float | None]:
 
 def _alt(run: Path, figure: str) -> str:
     """What the executed notebook says to those who cannot see the figure."""
-    for cell in _read(run / "notebook.ipynb")["cells"]:
+    file = run / "notebook.ipynb"
+    for cell in read(file.read_bytes(), file, "json")["cells"]:
         if f'record.figure("{figure}"' not in "".join(cell["source"]):
             continue
         for output in cell.get("outputs", []):

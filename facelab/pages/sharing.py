@@ -6,7 +6,6 @@ unless that was asked for, and says at its foot what made it.
 
 import base64
 import io
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from facelab.errors import BadInput, FacelabError
 from facelab.faces.origin import provenance
 from facelab.pages.documents import render
 from facelab.pages.notebooks import notebook_body, title_of
+from facelab.pages.records import notebook_of, record_of
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -88,20 +88,14 @@ def share(
     >>> page.name
     'shared.html'
     """
-    import nbformat
-
     folder = Path(run)
-    if not (folder / "run.json").is_file() or not (folder / "notebook.ipynb").is_file():
-        raise BadInput(f"{folder} is no run folder: give one that `facelab run` made")
-    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    if record["status"] != "finished":
-        raise BadInput(f"the run in {folder} is {record['status']}: share a finished one")
+    record = record_of(folder, "share")
     out = folder / "shared.html" if out is None else Path(out)
     if out.exists() and not replace:
         raise BadInput(f"{out} exists already: choose another file, or replace it (--force)")
     facts = _facts(folder, record)
     for scale in (1.0, 0.5):
-        notebook = nbformat.read(folder / "notebook.ipynb", as_version=4)
+        notebook = notebook_of(folder)
         hidden = 0 if show_real_faces else _hide_faces(notebook)
         _shrink(notebook, scale)
         told = {

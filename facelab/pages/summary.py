@@ -5,7 +5,6 @@ on one sheet of A4, every number on it taken from the `metrics.json` of the two.
 """
 
 import base64
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from facelab import files
 from facelab.errors import BadInput
 from facelab.figures.summary import ARMS, summary_figure
 from facelab.pages.documents import render
+from facelab.pages.records import record_of, values_of
 
 __all__ = ["summary_page"]
 _WAYS = ("fell", "rose", "shows no clear change")
@@ -32,14 +32,9 @@ class _Run:
     record: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        if not (self.folder / "run.json").is_file() or not (self.folder / "metrics.json").is_file():
-            raise BadInput(
-                f"{self.folder} is no finished run that kept metrics: give a folder that "
-                "`facelab run` made"
-            )
-        self.parameters = files.read_values(self.folder / "params.yaml") or {}
-        self.metrics = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
-        self.record = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+        self.metrics = values_of(self.folder, "metrics.json")
+        self.record = record_of(self.folder, "summarise")
+        self.parameters = values_of(self.folder, "params.yaml")
 
     def at(self, *path: str) -> Any:
         value: Any = self.metrics

@@ -1,0 +1,70 @@
+"""What a finished run noted of itself, for the pages that are made of it.
+
+In: its folder. Out: the record, the notebook and the numbers, or one sentence on what is damaged.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic.dataclasses import dataclass
+
+from facelab import files
+from facelab.errors import BadInput
+from facelab.words import checked
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+
+@dataclass
+class _Noted:
+    """What of `run.json` stands on pages."""
+
+    status: str
+    name: str
+    run_id: str
+    notebook: str
+    started: str
+    facelab: str
+    commit: str | None = None
+    dirty: bool | None = None
+    inputs: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+
+def record_of(run: Path, wish: str) -> dict[str, Any]:
+    """The record of a finished run; `wish` is what is to be done with it, for messages.
+
+    Raises
+    ------
+    BadInput
+        It is no run, its record is damaged, or it has not finished.
+    """
+    file = run / "run.json"
+    if not file.is_file():
+        raise BadInput(f"{run} is no run folder: give one that `facelab run` made")
+    noted = checked(_Noted, files.read_values(file), "a run's record", file)
+    if noted.status != "finished":
+        raise BadInput(f"the run in {run} is {noted.status}: {wish} a finished one")
+    return dataclasses.asdict(noted)
+
+
+def values_of(run: Path, name: str) -> dict[str, Any]:
+    """The named values in a file of a run, such as its `metrics.json`."""
+    if not (run / name).is_file():
+        raise BadInput(f"{run} is no finished run that kept metrics: it has no {name}")
+    return checked(dict[str, Any], files.read_values(run / name), name, run / name)
+
+
+def notebook_of(run: Path) -> "NotebookNode":
+    """The executed notebook of a run."""
+    import nbformat
+
+    file = run / "notebook.ipynb"
+    if not file.is_file():
+        raise BadInput(f"{run} is no run folder: it has no notebook.ipynb")
+    try:
+        return nbformat.read(file, as_version=4)
+    except Exception as error:
+        # Whatever its upgraders and validators raise, it says that this is no notebook.
+        raise BadInput(f"{file} is damaged, or no notebook: run it again") from error
