@@ -118,6 +118,12 @@ def sweep(
         {name: case.given[name] for name in written}
         for case, written in zip(cases, found.written_cases, strict=True)
     )
+    for own in ("status", "run_id", "seconds", "folder"):
+        if any(own in case for case in differ):
+            raise BadInput(
+                f"the cases of {experiment} differ in {own}, which a sweep's table says of each "
+                "run: call the parameter something else"
+            )
     if len({case.key for case in cases}) < len(cases):
         raise BadInput(f"{experiment} has two cases that are the same for {found.notebook.name}")
     with one_at_a_time(home):

@@ -197,6 +197,21 @@ def test_the_cases_of_a_sweep_keep_their_words(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("grid", "sentence"),
+    [
+        ("folder: [a, b]", "differ in folder, which a sweep's table says of each run"),
+        ("rate: [0.1, .10]", "two cases that are the same for a.ipynb"),
+    ],
+)
+def test_cases_that_a_table_could_not_tell_apart_are_refused(tmp_path, grid, sentence):
+    write_notebook(tmp_path / "a.ipynb", {"folder": "", "rate": 0.5}, "1")
+    (tmp_path / "plan.yaml").write_text(f"notebook: a.ipynb\ngrid: {{{grid}}}")
+    with pytest.raises(fl.BadInput, match=sentence):
+        fl.sweep(tmp_path / "plan.yaml", out=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_quick_setting_keeps_its_words(tmp_path):
     (tmp_path / "quick.yaml").write_text("a: {label: 0012, by: NO}")
     found = check_parameters(KNOWN, quick_parameters(tmp_path / "a.ipynb"))
