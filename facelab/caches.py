@@ -11,11 +11,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-# Where libraries that must write keep what is theirs, when it cannot be below the home.
+# What libraries ask for where they may write, when that cannot be below the home; and what they
+# would find there, which may be all that is needed.
 _THEIRS = {
-    "MPLCONFIGDIR": "matplotlib",
-    "IPYTHONDIR": "ipython",
-    "JUPYTER_RUNTIME_DIR": "jupyter",
+    "MPLCONFIGDIR": ".config/matplotlib",
+    "IPYTHONDIR": ".ipython/profile_default",
+    "JUPYTER_RUNTIME_DIR": None,
+    "HF_HOME": ".cache/huggingface",
+    "TORCH_HOME": ".cache/torch",
 }
 
 
@@ -123,6 +126,6 @@ def find_places() -> None:
         # kernels and workers that are started.
         os.environ["HOME"] = str(_temporary())
     elif not os.access(known, os.W_OK):
-        for variable, name in _THEIRS.items():
-            if variable not in os.environ:
-                os.environ[variable] = str(cache_folder(name))
+        for variable, there in _THEIRS.items():
+            if variable not in os.environ and not (there and (known / there).is_dir()):
+                os.environ[variable] = str(cache_folder(variable.split("_")[0].lower()))

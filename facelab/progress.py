@@ -39,7 +39,10 @@ def bar(
     options = {"total": total, "desc": desc, "unit": unit, "disable": silent, "smoothing": 0.1}
     options["initial"] = initial
     if os.path.isabs(where) and not silent:
-        terminal = open(where, "w", errors="backslashreplace")  # noqa: SIM115 - as long as its bar
+        try:
+            terminal = open(where, "w", errors="backslashreplace")  # noqa: SIM115 - as its bar
+        except OSError:  # gone, or another user's since `su`: work goes on without a bar
+            return tqdm(iterable, **{**options, "disable": True})
         return std.tqdm(iterable, file=terminal, leave=False, **options)
     return tqdm(iterable, **options)
 

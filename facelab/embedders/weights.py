@@ -13,6 +13,7 @@ from typing import Any
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from facelab import files
 from facelab.embedders.tensors import as_bytes
 from facelab.errors import BadInput, FacelabError
 
@@ -24,6 +25,9 @@ _WEIGHTS = (
     "pretrained_cfg",
     "pretrained_cfg_overlay",
 )
+
+
+_INDEX = ".index.json"  # names the shards of a checkpoint that was saved in several files
 
 
 def without_weights(options: dict[str, Any]) -> dict[str, Any]:
@@ -50,12 +54,14 @@ def weights_in(path: str, classifier: str | tuple[str, ...] | None) -> dict[str,
     from timm.models import load_state_dict
 
     file = Path(path)
-    if (file / "model.safetensors").is_file():
-        file = file / "model.safetensors"
+    in_folder = (file / name for name in ("model.safetensors", f"model.safetensors{_INDEX}"))
+    file = next((found for found in in_folder if found.is_file()), file)
     if not file.is_file():
         raise BadInput(f"checkpoint_path: there is no file {file}")
     try:
-        state = load_state_dict(str(file))
+        state = {}
+        for part in _shards(file):
+            state |= load_state_dict(str(part))
         names = list(state)
     except (
         *(OSError, RuntimeError, ValueError, KeyError, EOFError, TypeError, AttributeError),
@@ -74,6 +80,13 @@ def weights_in(path: str, classifier: str | tuple[str, ...] | None) -> dict[str,
     classifier = (classifier,) if isinstance(classifier, str) else classifier or ()
     dropped = tuple(f"{layer}." for layer in classifier)
     return {name: state[name] for name in names if not name.startswith(dropped)}
+
+
+def _shards(file: Path) -> list[Path]:
+    """The files of a checkpoint: those that an index names, or the one itself."""
+    if not file.name.endswith(_INDEX):
+        return [file]
+    return sorted(file.parent / name for name in {*files.read_values(file)["weight_map"].values()})
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from facelab.embedders.backbones import given_weights
 from facelab.embedders.network import Network, _set_stem_stride, network_of
 from facelab.embedders.trained import TrainedEmbedder
 from facelab.errors import BadInput, FacelabError
@@ -287,6 +288,32 @@ def test_weights_come_from_a_file_to_the_last_one(tmp_path):
         for key, value in state.items():
             torch.testing.assert_close(value, source.state_dict()[key], rtol=0, atol=0)
         assert ours.built == {"backbone": "resnet18", "backbone_options": SMALL}
+
+
+def test_weights_in_several_files_are_all_read(tmp_path):
+    torch.manual_seed(1)
+    state = timm.create_model("resnet18", num_classes=0, **SMALL).state_dict()
+    names = sorted(state)
+    shards = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
+    for shard, part in shards.items():
+        save_file({name: state[name] for name in part}, tmp_path / shard)
+    index = tmp_path / "model.safetensors.index.json"
+    where = {name: shard for shard, part in shards.items() for name in part}
+    index.write_text(json.dumps({"weight_map": where}))
+    sums = set()
+    for place in (tmp_path, index):
+        options = {**SMALL, "checkpoint_path": str(place)}
+        ours = network(options=options).backbone.state_dict()
+        assert all(torch.equal(ours[name], value) for name, value in state.items())
+        sums.add(given_weights("resnet18", options, 32))
+    save_file(
+        {name: state[name] + 1 for name in shards["b.safetensors"]}, tmp_path / "b.safetensors"
+    )
+    sums.add(given_weights("resnet18", options, 32))
+    assert len(sums) == 2
+    (tmp_path / "b.safetensors").unlink()
+    with pytest.raises(BadInput, match=r"checkpoint_path: .*index\.json is damaged"):
+        network(options=options)
 
 
 def test_the_backbone_of_a_trained_embedder_is_a_checkpoint(tmp_path):
