@@ -173,11 +173,11 @@ def study(
     """
     if not isinstance(arms, Mapping):
         raise BadInput(f"fl.study takes training sets by arm, not {a_kind(arms)}: name them")
-    for arm, faces in arms.items():
-        check_faces(faces, f"arm {arm!r} of fl.study")
     if baseline not in arms:
         hint = did_you_mean(baseline, arms)
         raise BadInput(f"there is no arm {baseline!r}{hint}; there are: {', '.join(arms)}")
+    for arm, faces in arms.items():
+        check_faces(faces, f"arm {arm!r} of fl.study")
     embedders = train_arms(arms, recipes, seeds, jobs, meta=meta, kept=kept)
     audits = audit_arms(embedders, test, calibration, by, fmr, jobs, kept)
     return Study(
