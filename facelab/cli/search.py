@@ -4,7 +4,6 @@ In: two folders, of the searched and of the enrolled. Out: error rates of search
 by group, printed and kept as tables.
 """
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -114,6 +113,6 @@ def _gallery(
 ) -> "fl.Gallery":
     """A gallery as saved, or one that embeddings or faces are enrolled in."""
     card = folder / "card.json"
-    if card.is_file() and "template" in json.loads(card.read_text(encoding="utf-8")):
+    if card.is_file() and "template" in (files.read_values(card) or ()):
         return fl.Gallery.load(folder)
     return fl.Gallery(template, kind).enrol(embeddings_in(folder, model, flip, jobs))

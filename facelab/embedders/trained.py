@@ -31,7 +31,6 @@ from facelab.embedders.tensors import (
     pick_device,
     resized,
 )
-from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 from facelab.words import checked
 
@@ -184,18 +183,19 @@ class TrainedEmbedder:
         for name in ("embedder.json", "model.safetensors", "history.csv"):
             if not (folder / name).is_file():
                 raise FileNotFoundError(f"{folder} is not a trained embedder: {name} is missing")
-        try:
+        with files.reading(folder, "a trained embedder"):
             about = files.read_values(folder / "embedder.json")
             saved = checked(_Saved, about, "an embedder", "embedder.json")
             network = network_of(saved.recipe | saved.built, pretrained=False)
-            network.load_state_dict(load_file(folder / "model.safetensors"))
+            try:
+                network.load_state_dict(load_file(folder / "model.safetensors"))
+            except (RuntimeError, SafetensorError) as error:
+                raise ValueError(error) from error
             history = pd.read_csv(folder / "history.csv")
             looks = folder / "validation.csv"
             validation = _read_looks(looks) if looks.is_file() else None
-        except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
-            raise BadInput(f"{folder} cannot be read as a trained embedder: {error}") from error
-        if saved.recipe["channels_last"]:
-            network = network.to(memory_format=torch.channels_last)
+            if saved.recipe["channels_last"]:
+                network = network.to(memory_format=torch.channels_last)
         network = network.to(pick_device(device))
         return cls(network, saved.recipe, saved.card, history, saved.name, validation)
 
