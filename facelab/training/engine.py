@@ -366,7 +366,12 @@ def _composition(faces: FaceSet) -> dict[str, dict[str, int]]:
     """Subjects of each group, for every group column that is constant within subjects."""
     subjects = faces.subjects
     constant = [column for column in faces.groups if column in subjects]
-    labels = {column: group_labels(subjects, column) for column in constant}
+    # Groups of a categorical that nobody is in are told, too.
+    labels = {
+        column: subjects[column] if subjects[column].dtype == "category"
+        else group_labels(subjects, column)
+        for column in constant
+    }  # fmt: skip
     return {
         column: {str(group): int(count) for group, count in groups.value_counts().items()}
         for column, groups in labels.items()
