@@ -74,6 +74,27 @@ def test_any_face_set_is_split_by_subject_and_searched(faces, model, tmp_path):
     assert set(numbers["groups"]) == {"all", "female", "male"}
 
 
+def test_a_gallery_without_labels_is_searched_by_the_groups_of_the_searched(
+    faces, model, tmp_path
+):
+    known = faces.subjects.index[:20]
+    is_searched = faces.table["subject"].isin(known).to_numpy()
+    strangers = faces[~is_searched]
+    strangers.table = strangers.table[["subject", "image"]]
+    given = {
+        "probes": str(faces[is_searched].save(tmp_path / "searched")),
+        "gallery": str(strangers.save(tmp_path / "enrolled")),
+        "embedder": model,
+        "by": ["gender"],
+    }
+    small = {"fpir": 0.1, "jobs": 1, "gallery_a_year": 1000}
+    out = fl.run(ROOM, {**given, **small}, out=tmp_path / "runs")
+    numbers = json.loads((out / "metrics.json").read_text())
+    assert numbers["counts"] == {"searches": 100, "enrolled": 40}
+    assert set(numbers["groups"]) == {"all", "female", "male"} and numbers["mixes"] == {}
+    assert not (out / "tables" / "cross-group.csv").exists()
+
+
 @pytest.mark.real
 def test_lfw_is_searched_against_itself(real, tmp_path):
     given = {
