@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import facelab as fl
-from facelab.runs import inputs
+from facelab.runs import inputs, sweeps
 from facelab.runs.experiments import Case
 from facelab.runs.inputs import cards_of, folders_of, key_of, same_folders, written_to
 from facelab.runs.sweeps import _done, _end_abandoned
@@ -182,3 +182,20 @@ def test_only_runs_of_this_name_are_ended_or_removed(tmp_path):
     _end_abandoned(home)
     left = sorted(path.name for path in home.iterdir())
     assert left == [".3.partial", ".4.partial", ".bad.partial", ".mine.partial", "2"]
+
+
+def test_a_colleagues_abandoned_run_that_cannot_be_removed_stops_no_sweep(tmp_path, monkeypatch):
+    home = tmp_path / "runs" / "sum"
+    note(home, ".1.partial", run_id="1", status="running")
+    note(home, ".2.partial", run_id="2", status="running")
+    remove = sweeps.shutil.rmtree
+
+    def refuse(path):
+        if path.name == ".1.partial":
+            raise PermissionError(13, "Permission denied")
+        remove(path)
+
+    monkeypatch.setattr(sweeps.shutil, "rmtree", refuse)
+    with pytest.warns(UserWarning, match=r"\.1\.partial is left over"):
+        _end_abandoned(home)
+    assert [path.name for path in home.iterdir()] == [".1.partial"]
