@@ -193,6 +193,13 @@ def degrade(faces: FaceSet, kind: str, strength: float = 0.5, seed: int = 0) -> 
             f"the crops of {faces.card.get('name', 'the set')!r} are not aligned to the template: "
             f"a {kind} needs aligned crops (fl.prepare, or fl.synthesize with frame='aligned')"
         )
+    done_before = any("degraded" in step for step in faces.card.get("derived", []))
+    for column in ("degradation", "strength"):
+        if column in faces.table and not done_before:
+            raise BadInput(
+                f"the faces have a label column {column!r}, which is to say how they are spoilt: "
+                "rename it"
+            )
     crops = np.array(faces.crops)
     names = faces.table["image"].astype(str)
     for start in range(0, len(crops) if strength else 0, _PART):

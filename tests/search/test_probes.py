@@ -64,6 +64,14 @@ def test_a_degraded_set_says_so(people):
     assert changed.crops.dtype == np.uint8 and changed.crops is not people.crops
 
 
+def test_labels_that_degradation_would_overwrite_are_refused(people):
+    twice = degrade(degrade(people, "mask"), "jpeg")
+    assert set(twice.table["degradation"]) == {"jpeg"}
+    people = fl.FaceSet(people.table.assign(strength="weak"), people.crops, people.card)
+    with pytest.raises(fl.BadInput, match="label column 'strength', which is .*: rename it"):
+        degrade(people, "mask")
+
+
 def test_a_sketch_has_no_colour_and_few_pixels_no_detail(people):
     sketch = degrade(people, "sketch", 1).crops.astype(int)
     assert (sketch.max(axis=3) - sketch.min(axis=3)).max() <= 1
