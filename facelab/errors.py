@@ -10,6 +10,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+_MOST_NAMED = 30
+
 
 class FacelabError(Exception):
     """The work cannot go on; the message says why and what to do.
@@ -34,8 +36,8 @@ class BadInput(FacelabError, ValueError):
     >>> fl.crowd(subjects=0)
     Traceback (most recent call last):
         ...
-    facelab.errors.BadInput: 0 subjects with 1 images in 512 dimensions and 0 mated probes: give at
-    least 1 of each, and no more mated probes than subjects
+    facelab.errors.BadInput: a crowd needs at least one subject, image and dimension, and no more
+    mated probes than subjects, not subjects=0, images=1, dim=512 and 0 mated probes
     """
 
 
@@ -88,6 +90,27 @@ def did_you_mean(given: Any, known: Iterable[Any]) -> str:
     lower = {str(name).lower(): name for name in known}
     close = difflib.get_close_matches(str(given).strip().lower(), lower, 1)
     return f" (did you mean {lower[close[0]]!r}?)" if close else ""
+
+
+def there_are(wanted: Any, known: Iterable[Any], start: str = "there are") -> str:
+    """How to end a sentence on what is not there: what may be meant, and what there is."""
+    names = [str(name) for name in known]
+    most = ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else "")
+    return f"{did_you_mean(wanted, names)}; {start}: {most or 'none'}"
+
+
+def how_many(number: int, one: str, several: str = "") -> str:
+    """A number and what is counted, for messages: "1 image", "2,000 images"."""
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
+def check_columns(what: str, columns: Iterable[Any], needed: Iterable[str]) -> None:
+    """Refuse a table that lacks a column, and list those it has; `what` begins the sentence."""
+    known = [str(column) for column in columns]
+    lacking = [column for column in needed if column not in known]
+    if lacking:
+        those = f"column{'s' * (len(lacking) > 1)} {', '.join(lacking)}"
+        raise BadInput(f"{what} lack the {those}{there_are(lacking[0], known, 'they have')}")
 
 
 def check_option(name: str, value: Any, options: Iterable[str]) -> None:

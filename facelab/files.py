@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +118,9 @@ def check_place(out: Path, replace: bool) -> None:
     if out.exists() and not out.is_dir():
         raise BadInput(f"{out} exists and is not a folder: choose another place")
     if out.exists() and not replace and any(out.iterdir()):
-        raise BadInput(f"{out} exists already: choose another folder or ask to replace it")
+        raise BadInput(
+            f"{out} exists already: choose another folder, or replace it (replace=True, --force)"
+        )
     make_folder(out.parent, out)
 
 
@@ -208,6 +210,15 @@ def stored(folder: str | Path) -> Path:
     """A folder to be read, put in place first where a kill came between the two renames."""
     folder = Path(folder)
     return folder if folder.exists() else settle(folder)
+
+
+def check_stored(folder: Path, names: Iterable[str], what: str) -> None:
+    """Refuse a folder that is not there, or that lacks a file of what it should hold."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}")
+    for name in names:
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} holds no {what}: {name} is missing")
 
 
 @contextlib.contextmanager
@@ -321,7 +332,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and value != value:
         return None
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
-        raise BadInput(f"{value} cannot be stored as JSON")
+        raise BadInput(f"{value} cannot be stored as JSON: leave it out")
     if isinstance(value, Path):
         return str(value)
     return value

@@ -386,6 +386,8 @@ def in_one_sentence(error: "ValidationError", what: str, kind: Any, above: str =
             return f"{name} {cause}"
         case ["literal", *_]:
             wanted = "one of " + fault["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+            hint = did_you_mean(fault["input"], wanted.removeprefix("one of ").split(", "))
+            return f"{name} must be {wanted}, not {given}{hint}"
         case [first, *_]:
             wanted = _WANTED.get(first) or fault["msg"].removeprefix("Input should be ")
     return f"{name} must be {wanted}, not {given}{advice(fault['input'])}"

@@ -13,7 +13,7 @@ from scipy import stats
 
 from facelab.audits.by_group import Audit
 from facelab.audits.differences import audits_of, difference
-from facelab.errors import BadInput, did_you_mean
+from facelab.errors import BadInput, how_many, there_are
 from facelab.rates.counts import Rates, double_or_nothing
 from facelab.rates.indices import indices, zero_floor
 
@@ -43,10 +43,8 @@ def kind_of(figure: str) -> _Kind:
         return _KINDS[figure]
     error, _, group = figure.partition(":")
     if error not in ("fmr", "fnmr") or not group:
-        raise BadInput(
-            f"there is no figure {figure!r}; there are {', '.join(_KINDS)}, fmr:<group> and "
-            "fnmr:<group>"
-        )
+        known = [*_KINDS, "fmr:<group>", "fnmr:<group>"]
+        raise BadInput(f"there is no figure {figure!r}{there_are(figure, known)}")
     return _Kind(f"{error.upper()} of {group}", error == "fmr", "%", 0, 1)
 
 
@@ -168,14 +166,13 @@ def _checked(
 ) -> dict[str, list[Audit]]:
     checked = audits_of(audits, "fl.compare_arms")
     if baseline not in checked:
-        hint = did_you_mean(baseline, checked)
-        raise BadInput(f"there is no arm {baseline!r}{hint}; there are: {', '.join(checked)}")
+        raise BadInput(f"there is no arm {baseline!r}{there_are(baseline, checked)}")
     reference = checked[baseline]
     for arm, several in checked.items():
         if not several or len(several) != len(reference):
             raise BadInput(
-                f"arms are paired seed by seed; {arm!r} has {len(several)} audits and "
-                f"{baseline!r} {len(reference)}"
+                f"arms are paired seed by seed; {arm!r} has {how_many(len(several), 'audit')} and "
+                f"{baseline!r} {len(reference)}: give as many of each"
             )
         for one in several:
             same = one.counts.units.equals(reference[0].counts.units)
@@ -189,7 +186,8 @@ def _checked(
         kind_of(figure)
         group = figure.partition(":")[2]
         if group and group not in reference[0].counts.groups:
-            raise BadInput(f"{figure!r}: the groups are {', '.join(reference[0].counts.groups)}")
+            known = there_are(group, reference[0].counts.groups, "the groups are")
+            raise BadInput(f"there is no group for the figure {figure!r}{known}")
     return checked
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.audits.by_group import Audit
-from facelab.errors import BadInput, a_kind, did_you_mean
+from facelab.errors import BadInput, a_kind, there_are
 from facelab.rates.counts import Rates, double_or_nothing
 from facelab.rates.indices import indices, is_ratio, normal_interval, zero_floor
 
@@ -47,10 +47,7 @@ class AuditDifferences:
         found = self.table[self.table["quantity"] == quantity]
         if found.empty:
             known = self.table["quantity"]
-            raise BadInput(
-                f"there is no quantity {quantity!r}{did_you_mean(quantity, known)}; there are: "
-                f"{', '.join(known)}"
-            )
+            raise BadInput(f"there is no quantity {quantity!r}{there_are(quantity, known)}")
         return found.iloc[0]
 
     def summary(self, quantity: str = "max_min_ratio:fmr") -> str:
@@ -179,7 +176,8 @@ def _paired(
         raise BadInput(f"two arms can be compared, not {len(arms)}{named}: give a baseline and one")
     if not audits[0] or len(audits[0]) != len(audits[1]):
         raise BadInput(
-            f"arms are paired seed by seed, but have {len(audits[0])} and {len(audits[1])} audits"
+            f"arms are paired seed by seed, but have {len(audits[0])} and {len(audits[1])} audits: "
+            "give as many of each"
         )
     reference = audits[0][0]
     for name, arm in zip(arms, audits, strict=True):
@@ -189,7 +187,8 @@ def _paired(
             for field in ("by", "fmr", "confidence"):
                 mine, its = getattr(audit, field), getattr(reference, field)
                 if mine != its:
-                    raise BadInput(f"{what} `{field}`: {mine} and {its}")
+                    mine, its = (", ".join(x) if field == "by" else x for x in (mine, its))
+                    raise BadInput(f"{what} `{field}` ({mine}; {its}): audit both arms alike")
             if audit.counts.groups != reference.counts.groups or not audit.counts.units.equals(
                 reference.counts.units
             ):

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, check_columns, there_are
 from facelab.rates.indices import indices
 
 _SEX = {"M": "male", "F": "female"}
@@ -215,7 +215,7 @@ def index_disagreements(
     shape, places = rate_shapes(rates, by, error), index_ranks(disparity_indices(rates, by, error))
     for name in (first, second):
         if name not in places:
-            raise BadInput(f"there is no index {name!r}; there are: {', '.join(places)}")
+            raise BadInput(f"there is no index {name!r}{there_are(name, places)}")
     table = places[[first, second]].assign(moved=places[first] - places[second]).join(shape)
     order = table["moved"].sort_values(ascending=False, kind="stable")
     worse, better = order.index[:count], order.index[::-1][:count][::-1]
@@ -303,9 +303,7 @@ def rank_ranges(
 
 def _wide(rates: pd.DataFrame, by: str, error: str) -> pd.DataFrame:
     """A row a system, a column a group, both in their order; every system has every group."""
-    missing = {by, "group", error} - set(rates.columns)
-    if missing:
-        raise BadInput(f"rates of many systems need the column {', '.join(sorted(missing))}")
+    check_columns("the rates of many systems", rates.columns, (by, "group", error))
     twice = rates.duplicated([by, "group"])
     if twice.any():
         row = rates[twice].iloc[0]

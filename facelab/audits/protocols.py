@@ -17,7 +17,7 @@ from facelab.comparisons.pairs import check_truth, pair_rows, pair_scores, truth
 from facelab.comparisons.score_files import Higher, as_scores, separation, towards_alike
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind
-from facelab.errors import BadInput, a_kind, check_option, did_you_mean
+from facelab.errors import BadInput, a_kind, check_option, there_are
 from facelab.faces.names import as_names
 
 
@@ -125,7 +125,7 @@ def _over_folds(
         raise BadInput(f"pair {int(np.flatnonzero(fold.isna())[0])} is in no fold: name its fold")
     names = fold.drop_duplicates()
     if len(names) < 2:
-        raise BadInput(f"the protocol needs two folds or more; there is {len(names)}")
+        raise BadInput(f"the protocol needs two folds or more, not {len(names)}")
     rows = []
     for row, name in zip(np.flatnonzero(~fold.duplicated()), names, strict=True):
         here = (fold == name).to_numpy()
@@ -214,8 +214,7 @@ def accuracy_by_group(
     check_frame(pairs, "the pairs", ["fold", "mated"])
     if by not in pairs.columns:
         raise BadInput(
-            f"the pairs have no column {by!r}{did_you_mean(by, pairs.columns)}; they have: "
-            f"{', '.join(map(str, pairs.columns))}"
+            f"the pairs have no column {by!r}{there_are(by, pairs.columns, 'they have')}"
         )
     pairs = pairs.reset_index(drop=True)
     frame = pd.DataFrame({"mated": pairs["mated"], "group_a": pairs[by], "group_b": pairs[by]})

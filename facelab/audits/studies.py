@@ -15,7 +15,7 @@ from facelab.audits.arms import FIGURES, arms_by_seed, arms_finding, compare_arm
 from facelab.audits.by_group import Audit, audit
 from facelab.embedders.kept import embed
 from facelab.embedders.kinds import check_faces
-from facelab.errors import BadInput, a_kind, did_you_mean
+from facelab.errors import BadInput, a_kind, there_are
 from facelab.faces.faceset import FaceSet
 from facelab.progress import bar
 from facelab.training.arms import train_arms
@@ -174,8 +174,7 @@ def study(
     if not isinstance(arms, Mapping):
         raise BadInput(f"fl.study takes training sets by arm, not {a_kind(arms)}: name them")
     if baseline not in arms:
-        hint = did_you_mean(baseline, arms)
-        raise BadInput(f"there is no arm {baseline!r}{hint}; there are: {', '.join(arms)}")
+        raise BadInput(f"there is no arm {baseline!r}{there_are(baseline, arms)}")
     for arm, faces in arms.items():
         check_faces(faces, f"arm {arm!r} of fl.study")
     embedders = train_arms(arms, recipes, seeds, jobs, meta=meta, kept=kept)

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from facelab.comparisons.given import as_cosine, check_embeddings, image_names
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput, check_option
+from facelab.errors import BadInput, check_columns, check_option, how_many
 from facelab.faces.groups import group_labels
 
 REFERENCES = ("unchanged", "changed")
@@ -81,11 +81,7 @@ def _factor(table: pd.DataFrame) -> np.ndarray:
 
 def _photos(table: pd.DataFrame) -> np.ndarray:
     """For every row the number of the unchanged photo it shows, changed or not."""
-    lacking = [name for name in ("factor", "level", "twin") if name not in table.columns]
-    if lacking:
-        raise BadInput(
-            f"the table lacks the columns {', '.join(lacking)}: make twins with synthesize_twins"
-        )
+    check_columns("twins (fl.synthesize_twins)", table.columns, ("factor", "level", "twin"))
     base = _factor(table) == BASE
     images = image_names(table)
     if not base.any():
@@ -95,7 +91,7 @@ def _photos(table: pd.DataFrame) -> np.ndarray:
         row = int(np.flatnonzero(photo < 0)[0])
         raise BadInput(
             f"image {images[row]!r} is a twin of {table['twin'].iloc[row]!r}, which is not among "
-            f"the unchanged photos ({int((photo < 0).sum())} such rows)"
+            f"the unchanged photos ({how_many(int((photo < 0).sum()), 'such row')}): give both"
         )
     return photo
 

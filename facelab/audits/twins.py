@@ -139,7 +139,8 @@ def compare_twin_effects(
         for embeddings, _ in several:
             if not image_names(embeddings.table).equals(images):
                 raise BadInput(
-                    f"the embeddings of {name!r} are of other photos, or in another order"
+                    f"the embeddings of {name!r} are of other photos, or in another order: embed "
+                    "the same twins for both arms"
                 )
     people = seen[0][0][0]
     rows = []

@@ -13,7 +13,7 @@ import pandas as pd
 from facelab.comparisons.tiles import LONGEST
 from facelab.embedders.embeddings import Embeddings, row_lengths
 from facelab.embedders.kinds import called, check_kind, told
-from facelab.errors import BadInput, did_you_mean
+from facelab.errors import BadInput, check_columns
 
 _ABOVE_ALL = 1.01  # a threshold may lie just above the highest cosine, which rounding raises
 
@@ -65,13 +65,8 @@ def check_frame(value: Any, what: str, columns: Sequence[str] = ()) -> None:
         advice = "read it first, pd.read_csv(...)" if isinstance(value, str | os.PathLike) else ""
         advice = advice or "pd.DataFrame(...) makes one"
         raise BadInput(f"{what} must be a DataFrame, not {called(value)}: {advice}")
+    check_columns(what, value.columns, columns)
     known = list(map(str, value.columns))
-    lacking = [name for name in columns if name not in known]
-    if lacking:
-        raise BadInput(
-            f"{what} lack the columns {', '.join(lacking)}{did_you_mean(lacking[0], known)}; they "
-            f"have: {', '.join(known) or 'none'}"
-        )
     twice = [name for name in columns if known.count(name) > 1]
     if twice:
         raise BadInput(f"{what} have two columns called {twice[0]!r}: keep one")

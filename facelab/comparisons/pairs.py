@@ -9,7 +9,7 @@ import pandas as pd
 
 from facelab.comparisons import kernels
 from facelab.comparisons.given import check_frame, image_names
-from facelab.errors import BadInput, did_you_mean
+from facelab.errors import BadInput, how_many, there_are
 from facelab.faces.names import as_names
 from facelab.faces.spelling import nearly
 
@@ -29,15 +29,15 @@ def pair_rows(table: pd.DataFrame, pairs: pd.DataFrame) -> tuple[np.ndarray, np.
     elif {"image_a", "image_b"} <= set(pairs.columns):
         a, b = _rows_of_images(image_names(table), pairs)
     else:
-        hint = did_you_mean("image_a", pairs.columns)
         raise BadInput(
-            f"pairs need the columns row_a, row_b or image_a, image_b; they have: "
-            f"{', '.join(map(str, pairs.columns)) or 'none'}{hint}"
+            "pairs need the columns row_a, row_b or image_a, image_b"
+            f"{there_are('image_a', pairs.columns, 'they have')}"
         )
     if not len(a):
-        raise BadInput("the list holds no pairs")
+        raise BadInput("the list holds no pairs: give one or more")
     if (a == b).any():
-        raise BadInput(f"pair {int(np.flatnonzero(a == b)[0])} compares a face with itself")
+        pair = int(np.flatnonzero(a == b)[0])
+        raise BadInput(f"pair {pair} compares a face with itself: leave it out")
     return a, b
 
 
@@ -50,7 +50,9 @@ def _row_numbers(column: pd.Series, count: int) -> np.ndarray:
     outside = (numbers < 0) | (numbers >= count)
     if outside.any():
         row = int(np.flatnonzero(outside)[0])
-        raise BadInput(f"pair {row} names a row outside 0..{count - 1}")
+        raise BadInput(
+            f"{column.name} of pair {row} is {numbers[row]:g}, and rows go from 0 to {count - 1}"
+        )
     return numbers.astype(np.int64)
 
 
@@ -68,7 +70,7 @@ def _rows_of_images(images: pd.Series, pairs: pd.DataFrame) -> tuple[np.ndarray,
         hint = nearly(name, index)
         raise BadInput(
             f"image {name!r} of pair {row} is not among the embeddings "
-            f"({int(unknown.sum())} such pairs): "
+            f"({how_many(int(unknown.sum()), 'such pair')}): "
             f"{hint + ': spell both alike' if hint else 'embed it or leave the pair out'}"
         )
     return a, b
@@ -117,5 +119,5 @@ def check_truth(
     a, b = subjects.iloc[row]
     raise BadInput(
         f"{what} {row} says mated = {mated[row]}, but its subjects are {a!r} and {b!r} "
-        f"({len(wrong)} such {what}s)"
+        f"({how_many(len(wrong), f'such {what}')}): mend the one or the other"
     )

@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 
 from facelab.comparisons.given import check_frame
 from facelab.comparisons.pairs import check_truth, truth_of
-from facelab.errors import BadInput, check_option
+from facelab.errors import BadInput, check_option, how_many
 from facelab.faces.groups import group_labels
 from facelab.faces.names import as_names
 
@@ -31,7 +31,7 @@ def checked_scores(
     check_frame(frame, "the scores", ["score", "mated", "subject_a", "subject_b"])
     check_option("higher", higher, get_args(Higher))
     if not len(frame):
-        raise BadInput("the score file holds no comparisons")
+        raise BadInput("the scores hold no comparison: give one row a comparison")
     scores, mated = as_scores(frame["score"]), truth_of(frame["mated"])
     checked = pd.DataFrame({"score": towards_alike(scores, higher), "mated": mated})
     for side in ("subject_a", "subject_b"):
@@ -66,7 +66,8 @@ def _with_groups(
     if not sides:
         return checked, (), []
     if len(sides) == 1:
-        raise BadInput(f"the scores have {sides[0]} but not its counterpart: give both")
+        lacking = {"group_a": "group_b", "group_b": "group_a"}[sides[0]]
+        raise BadInput(f"the scores have {sides[0]} and no {lacking}: give both")
     one, other = (frame[side] for side in sides)
     if one.dtype != other.dtype:
         one, other = one.astype(object), other.astype(object)
@@ -93,10 +94,10 @@ def as_scores(column: pd.Series) -> np.ndarray:
     bad = np.flatnonzero(~np.isfinite(numbers))
     if len(bad):
         value = column.iloc[bad[0]]
-        raise BadInput(
-            f"score {value} in row {bad[0]} is not a finite number ({len(bad)} such rows): "
-            f"{_advice(value)}"
-        )
+        fault = f"score {value} in row {bad[0]} is not a finite number"
+        if pd.isna(value):
+            fault = f"row {bad[0]} has no score"
+        raise BadInput(f"{fault} ({how_many(len(bad), 'such row')}): {_advice(value)}")
     return numbers
 
 

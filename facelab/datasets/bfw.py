@@ -14,7 +14,7 @@ import pandas as pd
 from facelab.datasets import reader
 from facelab.datasets.label_files import encoding, parting_of
 from facelab.datasets.walking import people_in, place_of
-from facelab.errors import BadInput
+from facelab.errors import BadInput, how_many, there_are
 from facelab.faces.names import as_names
 
 SCORES = ("vgg16", "resnet50", "senet50", "sphereface")
@@ -73,15 +73,16 @@ def bfw(root: str | os.PathLike, *, partial: bool = False) -> reader.Reader:
         )
     people = people_in([place / name for name in folders if name not in absent], place)
     if not people.photos:
-        raise BadInput(f"{place} holds no images asian_females/n000009/0010_01.jpg")
+        raise BadInput(f"{place} holds no images such as asian_females/n000009/0010_01.jpg")
     table = reader.image_table(people.photos)
     labels = pd.DataFrame([folders[name.partition("/")[0]] for _, _, name in people.photos])
     group = labels["race"] + " " + labels["gender"]
     mixed = group.groupby(table["subject"]).nunique() > 1
     if mixed.any():
         raise BadInput(
-            f"{place} has subject {mixed.idxmax()} in two groups ({mixed.sum()} such subjects): "
-            "BFW has each in one, so find out which is right"
+            f"{place} has subject {mixed.idxmax()} in two groups "
+            f"({how_many(mixed.sum(), 'such subject')}): BFW has each in one, so find out which is "
+            "right"
         )
     for column in ("race", "gender"):
         table[column] = reader.as_categorical(labels[column])
@@ -147,7 +148,7 @@ def bfw_scores(
         raise FileNotFoundError(f"there is no pair table {path}")
     by = [by] if isinstance(by, str) else list(by)
     if not by or not set(by) <= {"race", "gender"}:
-        raise BadInput(f"BFW groups by race, gender or both, not by {by}")
+        raise BadInput(f"BFW groups by race, gender or both, not by {', '.join(by) or 'nothing'}")
     frame = _columns(path, score)
     group = {spelling: "/".join(label[key] for key in by) for spelling, label in _LABELS.items()}
     result = pd.DataFrame({"fold": frame["fold"], "score": frame[score] * (-1 if distance else 1)})
@@ -160,8 +161,8 @@ def bfw_scores(
         if unknown.any():
             raise BadInput(
                 f"{path} has att{number} {frame[f'att{number}'][unknown.idxmax()]!r} in row "
-                f"{unknown.idxmax()} ({unknown.sum()} such rows): use AF, AM, BF, BM, IF, IM, WF, "
-                "WM or names such as asian_females"
+                f"{unknown.idxmax()} ({how_many(unknown.sum(), 'such row')}): use AF, AM, BF, BM, "
+                "IF, IM, WF, WM or names such as asian_females"
             )
         result[f"image_{side}"] = as_names(frame[f"p{number}"], f"p{number}")
     mated, non_mated = (result["score"][result["mated"] == kind].mean() for kind in (True, False))
@@ -195,9 +196,8 @@ def _columns(path: Path, score: str) -> pd.DataFrame:
         given = {name.strip(): name for name in header}
         absent = [name for name in wanted if name not in given]
         if absent:
-            raise BadInput(
-                f"{path} has no column {absent[0]!r}; its first line names: {', '.join(given)}"
-            )
+            known = there_are(absent[0], given, "its first line names")
+            raise BadInput(f"{path} has no column {absent[0]!r}{known}")
         frame = pd.read_csv(
             path,
             usecols=[given[name] for name in wanted],

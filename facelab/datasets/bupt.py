@@ -16,7 +16,7 @@ from facelab.datasets.label_files import label_file, read_text
 from facelab.datasets.record_io import image_at
 from facelab.datasets.rfw import RACES, images_by_race, one_race_each
 from facelab.datasets.walking import place_of
-from facelab.errors import BadInput
+from facelab.errors import BadInput, how_many
 
 # In the order of BUPT's RecordIO labels.
 CODES = ("caucasian", "indian", "asian", "african")
@@ -94,8 +94,9 @@ def _from_rec(path: Path, given: str | os.PathLike | None) -> reader.Reader:
     if np.isnan(codes).any():
         row = int(np.isnan(codes).argmax())
         raise BadInput(
-            f"{path} record {table['image'][row]} has no race ({np.isnan(codes).sum()} have none): "
-            "give the list that came with the file with labels="
+            f"{path} record {table['image'][row]} has no race "
+            f"({how_many(np.isnan(codes).sum(), 'such record')}): give the list that came with the "
+            "file with labels="
         )
     wrong = ~np.isin(codes, range(4))
     if wrong.any():
@@ -130,7 +131,7 @@ def _codes(source: Path, table: pd.DataFrame, classes: np.ndarray) -> np.ndarray
     if absent.any():
         raise BadInput(
             f"{source} has no line for the record {table['image'][absent].iloc[0]} "
-            f"({absent.sum()} have none): it is another file's list"
+            f"({how_many(absent.sum(), 'such record')}): it is another file's list"
         )
     for name, who in zip(table["image"], classes.tolist(), strict=True):
         if rows[name][0] != who:

@@ -13,7 +13,7 @@ import pandas as pd
 from facelab.datasets import reader
 from facelab.datasets.label_files import label_file, read_text, stem_key
 from facelab.datasets.walking import unread, walk
-from facelab.errors import BadInput
+from facelab.errors import BadInput, how_many
 from facelab.faces.names import as_name
 
 GENDERS = {"male": "male", "female": "female", "other": "other", "n/a": ""}
@@ -99,7 +99,8 @@ def casual_conversations(
     for column in ("age", "gender", "skin_type"):
         absent = table["subject"][table[column].isna()].nunique()
         if absent:
-            notes.append(f"{absent} subjects have no {column}: it stays missing.")
+            have = how_many(absent, "subject has", "subjects have")
+            notes.append(f"{have} no {column}: it stays missing.")
     card = reader.card(
         "Casual Conversations (Hazirbas et al. 2021)",
         "Casual Conversations data licence: evaluation under agreement",

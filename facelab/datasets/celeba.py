@@ -21,7 +21,7 @@ from facelab.datasets.label_files import (
     upwards,
 )
 from facelab.datasets.walking import place_of, walk
-from facelab.errors import BadInput
+from facelab.errors import BadInput, there_are
 
 _FOLDERS = ("img_align_celeba", "img_align_celeba_png", "img_celeba")
 _PLACES = ("", "Anno", "Eval")  # as in the published archive
@@ -87,7 +87,7 @@ def celeba(
     folder = _images_folder(root)
     found = walk(folder).photos
     if not found:
-        raise BadInput(f"{folder} holds no images")
+        raise BadInput(f"{folder} holds no images: give the folder above CelebA's images")
     table = reader.image_table([(path, path.name, path.name) for path, _ in found])
     above = upwards(folder.parent, root)
     places = [place / name for place in above for name in _PLACES if place != root.parent]
@@ -103,7 +103,7 @@ def celeba(
         rows = pd.DataFrame({"file": frame["file"]})
         for column, (name, words) in wanted.items():
             if name not in frame.columns:
-                raise BadInput(f"{path} has no column {name!r}")
+                raise BadInput(f"{path} has no column {name!r}{there_are(name, frame, 'it has')}")
             values = frame[name]
             rows[column] = coded(values, words, name, path, first) if words else values
         matched, more = attach_labels(table, rows, path, stem_key, partial)

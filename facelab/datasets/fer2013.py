@@ -13,7 +13,7 @@ import pandas as pd
 
 from facelab.datasets import reader
 from facelab.datasets.walking import walk
-from facelab.errors import BadInput
+from facelab.errors import BadInput, how_many
 from facelab.faces.names import as_name
 
 EXPRESSIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
@@ -119,7 +119,9 @@ def _from_csv(path: Path) -> reader.Reader:
         raise BadInput(f"{path} holds no rows")
     names = [f"row{number:05d}" for number in range(len(offsets))]
     table = pd.DataFrame({"path": str(path), "offset": offsets, "subject": names, "image": names})
-    notes = [f"{blank} images are of one single gray: there is no face in them."] * (blank > 0)
+    notes = [f"{how_many(blank, 'image is', 'images are')} of one single gray, without a face."] * (
+        blank > 0
+    )
     return _reader(path.parent, table, expressions, splits, notes, pixels_of)
 
 

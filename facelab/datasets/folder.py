@@ -14,7 +14,7 @@ import pandas as pd
 from facelab.datasets import reader
 from facelab.datasets.label_files import attach_labels, path_key, read_csv, words_for_missing
 from facelab.datasets.walking import People, people_in
-from facelab.errors import BadInput
+from facelab.errors import BadInput, how_many
 
 # Folders that part a set, and hold no person of that name.
 _PARTS = frozenset(
@@ -175,8 +175,9 @@ def _around(people: People, above: int) -> str:
 def _nobody(root: Path, people: People) -> str:
     if people.loose:
         return (
-            f"{root} holds {people.loose} photos in no person's folder: put each person's into a "
-            "folder of their name, or say who is shown in a table (facelab.datasets.table)"
+            f"{root} holds {how_many(people.loose, 'photo')} in no person's folder: put each "
+            "person's into a folder of their name, or say who is shown in a table "
+            "(facelab.datasets.table)"
         )
     why = f" ({next(iter(people.without.values()))})" if people.without else ""
     return (

@@ -24,7 +24,7 @@ from facelab.datasets.label_files import (
     words_for_missing,
 )
 from facelab.datasets.walking import is_left_behind, walk
-from facelab.errors import BadInput
+from facelab.errors import BadInput, there_are
 
 _METADATA = ("metadata.csv", "metadata.jsonl")
 
@@ -176,8 +176,8 @@ def _labels(path: Path, image: str, named: set[str | None]) -> tuple[pd.DataFram
     schema = file.schema_arrow
     if image not in schema.names:
         raise BadInput(
-            f"{path} has no column {image!r}; it has {', '.join(schema.names)}: name the column of "
-            "the images with image="
+            f"{path} has no column {image!r}{there_are(image, schema.names, 'it has')} (give "
+            "image=, the column of the images)"
         )
     at = schema.field(image).type
     inside = [field.name for field in at] if pa.types.is_struct(at) else []
@@ -240,10 +240,15 @@ def _reader(
         notes = [*notes, reader.of_their_own(table, root.name)]
     else:
         if subject not in labels.columns:
-            raise BadInput(f"{root} has no column {subject!r}; it has {', '.join(labels.columns)}")
+            known = there_are(subject, labels.columns, "it has")
+            raise BadInput(f"{root} has no column {subject!r}{known}")
         who = as_text(labels.pop(subject), subject)
         if (who == "").any():
-            raise BadInput(f"{root} has no {subject} for {table['image'][(who == '').idxmax()]!r}")
+            first = table["image"][(who == "").idxmax()]
+            raise BadInput(
+                f"{root} has no {subject} for {first!r}: say who is shown, or read it with "
+                "subject=None if that is not known"
+            )
         table["subject"] = who
     reader.check_labels(labels.columns, root)
     for column in labels.columns:

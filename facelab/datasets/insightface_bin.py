@@ -17,7 +17,7 @@ from facelab import files
 from facelab.datasets import reader
 from facelab.datasets.pair_lists import listed_in
 from facelab.datasets.plain_pickle import Array, read_plain
-from facelab.errors import BadInput
+from facelab.errors import BadInput, how_many
 
 
 def insightface_bin(
@@ -93,9 +93,9 @@ def insightface_bin(
     against = np.flatnonzero(joined & ~pairs["mated"])
     if len(against):
         notes.append(
-            f"{len(against)} non-mated pairs (first: pair {against[0]}) show images that mated "
-            "pairs join to one subject: pair_accuracy takes the list as written, compare_pairs "
-            "refuses them."
+            f"{how_many(len(against), 'non-mated pair shows', 'non-mated pairs show')} images that "
+            f"mated pairs join to one subject (first: pair {against[0]}): pair_accuracy takes the "
+            "list as written, compare_pairs refuses them."
         )
     card = {
         "source": path.name,
@@ -187,7 +187,8 @@ def _read(path: Path) -> _Content:
     if (a == b).any():
         pair = int(np.flatnonzero(a == b)[0])
         raise BadInput(
-            f"{path} pair {pair} compares an image with itself ({int((a == b).sum())} such pairs)"
+            f"{path} pair {pair} compares an image with itself "
+            f"({how_many(int((a == b).sum()), 'such pair')}): leave it out"
         )
     size = len(images)
     edges = coo_array((np.ones(mated.sum()), (a[mated], b[mated])), shape=(size, size))

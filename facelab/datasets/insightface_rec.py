@@ -13,7 +13,7 @@ import pandas as pd
 
 from facelab.datasets import reader
 from facelab.datasets.record_io import image_at, labels_at, read_index, record, unpacked
-from facelab.errors import BadInput
+from facelab.errors import BadInput, how_many
 
 
 def insightface_rec(path: str | os.PathLike) -> reader.Reader:
@@ -105,7 +105,7 @@ def classes_of(values: np.ndarray, table: pd.DataFrame, path: Path) -> list[str]
         row = int(wrong.argmax())
         raise BadInput(
             f"{path} gives the record {table['image'][row]} the class {values[row]:g} "
-            f"({wrong.sum()} such records): expected whole numbers from 0"
+            f"({how_many(wrong.sum(), 'such record')}): expected whole numbers from 0"
         )
     return [f"{number:06d}" for number in values.astype(np.int64).tolist()]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from facelab.datasets.reader import as_categorical, one_line
-from facelab.errors import BadInput
+from facelab.errors import BadInput, how_many, there_are
 from facelab.faces.names import as_name, as_names
 
 _MARKS = {
@@ -113,9 +113,8 @@ def _check_header(names: list[str], columns: list[str], path: Path) -> None:
         raise BadInput(f"{path} cannot be read as a csv file: it has no first line of names")
     for column in columns:
         if column not in names:
-            raise BadInput(
-                f"{path} has no column {column!r}; its first line names: {', '.join(names)}"
-            )
+            known = there_are(column, names, "its first line names")
+            raise BadInput(f"{path} has no column {column!r}{known}")
     twice = next((name for name in names if name and names.count(name) > 1), None)
     if twice is not None:
         raise BadInput(f"{path} has two columns {twice!r}: rename one")
@@ -202,7 +201,8 @@ def attach_labels(
         differ = " with different labels" if len(rows.drop_duplicates()) > 1 else ""
         raise BadInput(
             f"{source} lists {rows['file'].iloc[0]!r} {len(rows)} times{differ} "
-            f"({keys[twice].nunique()} images are listed more than once): keep one row an image"
+            f"({how_many(keys[twice].nunique(), 'image is', 'images are')} listed more than once): "
+            "keep one row an image"
         )
     absent = ~keys.isin(set(image_keys))
     if absent.any() and not partial:
@@ -270,6 +270,6 @@ def coded(
         line = "" if first_line is None else f" in line {first_line + strange.to_numpy().argmax()}"
         raise BadInput(
             f"{source} has {column} {values[strange].iloc[0]!r}{line} "
-            f"({strange.sum()} rows with such values): use {', '.join(sorted(vocabulary))} or empty"
+            f"({how_many(strange.sum(), 'such row')}): use {', '.join(sorted(vocabulary))} or empty"
         )
     return as_categorical(lower.map(known))

@@ -22,7 +22,7 @@ from facelab.datasets.label_files import (
     upwards,
 )
 from facelab.datasets.walking import is_photo, people_in, place_of, sub_folders, walk
-from facelab.errors import BadInput
+from facelab.errors import BadInput, how_many
 from facelab.faces.names import as_name, as_names
 
 GENDERS = {"m": "male", "f": "female", "male": "male", "female": "female"}
@@ -203,8 +203,8 @@ def _label(table: pd.DataFrame, source: Path, partial: bool) -> list[str]:
         first = wrong.idxmax()
         raise BadInput(
             f"{source} says that {table['image'][first]!r} shows {rows['identity'][first]!r}, its "
-            f"name says {table['subject'][first]!r} ({wrong.sum()} images disagree): correct the "
-            "label file"
+            f"name says {table['subject'][first]!r} ({how_many(wrong.sum(), 'such image')}): "
+            "correct the label file"
         )
     table["gender"] = coded(rows["gender"], GENDERS, "gender", source)
     race = as_text(rows["race"], "race").str.lower()
@@ -266,6 +266,7 @@ def _named_as_in(table: pd.DataFrame, pairs: pd.DataFrame, path: Path) -> pd.Dat
         absent = pd.concat([pairs[column][lost[column]] for column in lost])
         raise BadInput(
             f"{path} compares {absent.iloc[0]!r}, which is not in the table "
-            f"({absent.nunique()} images are not, {lost.any(axis=1).sum()} pairs)"
+            f"({how_many(absent.nunique(), 'such image')}, in "
+            f"{how_many(lost.any(axis=1).sum(), 'pair')}): add the images, or leave the pairs out"
         )
     return named

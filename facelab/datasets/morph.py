@@ -13,7 +13,7 @@ import pandas as pd
 from facelab.datasets import reader
 from facelab.datasets.label_files import attach_labels, coded, read_csv, stem_key
 from facelab.datasets.walking import walk
-from facelab.errors import BadInput
+from facelab.errors import BadInput, how_many
 from facelab.faces.names import as_name
 
 GENDERS = {"m": "male", "f": "female"}
@@ -79,7 +79,7 @@ def morph(
     if twice.any():
         raise BadInput(
             f"{root} holds the photograph {table['image'][twice].iloc[0]} more than once "
-            f"({twice.sum()} such): keep one of each"
+            f"({how_many(twice.sum(), 'such photograph')}): keep one of each"
         )
     ages = pd.Series([int(name["age"]) for name in names])
     table["age"] = pd.Categorical(ages.astype(str), [str(age) for age in sorted(ages.unique())])

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.datasets.walking import HEIF, HEIF_EXTRA, counted, heif_is_read, suffix, unread
-from facelab.errors import BadInput
+from facelab.errors import BadInput, how_many
 from facelab.faces.groups import group_keys, known_groups, there
 from facelab.faces.names import as_label_column, as_names
 
@@ -134,7 +134,7 @@ def _as_image_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
     table = table.reset_index(drop=True)
     for column in ("path", "subject", "image"):
         if column not in table.columns:
-            raise BadInput(f"the table of {name} has no column {column!r}: a row an image needs it")
+            raise BadInput(f"the table of {name} has no column {column!r}: every image needs one")
         values = table[column] if column == "path" else as_names(table[column], column)
         if values.isna().any():
             row = int(values.isna().to_numpy().argmax())
@@ -152,8 +152,8 @@ def _told_apart(found: pd.Series, images: pd.Series, name: str) -> pd.Series:
     again = found.duplicated()
     if again.any():
         raise BadInput(
-            f"{name} has the image {images[again].iloc[0]!r} more than once ({again.sum()} such "
-            "rows): keep one row an image"
+            f"{name} has the image {images[again].iloc[0]!r} more than once "
+            f"({how_many(again.sum(), 'such row')}): keep one row an image"
         )
     number = images.groupby(images).cumcount()
     return images.where(number == 0, images + " (" + (number + 1).astype(str) + ")")
@@ -248,8 +248,9 @@ def settled(
     repaired = text.mask(text.notna() & subjects.map(unsure).eq(True), subjects.map(winner))
     changed = text.notna() & (repaired.isna() | (repaired != text))
     note = (
-        f"{unsure.sum()} subjects have more than one {column}: each "
-        f"takes the one most of its images have, none on a tie ({changed.sum()} labels changed)."
+        f"{how_many(unsure.sum(), 'subject has', 'subjects have')} more than one {column}: each "
+        "takes the one most of its images have, none on a tie "
+        f"({how_many(changed.sum(), 'label')} changed)."
     )
     return as_categorical(repaired), [note]
 

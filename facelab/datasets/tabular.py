@@ -11,7 +11,7 @@ import pandas as pd
 from facelab.datasets import reader
 from facelab.datasets.label_files import as_text, path_key, read_csv, words_for_missing
 from facelab.datasets.walking import walk
-from facelab.errors import BadInput
+from facelab.errors import BadInput, how_many, there_are
 
 
 def table(
@@ -76,8 +76,8 @@ def table(
     if twice.any():
         row = int(twice.to_numpy().argmax())
         raise BadInput(
-            f"{path} row {row + first} lists {names[row]!r} again ({twice.sum()} such rows): keep "
-            "one row an image"
+            f"{path} row {row + first} lists {names[row]!r} again "
+            f"({how_many(twice.sum(), 'such row')}): keep one row an image"
         )
     if subject and (frame[subject] == "").any():
         row = int((frame[subject] == "").to_numpy().argmax())
@@ -113,9 +113,8 @@ def _read(path: Path, needed: list[str]) -> tuple[pd.DataFrame, int]:
         raise BadInput(f"{path} cannot be read as a parquet file: {why}") from error
     for column in needed:
         if column not in frame.columns:
-            raise BadInput(
-                f"{path} has no column {column!r}; it has: {', '.join(map(str, frame.columns))}"
-            )
+            known = there_are(column, frame.columns, "it has")
+            raise BadInput(f"{path} has no column {column!r}{known}")
     frame = frame.reset_index(drop=True)
     text = {str(name): as_text(frame[name], str(name)) for name in frame.columns}
     return pd.DataFrame(text), 0

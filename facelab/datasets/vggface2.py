@@ -11,7 +11,7 @@ from pathlib import Path
 from facelab.datasets import reader
 from facelab.datasets.label_files import label_file, read_text, upwards
 from facelab.datasets.walking import people_in, place_of
-from facelab.errors import BadInput
+from facelab.errors import BadInput, how_many
 from facelab.faces.names import as_name
 
 GENDERS = {"m": "male", "f": "female"}
@@ -66,7 +66,9 @@ def vggface2(root: str | os.PathLike, labels: str | os.PathLike | None = None) -
     splits = _splits(place)
     people = people_in([place / name for name in splits] or [place], place)
     if not people.photos:
-        raise BadInput(f"{root} holds no images train/n000002/0001_01.jpg, nor a folder a subject")
+        raise BadInput(
+            f"{root} holds no images such as train/n000002/0001_01.jpg, nor a folder a subject"
+        )
     table, notes = reader.image_table(people.photos), people.notes()
     above = upwards(place, root)
     beside = [folder / name for folder in above for name in ("", "meta")]
@@ -79,7 +81,8 @@ def vggface2(root: str | os.PathLike, labels: str | os.PathLike | None = None) -
         unknown = table["subject"][table["gender"].isna()].unique()
         if len(unknown):
             notes.append(
-                f"{len(unknown)} subjects have no line in {source.name}: their gender is missing."
+                f"{how_many(len(unknown), 'subject has', 'subjects have')} no line in "
+                f"{source.name}, and no gender."
             )
     if splits:
         table["split"] = reader.as_categorical(table["image"].str.partition("/")[0])
@@ -120,6 +123,6 @@ def _genders(source: Path) -> dict[str, str]:
         if gender not in GENDERS:
             raise BadInput(f"{source} line {number} has gender {gender!r}: use m or f")
         if who in genders:
-            raise BadInput(f"{source} line {number} lists {who} again")
+            raise BadInput(f"{source} line {number} lists {who} again: keep one line")
         genders[who] = GENDERS[gender]
     return genders

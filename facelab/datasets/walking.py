@@ -12,7 +12,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, how_many
 from facelab.faces.names import as_name
 
 
@@ -212,14 +212,15 @@ class People:
         kinds = sum(self.others.values(), Counter[str]())
         what = []
         if self.loose:
-            what.append(f"{self.loose} photos in no person's folder")
+            what.append(f"{how_many(self.loose, 'photo')} in no person's folder")
         if kinds:
-            whose = f"{len(self.others)} people's folders"
-            what.append(f"{kinds.total()} in {whose} that are no photos by name ({counted(kinds)})")
+            whose = how_many(len(self.others), "person's folder", "people's folders")
+            what.append(f"{kinds.total()} in {whose}, no photos by name ({counted(kinds)})")
         if not what:
             return []
         count = self.loose + kinds.total()
-        return [f"{count} files were passed over: {' and '.join(what)}."]
+        files = how_many(count, "file was", "files were")
+        return [f"{files} passed over: {' and '.join(what)}."]
 
 
 def people_in(places: Iterable[Path], root: Path) -> People:

@@ -54,7 +54,7 @@ def create(name: str, options: dict[str, Any], size: int) -> tuple[nn.Module, di
         family = re.split(r"[_\d]", architecture)[0]
         near = timm.list_models(f"*{architecture.split('_')[0]}*")[:5]
         near = near or (timm.list_models(f"{family}*")[:5] if family else [])
-        hint = f"; there are: {', '.join(near)}" if near else ""
+        hint = f"; it has, among others: {', '.join(near)}" if near else ""
         raise BadInput(f"timm has no model {architecture!r}{hint}")
     with explained(name, options, checkpoint):
         about = options.get("pretrained_cfg") or timm.get_pretrained_cfg(architecture).to_dict()

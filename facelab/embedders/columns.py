@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, there_are
 
 _MANY = 8  # rows from which on whole numbers in a row are no accident
 _UNLIKE = 10  # times the size of the others: no dimension of one embedding
@@ -44,10 +44,12 @@ def vector_columns(
         raise BadInput(f"{where} has two columns called {str(twice)!r}: keep one")
     if isinstance(given, list | tuple):
         chosen = list(given)
-        absent = [name for name in chosen if name not in frame.columns]
-        if absent or not chosen:
-            lacking = repr(absent[0]) if absent else "given in vectors="
-            raise BadInput(f"{where} has no column {lacking}; it has: {listed(frame.columns)}")
+        if not chosen:
+            raise BadInput(f"vectors= names no column of {where}: give one or more")
+        for name in chosen:
+            if name not in frame.columns:
+                known = there_are(name, frame.columns, "it has")
+                raise BadInput(f"{where} has no column {name!r}{known}")
     else:
         chosen = _run_or_all(frame, given, where, taken)
     for column in chosen:
@@ -116,7 +118,7 @@ def the_one(
 ) -> str:
     """The one candidate, or the given one; a sentence where there is a choice or none."""
     if given is not None and given not in candidates:
-        raise BadInput(f"{where} has no {what} {given!r}; it has: {listed(there)}")
+        raise BadInput(f"{where} has no {what} {given!r}{there_are(given, there, 'it has')}")
     if given is None and len(candidates) != 1:
         count = "no" if not candidates else f"{len(candidates)} times a"
         raise BadInput(

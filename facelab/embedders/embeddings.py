@@ -15,7 +15,7 @@ import pandas as pd
 from facelab import files
 from facelab.embedders.precomputed import join, read_vectors
 from facelab.embedders.vectors import vectors_of
-from facelab.errors import BadInput, a_kind
+from facelab.errors import BadInput, a_kind, how_many
 from facelab.faces.faceset import FaceSet
 from facelab.faces.origin import as_card, facts
 from facelab.faces.tables import as_face_table, as_rows, is_named, rows_where, settled
@@ -162,8 +162,10 @@ class Embeddings:
     def _refuse(self, bad: np.ndarray, why: str) -> None:
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
-            more = f" ({int(bad.sum())} such rows)" if bad.sum() > 1 else ""
-            raise BadInput(f"the vector of image {self.table['image'][row]!r} {why}{more}")
+            more = how_many(int(bad.sum()), "such row")
+            raise BadInput(
+                f"the vector of image {self.table['image'][row]!r} {why} ({more}): leave it out"
+            )
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -216,9 +218,7 @@ class Embeddings:
             A file is damaged, or they do not belong together.
         """
         folder = files.stored(folder)
-        for name in ("vectors.npy", "table.parquet", "card.json"):
-            if not (folder / name).is_file():
-                raise FileNotFoundError(f"{folder} holds no embeddings: {name} is missing")
+        files.check_stored(folder, ("vectors.npy", "table.parquet", "card.json"), "embeddings")
         with files.reading(folder, "embeddings"):
             vectors = np.load(folder / "vectors.npy", mmap_mode="c")
             card = files.read_values(folder / "card.json")

@@ -14,7 +14,7 @@ from facelab.embedders.batches import Workers, embed_batches
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.outputs import chosen_output, tried
 from facelab.embedders.vectors import as_vectors
-from facelab.errors import BadInput, FacelabError
+from facelab.errors import BadInput, FacelabError, a_kind
 from facelab.faces.faceset import FaceSet
 
 _SIDE = 112  # of the crops that a function for any side is tried on
@@ -168,6 +168,6 @@ def embedder_of(
     ('pixels', (12, 3072))
     """
     if not callable(function):
-        raise BadInput(f"an embedder is made of a function on crops, not {type(function).__name__}")
+        raise BadInput(f"an embedder is made of a function on crops, not {a_kind(function)}")
     name = name or getattr(function, "__name__", type(function).__name__)
     return FunctionEmbedder(function, name, size, workers, output)

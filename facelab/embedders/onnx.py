@@ -20,7 +20,7 @@ from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.external import checksum
 from facelab.embedders.outputs import no_output, several_outputs, tried
 from facelab.embedders.vectors import as_vectors
-from facelab.errors import BadInput, need
+from facelab.errors import BadInput, check_option, need, there_are
 from facelab.faces.faceset import FaceSet
 
 _EXAMPLE = '{"channels": "rgb", "mean": 127.5, "std": 128}'
@@ -251,7 +251,7 @@ def presets() -> dict[str, dict[str, Any]]:
 
 def _preset(name: str) -> dict[str, Any]:
     if name not in presets():
-        raise BadInput(f"there is no preset {name!r}; there are: {', '.join(presets())}")
+        raise BadInput(f"there is no preset {name!r}{there_are(name, presets())}")
     return presets()[name]
 
 
@@ -278,7 +278,7 @@ def _beside(path: Path) -> dict[str, Any]:
         names = " and ".join(place.name for place in found)
         raise BadInput(f"{names} both describe {path.name}: keep one")
     stated = files.read_values(found[0])
-    strange = set(stated) - _OPTIONS if isinstance(stated, dict) else {"not a table"}
+    strange = set(stated) - _OPTIONS if isinstance(stated, dict) else {"no names with values"}
     if strange:
         raise BadInput(
             f"{found[0]} states {', '.join(sorted(map(str, strange)))}; known are "
@@ -288,8 +288,7 @@ def _beside(path: Path) -> dict[str, Any]:
 
 
 def _is_bgr(channels: Any) -> bool:
-    if channels not in ("rgb", "bgr"):
-        raise BadInput(f"channels must be rgb or bgr, not {channels!r}")
+    check_option("channels", channels, ("rgb", "bgr"))
     return channels == "bgr"
 
 

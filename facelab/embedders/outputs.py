@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from facelab.embedders.vectors import at_hand
-from facelab.errors import BadInput
+from facelab.errors import BadInput, there_are
 
 
 def chosen_output(result: Any, output: str | int | None, name: str) -> Any:
@@ -56,7 +56,7 @@ def several_outputs(name: str, outputs: Iterable[str | int]) -> str:
 
 def no_output(name: str, output: Any, outputs: Iterable[str | int]) -> str:
     """What to say of an output that there is not."""
-    return f"{name} has no output {output!r}; it has: {', '.join(map(str, outputs))}"
+    return f"{name} has no output {output!r}{there_are(output, outputs, 'it has')}"
 
 
 def tried(run: Callable[[np.ndarray], np.ndarray], side: int, name: str) -> int:

@@ -14,9 +14,9 @@ import pyarrow
 import pyarrow.parquet
 
 from facelab.datasets.reader import one_line
-from facelab.embedders.columns import is_numeric, listed, the_one, vector_columns
+from facelab.embedders.columns import is_numeric, the_one, vector_columns
 from facelab.embedders.vectors import as_vectors
-from facelab.errors import BadInput
+from facelab.errors import BadInput, how_many, there_are
 from facelab.faces.names import as_names
 from facelab.faces.spelling import nearly
 
@@ -72,8 +72,10 @@ def read_vectors(
     if not len(rows) or not rows.shape[1]:
         raise BadInput(f"{path} holds no vectors")
     named = as_names(names, image)
-    if named.isna().any():
-        raise BadInput(f"{path}: a row of column {image!r} is empty: every vector needs a name")
+    nameless = named.isna().to_numpy()
+    if nameless.any():
+        row = int(nameless.argmax())
+        raise BadInput(f"{path}: {image!r} of row {row} is empty, and every vector needs a name")
     return named.to_numpy(object), rows
 
 
@@ -136,8 +138,7 @@ def join(
 def _counted(images: np.ndarray, what: str, more: str = "") -> str:
     if not len(images):
         return ""
-    noun = "image" if len(images) == 1 else "images"
-    return f"{len(images)} {noun} {what} (first {str(images[0])!r}{more})"
+    return f"{how_many(len(images), 'image')} {what} (first {str(images[0])!r}{more})"
 
 
 def _how(unclear: int, partial: bool) -> str:
@@ -166,8 +167,8 @@ def _from_npz(path: Path, image: str, vectors: str | None) -> tuple[np.ndarray, 
     names = arrays.get(image)
     if names is None or names.ndim != 1 or names.dtype.kind not in "USiuf":
         raise BadInput(
-            f"{path} has no array {image!r} of names; it has: {', '.join(arrays)} (give image=, "
-            "the key of the names)"
+            f"{path} has no array {image!r} of names{there_are(image, arrays, 'it has')} (give "
+            "image=, the key of the names)"
         )
 
     def said(shape: tuple[int, ...]) -> str:
@@ -215,8 +216,8 @@ def _from_csv(path: Path, image: str, vectors: str | None) -> tuple[np.ndarray, 
 def _names(path: Path, image: str, columns: list[str], read: Callable[[], pd.Series]) -> pd.Series:
     if image not in columns:
         raise BadInput(
-            f"{path} has no column {image!r}; it has: {listed(columns)} (give image=, the column "
-            "of the names)"
+            f"{path} has no column {image!r}{there_are(image, columns, 'it has')} (give image=, "
+            "the column of the names)"
         )
     return read()
 
@@ -233,6 +234,4 @@ def _one_name(vectors: str | list[str] | None) -> str | None:
         return vectors
     if len(vectors) == 1:
         return vectors[0]
-    raise BadInput(
-        f"an npz file holds the vectors in one array: vectors= is its key, not {vectors}"
-    )
+    raise BadInput("an npz file holds the vectors in one array: vectors= is its key, not a list")

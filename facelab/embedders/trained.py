@@ -180,9 +180,8 @@ class TrainedEmbedder:
             A file is damaged, or they do not belong together.
         """
         folder = files.stored(folder)
-        for name in ("embedder.json", "model.safetensors", "history.csv"):
-            if not (folder / name).is_file():
-                raise FileNotFoundError(f"{folder} is not a trained embedder: {name} is missing")
+        needed = ("embedder.json", "model.safetensors", "history.csv")
+        files.check_stored(folder, needed, "trained embedder")
         with files.reading(folder, "a trained embedder"):
             about = files.read_values(folder / "embedder.json")
             saved = checked(_Saved, about, "an embedder", "embedder.json")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.embedders.columns import is_running, vector_columns
-from facelab.errors import BadInput
+from facelab.errors import BadInput, a_kind
 from facelab.faces.names import as_names
 from facelab.faces.spelling import nearly
 
@@ -32,13 +32,12 @@ def as_array(value: Any, what: str) -> np.ndarray:
             array = array.astype(np.float64)
     except (TypeError, ValueError) as error:
         several = "inhomogeneous" in str(error)
-        found = "rows of several lengths" if several else f"no numbers but {type(value).__name__}"
+        found = "rows of several lengths" if several else a_kind(value)
         raise BadInput(f"{what} {found}: one row of numbers a face is needed, (N, D)") from error
     if array.dtype.kind not in "fiu":
         kind = {"c": "complex numbers", "b": "true and false"}.get(array.dtype.kind, "text")
         raise BadInput(
-            f"{what} no numbers but {type(value).__name__} of {kind}: one row of numbers a face is "
-            "needed, (N, D)"
+            f"{what} {kind} ({a_kind(value)}): one row of numbers a face is needed, (N, D)"
         )
     return array
 

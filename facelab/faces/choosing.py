@@ -5,7 +5,7 @@ In: a FaceSet, group columns, shares. Out: a FaceSet of the size asked for, or h
 
 import numpy as np
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, how_many
 from facelab.faces.composition import group_counts, numbered
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import group_labels
@@ -58,9 +58,14 @@ def compose(
     mixed = group_of[subject] != codes
     if mixed.any():
         name = names[subject[mixed].min()]
-        raise BadInput(f"subject {name!r} stands in more than one group of {labels.name}")
+        raise BadInput(
+            f"subject {name!r} stands in more than one group of {labels.name}: give everybody one"
+        )
     if subjects < 1 or images_per_subject < 1:
-        raise BadInput("`subjects` and `images_per_subject` must be at least 1")
+        raise BadInput(
+            f"`subjects` and `images_per_subject` must be at least 1, not {subjects} and "
+            f"{images_per_subject}"
+        )
     counts = group_counts(list(labels.cat.categories), shares, subjects)
     enough = np.bincount(subject, minlength=len(names)) >= images_per_subject
 
@@ -71,8 +76,9 @@ def compose(
         there = shuffled[(group_of == code)[shuffled] & enough[shuffled]]
         if count > len(there):
             raise BadInput(
-                f"{count} subjects of {group} with at least {images_per_subject} images were asked "
-                f"for; there are {len(there)}"
+                f"{how_many(count, 'subject')} of {group} with at least "
+                f"{how_many(images_per_subject, 'image')} were asked for; there are "
+                f"{len(there):,}: ask for fewer"
             )
         chosen[there[:count]] = True
     order = rng.permutation(len(faces))

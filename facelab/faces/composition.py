@@ -6,7 +6,7 @@ In: a FaceSet's table and group columns. Out: frames with a row a group.
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput, did_you_mean
+from facelab.errors import BadInput, there_are
 from facelab.faces.groups import NO_LABEL, effective_number, group_labels
 from facelab.faces.names import as_name
 
@@ -108,10 +108,8 @@ def group_counts(
     shares = {as_name(group) or "": share for group, share in (shares or {}).items()}
     for group, share in shares.items():
         if group not in groups:
-            hint = did_you_mean(group, groups)
-            raise BadInput(
-                f"there is no group {group!r}{hint}; the groups are: {', '.join(groups)}"
-            )
+            known = there_are(group, groups, "the groups are")
+            raise BadInput(f"there is no group {group!r}{known}")
         if not 0 <= share <= 1:
             raise BadInput(f"the share of {group} must be between 0 and 1, not {share:g}")
     named = sum(shares.values())

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, a_kind, how_many
 from facelab.faces.groups import group_labels, there
 
 Part = TypeVar("Part")
@@ -54,11 +54,17 @@ def divided(
     BadInput
         The shares are no shares, there are too few subjects, or no such column.
     """
+    if not isinstance(shares, Mapping):
+        raise BadInput(
+            'give every part its share, such as {"train": 0.6, "test": 0.4}, not '
+            f"{a_kind(shares)}"
+        )
     wanted = np.array(list(shares.values()), dtype=float)
     if not len(wanted) or not (wanted > 0).all() or abs(wanted.sum() - 1) > 1e-9:
         raise BadInput(f"the shares must be positive and add up to 1, not {wanted.sum():g}")
     if len(subjects) < len(wanted):
-        raise BadInput(f"{len(subjects)} subjects cannot be split into {len(wanted)} parts")
+        people = how_many(len(subjects), "subject")
+        raise BadInput(f"{people} cannot be split into {len(wanted)} parts")
     strata = np.zeros(len(subjects), dtype=np.int64)
     labels = {column: group_labels(subjects, column) for column in by}
     for column in labels.values():
@@ -106,8 +112,8 @@ def _warn_of_single(balance: pd.DataFrame) -> None:
     if single:
         named = ", ".join(single[:_MOST_NAMED]) + (", ..." if len(single) > _MOST_NAMED else "")
         warnings.warn(
-            f"{len(single)} of {len(there)} groups have one subject, whom only one part can have: "
-            f"{named}",
+            f"in {len(single)} of {how_many(len(there), 'group')} there is one subject, whom only "
+            f"one part can have: {named}",
             stacklevel=4,
         )
 

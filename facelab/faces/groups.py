@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput, did_you_mean
+from facelab.errors import BadInput, there_are
 from facelab.faces.colour import age_group
 from facelab.faces.names import as_label_column, as_names
 
@@ -28,7 +28,6 @@ GROUP_COLUMNS = frozenset(
     ]
 )
 _AGES = ("age", "ages", "age_years", "age_in_years", "years")
-_MOST_NAMED = 20
 
 
 class Labelled(Protocol):
@@ -107,8 +106,7 @@ def group_labels(table: pd.DataFrame, by: str | list[str]) -> pd.Series:
 def there(table: pd.DataFrame, wanted: str, but: tuple[str, ...] = ("subject", "image")) -> str:
     """How to end a sentence on a column that is not there: what may be meant, and what there is."""
     columns = [str(name) for name in table.columns if name not in but]
-    most = ", ".join(columns[:_MOST_NAMED]) + (", ..." if len(columns) > _MOST_NAMED else "")
-    return f"{did_you_mean(wanted, columns)}; the table has: {most or 'no label columns'}"
+    return there_are(wanted, columns, "the table has")
 
 
 def _labels(column: pd.Series, key: str) -> pd.Categorical:

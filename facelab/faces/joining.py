@@ -11,7 +11,7 @@ import pandas as pd
 from pandas.api.types import union_categoricals
 
 from facelab import files
-from facelab.errors import BadInput
+from facelab.errors import BadInput, a_kind
 from facelab.faces.datasheets import datasheet
 from facelab.faces.faceset import FaceSet, load, new_card, write_labels
 from facelab.faces.origin import combined
@@ -58,8 +58,9 @@ def join(
     >>> faces.table["subject"].iloc[0]
     'one/s0-00001'
     """
-    if not sets:
-        raise BadInput("there are no sets to join")
+    if not isinstance(sets, Mapping) or not sets:
+        what = "nothing" if not sets else a_kind(sets)
+        raise BadInput(f'fl.join takes sets by name, such as {{"one": faces}}, not {what}')
     sizes = {name: faces.size for name, faces in sets.items()}
     if len(set(sizes.values())) > 1:
         told = ", ".join(f"{name} {size} px" for name, size in sizes.items())

@@ -9,7 +9,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, a_kind
 from facelab.faces.colour import fitzpatrick, ita, monk, skin_tone, srgb_to_lab
 from facelab.faces.faceset import FaceSet
 from facelab.faces.measured import PIXELS, POSE
@@ -86,6 +86,10 @@ def measure(faces: FaceSet, jobs: int | None = None) -> FaceSet:
     ['skin_lightness', 'apparent_ita', 'apparent_skin_tone', 'apparent_monk',
     'apparent_fitzpatrick', 'brightness', 'contrast', 'sharpness']
     """
+    if not isinstance(faces, FaceSet):
+        raise BadInput(
+            f"fl.measure takes faces (a FaceSet), not {a_kind(faces)}: fl.load opens one"
+        )
     if faces.card.get("aligned") is False:
         raise BadInput(
             f"the crops of {faces.card.get('name', 'the set')!r} are not aligned to the template: "

@@ -80,14 +80,14 @@ def as_name(value: Any) -> str | None:
         return as_name(value.value)
     if isinstance(value, _SPELT):
         return None if pd.isna(value) else _of_text(str(value).removesuffix(" 00:00:00"))
-    raise Unfit(f"{a_kind(value)}, which is no label: {str(value)[:60]}")
+    raise Unfit(f"{a_kind(value)}, which is no label ({str(value)[:60]}): write it as text")
 
 
 def _of_number(value: Any) -> str | None:
     if value != value:
         return None
     if value in (float("inf"), float("-inf")):
-        raise Unfit(f"{value}, which is no label")
+        raise Unfit(f"{value}, which is no label: leave it empty")
     if value % 1:
         return str(value)
     if abs(value) >= _EXACT and not isinstance(value, decimal.Decimal):

@@ -5,12 +5,13 @@ of text, numbers as numbers; or one sentence that names the column and the row.
 """
 
 import ast
+import re
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput, a_kind
+from facelab.errors import BadInput, a_kind, how_many, there_are
 from facelab.faces.groups import there
 from facelab.faces.names import Unfit, as_label_column, as_name, as_names
 
@@ -50,7 +51,7 @@ def as_face_table(table: pd.DataFrame, numbered: bool = False) -> pd.DataFrame:
     if twice.any():
         raise BadInput(
             f"image {found['image'][twice].iloc[0]!r} stands in the table twice "
-            f"({int(twice.sum())} repeated rows): keep one row an image"
+            f"({how_many(int(twice.sum()), 'repeated row')}): keep one row an image"
         )
     if "images" in table.columns:
         raise BadInput(
@@ -135,12 +136,13 @@ def rows_where(table: pd.DataFrame, expression: str) -> np.ndarray:
     BadInput
         It cannot be evaluated, compares labels with a number, or is no condition.
     """
-    known = ", ".join(map(str, table.columns))
     try:
         _refuse_numbers(table, expression)
         found = table.query(expression)
     except _NO_CONDITION as error:
-        raise BadInput(f"query {expression!r}: {error}; the table has: {known}") from error
+        unknown = re.search(r"name '(.+)' is not defined", str(error))
+        known = there_are(unknown[1] if unknown else "", table.columns, "the table has")
+        raise BadInput(f"query {expression!r}: {error}{known}") from error
     return found.index.to_numpy()
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from facelab.errors import BadInput
+from facelab.errors import check_columns
 from facelab.figures.lettering import entry
 from facelab.figures.style import FAINT, Picture, colours, drawn, mark, panels
 
@@ -99,8 +99,7 @@ def threshold_sweep(
 
 
 def _groups(det: pd.DataFrame) -> list[str]:
-    if not {"group", "threshold", "fmr", "fnmr"} <= set(det.columns):
-        raise BadInput("curves need the columns group, threshold, fmr and fnmr")
+    check_columns("the points of the curves", det.columns, ("group", "threshold", "fmr", "fnmr"))
     return list(dict.fromkeys(det["group"]))
 
 

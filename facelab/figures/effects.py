@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, check_columns, there_are
 from facelab.figures.lettering import entry
 from facelab.figures.style import FAINT, INK, Picture, colours, drawn, mark, panels
 
@@ -65,6 +65,7 @@ def twin_effects(
     arms: dict[str, list[pd.DataFrame]] = {}
     for key, one in (effects if isinstance(effects, Mapping) else {"": effects}).items():
         name = str(key[0] if isinstance(key, tuple) else key)
+        check_columns("the effects", one.columns, ("group", "factor", "level", "quantity"))
         arms.setdefault(name, []).append(one[one["group"] == group])
     return _dots(arms, quantities, "no effect")
 
@@ -137,7 +138,7 @@ def _dots(
     figure, columns = panels(len(quantities), height)
     for axes, quantity in zip(columns, quantities, strict=True):
         if quantity not in _PANELS:
-            raise BadInput(f"there is no quantity {quantity!r}; there are: {', '.join(_PANELS)}")
+            raise BadInput(f"there is no quantity {quantity!r}{there_are(quantity, _PANELS)}")
         title, label, times = _PANELS[quantity]
         points = np.full((lanes, len(rows), 3), np.nan)
         for lane, table in enumerate(table for tables in arms.values() for table in tables):
@@ -165,7 +166,7 @@ def _dots(
 def _rows(arms: dict[str, list[pd.DataFrame]]) -> list[tuple[str, str]]:
     every = pd.concat([table for tables in arms.values() for table in tables])
     if every.empty:
-        raise BadInput("there are no effects of that group to draw")
+        raise BadInput("there are no effects of that group to draw: choose another")
     return list(dict.fromkeys(zip(every["factor"], every["level"], strict=True)))
 
 

@@ -54,7 +54,7 @@ def images_per_subject(faces: FaceSet, by: str | list[str]) -> Picture:
     counts = held.groupby(["group", "subject"], observed=True).size().rename("images").reset_index()
     groups = list(held["group"].cat.categories)
     if not groups:
-        raise BadInput(f"no face has a label of {by}")
+        raise BadInput(f"no face has a {held['group'].name} label: there is nothing to draw")
     figure, (axes,) = panels(1, 1.1 + 0.42 * len(groups))
     wide = counts["images"].max() > 20 * counts["images"].median()
     axes.set_xscale("log" if wide else "linear")

@@ -16,7 +16,7 @@ import pandas as pd
 
 from facelab import files
 from facelab.audits.arms import FIGURES, readable_arms
-from facelab.errors import BadInput, FacelabError
+from facelab.errors import BadInput, FacelabError, there_are
 from facelab.pages.documents import render
 from facelab.pages.records import record_of, values_of
 from facelab.rates.tables import readable_changes
@@ -55,7 +55,7 @@ def keep(run: str | Path, folder: str | Path) -> None:
     record = record_of(run, "keep")
     name = record["name"]
     if name not in examples:
-        raise BadInput(f"no example is called {name!r}; there are: {', '.join(examples)}")
+        raise BadInput(f"no example is called {name!r}{there_are(name, examples)}")
     example = examples[name]
     parts = {
         f"{name}.png": run / "figures" / f"{example['figure']}.png",

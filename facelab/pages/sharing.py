@@ -92,7 +92,9 @@ def share(
     record = record_of(folder, "share")
     out = folder / "shared.html" if out is None else Path(out)
     if out.exists() and not replace:
-        raise BadInput(f"{out} exists already: choose another file, or replace it (--force)")
+        raise BadInput(
+            f"{out} exists already: choose another file, or replace it (replace=True, --force)"
+        )
     facts = _facts(folder, record)
     for scale in (1.0, 0.5):
         notebook = notebook_of(folder)

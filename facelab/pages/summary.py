@@ -121,7 +121,9 @@ def summary_page(
         raise BadInput(f"{mix} is no run of 11_mix_ratio: it has no parameter `favoured`")
     out = main.folder / "summary.html" if out is None else Path(out)
     if out.exists() and not replace:
-        raise BadInput(f"{out} exists already: choose another file, or replace it")
+        raise BadInput(
+            f"{out} exists already: choose another file, or replace it (replace=True, --force)"
+        )
     groups = list(next(iter(main.at("arms", ARMS[0]).values()))["groups"])
     picture = summary_figure(main.metrics, sweep.metrics if sweep else None)
     page = render(

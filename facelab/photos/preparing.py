@@ -25,7 +25,7 @@ import facelab
 from facelab import files
 from facelab.datasets.folder import folder
 from facelab.datasets.reader import BOX_COLUMNS, Reader, people_lost
-from facelab.errors import BadInput, Unusable
+from facelab.errors import BadInput, Unusable, check_option, how_many
 from facelab.faces.datasheets import datasheet
 from facelab.faces.faceset import FaceSet, load, new_card, write_labels
 from facelab.keeping import code_of, made_with, resume_folder
@@ -180,16 +180,20 @@ def _check_options(
     min_face: float,
     rivals: float | None,
 ) -> None:
+    if isinstance(detector, str):
+        raise BadInput(
+            f"`detector` is a detector, not a name: load_detector({detector!r}) of "
+            "facelab.photos.detectors makes it"
+        )
     if detector is not None and aligned:
         raise BadInput("give a detector for photos or aligned=True for crops, not both")
     if not 16 <= size <= 1024:
         raise BadInput(f"the size must be from 16 to 1024 pixels, not {size}")
-    if face not in CHOICES:
-        raise BadInput(f"`face` must be one of {', '.join(CHOICES)}, not {face!r}")
+    check_option("face", face, CHOICES)
     if detector is None and (face != CHOICES[0] or rivals is not None):
         raise BadInput("`face` and `rivals` choose among detected faces: give a detector")
     if not min_face >= 0:
-        raise BadInput(f"`min_face` must be a number of pixels, not {min_face}")
+        raise BadInput(f"`min_face` must be 0 or more pixels, not {min_face}")
     if rivals is not None and not 0 < rivals <= 1:
         raise BadInput(f"`rivals` must be a share from 0 to 1 of the face's area, not {rivals}")
     if not len(reader):
@@ -401,12 +405,16 @@ def _card(
             f"{len(problems)} of {len(reader)} images ({share:.2%}) could not be used and were set "
             "aside in rejects.parquet."
         )
-    notes += [f"{count} images have {remark}." for remark, count in taken.remarks.items()]
+    notes += [
+        f"{how_many(count, 'image has', 'images have')} {remark}."
+        for remark, count in taken.remarks.items()
+    ]
     notes += [note for note in reader.notes if note not in reader.losses]
     if single:
-        notes.append(
-            f"{single} subjects have one image: they give non-mated comparisons and no mated one."
+        give = how_many(
+            single, "subject has one image and gives", "subjects have one image and give"
         )
+        notes.append(f"{give} no mated comparisons.")
     how = "taken as aligned crops" if cutter.detector is None else "detected and aligned"
     return new_card(
         reader.name,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, check_columns
 from facelab.faces.groups import group_labels
 from facelab.faces.names import as_names
 from facelab.rates.counts import (
@@ -170,9 +170,7 @@ def presented_images(folder: str | os.PathLike) -> pd.DataFrame:
 
 
 def _check(presented: pd.DataFrame) -> None:
-    missing = {"subject", "failed"} - set(presented.columns)
-    if missing:
-        raise BadInput(f"the images presented need the column {', '.join(sorted(missing))}")
+    check_columns("the images presented", presented.columns, ("subject", "failed"))
     if presented.empty:
         raise BadInput("there is no image: give one row an image that was presented")
     failed = presented["failed"]

@@ -10,7 +10,7 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, check_option, there_are
 from facelab.rates.counts import FEW_ERRORS, ErrorCounts
 
 ERRORS = {"fmr": "false matches", "fnmr": "false non-matches"}
@@ -66,17 +66,16 @@ def group_contrasts(
     >>> table[["group", "ratio", "p_corrected"]].round(2).values.tolist()
     [['b', 1.64, 0.22], ['d', 1.49, 0.42], ['c', 1.49, 0.42]]
     """
-    if error not in ERRORS:
-        raise BadInput(f"error must be fmr or fnmr, not {error!r}")
-    if correct not in CORRECTIONS:
-        raise BadInput(f"correct must be one of {', '.join(CORRECTIONS)}, not {correct!r}")
+    check_option("error", error, ERRORS)
+    check_option("correct", correct, CORRECTIONS)
     groups = counts.groups
     if reference is not None and reference not in groups:
-        raise BadInput(f"there is no group {reference!r}; the groups are: {', '.join(groups)}")
+        known = there_are(reference, groups, "the groups are")
+        raise BadInput(f"there is no group {reference!r}{known}")
     sums = counts.sums(error)
     known = [place for place in range(len(groups)) if sums.comparisons[place] > 0]
     if len(known) < 2:
-        raise BadInput(f"a contrast needs two groups with {error.upper()}; there is {len(known)}")
+        raise BadInput(f"a contrast needs two groups with {error.upper()}, not {len(known)}")
     rates = sums.errors / np.where(sums.comparisons > 0, sums.comparisons, np.nan)
     if reference is None:
         ordered = sorted(known, key=lambda place: -rates[place])

@@ -333,7 +333,7 @@ def _checked(rates: pd.DataFrame, a: float) -> pd.DataFrame:
     groups["group"] = groups["group"].astype(str)
     if groups["group"].duplicated().any():
         name = groups.loc[groups["group"].duplicated(), "group"].iloc[0]
-        raise BadInput(f"group {name!r} stands there twice: give one row a group")
+        raise BadInput(f"group {name!r} stands in the rates twice: give one row a group")
     for error in given:
         number = pd.to_numeric(groups[error], errors="coerce").astype(np.float64)
         wrong = (number < 0) | (number > 1) | (number.isna() & groups[error].notna())

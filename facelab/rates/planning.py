@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, check_columns, check_option
 from facelab.rates.dependence import Dependence
 
 FEWEST_ERRORS = 10  # expected in the better group: with fewer, a log-ratio is far from normal
@@ -142,8 +142,7 @@ def detectable_rate(
     >>> f"{fl.detectable_rate(subjects=500, images=5, ratio=2):.1e}"
     '2.1e-05'
     """
-    if error not in ("fmr", "fnmr"):
-        raise BadInput(f"the error must be 'fmr' or 'fnmr', not {error!r}")
+    check_option("error", error, ("fmr", "fnmr"))
     test = _Test(error, confidence, power, dependence or Dependence())
     test.check(0.5 / ratio if ratio > 0 else 0.5, ratio, images)
     _check_subjects(subjects)
@@ -191,9 +190,7 @@ def too_small(
     a: 28 subjects with about 4 images each are too few to tell FMR 0.01 from 2 times that; 53 would
     do so with probability 80%
     """
-    lacking = {"group", "subjects", "non_mated"} - set(rates.columns)
-    if lacking:
-        raise BadInput(f"the rates lack the columns {', '.join(sorted(lacking))}: see error_rates")
+    check_columns("the rates", rates.columns, ("group", "subjects", "non_mated"))
     options = {"confidence": confidence, "power": power, "dependence": dependence}
     groups, needed = rates[rates["group"] != "all"], {}
     sentences = []

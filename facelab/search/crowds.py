@@ -71,8 +71,9 @@ def crowd(
     mated = (probes + 1) // 2
     if min(subjects, images, dim) < 1 or mated > subjects:
         raise BadInput(
-            f"{subjects} subjects with {images} images in {dim} dimensions and {mated} mated "
-            "probes: give at least 1 of each, and no more mated probes than subjects"
+            "a crowd needs at least one subject, image and dimension, and no more mated probes "
+            f"than subjects, not subjects={subjects}, images={images}, dim={dim} and {mated} mated "
+            "probes"
         )
     rng = np.random.default_rng(seed)
     turn = np.linalg.qr(rng.standard_normal((dim, dim)))[0].astype(np.float32)

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from facelab.audits.by_group import Audit
 from facelab.comparisons.counted import Comparisons
-from facelab.errors import BadInput, a_kind, check_option
+from facelab.errors import BadInput, a_kind, check_columns, check_option
 from facelab.faces.composition import group_counts
 from facelab.rates.counts import ErrorCounts, double_or_nothing
 
@@ -320,9 +320,7 @@ def _checked(source: pd.DataFrame | float) -> pd.DataFrame:
         )
     if not isinstance(source, pd.DataFrame):
         source = pd.DataFrame({"group_a": ["everybody"], "group_b": "everybody", "fmr": [source]})
-    lacking = [name for name in ("group_a", "group_b", "fmr") if name not in source.columns]
-    if lacking:
-        raise BadInput(f"the table of rates lacks {', '.join(lacking)}")
+    check_columns("the rates", source.columns, ("group_a", "group_b", "fmr"))
     pairs = source.reset_index(drop=True).astype({"group_a": str, "group_b": str})
     for name in ("fmr", "fmr_low", "fmr_high"):
         number = pd.to_numeric(pairs[name], errors="coerce") if name in pairs.columns else np.nan

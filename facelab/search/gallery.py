@@ -18,7 +18,7 @@ from facelab import files
 from facelab.comparisons.given import as_cosine
 from facelab.embedders.embeddings import Embeddings, row_lengths
 from facelab.embedders.kinds import check_kind
-from facelab.errors import BadInput, check_option
+from facelab.errors import BadInput, check_option, how_many
 from facelab.faces.names import as_names
 from facelab.faces.spelling import nearly
 from facelab.search.candidates import Candidates
@@ -216,7 +216,8 @@ class Gallery:
             image = embeddings.table["image"].iloc[int(np.flatnonzero(bad)[0])]
             raise BadInput(
                 f"the vector of image {image!r} is not a finite vector of length 1 "
-                f"({int(bad.sum())} such rows): make them with fl.Embeddings.from_arrays"
+                f"({how_many(int(bad.sum()), 'such row')}): make them with "
+                "fl.Embeddings.from_arrays"
             )
 
     # ---- search
@@ -410,9 +411,7 @@ class Gallery:
             A file is not the one that was stored.
         """
         folder = files.stored(folder)
-        for name in _FILES:
-            if not (folder / name).is_file():
-                raise FileNotFoundError(f"{folder} holds no gallery: {name} is missing")
+        files.check_stored(folder, _FILES, "gallery")
         try:
             card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
             sums, about = card.pop("sha256"), card.get("index")

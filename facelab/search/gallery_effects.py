@@ -11,7 +11,7 @@ import pandas as pd
 
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind
-from facelab.errors import BadInput
+from facelab.errors import BadInput, how_many, there_are
 from facelab.faces.composition import group_counts
 from facelab.faces.groups import group_keys, group_labels
 from facelab.rates.intervals import wilson
@@ -69,8 +69,8 @@ def open_set(
     both = subject[subject.isin(strangers.table["subject"])]
     if len(both):
         raise BadInput(
-            f"{both.nunique():,} people are among the searched and among the strangers (first: "
-            f"{both.iloc[0]}): take them out of one of the two"
+            f"{how_many(both.nunique(), 'person is', 'people are')} among the searched and among "
+            f"the strangers (first: {both.iloc[0]!r}): take them out of one of the two"
         )
     shuffled = subject.sample(frac=1, random_state=seed)
     several = shuffled[shuffled.isin(subject[subject.duplicated()])].drop_duplicates()
@@ -161,7 +161,8 @@ def gallery_sizes(
     mates = np.array([name in searched for name in names])
     if not sizes or sizes[0] < 1 or (np.diff(sizes) <= 0).any() or sizes[-1] > len(names):
         raise BadInput(
-            f"sizes must rise from 1 or more to {len(names):,}, the people to enrol; got {sizes}"
+            f"sizes must rise from 1 or more to at most {len(names):,}, the people to enrol, not "
+            f"{', '.join(map(str, sizes)) or 'be none'}"
         )
     if mates.sum() > sizes[0]:
         raise BadInput(
@@ -250,10 +251,8 @@ def gallery_mixes(
     _check_sets(probes, enrolled, "fl.gallery_mixes")
     absent = [key for key in group_keys(by) if key not in enrolled.table.columns]
     if absent:
-        raise BadInput(
-            f"the faces to enrol have no column {absent[0]!r}: who is enrolled can be mixed by "
-            "labels that they have"
-        )
+        known = there_are(absent[0], enrolled.table.columns, "they have")
+        raise BadInput(f"the faces to enrol have no column {absent[0]!r}{known}")
     searched = set(probes.table["subject"])
     subjects = enrolled.table["subject"]
     labels = group_labels(enrolled.table, by)

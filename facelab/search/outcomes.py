@@ -13,7 +13,7 @@ import pandas as pd
 
 from facelab.comparisons.counted import allowed_errors
 from facelab.comparisons.given import as_cosine, as_share, is_number
-from facelab.errors import BadInput, a_kind
+from facelab.errors import BadInput, a_kind, how_many
 from facelab.faces.groups import SEPARATOR, group_keys, group_labels
 from facelab.faces.names import as_names
 from facelab.rates.counts import FEW_ERRORS, FEW_SUBJECTS, RULE_OF_THREE, mated_sums
@@ -406,7 +406,10 @@ class Searches:
         if error == "fpir":
             return ~table["mated"].to_numpy(), (table["score"] >= t).to_numpy()
         if rank is not None and not 1 <= rank <= self.depth:
-            raise BadInput(f"rank is {rank}, and {self.depth} candidates were returned")
+            raise BadInput(
+                f"rank is {rank}, and {how_many(self.depth, 'candidate was', 'candidates were')} "
+                "returned: search with a larger k"
+            )
         place = table["mate_rank"]
         found = (place > 0) & (place <= (rank or self.depth)) & (table["mate_score"] >= t)
         return table["mated"].to_numpy(), ~found.to_numpy()

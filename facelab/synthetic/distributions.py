@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, there_are
 from facelab.synthetic.normal import normal_score
 
 # Kinds and what their numbers mean.
@@ -201,7 +201,7 @@ def _read_choice(name: str, given: Any, labels: tuple[str, ...]) -> Distribution
         )
     for label, share in shares.items():
         if str(label) not in labels:
-            raise BadInput(f"{name}: there is no {label!r}; there are: {', '.join(labels)}")
+            raise BadInput(f"{name}: there is no {label!r}{there_are(label, labels)}")
         if number_of(share) is None or not 0 <= float(share) <= 1:
             raise BadInput(f"{name}: the share of {label} must be 0 to 1, not {share!r}")
     total = sum(map(float, shares.values()))

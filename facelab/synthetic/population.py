@@ -6,7 +6,6 @@ distribution of every parameter.
 
 import json
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from facelab import files
-from facelab.errors import BadInput
+from facelab.errors import BadInput, did_you_mean
 from facelab.synthetic.distributions import Distribution, Plan, number_of, read_distribution
 from facelab.synthetic.parameters import CAPTURE, GENDERS, GROUPS, PARAMETERS, PHENOTYPES, SUBJECT
 
@@ -279,8 +278,8 @@ def _shares(given: Any) -> dict[str, float]:
 
 
 def nearest(name: str, known: Any) -> str:
-    close = get_close_matches(name, [str(word) for word in known], 1, 0.5)
-    return f": did you mean {close[0]}?" if close else ": population.yaml lists what there is"
+    """How to end a sentence on a parameter that is not there."""
+    return did_you_mean(name, known) or ": population.yaml lists what there is"
 
 
 def _number(name: str, value: Any, low: float, high: float, whole: bool) -> float:

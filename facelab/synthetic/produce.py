@@ -14,7 +14,7 @@ import numpy as np
 
 import facelab
 from facelab import files
-from facelab.errors import BadInput
+from facelab.errors import BadInput, check_option
 from facelab.keeping import code_of, end_with, made_with, once, resume_folder
 from facelab.synthetic.capture import build_capture
 from facelab.synthetic.head import load_head
@@ -151,8 +151,7 @@ def checked_order(
         raise BadInput(f"`seed` must be a whole number of at least 0, not {seed}")
     if int(size) != size or not SIZES[0] <= size <= SIZES[1]:
         raise BadInput(f"`size` must be {SIZES[0]} to {SIZES[1]} pixels, not {size}")
-    if frame not in FRAMES:
-        raise BadInput(f"`frame` must be one of {', '.join(FRAMES)}, not {frame!r}")
+    check_option("frame", frame, FRAMES)
     return Order(population, int(seed), int(size), frame, changes)
 
 

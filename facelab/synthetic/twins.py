@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, there_are
 from facelab.synthetic.labels import level_name
 from facelab.synthetic.parameters import (
     GENDERS,
@@ -107,9 +107,9 @@ def read_changes(change: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     names = [(factor, level_name(level)) for factor, level in changes]
     for factor, level in names:
         if names.count((factor, level)) > 1:
-            raise BadInput(f"{factor} {level} stands in `change` twice")
+            raise BadInput(f"{factor} {level} stands in `change` twice: keep one")
     if not changes:
-        raise BadInput(f"`change` gives {next(iter(change))} no levels")
+        raise BadInput(f"`change` gives {next(iter(change))} no levels: give one or more")
     return tuple(changes)
 
 
@@ -118,9 +118,7 @@ def _level(factor: str, level: Any, wanted: Parameter) -> Any:
     level = level.item() if hasattr(level, "item") else level
     if wanted.labels:
         if level not in wanted.labels:
-            raise BadInput(
-                f"{factor} has no level {level!r}; there are: {', '.join(wanted.labels)}"
-            )
+            raise BadInput(f"{factor} has no level {level!r}{there_are(level, wanted.labels)}")
         return level
     if wanted.chance:
         if not isinstance(level, bool):

@@ -104,7 +104,8 @@ class Checkpoints:
                 os.fsync(file.fileno())
         except (OSError, RuntimeError) as error:
             # torch reports a full disk as a RuntimeError.
-            warnings.warn(f"no checkpoint at step {step}: {error}", stacklevel=2)
+            words = f"the checkpoint of step {step} could not be written, the one before is kept"
+            warnings.warn(f"{words}: {error}", stacklevel=2)
             return
         for old in self.found()[: -self.keep]:
             old.unlink(missing_ok=True)

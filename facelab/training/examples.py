@@ -14,7 +14,7 @@ from torch import Tensor
 
 from facelab import files
 from facelab.embedders.tensors import as_images, write_resized
-from facelab.errors import BadInput
+from facelab.errors import BadInput, how_many
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import group_labels
 from facelab.training.recipe import Recipe
@@ -74,8 +74,8 @@ class Examples:
         both = np.intersect1d(self.subjects.astype(str), others.astype(str))
         if len(both):
             raise BadInput(
-                f"{len(both)} subjects are both trained on and in {where} (the first is "
-                f"{both[0]!r}): split the faces by subject"
+                f"{how_many(len(both), 'subject is', 'subjects are')} both trained on and in "
+                f"{where} (first: {both[0]!r}): split the faces by subject"
             )
 
     def sampler(self, batch: int, together: int, powers: tuple[float, float], seed: int) -> Sampler:
@@ -114,7 +114,7 @@ def _subjects(faces: FaceSet) -> tuple[np.ndarray, np.ndarray]:
     missing = faces.table["subject"].isna().to_numpy()
     if missing.any():
         raise BadInput(
-            f"{int(missing.sum())} faces have no subject (the first is image "
+            f"{how_many(int(missing.sum()), 'face has', 'faces have')} no subject (first: image "
             f"{faces.table['image'][missing].iloc[0]!r}): drop or label them before training"
         )
     codes, subjects = pd.factorize(faces.table["subject"], sort=True)
@@ -133,8 +133,8 @@ def _groups(faces: FaceSet, by: list[str]) -> tuple[np.ndarray, list[str]]:
     missing = labels.isna().to_numpy()
     if missing.any():
         raise BadInput(
-            f"{int(missing.sum())} faces have no {labels.name} (the first is image "
-            f"{faces.table['image'][missing].iloc[0]!r}): drop or label them, or train without "
-            "mitigate.by"
+            f"{how_many(int(missing.sum()), 'face has', 'faces have')} no {labels.name} (first: "
+            f"image {faces.table['image'][missing].iloc[0]!r}): drop or label them, or train "
+            "without mitigate.by"
         )
     return labels.cat.codes.to_numpy(np.int64), list(labels.cat.categories)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, there_are
 
 # Below this length an embedding has no direction, and dividing by it would make the gradient
 # explode.
@@ -75,10 +75,8 @@ class Head(nn.Module, ABC):
         """Every option with its value, given or default; BadInput names the one that is wrong."""
         for name in options:
             if name not in cls.OPTIONS:
-                known = ", ".join(cls.OPTIONS) or "none"
-                raise BadInput(
-                    f"{name!r} is not an option of the head {cls.__name__}; its options: {known}"
-                )
+                known = there_are(name, cls.OPTIONS, "its options")
+                raise BadInput(f"{name!r} is not an option of the head {cls.__name__}{known}")
         values = {name: option.default for name, option in cls.OPTIONS.items()} | options
         for name, (default, wanted, holds) in cls.OPTIONS.items():
             value = values[name]

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from facelab.embedders.kinds import called, check_faces
 from facelab.embedders.trained import TrainedEmbedder
 from facelab.errors import BadInput, Stopped
 from facelab.faces.faceset import FaceSet, content
@@ -107,6 +108,10 @@ def train(
     >>> list(embedder.history.columns)
     ['step', 'epoch', 'loss', 'lr', 'seconds']
     """
+    check_faces(faces, "fl.train")
+    if recipe is not None and not isinstance(recipe, Recipe):
+        advice = "fl.Recipe(...) or fl.Recipe.from_yaml(file) makes one"
+        raise BadInput(f"fl.train takes a recipe, not {called(recipe)}: {advice}")
     recipe = dataclasses.replace(recipe or Recipe(), **({} if seed is None else {"seed": seed}))
     _check_sets(recipe, held_out, meta)
     # Whoever calls keeps their own random state.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, there_are
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import group_labels
 from facelab.training.recipe import Mitigation
@@ -59,7 +59,7 @@ class LossWeights(nn.Module):
                 "odds": (1 - share) / share,
             }[mitigation.weights]
         if not fixed.sum() > 0:
-            raise BadInput(f"every group's weight is 0: there is nothing to learn from {names}")
+            raise BadInput("every group's weight is 0: give one group or more a weight above 0")
         self.dro, self.focal = mitigation.dro, mitigation.focal
         self.register_buffer("share", share)
         self.register_buffer("fixed", fixed)
@@ -149,7 +149,8 @@ def by_name(
     """Numbers in the groups' order; a name that is no group, or a group left out, is an error."""
     unknown = [name for name in values if name not in names]
     if unknown:
-        raise BadInput(f"mitigate.{what}: {unknown[0]!r} is not a group; they are {names}")
+        known = there_are(unknown[0], names, "the groups are")
+        raise BadInput(f"mitigate.{what}: there is no group {unknown[0]!r}{known}")
     left_out = [name for name in names if name not in values and default is None]
     if left_out:
         raise BadInput(f"mitigate.{what}: there is no number for the group {left_out[0]!r}")

@@ -76,7 +76,8 @@ def face_browser(
     scores = compare_all(embeddings, audit.by)._scores
     if not scores.units.equals(audit.counts.units):
         raise BadInput(
-            "the audit was made from other embeddings: their subjects, groups or images differ"
+            "the audit was made from other embeddings (their subjects, groups or images differ): "
+            "give those that were audited"
         )
     pairs = worst_errors(scores, audit.threshold, per_group)
     table = embeddings.table.reset_index(drop=True)

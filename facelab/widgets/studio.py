@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, there_are
 from facelab.figures.stills import photo_and_twin
 from facelab.figures.style import Picture
 from facelab.synthetic.parameters import GROUPS, SUBJECT
@@ -76,10 +76,12 @@ def population_studio(
     ({'age': 70.0}, (48, 48, 3))
     """
     if group not in GROUPS:
-        raise BadInput(f"there is no group {group!r}; the groups are: {', '.join(GROUPS)}")
+        known = there_are(group, GROUPS, "the groups are")
+        raise BadInput(f"there is no group {group!r}{known}")
     unknown = [name for name in knobs if name not in FACTORS]
     if unknown:
-        raise BadInput(f"{unknown[0]!r} cannot be changed alone; choose of: {', '.join(FACTORS)}")
+        known = there_are(unknown[0], FACTORS, "choose of")
+        raise BadInput(f"{unknown[0]!r} cannot be changed alone{known}")
     chosen = as_population(population, 1, 1, {group: 1.0})
     warm_up()
     return PopulationStudio(checked_order(chosen, seed, size, "aligned"), group, knobs)

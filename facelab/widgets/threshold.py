@@ -18,7 +18,7 @@ import pandas as pd
 
 from facelab.audits.by_group import Audit
 from facelab.comparisons.counted import Comparisons
-from facelab.errors import BadInput
+from facelab.errors import BadInput, a_kind
 from facelab.figures.style import Picture, colours
 from facelab.progress import bar
 from facelab.search.false_matches import chance_of_any
@@ -138,7 +138,7 @@ def threshold_explorer(
         start = 1e-3 if fmr is None else fmr
         stops, told = _of_comparisons(source, calibration, start, confidence), _COUNTED
     else:
-        raise BadInput(f"give comparisons or an audit, not a {type(source).__name__}")
+        raise BadInput(f"give comparisons or an audit, not {a_kind(source)}")
     return ThresholdExplorer(stops, told, int(gallery), start)
 
 

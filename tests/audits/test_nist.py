@@ -212,7 +212,7 @@ def test_rounding_leaves_open_only_the_places_of_neighbours():
         (lambda f: f.iloc[1:], "algorithm 'alone-001' has no fmr for group 'white/male'"),
         (lambda f: pd.concat([f, f.iloc[:1]]), "'alone-001' has two rates for group 'white/male'"),
         (lambda f: f.assign(fmr=f["fmr"] * 100), "the fmr of algorithm 'spread-002' for 'black/f"),
-        (lambda f: f.drop(columns="group"), "rates of many systems need the column group"),
+        (lambda f: f.drop(columns="group"), "rates of many systems lack the column group"),
     ],
 )
 def test_systems_without_the_same_groups_are_not_ranked(rates, change, message):

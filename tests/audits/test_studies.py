@@ -193,14 +193,14 @@ def test_groups_rates_are_figures_too_and_zero_counts_as_half_an_error(arms):
 def test_what_cannot_be_compared_is_refused_naming_the_arm(arms):
     with pytest.raises(BadInput, match="there is no arm 'nobody'"):
         studies.compare_arms(arms, "nobody")
-    with pytest.raises(BadInput, match="'even' has 1 audits and 'baseline' 3"):
+    with pytest.raises(BadInput, match="'even' has 1 audit and 'baseline' 3: give"):
         studies.compare_arms({**arms, "even": arms["even"][:1]}, "baseline")
     others = [fl.audit(people(0.8, 1, prefix="t"), "race", 0.02, replicates=10)] * 3
     with pytest.raises(BadInput, match=r"audits of 'even' and '.*' differ in the"):
         studies.compare_arms({**arms, "even": others}, "baseline")
     with pytest.raises(BadInput, match="there is no figure 'fairness'"):
         studies.compare_arms(arms, "baseline", ["fairness"])
-    with pytest.raises(BadInput, match="'fmr:c': the groups are a, b"):
+    with pytest.raises(BadInput, match="'fmr:c'; the groups are: a, b"):
         studies.arms_by_seed(arms, "baseline", ["fmr:c"])
 
 

@@ -158,7 +158,7 @@ def test_a_population_may_be_given_as_yaml(say, tmp_path):
     (tmp_path / "mine.yaml").write_text("yaww: 0\n")
     code, _, err = say("synthesize", *words, "--out", tmp_path / "x")
     assert code == 1
-    assert "did you mean yaw?" in one_sentence(err)
+    assert "did you mean 'yaw'?" in one_sentence(err)
 
 
 def test_twins_is_fl_synthesize_twins(say, tmp_path):

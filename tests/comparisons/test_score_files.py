@@ -213,7 +213,7 @@ def test_mated_is_read_however_people_write_it(mated):
         (np.where(MATED, 2, 1), "mated is '1' in row 1|mated is '2' in row 0"),
         ([None, *MATED[1:]], "mated is missing in row 0"),
         (np.where(MATED, 1, -(np.arange(ROWS) % 2)), "holds both 0 and -1"),
-        ([not MATED[0], *MATED[1:]], r"row 0 says mated = False, .* \(1 such rows\)"),
+        ([not MATED[0], *MATED[1:]], r"row 0 says mated = False, .* \(1 such row\)"),
     ],
 )
 def test_what_cannot_be_mated_is_asked(mated, sentence):
@@ -270,7 +270,7 @@ def test_groups_of_every_kind_and_their_gaps():
         (np.ones((3, 4)), "must be a DataFrame, not an array"),
         (FRAME.rename(columns={"score": "Score"}), r"lack .* score \(did you mean 'Score'\?\)"),
         (pd.concat([FRAME, FRAME[["score"]]], axis=1), "two columns called 'score'"),
-        (FRAME[:0], "holds no comparisons"),
+        (FRAME[:0], "hold no comparison"),
     ],
 )
 def test_what_is_no_score_file_is_one_sentence(given, sentence):

@@ -87,7 +87,7 @@ def test_only_dates_that_were_age_groups_are_turned_back(mangled, age):
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("9-Mar", "4-Sep", r"age '4-Sep' in line 3 \(1 rows"),
+        ("9-Mar", "4-Sep", r"age '4-Sep' in line 3 \(1 such row\)"),
         ("White", "Purple", r"race 'Purple' in line 6"),
         ("val/6.jpg", "val/7.jpg", r"names 'val/7.jpg', which is not among the images"),
         ("val/6.jpg", "val/1.jpg", r"lists 'val/1.jpg' 2 times"),
@@ -191,7 +191,7 @@ def test_every_pixel_of_the_fer2013_csv_comes_through(tmp_path, header, ends):
     expected = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "angry"]
     assert read.table["expression"].tolist() == expected
     assert read.table["split"].tolist()[:4] == ["train", "train", "public test", "private test"]
-    assert read.notes[0] == "1 images are of one single gray: there is no face in them."
+    assert read.notes[0] == "1 image is of one single gray, without a face."
     faces = fl.prepare(read, tmp_path / "out", size=48, jobs=1)
     assert faces.table["image"].tolist() == [f"row0000{row}" for row in range(8)]
     for row in range(7):

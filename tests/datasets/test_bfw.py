@@ -88,7 +88,7 @@ def test_groups_can_be_race_or_gender_alone(published):
     }
     by = datasets.bfw_scores(path, by=["gender", "race"])
     assert by["group_a"][0] == "female/asian"
-    with pytest.raises(fl.BadInput, match=r"by race, gender or both, not by .'age'"):
+    with pytest.raises(fl.BadInput, match="by race, gender or both, not by age"):
         datasets.bfw_scores(path, by="age")
 
 
@@ -107,9 +107,12 @@ def test_a_distance_is_refused_and_taken_when_said(published):
 @pytest.mark.parametrize(
     ("edit", "sentence"),
     [
-        (lambda f: f.drop(columns="att2"), "no column 'att2'; its first line names: fold, p1"),
+        (lambda f: f.drop(columns="att2"), "no column 'att2' .*; its first line names: fold, p1"),
         (lambda f: f.drop(columns="sphereface"), "no column 'sphereface'"),
-        (lambda f: f.assign(att1="martian_females"), r"att1 'martian_females' in row 0 \(2000"),
+        (
+            lambda f: f.assign(att1="martian_females"),
+            r"att1 'martian_females' in row 0 \(2,000 such rows\)",
+        ),
         (lambda f: f.assign(label=f["label"] * 2), "has label 2 in row"),
         (lambda f: f.assign(label=np.nan), "has label nan in row 0"),
         (lambda f: f.assign(sphereface="high"), "cannot be read as BFW's pair table"),
@@ -128,7 +131,7 @@ def test_what_from_scores_checks_reaches_the_user(published):
     path, frame = published
     frame.loc[7, "sphereface"] = np.nan
     frame.to_csv(path, index=False)
-    with pytest.raises(fl.BadInput, match="score nan in row 7"):
+    with pytest.raises(fl.BadInput, match="row 7 has no score"):
         fl.Comparisons.from_scores(datasets.bfw_scores(path))
     with pytest.raises(FileNotFoundError, match="there is no pair table"):
         datasets.bfw_scores(path.with_name("none.csv"))

@@ -179,7 +179,7 @@ def test_a_subject_without_a_line_has_no_gender_and_is_counted(vggface2):
     (vggface2 / "identity_meta.csv").write_text("\n".join(META.splitlines()[:2]))
     read = datasets.vggface2(vggface2)
     assert values(read, "gender") == [None, None, "male"]
-    assert "1 subjects have no line in identity_meta.csv: their gender" in read.notes[0]
+    assert "1 subject has no line in identity_meta.csv, and no gender" in read.notes[0]
 
 
 BFW = [
@@ -242,7 +242,7 @@ def test_morph_subjects_get_one_label_each_and_the_repair_is_reported(morph):
     assert values(read, "race") == ["black"] * 3 + ["hispanic", None]
     assert "2 subjects have more than one gender: each" in read.notes[0]
     assert "3 labels changed" in read.notes[0]
-    assert "1 subjects have more than one race" in read.notes[1]
+    assert "1 subject has more than one race" in read.notes[1]
     comes_through(read, morph, MORPH)
     assert datasets.morph(morph / "Album2").groups == ["age_group", "gender"]
 
@@ -290,8 +290,8 @@ def test_casual_conversations_frames_get_what_their_subjects_said(casual):
         ["1140", None, None, "VI", "bright"],
     ]
     assert read.notes == (
-        "1 subjects have no age: it stays missing.",
-        "1 subjects have no gender: it stays missing.",
+        "1 subject has no age: it stays missing.",
+        "1 subject has no gender: it stays missing.",
     )
     comes_through(read, casual, FRAMES)
 

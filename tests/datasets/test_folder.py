@@ -96,7 +96,7 @@ def test_depth_says_where_the_people_are_and_what_lies_above_them_is_counted(tmp
     assert set(people(tmp_path, depth=2)) == {"m.1", "m.2", "m.3"}
     notes = fl.datasets.folder(tmp_path, depth=2).notes
     assert notes[0] == "1 of 4 people have no usable photo (the folder is empty: 1)."
-    assert "1 photos in no person's folder" in notes[1]
+    assert "1 photo in no person's folder" in notes[1]
     with pytest.raises(fl.BadInput, match="depth must be 1 or more"):
         fl.datasets.folder(tmp_path, depth=0)
 
@@ -106,7 +106,7 @@ def test_train_and_test_become_a_column_and_no_group(tmp_path):
     read = fl.datasets.folder(tmp_path)
     assert read.table["split"].tolist() == ["test", "train"]
     assert read.groups == []
-    assert "1 photos in no person's folder" in read.notes[0]
+    assert "1 photo in no person's folder" in read.notes[0]
 
 
 def test_photos_of_nobody_are_refused(tmp_path):

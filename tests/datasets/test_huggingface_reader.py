@@ -103,7 +103,7 @@ def test_a_row_without_image_bytes_is_set_aside(tmp_path):
 
 
 def test_what_is_wrong_with_parquet_is_named(parquet):
-    with pytest.raises(fl.BadInput, match=r"no column 'picture'; it has image, gender, who"):
+    with pytest.raises(fl.BadInput, match=r"no column 'picture'; it has: image, gender, who"):
         datasets.huggingface(parquet, image="picture")
     with pytest.raises(fl.BadInput, match=r"has images as string in 'who'"):
         datasets.huggingface(parquet, image="who")

@@ -162,7 +162,10 @@ def test_non_mated_pairs_against_the_mated_ones_are_said(tmp_path):
     pairs = [*PAIRS, (0, 2, False)]
     path = write(tmp_path / "odd.bin", content(pairs))
     reader = datasets.insightface_bin(path, tmp_path / "images")
-    assert "1 non-mated pairs (first: pair 6) show images that mated pairs join" in reader.notes[1]
+    assert (
+        "1 non-mated pair shows images that mated pairs join to one subject (first: pair 6)"
+        in reader.notes[1]
+    )
     assert len(datasets.insightface_bin_pairs(path, folds=2)) == 7
 
 

@@ -242,7 +242,7 @@ def test_bupt_takes_its_races_from_the_second_label(tmp_path):
     path = write_rec(tmp_path, [[0, 0], [1, 2], [1, 1], [2, 3]], IMAGES)
     read = bupt(path)
     assert read.table["race"].tolist() == ["caucasian", "multiple", "multiple", "african"]
-    assert "1 subjects stand in more than one race: their 2 images" in read.notes[0]
+    assert "1 subject stands in more than one race: their 2 images" in read.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_bupt_takes_its_races_from_the_second_label(tmp_path):
         ("2\t2\t3", "2\t2\t4", "record 00000002 the race 4"),
         ("2\t2\t3", "2\t1\t3", "line 2 gives the record 00000002 the class 1, the record .* 2"),
         ("2\t2\t3", "two\t2\t3", "line 2 is not `key"),
-        ("2\t2\t3", "7\t2\t3", r"no line for the record 00000002 \(1 have none\)"),
+        ("2\t2\t3", "7\t2\t3", r"no line for the record 00000002 \(1 such record\)"),
     ],
 )
 def test_a_wrong_line_of_a_bupt_list_is_named(tmp_path, old, new, sentence):
@@ -262,7 +262,7 @@ def test_a_wrong_line_of_a_bupt_list_is_named(tmp_path, old, new, sentence):
 
 
 def test_bupt_records_without_races_ask_for_the_list(tmp_path):
-    with pytest.raises(fl.BadInput, match=r"00000001 has no race \(3 have none\).*labels="):
+    with pytest.raises(fl.BadInput, match=r"00000001 has no race \(3 such records\).*labels="):
         bupt(write_rec(tmp_path, LABELS, IMAGES))
 
 

@@ -71,7 +71,7 @@ def test_absolute_paths_within_the_root_are_taken(root):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"path": ["a/0.png", "a/0.png", "x"]}, r"row \d lists 'a/0.png' again \(1 such rows\)"),
+        ({"path": ["a/0.png", "a/0.png", "x"]}, r"row \d lists 'a/0.png' again \(1 such row\)"),
         ({"path": ["a/0.png", "../x.png", "x"]}, r"row \d has the path '../x.png' outside"),
         ({"path": ["a/0.png", "/etc/x.png", "x"]}, r"row \d has the path '/etc/x.png' outside"),
         ({"path": ["a/0.png", "", "x"]}, r"row \d has no path"),

@@ -84,8 +84,8 @@ def test_people_without_a_photo_are_named_with_the_reason(tmp_path):
         "fay": "the folder holds only links that leave the data set's",
     }
     assert people.notes() == [
-        "3 files were passed over: 1 photos in no person's folder and 2 in 1 people's folders that "
-        "are no photos by name (.csv 1, .txt 1)."
+        "3 files were passed over: 1 photo in no person's folder and 2 in 1 person's folder, no "
+        "photos by name (.csv 1, .txt 1)."
     ]
 
 

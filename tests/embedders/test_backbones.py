@@ -206,7 +206,9 @@ def test_a_size_that_a_model_cannot_take_is_explained():
 
 
 def test_a_model_that_timm_does_not_have_is_named_with_its_neighbours():
-    with pytest.raises(BadInput, match="no model 'iresnet34'; there are: iresnet18, iresnet50"):
+    with pytest.raises(
+        BadInput, match="no model 'iresnet34'; it has, among others: iresnet18, iresnet50"
+    ):
         network("iresnet34")
     with pytest.raises(BadInput, match="no model 'timm/resnet18'"):
         network("timm/resnet18")

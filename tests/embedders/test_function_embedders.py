@@ -77,10 +77,13 @@ def in_training(crops):
         (lambda crops: np.ones((1, 8)), r"gives \(1, 8\) for 3 crops"),
         (lambda crops: np.ones((len(crops), 2, 2)), r"gives \(3, 2, 2\) for 3 crops"),
         (lambda crops: np.ones((len(crops), 0)), r"gives \(3, 0\) for 3 crops"),
-        (lambda crops: [f"face {n}" for n in range(len(crops))], "gives no numbers but list"),
+        (
+            lambda crops: [f"face {n}" for n in range(len(crops))],
+            "gives text .a list.: one row",
+        ),
         (lambda crops: None, r"gives \(\) for 3 crops"),
         (in_training, "another vector when other faces are beside it.*evaluation mode"),
-        (3, "is made of a function on crops, not int"),
+        (3, "is made of a function on crops, not an int"),
     ],
 )
 def test_a_function_that_gives_no_vector_a_face_is_refused_when_it_is_given(function, sentence):
@@ -119,7 +122,7 @@ def test_one_of_several_outputs_is_chosen_and_axes_of_one_go(faces, function, ou
         (lambda crops: (linear(crops), linear(crops)), None, r"several outputs \(0, 1\)"),
         (lambda crops: {"a": linear(crops)}, "b", "mine has no output 'b'; it has: a"),
         (linear, "a", "gives one array and no output 'a'"),
-        (lambda crops: linear(crops) + 1j, None, "mine gives no numbers but ndarray of complex"),
+        (lambda crops: linear(crops) + 1j, None, "mine gives complex numbers .an array.: one"),
         (lambda crops: linear(crops)[:, :, None] * np.ones(3), None, "as after the network's pool"),
         (lambda crops: linear(crops).T, None, r"turn them round \(.T\)"),
         (lambda crop: linear(crop)[0], None, "stack them"),

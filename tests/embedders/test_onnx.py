@@ -116,7 +116,7 @@ def test_nothing_is_guessed(model):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"channels": "RBG"}, "channels must be rgb or bgr, not 'RBG'"),
+        ({"channels": "RBG"}, "channels must be 'rgb' or 'bgr', not 'RBG'"),
         ({"mean": [1, 2]}, r"mean must be one number or three, not \[1, 2\]"),
         ({"std": 0}, "std must be greater than 0"),
         ({"std": "wide"}, "std must be one number or three"),
@@ -137,9 +137,9 @@ def test_wrong_options_are_one_sentence(model, options, sentence):
     ("text", "sentence"),
     [
         ('{"channels": "rgb", "scale": 2}', "states scale; known are channels, mean, std, size"),
-        ("[1]", "states not a table"),
-        ("null", "states not a table"),
-        ('"rgb"', "states not a table"),
+        ("[1]", "states no names with values"),
+        ("null", "states no names with values"),
+        ('"rgb"', "states no names with values"),
         ("{", "cannot be read"),
         ("", "cannot be read"),
     ],

@@ -166,7 +166,7 @@ def test_npz_files_that_hold_something_else_are_one_sentence(tmp_path, arrays, s
     [
         (columns().assign(image=IMAGES).drop(columns="v4"), "has no column v4 among v0"),
         (columns().assign(image=IMAGES, v3="high"), "column v3: not every row is a number"),
-        (columns().assign(image=["", *IMAGES[1:]]), "a row of column 'image' is empty"),
+        (columns().assign(image=["", *IMAGES[1:]]), "'image' of row 0 is empty, and every"),
         (pd.DataFrame({"image": IMAGES, "name": "x"}), "no run of numbered columns"),
         (pd.DataFrame({"image": IMAGES}), "holds no vectors"),
     ],

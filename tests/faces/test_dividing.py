@@ -70,7 +70,9 @@ def test_every_group_and_intersection_of_leading_columns_is_within_two_of_its_du
 
 def test_a_group_of_one_subject_is_warned_of():
     faces = people(21, region=["north"] * 20 + ["south"])
-    with pytest.warns(UserWarning, match=r"1 of 2 groups have one subject.*: south \(region\)"):
+    with pytest.warns(
+        UserWarning, match=r"in 1 of 2 groups there is one subject.*: south \(region\)"
+    ):
         faces.split(HALVES)
     with pytest.warns(UserWarning, match=r"m/south \(gender/region\)"):
         people(21, region=["north"] * 20 + ["south"], gender=["f"] * 10 + ["m"] * 11).split(

@@ -196,13 +196,13 @@ def test_a_huge_jpeg_is_read_at_half_its_size_where_the_crop_is_none_the_worse(
 
 
 def test_options_that_cannot_be_are_one_sentence(photos, tmp_path):
-    with pytest.raises(fl.BadInput, match="`face` must be one of prominent, largest, central, lab"):
+    with pytest.raises(fl.BadInput, match="face must be 'prominent', 'largest', 'central' or 'lab"):
         prepared(photos, tmp_path, face="best")
     with pytest.raises(fl.BadInput, match=r"needs the columns box_left, .* has no box_left"):
         prepared(photos, tmp_path, face="labelled")
     with pytest.raises(fl.BadInput, match="`rivals` must be a share from 0 to 1"):
         prepared(photos, tmp_path, rivals=50)
-    with pytest.raises(fl.BadInput, match="`min_face` must be a number of pixels, not -1"):
+    with pytest.raises(fl.BadInput, match="`min_face` must be 0 or more pixels, not -1"):
         prepared(photos, tmp_path, min_face=-1)
     with pytest.raises(fl.BadInput, match="choose among detected faces: give a detector"):
         fl.prepare(photos, tmp_path / "out", face="largest")

@@ -68,7 +68,7 @@ def test_crops_are_the_images_in_the_order_of_the_table(photos, tmp_path, jobs):
 def test_a_subject_with_one_image_is_kept_and_counted(photos, tmp_path):
     card = fl.prepare(photos, tmp_path / "out", size=SIZE, set_aside=True).card
     assert card["single_image_subjects"] == 1
-    assert "1 subjects have one image" in card["notes"][-1]
+    assert "1 subject has one image and gives no mated comparisons" in card["notes"][-1]
     assert card["subjects"] == 3
     assert card["synthetic"] is False
 

@@ -78,9 +78,9 @@ def test_sentences_claim_no_more_than_the_interval_bears():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"error": "far"}, "fmr or fnmr"),
+        ({"error": "far"}, "error must be 'fmr' or 'fnmr', not 'far'"),
         ({"reference": "z"}, "no group 'z'"),
-        ({"correct": "bonferroni"}, "one of holm, none"),
+        ({"correct": "bonferroni"}, "correct must be 'holm' or 'none', not"),
     ],
 )
 def test_bad_arguments_are_named(options, message):

@@ -83,7 +83,7 @@ def test_a_group_without_failures_is_bounded_and_one_without_label_counts_in_all
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.drop(columns="failed"), "need the column failed"),
+        (lambda t: t.drop(columns="failed"), "lack the column failed; they have: "),
         (lambda t: t.iloc[:0], "there is no image"),
         (lambda t: t.assign(failed="no"), "the column 'failed' is .*: it must be true or false"),
         (lambda t: t.assign(subject=[None, *t["subject"][1:]]), "row 0 names no subject"),

@@ -232,7 +232,10 @@ def test_groups_that_are_too_small_are_named_with_what_they_need():
         (lambda: detectable_rate(10, error="fte"), "must be 'fmr' or 'fnmr'"),
         (lambda: Dependence(subject=-0.1), "'subject' must lie in"),
         (lambda: Dependence(subject=0.3, pair=0.5), "at least twice"),
-        (lambda: too_small(pd.DataFrame({"group": ["a"]}), 1e-3), "lack the columns non_mated"),
+        (
+            lambda: too_small(pd.DataFrame({"group": ["a"]}), 1e-3),
+            "lack the columns subjects, non_mated; they have: group",
+        ),
     ],
 )
 def test_what_cannot_be_asked_is_said(call, words):

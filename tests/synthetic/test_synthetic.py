@@ -261,7 +261,7 @@ def test_a_population_may_be_a_file(tmp_path):
         ({"size": 31}, "`size` must be 32 to 512"),
         ({"size": 513}, "`size` must be 32 to 512"),
         ({"jobs": 0}, "`jobs` must be"),
-        ({"frame": "portrait"}, "`frame` must be one of aligned, full"),
+        ({"frame": "portrait"}, "frame must be 'aligned' or 'full', not 'portrait'"),
         ({"shares": {"martian/male": 0.5}}, "no group 'martian/male'"),
         ({"shares": {"asian/male": 0.7, "asian/female": 0.7}}, "add up to 1.4"),
         ({"population": {"yaww": 1}}, "no parameter 'yaww'"),

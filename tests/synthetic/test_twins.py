@@ -143,11 +143,11 @@ def test_twins_follow_a_population():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"melanim": [0.1]}, "'melanim' cannot be changed alone: did you mean melanin?"),
+        ({"melanim": [0.1]}, "'melanim' cannot be changed alone .did you mean 'melanin'"),
         ({"shape_nose": [0.1]}, "'shape_nose' cannot be changed alone"),
         ({"melanin": [2]}, "melanin goes from 0.01 to 1, and not to 2"),
         ({"melanin": ["dark"]}, "and not to 'dark'"),
-        ({"phenotype": ["martian"]}, "no level 'martian'; there are: african, asian, caucasian"),
+        ({"phenotype": ["martian"]}, "no level 'martian'.*; there are: african, asian, caucasian"),
         ({"dyed": [1]}, "dyed is true or false"),
         ({"age": [30, 30.0]}, "age 30 stands in `change` twice"),
         ({"age": []}, "gives age no levels"),

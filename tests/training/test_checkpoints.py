@@ -268,7 +268,9 @@ def test_a_full_disk_costs_a_checkpoint_and_not_the_training(tmp_path, monkeypat
 
     kept = {"checkpoints": tmp_path / "kept", "checkpoint_every": 5}
     monkeypatch.setattr(checkpoints.torch, "save", full)
-    with pytest.warns(UserWarning, match="no checkpoint at step 5: .*No space left"):
+    with pytest.warns(
+        UserWarning, match="checkpoint of step 5 could not be written, .*No space left"
+    ):
         embedder = fl.train(patterns(), TINY, device="cpu", **kept)
     assert embedder.card["steps"] == 12
     assert [file.name for file in (tmp_path / "kept").iterdir()] == ["lock"]

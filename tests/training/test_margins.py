@@ -30,7 +30,9 @@ def test_margins_are_given_by_name_and_the_recipes_where_there_is_none():
     found = margins(torch.tensor([2, 0, 1, 1, 2]))
     assert found.tolist() == pytest.approx([0.5, 0.1, 0.3, 0.3, 0.5])
     assert not found.requires_grad
-    with pytest.raises(BadInput, match=r"mitigate.margins: 'd' is not a group; they are \['a'"):
+    with pytest.raises(
+        BadInput, match=r"mitigate.margins: there is no group 'd'; the groups are: a"
+    ):
         margins_of(margins={"d": 0.5})
 
 
