@@ -14,10 +14,10 @@ import pandas as pd
 
 from facelab import files
 from facelab.comparisons.counted import Comparisons, compare_all
-from facelab.comparisons.given import as_share, image_names
+from facelab.comparisons.given import as_share
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind, told
-from facelab.errors import BadInput, check_option
+from facelab.errors import BadInput, check_option, how_many
 from facelab.faces.groups import SEPARATOR, group_keys
 from facelab.faces.names import as_names
 from facelab.rates.contrasts import as_chance, as_ratio, as_sentence, group_contrasts
@@ -195,8 +195,7 @@ class Audit:
     def load(cls, folder: str | Path) -> "Audit":
         """Open an audit stored by `save`."""
         folder = files.stored(folder)
-        if not (folder / "audit.json").is_file():
-            raise FileNotFoundError(f"{folder} holds no audit: audit.json is missing")
+        files.check_stored(folder, ["audit.json"], "audit")
         with files.reading(folder, "an audit"):
             return cls._read(folder)
 
@@ -369,10 +368,10 @@ def _calibrate(
         said = f"{len(subjects)} calibration subjects disjoint from the test{over}"
         return source, said, warnings
     warnings.append(
-        f"{len(shared)} of {len(subjects)} calibration subjects are in the test too "
-        f"({_some(shared)}): rates at this threshold flatter the recogniser"
+        f"{len(shared)} of {len(subjects)} calibration subjects are in the test too: rates at this "
+        "threshold flatter the recogniser"
     )
-    said = f"{len(subjects)} calibration subjects, of which {len(shared)} are in the test too{over}"
+    said = f"{len(subjects)} calibration subjects, {len(shared)} of them in the test too{over}"
     return source, said, warnings
 
 
@@ -385,18 +384,21 @@ def _cautions(
     cautions = _doubts(embeddings, comparisons, keys.nunique())
     single = int((embeddings.table["subject"].value_counts() == 1).sum())
     if single:
-        cautions.append(f"{single:,} subjects have one image and give no mated comparisons")
+        have = how_many(
+            single, "subject has one image and gives", "subjects have one image and give"
+        )
+        cautions.append(f"{have} no mated comparisons")
     # Twice the target is what a group should be told from; where that is no rate, nothing is said.
     small = too_small(rates, fmr) if 0 < 2 * fmr < 1 else []
     cautions += small[:_NAMED]
     if len(small) > _NAMED:
-        cautions.append(f"{len(small) - _NAMED} more groups are too small for FMR {fmr:g}")
+        more = how_many(len(small) - _NAMED, "more group is", "more groups are")
+        cautions.append(f"{more} too small for FMR {fmr:g}")
     equal = keys.duplicated(keep=False).to_numpy()
     if equal.any():
-        names = image_names(embeddings.table)[equal].tolist()
         cautions.append(
-            f"{len(names)} images share their vector with another image ({_some(names)}): the same "
-            "photo under two names?"
+            f"{equal.sum():,} images share their vector with another image: is it one photo under "
+            "two names (fl.near_duplicates lists them)?"
         )
     return cautions
 
@@ -426,10 +428,6 @@ def _doubts(embeddings: Embeddings, comparisons: Comparisons, distinct: int) -> 
             "the vectors' squared length: is it a label or an index that was read as a dimension?"
         )
     return doubts
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
 
 
 def _rate(row: pd.Series, error: str) -> str:

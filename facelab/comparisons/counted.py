@@ -17,7 +17,7 @@ from facelab.comparisons.pairs import check_truth, pair_rows, pair_scores, truth
 from facelab.comparisons.score_files import Higher, checked_scores, separation
 from facelab.comparisons.scores import EVERY_PAIR, SAME_GROUP, Histogram, ScoreList, tails
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput, did_you_mean
+from facelab.errors import BadInput, how_many, there_are
 from facelab.faces.groups import group_labels
 from facelab.rates.counts import FEW_ERRORS, ErrorCounts
 
@@ -127,9 +127,10 @@ class Comparisons:
         if group == "same-group" and self.groups:
             return SAME_GROUP
         if group not in self.groups:
-            known = ", ".join(self.groups) or "none: compare with `by`"
-            hint = did_you_mean(group, self.groups)
-            raise BadInput(f"there is no group {group!r}{hint}; the groups are: {known}")
+            known = self.groups or ["none: compare with `by`"]
+            raise BadInput(
+                f"there is no group {group!r}{there_are(group, known, 'the groups are')}"
+            )
         return self.groups.index(group)
 
     def threshold(self, fmr: float = 1e-3, group: str | None = None) -> float:
@@ -398,7 +399,12 @@ def compare_pairs(
         check_truth(truth_of(pairs["mated"]), truth, frame[["subject_a", "subject_b"]], "pair")
     twice = pd.DataFrame({"a": np.minimum(a, b), "b": np.maximum(a, b)}).duplicated().sum()
     if twice:
-        cautions.append(f"{twice} pairs are listed more than once and count each time")
+        pairs_are = how_many(
+            twice,
+            "pair is listed more than once and counts",
+            "pairs are listed more than once and count",
+        )
+        cautions.append(f"{pairs_are} each time")
     return Comparisons(ScoreList(frame, tuple(names)), cautions)
 
 
@@ -422,8 +428,8 @@ def _people(
     mixed = kinds.index[kinds > 1]
     if len(mixed):
         cautions.append(
-            f"{len(mixed)} subjects bear more than one {labels.name} label (first: {mixed[0]}): "
-            "their mated comparisons across labels count in `all` only"
+            f"{how_many(len(mixed), 'subject bears', 'subjects bear')} more than one {labels.name} "
+            "label: mated comparisons across labels count in `all` only"
         )
     return subject, labels, cautions
 

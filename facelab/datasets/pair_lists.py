@@ -46,8 +46,8 @@ def listed_in(
         )
     warnings.warn(
         f"{lost.sum():,} of {len(pairs):,} pairs of {source} ({(lost & pairs['mated']).sum():,} "
-        f"mated) are left out, for images that are not in the table (first {first!r}): report them "
-        "as failures to acquire",
+        "mated) are left out, for images that are not in the table: report them as failures to "
+        "acquire",
         stacklevel=3,
     )
     return pairs[~lost].reset_index(drop=True)

@@ -15,7 +15,7 @@ from facelab.datasets.label_files import read_text
 from facelab.datasets.lfw import MULTIPLE, pair_of
 from facelab.datasets.pair_lists import listed_in
 from facelab.datasets.walking import people_in, place_of
-from facelab.errors import BadInput
+from facelab.errors import BadInput, how_many
 from facelab.faces.names import as_name
 
 RACES = ("African", "Asian", "Caucasian", "Indian")
@@ -105,8 +105,9 @@ def one_race_each(race: pd.Series, subjects: pd.Series) -> tuple[pd.Series, list
     if not several.any():
         return race, []
     note = (
-        f"{subjects[several].nunique()} subjects stand in more than one race: their "
-        f'{several.sum()} images are labelled "{MULTIPLE}", in none of the single groups.'
+        f"{how_many(subjects[several].nunique(), 'subject stands', 'subjects stand')} in more than "
+        f'one race: their {several.sum()} images are labelled "{MULTIPLE}", in none of the single '
+        "groups."
     )
     return race.mask(several, MULTIPLE), [note]
 
@@ -181,11 +182,11 @@ def rfw_pairs(
     races = pd.concat(sides).drop_duplicates().sort_values(["subject", "group"])
     twice = races[races["subject"].duplicated(keep=False)]
     if len(twice):
-        first = twice[twice["subject"] == twice["subject"].iloc[0]]
+        stand = how_many(twice["subject"].nunique(), "subject stands", "subjects stand")
+        races = " and ".join(sorted(set(twice["group"])))
         warnings.warn(
-            f"{twice['subject'].nunique()} subjects stand in the pairs of more than one race "
-            f"(first: {first['subject'].iloc[0]} in {' and '.join(first['group'])}): these "
-            "races are not independent of each other",
+            f"{stand} in the pairs of more than one race ({races}): these races are not "
+            "independent of each other",
             stacklevel=2,
         )
     return pairs if table is None else listed_in(table, pairs, root, partial)

@@ -36,10 +36,20 @@ def nearly(name: str, known: Iterable[str]) -> str:
     >>> nearly("ada/1.jpg", ["0.jpg", "1.jpg"])
     "'1.jpg' is, and folders differ"
     """
+    other, what = _nearest(name, known)
+    return f"{other!r} is, and {what}" if what else ""
+
+
+def apart(name: str, known: Iterable[str]) -> str:
+    """As `nearly`, without a name: for what is stored and shared."""
+    return _nearest(name, known)[1]
+
+
+def _nearest(name: str, known: Iterable[str]) -> tuple[str, str]:
     known = [str(other) for other in known]
     for what, spelt in _DIFFERENCES.items():
         wanted = spelt(name)
         for other in known:
             if name and other and other != name and spelt(other) == wanted:
-                return f"{other!r} is, and {what}"
-    return ""
+                return other, what
+    return "", ""

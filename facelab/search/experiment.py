@@ -19,7 +19,7 @@ from facelab import files
 from facelab.comparisons.given import as_share, check_frame
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind
-from facelab.errors import BadInput, check_option
+from facelab.errors import BadInput, check_option, how_many
 from facelab.faces.groups import group_labels
 from facelab.faces.names import as_names
 from facelab.rates.contrasts import holm
@@ -236,8 +236,8 @@ def experiment_of(
     told = list(warnings)
     if cut := searches.cut_off(threshold):
         told.append(
-            f"{cut:,} searches return {searches.depth} candidates above the threshold, as many as "
-            "were asked for: there may be more"
+            f"{how_many(cut, 'search returns', 'searches return')} {searches.depth} candidates "
+            "above the threshold, as many as were asked for: there may be more"
         )
     hits = searches.table[strangers & (searches.table["score"] >= threshold).to_numpy()]
     columns = ["subject", "image", "group", "candidate", "candidate_group", "score"]
@@ -272,15 +272,15 @@ def _strangers(probes: Embeddings, gallery: Gallery, overlap: str) -> tuple[Embe
     if not known.any():
         return probes, []
     people, first = subject[known].nunique(), subject[known].iloc[0]
-    told = f"{people:,} of {subject.nunique():,} probe subjects are in the gallery (first: {first})"
+    told = f"{people:,} of {subject.nunique():,} probe subjects are in the gallery"
     if overlap == "refuse":
         raise BadInput(
-            f"{told}: they are no strangers to it; take them out of one of the two, or pass "
+            f"{told} (first: {first!r}): take them out of one of the two, or pass "
             'overlap="drop" to leave their searches out'
         )
     if known.all():
         raise BadInput(f"{told}: no search of a stranger is left")
-    return probes[~known], [f"{told}: their {int(known.sum()):,} searches were left out"]
+    return probes[~known], [f"{told}, whose searches were left out ({int(known.sum()):,})"]
 
 
 def false_match_list(searches: Searches, threshold: float) -> pd.DataFrame:

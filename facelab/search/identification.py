@@ -17,10 +17,10 @@ from facelab import files
 from facelab.comparisons.given import as_share
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind
-from facelab.errors import BadInput, a_kind
+from facelab.errors import BadInput, a_kind, how_many
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import SEPARATOR
-from facelab.faces.spelling import nearly
+from facelab.faces.spelling import apart
 from facelab.rates.counts import double_or_nothing
 from facelab.rates.indices import disparity
 from facelab.rates.tables import table
@@ -237,8 +237,9 @@ def identify(
     cut = searches.cut_off(threshold)
     if cut:
         warnings.append(
-            f"{cut:,} non-mated searches return {searches.depth} candidates above the threshold, "
-            "as many as were asked for: `named` counts no more of them"
+            f"{how_many(cut, 'non-mated search returns', 'non-mated searches return')} "
+            f"{searches.depth} candidates above the threshold, as many as were asked for: `named` "
+            "counts no more of them"
         )
     weights = double_or_nothing(searches.people, replicates, np.random.default_rng(seed))
     named = searches.cross_group(threshold, confidence) if searches.enrolled_groups else None
@@ -288,11 +289,12 @@ def _never_meet(searches: Searches) -> list[str]:
     if searches.table["mated"].any():
         return []
     enrolled = searches.found.enrolled["subject"]
-    first = str(searches.table["subject"].iloc[0])
-    spelt = nearly(first, enrolled) or f"the first enrolled is {str(enrolled.iloc[0])!r}"
+    advice = "are people named alike in the probes and in the gallery?"
+    if what := apart(str(searches.table["subject"].iloc[0]), enrolled):
+        advice = f"{what} between the first probe's subject and an enrolled one, spell both alike"
     return [
-        "nobody who is searched is enrolled, so that there are no mated searches and no FNIR: the "
-        f"first probe is of {first!r} ({spelt})"
+        "nobody who is searched is enrolled, so that there are no mated searches and no FNIR: "
+        f"{advice}"
     ]
 
 

@@ -123,7 +123,7 @@ def test_calibration_subjects_are_known_again_in_every_spelling():
     for spelt in (table["subject"].astype(float), table["subject"].map("{}.0 ".format)):
         other = fl.Embeddings.from_arrays(PEOPLE.vectors, table.assign(subject=spelt))
         found = fl.audit(test, "group", 0.1, calibration=other, replicates=10)
-        assert found.calibration == "30 calibration subjects, of which 30 are in the test too"
+        assert found.calibration == "30 calibration subjects, 30 of them in the test too"
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_people_who_are_enrolled_are_no_strangers(strangers):
     with pytest.raises(BadInput, match="3 of 120 probe subjects are in the gallery"):
         search_experiment(probes, both, "kind", threshold=0.8)
     found = search_experiment(probes, both, "kind", threshold=0.8, overlap="drop")
-    assert "their 6 searches were left out" in found.warnings[0]
+    assert "are in the gallery, whose searches were left out (6)" in found.warnings[0]
     assert found.table["searches"].iloc[0] == 234
     with pytest.raises(BadInput, match="no search of a stranger is left"):
         search_experiment(probes[:6], both, "kind", threshold=0.8, overlap="drop")
@@ -204,7 +204,7 @@ def test_what_is_no_experiment_is_refused(strangers):
             search_experiment(probes, stored, "kind", **options)
     good = searches({"a": (1, 3), "b": (1, 3)})
     for frame, words in (
-        (good.drop(columns="group"), "lack the columns group"),
+        (good.drop(columns="group"), "lack the column group"),
         (good[:0], "no searches"),
         (good.assign(false_match=1), "must be bool"),
         (good.assign(subject=None), "search 0 names no subject"),
