@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.errors import BadInput, a_kind, how_many
-from facelab.faces.groups import group_labels, there
+from facelab.faces.groups import SEPARATOR, group_labels, there
 
 Part = TypeVar("Part")
 _MOST_NAMED = 3
@@ -32,7 +32,7 @@ class Parts(dict[str, Part], Generic[Part]):
 
 
 def divided(
-    subjects: pd.DataFrame, shares: Mapping[str, float], seed: int, by: list[str], crossed: bool
+    subjects: pd.DataFrame, shares: Mapping[str, float], seed: int, by: list[str], leading: int
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """The number of each subject's part, and the balance of `Parts`.
 
@@ -46,8 +46,9 @@ def divided(
         Of the draw.
     by
         Columns to be even over, the most important first.
-    crossed
-        Whether it is their intersection that somebody has asked for.
+    leading
+        How many of them, from the first, are the ones that matter: their intersection is told, and
+        groups of one subject are warned of.
 
     Raises
     ------
@@ -76,14 +77,16 @@ def divided(
     # neighbours (a stratum is one) is shared out within a subject or two of exactly.
     part = np.empty(len(subjects), dtype=np.int64)
     part[order] = _shared_out(wanted.tolist(), len(subjects))
-    if crossed and len(by) > 1:
-        labels["/".join(by)] = group_labels(subjects, by)
+    first = by[:leading]
+    if len(first) > 1:
+        labels[SEPARATOR.join(first)] = group_labels(subjects, first)
     balance = pd.concat(
         [_balance(name, column, part, shares) for name, column in labels.items()]
         or [pd.DataFrame(columns=["column", "group", "part", "subjects", "due"])],
         ignore_index=True,
     )
-    _warn_of_single(balance)
+    matter = [*first, SEPARATOR.join(first)]
+    _warn_of_single(balance[balance["column"].isin(matter)])
     return part, balance
 
 

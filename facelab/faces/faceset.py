@@ -30,6 +30,7 @@ from facelab.faces.tables import as_face_table, as_rows, is_named, rows_where, s
 from facelab.words import checked
 
 FILES = ("faces.parquet", "crops.npy", "card.json")
+_LEADING = 2  # group columns that matter most where nobody names any, such as race and gender
 _CHUNK = 4096  # crops read, written or hashed at a time: 150 MB at 112 px
 
 
@@ -246,12 +247,14 @@ class FaceSet:
         Warns
         -----
         UserWarning
-            A group has one subject: only one of the parts has it.
+            A group has one subject, whom only one part can have: one of the columns that were
+            named or their intersection, or of the first two of `groups`.
         """
         subjects, named = self.subjects, by is not None
         keys = group_keys(by) if named else [k for k in self.groups if k in subjects]
         constant_by_subject(subjects, self.table, keys)
-        part, balance = divided(subjects, shares, seed, keys, crossed=named)
+        leading = len(keys) if named else _LEADING
+        part, balance = divided(subjects, shares, seed, keys, leading)
         where = part[numbered(self.table)[0]]
         told = {"shares": shares, "seed": seed, "by": keys}
         parts = Parts(
@@ -388,7 +391,7 @@ def load(folder: str | Path, verify: bool = False) -> FaceSet:
     >>> len(faces), faces.card["synthetic"], sorted(path.name for path in folder.iterdir())
     (12, True, ['card.json', 'crops.npy', 'datasheet.md', 'faces.parquet'])
     """
-    folder = Path(folder)
+    folder = files.stored(folder)
     if not folder.is_dir():
         raise FileNotFoundError(
             f"there is no folder {folder}: make it with `facelab prepare` or `facelab synthesize`"
@@ -408,6 +411,8 @@ def load(folder: str | Path, verify: bool = False) -> FaceSet:
         for name, expected in card.get("sha256", {}).items():
             if files.sha256(folder / name) != expected:
                 raise BadInput(f"{folder / name} is not the file its card describes: prepare again")
+    if "population_version" in card and "groups" not in card:  # stored before cards named groups
+        card["groups"] = [name for name in table.select_dtypes("category") if name != "twin"]
     return FaceSet(table, crops, with_withdrawals(card))
 
 
