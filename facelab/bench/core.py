@@ -351,7 +351,7 @@ def preparing() -> list[dict]:
             detector = YuNet(model)
             rows.append(
                 side_by_side(
-                    "prepare {} photos: YuNet, a look again and one mirrored, align",
+                    "prepare {} photos: YuNet, three looks again at small crops, align",
                     lambda: _prepare(reader, Path(folder) / "out", detector=detector),
                     "Pillow, one look of YuNet, warpAffine, np.save",
                     lambda: _plain_photos(photos, model, Path(folder) / "plain.npy"),

@@ -49,8 +49,13 @@ def align(photo: np.ndarray, landmarks: np.ndarray, size: int = 112) -> np.ndarr
     numpy.ndarray
         uint8 (size, size, 3) RGB; black where the crop reaches over the photo's border.
     """
+    return cut_out(photo, landmarks, template_of(size), size)
+
+
+def template_of(size: int) -> np.ndarray:
+    """The template (5, 2) in a crop of another size."""
     # Pixel centres are at whole numbers: scaling is about the corner at -0.5.
-    return cut_out(photo, landmarks, (TEMPLATE + 0.5) * (size / 112) - 0.5, size)
+    return (TEMPLATE + 0.5) * (size / 112) - 0.5
 
 
 def cut_out(photo: np.ndarray, landmarks: np.ndarray, target: np.ndarray, size: int) -> np.ndarray:
@@ -59,14 +64,14 @@ def cut_out(photo: np.ndarray, landmarks: np.ndarray, target: np.ndarray, size: 
     matrix = similarity(landmarks, target)
     shrink = float(np.hypot(*matrix[:, 0]))
     photo, corner = _around(photo, matrix, shrink, size)
-    landmarks = landmarks - corner
+    matrix[:, 2] += matrix[:, :2] @ corner
     if shrink < 0.5:
         # Bilinear sampling sees four pixels: below half size it would skip some, so area first.
         height, width = photo.shape[:2]
         small = (max(1, round(width * 2 * shrink)), max(1, round(height * 2 * shrink)))
         photo = cv2.resize(photo, small, interpolation=cv2.INTER_AREA)
-        landmarks = (landmarks + 0.5) * [small[0] / width, small[1] / height] - 0.5
-    matrix = similarity(landmarks, target)
+        less = (landmarks - corner + 0.5) * [small[0] / width, small[1] / height] - 0.5
+        matrix = similarity(less, target)
     return cv2.warpAffine(photo, matrix, (size, size), flags=cv2.INTER_LINEAR)
 
 

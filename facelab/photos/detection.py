@@ -95,13 +95,18 @@ def main_face(
         inside = ((centres >= box[:2]) & (centres <= box[:2] + box[2:])).all(axis=1)
         if not inside.any():
             raise Unusable(f"no face was found where its label says ({len(faces)} elsewhere)")
-        low = np.maximum(boxes[:, :2], box[:2])
-        high = np.minimum(boxes[:, :2] + boxes[:, 2:], box[:2] + box[2:])
-        shared = np.clip(high - low, 0, None).prod(axis=1)
-        merit = np.where(inside, shared / (areas + box[2] * box[3] - shared), -1)
+        merit = np.where(inside, overlaps(box, boxes), -1)
     else:
         merit = {"prominent": areas - 2 * off, "largest": areas, "central": -off}[choice]
     return faces[int(np.argmax(merit))]
+
+
+def overlaps(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Intersection over union of a box (4,) with each of others (N, 4)."""
+    low = np.maximum(boxes[:, :2], box[:2])
+    high = np.minimum(boxes[:, :2] + boxes[:, 2:], box[:2] + box[2:])
+    shared = np.clip(high - low, 0, None).prod(axis=1)
+    return shared / (boxes[:, 2:].prod(axis=1) + box[2:].prod() - shared)
 
 
 def check_face(face: Face, faces: list[Face], min_face: float, rivals: float | None) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import pickle
 import urllib.error
 import urllib.request
 
@@ -16,7 +15,7 @@ from facelab.photos import yunet
 from facelab.photos.alignment import align, similarity
 from facelab.photos.detection import Face, main_face
 from facelab.photos.detectors import load_detector
-from facelab.photos.yunet import _YUNET_OFFSET, YuNet, yunet_model
+from facelab.photos.yunet import YuNet, yunet_model
 
 
 def umeyama(source, target):
@@ -101,58 +100,6 @@ def test_what_lies_outside_the_photo_is_black():
         align(white, TEMPLATE + 1000)
 
 
-class Looking(YuNet):
-    """A YuNet that finds a face where `finds(side)` says, or nothing."""
-
-    def __init__(self, finds):
-        self.finds, self.sides = finds, []
-
-    def _detect(self, photo, longest_side):
-        assert photo.shape == (longest_side, longest_side, 3)
-        self.sides.append(longest_side)
-        return [Face(np.zeros(4), landmarks, 0.9) for landmarks in self.finds(longest_side)]
-
-
-def upright(side):
-    """Where the landmarks of a face lie in the picture of a second look."""
-    return ((TEMPLATE + 0.5 - 56) / (112 * 1.3) + 0.5) * side - 0.5
-
-
-PHOTO = np.zeros((400, 500, 3), np.uint8)
-
-
-def test_the_constant_offset_of_yunet_is_taken_off():
-    seen, meant = (
-        turned(points - 56, 30, 2, (250, 200)) for points in (TEMPLATE + _YUNET_OFFSET, TEMPLATE)
-    )
-    refined = Looking(lambda side: []).refine(PHOTO, Face(np.zeros(4), seen, 0.9))
-    np.testing.assert_allclose(refined.landmarks, meant, atol=1e-9)
-
-
-def test_errors_to_one_side_cancel_between_a_look_and_its_mirror_image():
-    def to_the_right(side):
-        # The template is not quite its own mirror image: the same face is found in both.
-        plain = upright(side)
-        mirrored = np.column_stack([side - 1 - plain[:, 0], plain[:, 1]])[[1, 0, 2, 4, 3]]
-        return [(plain if len(detector.sides) % 2 else mirrored) + [side / 40, 0]]
-
-    seen = turned(TEMPLATE - 56, -20, 1.7, (250, 200))
-    detector = Looking(to_the_right)
-    refined = detector.refine(PHOTO, Face(np.zeros(4), seen, 0.9))
-    assert detector.sides == [416, 416]
-    unmoved = Looking(lambda side: []).refine(PHOTO, Face(np.zeros(4), seen, 0.9))
-    np.testing.assert_allclose(refined.landmarks, unmoved.landmarks, atol=1e-6)
-
-
-def test_another_face_in_a_second_look_is_passed_over():
-    seen = turned(TEMPLATE - 56, 0, 1, (250, 200))
-    known = Face(np.zeros(4), seen, 0.9)
-    aside = np.array([1 / 3, 0])
-    beside = Looking(lambda side: [upright(side) + aside * side]).refine(PHOTO, known)
-    nothing = Looking(lambda side: []).refine(PHOTO, known)
-    np.testing.assert_array_equal(beside.landmarks, nothing.landmarks)
-
-
 def face(left, top, width, height):
     return Face(np.array([left, top, width, height], float), TEMPLATE, 0.9)
 
@@ -211,24 +158,3 @@ def test_without_a_network_one_sentence_says_what_to_put_where(tmp_path, monkeyp
     expected = rf"fetched \(no route to host\): fetch https://.* put it at {tmp_path}/face_.*PATH"
     with pytest.raises(fl.BadInput, match=expected):
         load_detector("yunet")
-
-
-@pytest.mark.real
-def test_yunet_gives_the_same_landmarks_at_every_size_of_photo(real):
-    from facelab.photos.decode import decode
-
-    detector = YuNet(real / "models" / "face_detection_yunet.onnx")
-    photo = decode((real / "lfw" / "photos250" / "Angela_Bassett_0001.jpg").read_bytes())
-    (found,) = detector.detect(photo)
-    first = detector.refine(photo, found)
-    eyes, mouth = first.landmarks[:2], first.landmarks[3:]
-    assert eyes[0, 0] < eyes[1, 0]
-    assert mouth[0, 0] < mouth[1, 0]
-    assert eyes[:, 1].max() < first.landmarks[2, 1] < mouth[:, 1].min()
-    huge = np.kron(photo, np.ones((6, 6, 1), np.uint8))  # 1500 px
-    sent = pickle.loads(pickle.dumps(detector))
-    again = sent.refine(huge, main_face(sent.detect(huge), *huge.shape[:2]))
-    assert np.abs((again.landmarks + 0.5) / 6 - 0.5 - first.landmarks).max() < 2
-    assert detector.detect(np.zeros((1, 3000, 3), np.uint8)) == []
-    with pytest.raises(fl.BadInput, match="is not a YuNet model"):
-        YuNet(real / "models" / "mobilefacenet.onnx")
