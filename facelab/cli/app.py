@@ -22,7 +22,7 @@ import facelab as fl
 from facelab.cli import audits, experiments, faces, models, search, values
 from facelab.cli.options import UsageError
 from facelab.cli.shared import ReaderLeft, say
-from facelab.errors import FacelabError, Stopped
+from facelab.errors import FacelabError, Stopped, did_you_mean
 from facelab.words import advice
 
 _INTERRUPTED = "interrupted: no half-written result is left; the same command goes on where it can"
@@ -100,6 +100,9 @@ def _usage(sentence: str, words: list[str]) -> str:
         return f"{option} must be {wanted}, not {typed!r}{advice(typed)}"
     if "unexpected extra argument" in sentence:
         return f"{sentence}: several names for one option are one word, such as --by race,gender"
+    sentence = sentence.replace("Value error, ", "").rstrip(".")
+    if choice := re.search(r"'([^']*)' is not one of (.+)", sentence):
+        sentence += did_you_mean(choice[1], choice[2].replace("'", "").split(", "))
     return sentence
 
 

@@ -396,9 +396,7 @@ def load(folder: str | Path, verify: bool = False) -> FaceSet:
         raise FileNotFoundError(
             f"there is no folder {folder}: make it with `facelab prepare` or `facelab synthesize`"
         )
-    for name in FILES:
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder} is not a FaceSet: {name} is missing")
+    files.check_stored(folder, FILES, "FaceSet")
     try:
         card = files.read_values(folder / "card.json")
         told = checked(_Card, card, "a card", "card.json")

@@ -13,11 +13,12 @@ import pandas as pd
 from pydantic.dataclasses import dataclass
 
 from facelab import files
-from facelab.errors import BadInput
+from facelab.errors import BadInput, check_option
 from facelab.keeping import held
 from facelab.runs.definitions import meant
 from facelab.words import checked
 
+_STATUSES = ("finished", "failed", "running", "abandoned", "unreadable")
 _COLUMNS = [
     *("name", "run_id", "status", "started", "seconds", "commit", "parameters", "key"),
     *("error", "folder"),
@@ -70,6 +71,8 @@ def runs(
     >>> len(kept), list(kept.columns[:4])
     (0, ['name', 'run_id', 'status', 'started'])
     """
+    if status is not None:
+        check_option("status", status, _STATUSES)
     found = []
     for folder in _run_folders(Path(out), name):
         try:

@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from facelab import files
-from facelab.errors import BadInput
+from facelab.errors import BadInput, there_are
 from facelab.runs.records import flatten
 
 
@@ -143,7 +143,7 @@ def over_seeds(
     """
     for name in figures:
         if name not in numbers:
-            raise BadInput(f"no run kept a number {name!r}; there are {', '.join(numbers)}")
+            raise BadInput(f"no run kept a number {name!r}{there_are(name, numbers)}")
     labels = case_labels(cases, seed)
     rows = []
     for case in dict.fromkeys(labels):

@@ -258,7 +258,7 @@ class Recipe:
     Traceback (most recent call last):
         ...
     facelab.errors.BadInput: head must be one of softmax, cosface, arcface, combined, adaface,
-    magface, subcenter, curricular, contrast, not 'arkface'
+    magface, subcenter, curricular, contrast, not 'arkface' (did you mean 'arcface'?)
     """
 
     backbone: StrictStr = "resnet18"

@@ -372,6 +372,16 @@ def test_wrong_usage_is_two(say, words, tmp_path, monkeypatch):
     one_sentence(err)
 
 
+def test_a_word_that_is_none_of_those_there_are_is_told_the_nearest(say, tmp_path):
+    code, _, err = say("prepare", "lwf", tmp_path, "--out", tmp_path / "y")
+    assert code == 2
+    assert "'lwf' is not one of" in err and "(did you mean 'lfw'?) (see facelab --help)" in err
+    assert "Value error" not in err
+    code, _, err = say("runs", "--out", tmp_path, "--status", "done")
+    assert code == 1
+    assert "status must be 'finished', 'failed', 'running', 'abandoned' or" in err
+
+
 def test_a_taken_place_is_refused_before_the_work_unless_forced(say, tmp_path, monkeypatch):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "mine.txt").write_text("keep me")

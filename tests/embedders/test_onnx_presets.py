@@ -91,7 +91,7 @@ def test_another_model_than_the_presets_is_refused(tmp_path):
         fl.load_embedder(path, preset="facenet")
     with pytest.raises(fl.BadInput, match="has no output 'output'; it has: vectors"):
         fl.load_embedder(path, preset="adaface_ms1m")
-    with pytest.raises(fl.BadInput, match="no preset 'arcface' .*; there are: w600k_r50, "):
+    with pytest.raises(fl.BadInput, match=r"no preset 'arcface' .*; there are: w600k_r50, "):
         fl.load_embedder(path, preset="arcface")
 
 
