@@ -68,7 +68,7 @@ def test_labels_that_degradation_would_overwrite_are_refused(people):
     twice = degrade(degrade(people, "mask"), "jpeg")
     assert set(twice.table["degradation"]) == {"jpeg"}
     people = fl.FaceSet(people.table.assign(strength="weak"), people.crops, people.card)
-    with pytest.raises(fl.BadInput, match="label column 'strength', which is .*: rename it"):
+    with pytest.raises(fl.BadInput, match=r"label column 'strength', which is .*: rename it"):
         degrade(people, "mask")
 
 
