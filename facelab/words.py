@@ -43,6 +43,7 @@ _MARKS = {
 _DIGITS = "(?:0|[1-9][0-9]*)"
 _WHOLE = re.compile(rf"[-+]?{_DIGITS}")
 _DECIMAL = re.compile(rf"[-+]?(?:\.[0-9]+|{_DIGITS}(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_MOST_DIGITS = 1000  # Python reads no more than 4,300 as a whole number
 _BASED = re.compile("0o[0-7]+|0x[0-9a-fA-F]+")
 _CONSTANTS = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
@@ -70,7 +71,7 @@ class Word(str):
         text = self.strip()
         if text in _CONSTANTS:
             return _CONSTANTS[text]
-        if _WHOLE.fullmatch(text):
+        if _WHOLE.fullmatch(text) and len(text) <= _MOST_DIGITS:
             return int(text)
         if _BASED.fullmatch(text):
             return int(text, 0)
@@ -113,6 +114,8 @@ def values(written: Any) -> Any:
 def whole(text: str) -> int | None:
     """The whole number that a text spells, or None: `12`, `0012`, `1_000`, `0x1F`."""
     text = text.strip()
+    if len(text) > _MOST_DIGITS:
+        return None
     if _BASED.fullmatch(text):
         return int(text, 0)
     return int(text) if re.fullmatch("[-+]?[0-9]+(_[0-9]+)*", text) else None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pandas as pd
 
 from facelab.faces.composition import composition, effective_groups, images_per_subject
-from facelab.faces.groups import Labelled, known_groups
+from facelab.faces.groups import Labelled, groups_of
 from facelab.faces.measured import measures_by_group, measures_of
 from facelab.faces.origin import withdrawals
 
@@ -81,9 +81,9 @@ def group_columns(faces: Described) -> list[str]:
     >>> import facelab as fl
     >>> fl.group_columns(fl.synthesize(6, 2, size=32))
     ['phenotype', 'gender', 'age_group', 'skin_tone', 'monk', 'fitzpatrick', 'hair_style',
-    'glasses']
+    'expression', 'glasses', 'headwear', 'background']
     """
-    return known_groups(faces.table, faces.card.get("groups"))
+    return groups_of(faces.table, faces.card)
 
 
 def _keys(columns: list[str]) -> list[list[str]]:

@@ -24,7 +24,7 @@ from facelab.errors import BadInput
 from facelab.faces.composition import composition, effective_groups, images_per_subject, numbered
 from facelab.faces.datasheets import datasheet
 from facelab.faces.dividing import Parts, constant_by_subject, divided
-from facelab.faces.groups import group_keys, known_groups
+from facelab.faces.groups import group_keys, groups_of
 from facelab.faces.origin import as_card, with_withdrawals
 from facelab.faces.tables import as_face_table, as_rows, is_named, rows_where, settled
 from facelab.words import checked
@@ -123,7 +123,7 @@ class FaceSet:
     @property
     def groups(self) -> list[str]:
         """The label columns that are groups: as the card says, or by their well-known names."""
-        return known_groups(self.table, self.card.get("groups"))
+        return groups_of(self.table, self.card)
 
     @property
     def size(self) -> int:
@@ -256,7 +256,7 @@ class FaceSet:
         leading = len(keys) if named else _LEADING
         part, balance = divided(subjects, shares, seed, keys, leading)
         where = part[numbered(self.table)[0]]
-        told = {"shares": shares, "seed": seed, "by": keys}
+        told = {"shares": shares, "seed": seed} | ({"by": keys} if named else {})
         parts = Parts(
             (name, self._take(np.flatnonzero(where == number), split=name, **told))
             for number, name in enumerate(shares)
@@ -409,8 +409,6 @@ def load(folder: str | Path, verify: bool = False) -> FaceSet:
         for name, expected in card.get("sha256", {}).items():
             if files.sha256(folder / name) != expected:
                 raise BadInput(f"{folder / name} is not the file its card describes: prepare again")
-    if "population_version" in card and "groups" not in card:  # stored before cards named groups
-        card["groups"] = [name for name in table.select_dtypes("category") if name != "twin"]
     return FaceSet(table, crops, with_withdrawals(card))
 
 

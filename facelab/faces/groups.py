@@ -4,8 +4,8 @@ In: a table with group columns. Out: one label a row, intersections joined by "/
 missing key belongs to no group and is never guessed.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -182,6 +182,14 @@ def known_groups(table: pd.DataFrame, declared: Sequence[str] | None = None) -> 
     if not any(str(name).lower() in ("age_group", "age_range") for name in found):
         found = [name for name in table.columns if name in (*found, *ages[:1])]
     return [name for name in found if _makes_groups(table[name], str(name))]
+
+
+def groups_of(table: pd.DataFrame, card: Mapping[str, Any]) -> list[str]:
+    """The columns of a FaceSet that are groups: as its card says, or by their well-known names."""
+    declared = card.get("groups")
+    if declared is None and "population_version" in card:  # rendered before cards named groups
+        declared = [name for name in table.select_dtypes("category") if name != "twin"]
+    return known_groups(table, declared)
 
 
 def _makes_groups(column: pd.Series, key: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from facelab.errors import BadInput
 from facelab.faces.names import Unfit, as_name
 
-FACTS = ("name", "synthetic", "source", "licence", "consent", "withdrawn", "groups")
+FACTS = ("name", "synthetic", "source", "licence", "consent", "withdrawn")
 _UNKNOWN = "not stated"
 # What a name or a source says, and what is known of that set. Copies and subsets of withdrawn sets
 # go on being used for years (Peng, Mathur & Narayanan 2021, Mitigating dataset harms requires

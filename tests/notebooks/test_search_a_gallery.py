@@ -74,9 +74,7 @@ def test_any_face_set_is_split_by_subject_and_searched(faces, model, tmp_path):
     assert set(numbers["groups"]) == {"all", "female", "male"}
 
 
-def test_a_gallery_without_labels_is_searched_by_the_groups_of_the_searched(
-    faces, model, tmp_path
-):
+def test_a_gallery_without_labels_is_searched_by_the_groups_of_the_searched(faces, model, tmp_path):
     known = faces.subjects.index[:20]
     is_searched = faces.table["subject"].isin(known).to_numpy()
     strangers = faces[~is_searched]
