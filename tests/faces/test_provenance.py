@@ -131,7 +131,7 @@ def test_what_cannot_be_joined_is_one_sentence(mine):
     other = fl.FaceSet.from_arrays(mine.table.assign(age=1.0), mine.crops)
     with pytest.raises(fl.BadInput, match="'age' is a label in one set and a number in another"):
         join({"a": mine, "b": other})
-    with pytest.raises(fl.BadInput, match="takes sets by name, such as .*, not nothing"):
+    with pytest.raises(fl.BadInput, match=r"takes sets by name, such as .*, not nothing"):
         join({})
 
 
