@@ -31,7 +31,7 @@ _YUNET_SHA256 = "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f
 # have another.
 _YUNET_OFFSET = np.array([[-0.6, 1.0], [0.1, 1.9], [-0.6, 2.7], [-1.4, -2.6], [-0.6, -2.0]])
 # Sides of the crops in which YuNet looks again, and whether they are mirrored. It places landmarks
-# best where the eyes lie about 30 or 90 px apart, and worse between. On those photos the mean
+# best where the eyes lie about 30 or 90 px apart, and worse between. On those photos, the mean
 # cosine of our crop with the ready one, and its 5th percentile, are 0.972 and 0.939; with 320 px
 # for the large look 0.973 and 0.943, without it 0.969 and 0.931 (half-profiles suffer), and with
 # the first look alone 0.956 and 0.906.
