@@ -27,7 +27,7 @@ def pytest_terminal_summary(terminalreporter):
     ]
     if left_out:
         terminalreporter.write_line(
-            f"{len(left_out)} tests on real faces were left out: set FACELAB_REAL to a folder laid "
+            f"tests on real faces left out: {len(left_out)}; to run them, set FACELAB_REAL to a folder laid "
             "out as the README's section 'Real faces' says"
         )
 

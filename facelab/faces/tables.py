@@ -136,8 +136,8 @@ def rows_where(table: pd.DataFrame, expression: str) -> np.ndarray:
     BadInput
         It cannot be evaluated, compares labels with a number, or is no condition.
     """
+    _refuse_numbers(table, expression)
     try:
-        _refuse_numbers(table, expression)
         found = table.query(expression)
     except _NO_CONDITION as error:
         unknown = re.search(r"name '(.+)' is not defined", str(error))

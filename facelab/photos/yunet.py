@@ -104,7 +104,10 @@ class YuNet:
         if not self.model.is_file():
             raise FileNotFoundError(f"there is no detector model {self.model}")
         self.model_sha256 = files.sha256(self.model)
-        largest, needed = _network(self.model).largest, max(longest_side, _LOOKS[0][0])
+        largest, needed = (
+            _network(self.model, self.model_sha256).largest,
+            max(longest_side, _LOOKS[0][0]),
+        )
         if largest < needed:
             raise BadInput(
                 f"{self.model} takes pictures of {largest:g} px only, and {needed} are needed: "
@@ -163,7 +166,7 @@ class YuNet:
         if scale != 1:
             how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
             photo = cv2.resize(photo, scaled, interpolation=how)
-        anchors = _network(self.model).anchors(photo, self.min_score)
+        anchors = _network(self.model, self.model_sha256).anchors(photo, self.min_score)
         # YuNet names eyes and mouth corners by the subject's side, right first: the order of
         # the image from left to right is the same.
         grow = np.array([width / scaled[0], height / scaled[1]])
@@ -174,8 +177,8 @@ class YuNet:
 
 
 @cache
-def _network(model: Path) -> Network:
-    """Opened once a process: it cannot be pickled."""
+def _network(model: Path, sha256: str) -> Network:
+    """Opened once a process, and again where the file is another: it cannot be pickled."""
     return Network(model)
 
 

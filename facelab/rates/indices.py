@@ -331,6 +331,8 @@ def _checked(rates: pd.DataFrame, a: float) -> pd.DataFrame:
         raise BadInput(f"rates need a column `group` and one or more of {', '.join(_ERRORS)}")
     groups = rates[rates["group"] != "all"].reset_index(drop=True)
     groups["group"] = groups["group"].astype(str)
+    if groups.empty:
+        raise BadInput("the rates are of nobody but all together: make them by group")
     if groups["group"].duplicated().any():
         name = groups.loc[groups["group"].duplicated(), "group"].iloc[0]
         raise BadInput(f"group {name!r} stands in the rates twice: give one row a group")

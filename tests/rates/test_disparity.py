@@ -214,6 +214,7 @@ def test_a_group_without_a_rate_is_named_and_all_is_passed_over():
     [
         (rates([0.1, 2.0]), 0.5, "the fmr of group 'g1' is 2.0: rates are shares"),
         (rates([0.1, 0.2]).assign(group="x"), 0.5, "group 'x' stands in the rates twice"),
+        (rates([0.1]).assign(group="all"), 0.5, "of nobody but all together: make them by group"),
         (rates([0.1, 0.2])[["group"]], 0.5, "rates need a column `group`"),
         (rates([0.1, 0.2]), 2, "weight a must lie in"),
         (rates([0.1, "few"]), 0.5, "the fmr of group 'g1' is few: rates are shares"),
