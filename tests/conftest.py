@@ -27,8 +27,8 @@ def pytest_terminal_summary(terminalreporter):
     ]
     if left_out:
         terminalreporter.write_line(
-            f"tests on real faces that were left out: {len(left_out)}; set FACELAB_REAL to a folder "
-            "laid out as the README's section 'Real faces' says, and they run"
+            f"tests on real faces that were left out: {len(left_out)}; set FACELAB_REAL to a folder"
+            " laid out as the README's section 'Real faces' says, and they run"
         )
 
 
