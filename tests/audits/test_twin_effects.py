@@ -264,7 +264,7 @@ def a_twin(table):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda t: t.__delitem__("twin"), "lacks the columns twin"),
+        (lambda t: t.__delitem__("twin"), "lack the column twin"),
         (lambda t: t.__setitem__("factor", "melanin"), "no photo is unchanged"),
         (lambda t: t.__setitem__("factor", "base"), "every row is an unchanged photo"),
         (lambda t: t.__setitem__((a_twin(t), "twin"), "x"), "of 'x', which is not among"),

@@ -37,7 +37,7 @@ def test_a_long_tail_of_images_gets_a_log_axis():
     faces = fl.FaceSet.from_arrays(table, np.zeros((206, 16, 16, 3), np.uint8))
     assert drawn(plot_people.images_per_subject(faces, "group")).axes[0].get_xscale() == "log"
     faces.table["group"] = pd.Categorical([None] * 206, categories=["x"])
-    with pytest.raises(fl.BadInput, match="no face has a label"):
+    with pytest.raises(fl.BadInput, match="no face has a group label"):
         plot_people.images_per_subject(faces, "group")
 
 

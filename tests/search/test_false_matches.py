@@ -237,7 +237,7 @@ def test_the_summary_says_how_many_and_who():
         ({"source": RATES.iloc[:2]}, "no FMR for y with y"),
         ({"source": RATES.assign(fmr=40)}, "not percent"),
         ({"source": pd.concat([RATES, RATES])}, "twice"),
-        ({"source": RATES.drop(columns="fmr")}, "lacks fmr"),
+        ({"source": RATES.drop(columns="fmr")}, "the rates lack the column fmr"),
     ],
 )
 def test_what_cannot_be_reckoned_is_refused(change, words):

@@ -120,7 +120,7 @@ def test_larger_held_out_crops_are_shrunk_as_the_embedder_shrinks_them():
 
 
 def test_a_subject_both_trained_on_and_held_out_is_refused():
-    with pytest.raises(BadInput, match=r"2 subjects are both .* \(the first is 's000'\): split"):
+    with pytest.raises(BadInput, match=r"2 subjects are both .* \(first: 's000'\): split"):
         fl.train(patterns(), RECIPE, held_out=patterns()[:12], progress=False)
 
 
