@@ -98,7 +98,7 @@ class Embeddings:
         index = getattr(table, "index", None)
         table = as_face_table(table, numbered=True)
         vectors = vectors_of(vectors, table, index)
-        result = cls(vectors.astype(np.float32), table, dict(card))
+        result = cls._held(vectors.astype(np.float32), table, as_card(card))
         lengths = row_lengths(vectors)
         result._refuse(~np.isfinite(lengths), "holds a value that is not a finite number")
         result._refuse(lengths == 0, "has length zero")
@@ -187,11 +187,15 @@ class Embeddings:
         return np.array(self.vectors, dtype=dtype, copy=copy)
 
     def _take(self, rows: np.ndarray) -> "Embeddings":
-        part = object.__new__(Embeddings)  # rows that were checked: no need to check again
-        held = {"vectors": self.vectors[rows], "table": settled(self.table.iloc[rows])}
-        for name, value in (held | {"card": self.card}).items():
-            object.__setattr__(part, name, value)
-        return part
+        return self._held(self.vectors[rows], settled(self.table.iloc[rows]), self.card)
+
+    @classmethod
+    def _held(cls, vectors: np.ndarray, table: pd.DataFrame, card: dict[str, Any]) -> "Embeddings":
+        """Vectors beside a table that has passed the door: a million rows are not read again."""
+        result = object.__new__(cls)
+        for name, value in (("vectors", vectors), ("table", table), ("card", card)):
+            object.__setattr__(result, name, value)
+        return result
 
     def query(self, expression: str) -> "Embeddings":
         """The rows for which a pandas expression holds: ``query("gender == 'female'")``."""
