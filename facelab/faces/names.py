@@ -11,7 +11,7 @@ import numbers
 import re
 import unicodedata
 import uuid
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Hashable, Iterable
 from pathlib import PurePath
 from typing import Any
 
@@ -270,9 +270,8 @@ def _coded(column: pd.Series) -> tuple[np.ndarray, Iterable[Any]]:
 
 
 def _each(values: Iterable[Any], what: str) -> list[str | None]:
-    name: Callable[[Any], str | None] = as_name
     try:
-        return [name(value) for value in values]
+        return [as_name(value) for value in values]
     except Unfit as error:
         raise BadInput(f"column {what!r} holds {error}") from None
 

@@ -11,7 +11,7 @@ import facelab as fl
 from facelab.embedders.dlib import CHIP, chip_geometry, descriptors
 from facelab.faces.template import TEMPLATE
 from facelab.photos import dlib as detect_dlib
-from facelab.photos.alignment import align, similarity
+from facelab.photos.alignment import similarity
 from facelab.photos.decode import decode
 from facelab.photos.detection import main_face
 from facelab.photos.detectors import load_detector
@@ -187,24 +187,9 @@ def test_from_photo_to_audit_without_a_network(real, tmp_path, monkeypatch):
 
 @needs_dlib
 @pytest.mark.real
-def test_crops_are_as_the_ready_ones(real):
+def test_crops_are_as_the_ready_ones(likeness):
     """The detector's crops and the ready ones of 20 photos, by an embedder of another kind."""
-    from facelab.embedders.onnx import OnnxEmbedder
-
-    embedder = OnnxEmbedder(real / "models" / "mobilefacenet.onnx", preset="mobilefacenet")
-    detector = load_detector("dlib")
-    ours, ready = [], []
-    for path in sorted((real / "lfw" / "photos250").rglob("*.jpg")):
-        other = real / "lfw" / "aligned112" / path.stem[:-5] / path.name
-        if other.is_file() and len(ours) < 20:
-            photo = decode(path.read_bytes())
-            face = main_face(detector.detect(photo), *photo.shape[:2])
-            ours.append(align(photo, detector.refine(photo, face).landmarks))
-            ready.append(decode(other.read_bytes()))
-    vectors = [embedder._run(np.stack(crops)) for crops in (ours, ready)]
-    a, b = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in vectors)
-    assert len(ours) == 20
-    assert (a * b).sum(axis=1).mean() > 0.96
+    assert likeness(load_detector("dlib"), 20) > 0.96
 
 
 @needs_dlib
