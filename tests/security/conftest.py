@@ -27,7 +27,9 @@ def pytest_terminal_summary(terminalreporter):
     tries, faults = Counter(), Counter()
     for outcome in ("passed", "failed"):
         for report in terminalreporter.stats.get(outcome, []):
-            for area, number in (value for name, value in report.user_properties if name == "tries"):
+            for area, number in (
+                value for name, value in report.user_properties if name == "tries"
+            ):
                 tries[area] += number or 1
                 faults[area] += outcome == "failed"
     told = ", ".join(f"{area} {number}" for area, number in sorted(tries.items()))
