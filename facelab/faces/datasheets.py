@@ -14,7 +14,7 @@ import pandas as pd
 from facelab.faces.composition import composition, effective_groups, images_per_subject
 from facelab.faces.groups import Labelled, groups_of
 from facelab.faces.measured import measures_by_group, measures_of
-from facelab.faces.origin import withdrawals
+from facelab.faces.origin import is_synthetic, withdrawals
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -54,6 +54,7 @@ def datasheet(faces: Described) -> str:
         .get_template("datasheet.md.j2")
         .render(
             card=card,
+            synthetic=is_synthetic(card),
             fact=lambda name: _fact(card.get(name)),
             unknown="Unknown: neither the card nor the table says.",
             size=faces.size,

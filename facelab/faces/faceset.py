@@ -25,7 +25,7 @@ from facelab.faces.composition import composition, effective_groups, images_per_
 from facelab.faces.datasheets import datasheet
 from facelab.faces.dividing import Parts, constant_by_subject, divided
 from facelab.faces.groups import group_keys, groups_of
-from facelab.faces.origin import as_card, with_withdrawals
+from facelab.faces.origin import as_card, is_synthetic, with_withdrawals
 from facelab.faces.tables import as_face_table, as_rows, is_named, rows_where, settled
 from facelab.words import checked
 
@@ -36,7 +36,7 @@ _CHUNK = 4096  # crops read, written or hashed at a time: 150 MB at 112 px
 
 def new_card(name: str, synthetic: bool, **more: Any) -> dict[str, Any]:
     """A card: what a FaceSet is, where it came from, under which terms, and what made it."""
-    card = {"name": name, "synthetic": bool(synthetic), "made_by": f"facelab {facelab.__version__}"}
+    card = {"name": name, "synthetic": synthetic, "made_by": f"facelab {facelab.__version__}"}
     return with_withdrawals(as_card(card | more))
 
 
@@ -302,7 +302,7 @@ class FaceSet:
             parts.append(
                 counts.to_html(border=0, escape=True, formatters={"subject_share": "{:.1%}".format})
             )
-        if self.card.get("synthetic") and len(self):
+        if is_synthetic(self.card) and len(self):
             image = base64.b64encode(_contact_sheet(self)).decode()
             parts.append(
                 '<img alt="some of the synthetic faces" data-faces="synthetic" '

@@ -8,11 +8,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, a_kind
 from facelab.faces.names import Unfit, as_name
 
 FACTS = ("name", "synthetic", "source", "licence", "consent", "withdrawn")
 _UNKNOWN = "not stated"
+_INSIDE = ("faces", "embeddings", "calibration")  # cards that a card may hold, besides `sets`
+_LISTS = {"sets": (Mapping, "a list of cards"), "derived": (Mapping, "a list of steps")}
+_LISTS |= dict.fromkeys(("withdrawn", "notes"), (str, "a list of sentences"))
 # What a name or a source says, and what is known of that set. Copies and subsets of withdrawn sets
 # go on being used for years (Peng, Mathur & Narayanan 2021, Mitigating dataset harms requires
 # stewardship): whoever reads a number should know that it rests on one.
@@ -39,7 +42,8 @@ def as_card(card: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     BadInput
-        A fact is none that JSON can hold; the sentence names it.
+        A fact is none that JSON can hold, or `synthetic` is neither true nor false, or `sets`,
+        `derived`, `withdrawn` or `notes` are no lists; the sentence names it.
 
     Examples
     --------
@@ -47,7 +51,84 @@ def as_card(card: Mapping[str, Any]) -> dict[str, Any]:
     >>> as_card({"name": "x", "taken": datetime.date(2026, 5, 1), "sites": {"b", "a"}})
     {'name': 'x', 'taken': '2026-05-01', 'sites': ['a', 'b']}
     """
-    return {str(name): _as_fact(value, str(name)) for name, value in card.items()}
+    if not isinstance(card, Mapping):
+        raise BadInput(f"a card is names with values, not {a_kind(card)}")
+    held = {str(name): _as_fact(value, str(name)) for name, value in card.items()}
+    _check_kinds(held)
+    return held
+
+
+def _check_kinds(card: Mapping[str, Any], above: str = "") -> None:
+    """Refuse what decides whom to show, or what to warn of, where it is of another kind."""
+    if "synthetic" in card and not isinstance(card["synthetic"], bool):
+        raise BadInput(
+            f"'{above}synthetic' of the card is {card['synthetic']!r}: it must be true or false"
+        )
+    for name, (kind, wanted) in _LISTS.items():
+        value = card.get(name, [])
+        if not isinstance(value, list) or not all(isinstance(one, kind) for one in value):
+            raise BadInput(f"'{above}{name}' of the card must be {wanted}, not {value!r:.80}")
+    for one in card.get("sets", []):
+        _check_kinds(one, f"{above}sets.")
+    for name in _INSIDE:
+        if isinstance(card.get(name), Mapping):
+            _check_kinds(card[name], f"{above}{name}.")
+
+
+# ---- whom it shows
+
+
+def is_synthetic(card: Any) -> bool:
+    """Whether a card says that nobody in its set is real: by `true` alone, in each set it names.
+
+    Whatever else stands there, or nothing, is a real face: "yes", 1, "false", an empty list of
+    sets. A card without a word of its own (of embeddings, of an audit) says what those inside say.
+
+    Examples
+    --------
+    >>> is_synthetic({"synthetic": True}), is_synthetic({"synthetic": "true"}), is_synthetic({})
+    (True, False, False)
+    >>> is_synthetic({"synthetic": True, "sets": [{"synthetic": True}, {"synthetic": "no"}]})
+    False
+    """
+    if not isinstance(card, Mapping):
+        return False
+    inner = [card[name] for name in _INSIDE if name in card]
+    if "sets" in card:
+        sets = card["sets"]
+        inner += sets if isinstance(sets, list) and sets else [None]
+    said = card["synthetic"] is True if "synthetic" in card else bool(inner)
+    return said and all(is_synthetic(one) for one in inner)
+
+
+def whose(card: Any) -> str:
+    """Whose faces a picture of a set shows: "synthetic" or "real"."""
+    return "synthetic" if is_synthetic(card) else "real"
+
+
+def is_hidden(card: Any, show_real_faces: bool) -> bool:
+    """Whether the faces of a set are not to be seen: real ones, unless they were asked for.
+
+    Raises
+    ------
+    BadInput
+        `show_real_faces` is neither True nor False: "no" is no yes.
+    """
+    if not isinstance(show_real_faces, bool):
+        raise BadInput(f"show_real_faces must be True or False, not {show_real_faces!r}")
+    return not show_real_faces and not is_synthetic(card)
+
+
+def check_shown(card: Any, show_real_faces: bool) -> None:
+    """Refuse to draw real people where nobody asked for them."""
+    if is_hidden(card, show_real_faces):
+        raise BadInput(
+            "this set holds photos of real people, which are not shown unless you ask: "
+            "pass show_real_faces=True"
+        )
+
+
+# ---- terms
 
 
 def _as_fact(value: Any, where: str) -> Any:
@@ -78,7 +159,7 @@ def withdrawals(card: Mapping[str, Any]) -> list[str]:
 
     By names alone: a set under another name is not recognised.
     """
-    told = list(card.get("withdrawn", []))
+    told = card.get("withdrawn", [])
     words = f"{card.get('name', '')} {card.get('source', '')}".lower()
     known = [note for pattern, note in _WITHDRAWN if re.search(rf"(?<![a-z])({pattern})", words)]
     return list(dict.fromkeys([*told, *known]))
@@ -113,7 +194,7 @@ def combined(cards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         `synthetic` holds only if all are, and `withdrawn` and `notes` name what any of them names.
     """
     sets = [dict(one) for card in cards for one in card.get("sets", [card])]
-    joined: dict[str, Any] = {"synthetic": all(one.get("synthetic", False) for one in sets)}
+    joined: dict[str, Any] = {"synthetic": all(map(is_synthetic, sets))}
     for name in ("name", "source", "licence", "consent"):
         words = dict.fromkeys(str(one.get(name, _UNKNOWN)) for one in sets)
         joined[name] = "; ".join(words)
@@ -150,12 +231,14 @@ def provenance(card: Mapping[str, Any]) -> list[str]:
 
 def _sets_of(card: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """The cards of sets of faces that a card holds: itself, or inside it."""
-    if "sets" in card:
-        yield from card["sets"]
+    if not isinstance(card, Mapping):
+        return
+    if isinstance(card.get("sets"), list):
+        yield from (one for one in card["sets"] if isinstance(one, Mapping))
     elif any(name in card for name in ("source", "licence", "consent")):
         yield card
     else:
-        inner = [card[key] for key in ("embeddings", "faces", "calibration") if key in card]
+        inner = [card[key] for key in _INSIDE if key in card]
         if not inner:
             yield card
         for one in inner:
@@ -167,5 +250,5 @@ def _in_words(card: Mapping[str, Any]) -> str:
     said = [f"source: {source}"]
     said += [f"{fact}: {card.get(fact, _UNKNOWN)}" for fact in ("licence", "consent")]
     said += [f"WITHDRAWN: {note}" for note in withdrawals(card)]
-    kind = "synthetic faces" if card.get("synthetic") else "faces"
+    kind = "synthetic faces" if is_synthetic(card) else "faces"
     return f"Provenance of the {kind} {name!r}: {'; '.join(said)}."

@@ -14,6 +14,7 @@ from facelab.errors import BadInput
 from facelab.faces.colour import MONK_COLOURS, MONK_TONES
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import group_labels
+from facelab.faces.origin import check_shown, whose
 from facelab.figures.lettering import entry
 from facelab.figures.style import INK, WIDTH, Picture, colours, drawn, group_rows, panels, wrapped
 
@@ -259,11 +260,7 @@ def rows_of_images(
     >>> print(figure.alt)
     Images side by side. s0-00001; s0-00002; s0-00003; s0-00004; s0-00005; s0-00006.
     """
-    if not faces.card.get("synthetic") and not show_real_faces:
-        raise BadInput(
-            "this set holds photos of real people, which are not shown unless you ask: "
-            "pass show_real_faces=True"
-        )
+    check_shown(faces.card, show_real_faces)
     place = pd.Series(np.arange(len(faces)), index=faces.table["image"])
     size, gap, most = faces.size, 3, max(map(len, rows.values()), default=1)
     shape = (max(len(rows), 1) * (size + gap) - gap, most * (size + gap) - gap, 3)
@@ -329,11 +326,7 @@ def contact_sheet(
     >>> print(figure.alt)
     Sample faces, one row a group: female, male.
     """
-    if not faces.card.get("synthetic") and not show_real_faces:
-        raise BadInput(
-            "this set holds photos of real people, which are not shown unless you ask: "
-            "pass show_real_faces=True"
-        )
+    check_shown(faces.card, show_real_faces)
     labels = group_labels(faces.table, by)
     groups = list(labels.cat.categories)
     rng = np.random.default_rng(seed)
@@ -354,7 +347,7 @@ def contact_sheet(
     margin = 1.7
     height = (WIDTH - margin) * sheet.shape[0] / sheet.shape[1]
     figure = Picture(figsize=(WIDTH, height + 0.1))
-    figure.faces = "synthetic" if faces.card.get("synthetic") else "real"
+    figure.faces = whose(faces.card)
     axes = figure.add_axes((margin / WIDTH, 0, 1 - margin / WIDTH, 1))
     axes.imshow(sheet, interpolation="lanczos", aspect="equal")
     axes.set_yticks([row * (size + gap) + size / 2 for row in range(len(groups))], wrapped(groups))

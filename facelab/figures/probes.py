@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 from facelab.faces.fitness import quality
+from facelab.faces.origin import check_shown, whose
 from facelab.figures.lettering import entry
 from facelab.figures.style import FAINT, WIDTH, Picture, colours, drawn, panels
 from facelab.search.probes import DEGRADATIONS, degrade
@@ -52,17 +52,12 @@ def probe_sheet(
     One face under sketch, low resolution, motion blur, defocus, mask, sunglasses, jpeg, at
     strengths 0, 1; its quality score stands above each.
     """
-    synthetic = bool(faces.card.get("synthetic"))
-    if not synthetic and not show_real_faces:
-        raise BadInput(
-            "this set holds photos of real people, which are not shown unless you ask: "
-            "pass show_real_faces=True"
-        )
+    check_shown(faces.card, show_real_faces)
     one = faces[np.array([row])]
     side, margin = 1.25, 1.5
     width = margin + side * len(strengths)
     figure = Picture(figsize=(width, len(DEGRADATIONS) * (side + 0.2)))
-    figure.faces = "synthetic" if synthetic else "real"
+    figure.faces = whose(faces.card)
     kinds = list(DEGRADATIONS)
     grid = figure.subplots(
         len(kinds), len(strengths), squeeze=False,

@@ -12,7 +12,7 @@ from typing import Any
 from facelab import files
 from facelab.embedders.external import model_files
 from facelab.errors import BadInput
-from facelab.faces.origin import facts
+from facelab.faces.origin import as_card, facts
 from facelab.keeping import code_of, digest, made_with
 
 # Whose versions decide a digit of what notebooks compute.
@@ -66,11 +66,10 @@ def cards_of(shown: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _card(file: Path) -> dict[str, Any]:
     """A card of ours; a damaged one stops whoever opens its folder, with a sentence of its own."""
     try:
-        card = files.read_values(file)
+        card = as_card(files.read_values(file))
     except (BadInput, OSError):
         return {}
-    own = isinstance(card, dict) and isinstance(card.get("faces", {}), dict)
-    return card if own and isinstance(card.get("sets", []), list) else {}
+    return card if isinstance(card.get("faces", {}), dict) else {}
 
 
 def _paths(value: Any) -> list[Path]:

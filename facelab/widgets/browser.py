@@ -17,6 +17,7 @@ from facelab.comparisons.given import image_names
 from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
+from facelab.faces.origin import is_hidden, whose
 from facelab.figures.stills import pairs_sheet
 from facelab.figures.style import Picture
 from facelab.widgets import drawing
@@ -151,8 +152,8 @@ class FaceBrowser(Dial):
     ) -> None:
         super().__init__()
         self.pairs, self._audit, self._faces = pairs, audit, faces
-        self._synthetic = bool(faces.card.get("synthetic"))
-        self._hidden = not self._synthetic and not show_real_faces
+        self._whose = whose(faces.card)
+        self._hidden = is_hidden(faces.card, show_real_faces)
         self._most = int(pairs.groupby(["kind", "group"]).size().max()) if len(pairs) else 0
         groups = ["all", *audit.counts.groups, ACROSS]
         self.kind = choice(_KINDS, "Show", "false match")
@@ -190,10 +191,6 @@ class FaceBrowser(Dial):
     def _alt(self, row: dict[str, Any], side: str) -> str:
         kind = "a hidden face" if self._hidden else "face"
         return f"{kind}: {self._name(row, side)}"
-
-    @property
-    def _whose(self) -> str:
-        return "synthetic" if self._synthetic else "real"
 
     def draw(self) -> tuple[str, str]:
         figures = []

@@ -14,6 +14,7 @@ from facelab.comparisons.given import image_names
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import group_labels
+from facelab.faces.origin import is_hidden, whose
 from facelab.figures.stills import people_sheet
 from facelab.figures.style import Picture
 from facelab.grouping.clusters import Grouping
@@ -114,8 +115,8 @@ class ClusterBrowser(Dial):
         super().__init__()
         self.grouping, self._faces, self._place = grouping, faces, place
         self._most, self._per_row = room
-        self._synthetic = bool(faces.card.get("synthetic"))
-        self._hidden = not self._synthetic and not show_real_faces
+        self._whose = whose(faces.card)
+        self._hidden = is_hidden(faces.card, show_real_faces)
         self._subject = grouping.table["subject"].astype(str).to_numpy(object)
         groups = ["all"]
         if by is not None:
@@ -189,10 +190,6 @@ class ClusterBrowser(Dial):
             told = "1 person" if people == 1 else f"{people} people"
             return f"{entry['images']} faces, {told}"
         return f"{entry['images']} faces, {entry['clusters']} clusters"
-
-    @property
-    def _whose(self) -> str:
-        return "synthetic" if self._synthetic else "real"
 
     def draw(self) -> tuple[str, str]:
         rows = []
