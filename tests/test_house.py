@@ -34,7 +34,7 @@ def test_there_are_the_rooms_and_a_ground_floor_of_six_files():
 
 def test_the_tests_have_the_same_rooms():
     folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir()}
-    assert folders - {"__pycache__"} == {*ROOMS, "notebooks", "browser", "stored"}
+    assert folders - {"__pycache__"} == {*ROOMS, "notebooks", "browser", "security", "stored"}
 
 
 @pytest.mark.parametrize("room", ROOMS)

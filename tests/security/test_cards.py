@@ -126,7 +126,6 @@ def test_words_on_the_faces_do_not_call_them_drawn(drawn, tried):
 @pytest.mark.parametrize("word", WORDS, ids=repr)
 def test_the_doors_of_a_card_refuse_what_is_neither_true_nor_false(drawn, word, tmp_path, tried):
     crops = np.asarray(drawn.crops)
-    vectors = np.eye(len(drawn))
     doors = [
         lambda: FaceSet.from_arrays(drawn.table, crops, synthetic=word),
         lambda: FaceSet(drawn.table, crops, {"synthetic": word}),
