@@ -45,6 +45,10 @@ class Stopped(FacelabError):
     """Somebody asked the work to stop; what was done is saved, and the message says where."""
 
 
+class NotWritten(FacelabError, OSError):
+    """A file or folder cannot be written; the message says which, why, and what was kept."""
+
+
 class Unusable(Exception):
     """This image gives no crop; the message completes the sentence "the image ..."."""
 

@@ -6,27 +6,38 @@ half-written file that could be read as a whole one, and nobody removes what ano
 """
 
 import contextlib
+import functools
 import hashlib
+import inspect
 import json
 import os
-import secrets
-import shutil
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from facelab import words
+from facelab.artefacts import FileKind, Kind
 from facelab.errors import BadInput
+from facelab.moving import identity
+from facelab.owners import Lock
+from facelab.places import (
+    NEW,
+    beside,
+    check_file,
+    check_ours,
+    check_place,
+    put_in_place,
+    saying_of_full,
+    settle,
+    stored,
+)
 
 if TYPE_CHECKING:
     import numpy as np
 
-ASIDE = ".partial"
-OWNER = "owner.json"  # says for which output a hidden folder was made
-NEW, OLD = "new", "old"  # in such a folder: the output to be, and what it takes the place of
+P = ParamSpec("P")
+T = TypeVar("T")
+_LOOKS = 100  # at a folder that is replaced again and again while it is read
 
 
 def sha256(path: str | Path) -> str:
@@ -68,23 +79,29 @@ def contents(path: str | Path) -> str:
 
 
 @contextlib.contextmanager
-def write_folder(out: str | Path, replace: bool = False) -> Iterator[Path]:
+def write_folder(
+    out: str | Path, replace: bool = False, kind: Kind | None = None
+) -> Iterator[Path]:
     """Yield an empty folder; it becomes `out` when the block succeeds.
 
     When the block fails, nothing stays behind. What an earlier, killed process left of this very
-    `out` is removed. With `replace` the old folder at `out` stays until the new one is whole.
+    `out` is removed. With `replace` the old folder at `out` stays until the new one is whole, and
+    where the system can let two folders change places (Linux), there is always one of them.
 
     Raises
     ------
     BadInput
-        `out` exists already and `replace` is False, or it exists and is not a folder.
+        `out` exists already and `replace` is False; it exists and is not a folder of this `kind`;
+        it cannot be written or replaced; or something appeared there meanwhile, which is left as
+        it is: the sentence says where the finished work lies.
     """
     out = Path(out)
-    check_place(out, replace)
-    with _beside(out) as place:
+    check_place(out, replace, kind)
+    with beside(out, kind) as (place, lock):
         (place / NEW).mkdir()
-        yield place / NEW
-        put_in_place(place, out)
+        with saying_of_full(out):
+            yield place / NEW
+        put_in_place(place, out, lock, replace, kind)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -98,118 +115,84 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         aside.write_bytes(data)
 
 
-@contextlib.contextmanager
-def write_file(path: str | Path) -> Iterator[Path]:
-    """Yield the path of a file to write; it becomes `path` when the block succeeds."""
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} in")
-    settle(path)
-    with _beside(path) as place:
-        yield place / NEW
-        os.replace(place / NEW, path)
-
-
-def check_place(out: Path, replace: bool) -> None:
-    """Refuse a place that is taken; make the folder above it."""
-    settle(out)
-    if out.is_symlink():
-        raise BadInput(f"{out} is a link: give the folder that it points to, or another place")
-    if out.exists() and not out.is_dir():
-        raise BadInput(f"{out} exists and is not a folder: choose another place")
-    if out.exists() and not replace and any(out.iterdir()):
-        raise BadInput(
-            f"{out} exists already: choose another folder, or replace it (replace=True, --force)"
-        )
-    make_folder(out.parent, out)
-
-
-@contextlib.contextmanager
-def _beside(out: Path) -> Iterator[Path]:
-    """A hidden folder beside `out`: signed, locked for as long as this process lives, then gone."""
-    place = out.parent / f".{out.name}.{secrets.token_hex(4)}{ASIDE}"
-    make_folder(place, out)
-    # Locked before it is signed: to others it is nobody's until it is somebody's who lives.
-    lock = hold(place)
-    try:
-        sign(place, out)
-        yield place
-    finally:
-        clear(place, lock)
-
-
-def make_folder(place: Path, out: Path) -> None:
-    """Make a folder that `out` needs; what hinders it is told of `out`, which is what was asked."""
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(error.errno, os.strerror(error.errno), str(out)) from error
-
-
-def hold(folder: Path) -> FileLock:
-    """Lock a folder; the lock goes with the process, however that ends.
+def write_asked(path: str | Path, text: str, replace: bool, kind: FileKind) -> None:
+    """Write a file that somebody named: over nothing, or with `replace` over one of its kind.
 
     Raises
     ------
-    filelock.Timeout
-        Another process, or another part of this one, holds it.
+    BadInput
+        As of `check_file`; or a file appeared there meanwhile, which is left as it is: the
+        sentence says where this one lies.
     """
-    lock = FileLock(folder / "lock", timeout=0)
-    lock.acquire()
-    return lock
+    path = Path(path)
+    check_file(path, replace, kind)
+    with _written(path) as (place, lock):
+        (place / NEW).write_bytes(text.encode())
+        put_in_place(place, path, lock, replace, kind)
 
 
-def sign(place: Path, out: Path, goes_on: bool = False) -> None:
-    """Write into a hidden folder that it belongs to `out`, and whether its work is gone on with."""
-    (place / OWNER).write_text(json.dumps({"output": out.name, "goes_on": goes_on}))
+@contextlib.contextmanager
+def write_file(path: str | Path) -> Iterator[Path]:
+    """Yield the path of a file to write; it becomes `path` when the block succeeds.
+
+    For files in folders of facelab's own: what has their name is replaced.
+    """
+    path = Path(path)
+    settle(path)
+    with _written(path) as (place, lock):
+        yield place / NEW
+        check_ours(lock, path)
+        os.replace(place / NEW, path)
 
 
-def signature(place: Path, out: Path) -> dict[str, Any] | None:
-    """What a hidden folder says of itself, if it says that it belongs to `out`."""
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[tuple[Path, Lock]]:
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} in")
+    with beside(path, None) as aside, saying_of_full(path):
+        yield aside
+
+
+def of_one_version(load: Callable[P, T]) -> Callable[P, T]:
+    """Let a function that reads its `folder` read it all of one version.
+
+    Where another version took the folder's place meanwhile, it is read again. Maps of an old
+    version's files stay as they were.
+    """
+    takes = inspect.signature(load)
+
+    @functools.wraps(load)
+    def again(*args: P.args, **kwargs: P.kwargs) -> T:
+        folder = Path(takes.bind(*args, **kwargs).arguments["folder"])
+        for _ in range(_LOOKS):
+            seen = identity(stored(folder).resolve())
+            with _kept_open(folder):
+                try:
+                    result = load(*args, **kwargs)
+                except Exception:
+                    # One version's table beside another's crops is nothing that can be read.
+                    if identity(folder.resolve()) == seen:
+                        raise
+                    continue
+                if identity(folder.resolve()) == seen:
+                    return result
+        raise BadInput(f"{folder} is replaced faster than it can be read: wait for the end of that")
+
+    return again
+
+
+@contextlib.contextmanager
+def _kept_open(folder: Path) -> Iterator[None]:
+    """Keep a folder's identity from being given to another one; Windows opens no folder."""
     try:
-        told = json.loads((place / OWNER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return told if isinstance(told, dict) and told.get("output") == out.name else None
-
-
-def put_in_place(place: Path, out: Path) -> None:
-    """Rename the new folder in a hidden one to `out`; what was there waits in it to be removed."""
-    if out.exists():
-        out.rename(place / OLD)
-    (place / NEW).rename(out)
-
-
-def settle(out: str | Path) -> Path:
-    """End what killed writers of `out` began, and give `out` back as a path.
-
-    One that was killed between the two renames of `put_in_place` had its result ready: that is put
-    there. What others left is removed, unless it is to be gone on with. Folders that do not say
-    that they belong to this very output, or whose writer lives, are left as they are.
-    """
-    out = Path(out)
-    for place in _places_of(out):
-        told = signature(place, out)
-        if told is None:
-            continue
-        try:
-            lock = hold(place)
-        except (Timeout, OSError):  # its writer lives, has just finished, or is not of our group
-            continue
-        finished, changing = not (place / NEW).exists(), (place / OLD).exists()
-        if changing and not finished and not out.exists():
-            (place / NEW).rename(out)
-            finished = True
-        if finished or not (changing or told.get("goes_on")):
-            clear(place, lock)
-        lock.release()
-    return out
-
-
-def stored(folder: str | Path) -> Path:
-    """A folder to be read, put in place first where a kill came between the two renames."""
-    folder = Path(folder)
-    return folder if folder.exists() else settle(folder)
+        file = os.open(folder, os.O_RDONLY)
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.close(file)
 
 
 def check_stored(folder: Path, names: Iterable[str], what: str) -> None:
@@ -231,30 +214,6 @@ def reading(folder: Path, what: str) -> Iterator[None]:
     except (ValueError, LookupError, TypeError, AttributeError, EOFError, OSError) as error:
         words = " ".join(str(error).split()) or type(error).__name__
         raise BadInput(f"{folder} cannot be read as {what}: {words}") from error
-
-
-def _places_of(out: Path) -> list[Path]:
-    """The hidden folders that may be of `out`: their signatures say whether they are."""
-    start = f".{out.name}."
-    try:
-        with os.scandir(out.parent) as entries:
-            names = [e.name for e in entries if e.name.startswith(start) and e.name.endswith(ASIDE)]
-    except OSError:
-        return []
-    return [out.parent / name for name in names]
-
-
-def clear(place: Path, lock: FileLock) -> None:
-    """Remove a hidden folder that we hold."""
-    if os.name == "nt":
-        lock.release()  # Windows removes no open file
-    try:
-        shutil.rmtree(place)
-    except FileNotFoundError:
-        pass  # another process found it unlocked, as Windows has it, and was faster
-    except OSError as error:
-        warnings.warn(f"{place} is left over and cannot be removed: {error}", stacklevel=3)
-    lock.release()
 
 
 # ---- what is in them

@@ -7,6 +7,7 @@ leaves nothing that could be taken for whole.
 
 import ast
 import contextlib
+import errno
 import hashlib
 import importlib.metadata
 import json
@@ -22,20 +23,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock, Timeout
-
 import facelab
-from facelab import files
+from facelab import files, owners, places
+from facelab.artefacts import Kind
 from facelab.errors import BadInput
-from facelab.files import ASIDE, NEW, check_place, difference, plain, put_in_place, write_json
+from facelab.files import difference, plain, write_json
+from facelab.owners import Lock, Taken
+from facelab.places import ASIDE, NEW, check_place, put_in_place, saying_of_full
 
 T = TypeVar("T")
-_PAUSE = 0.1  # seconds between two looks at a lock
 
 
 @contextlib.contextmanager
 def resume_folder(
-    out: str | Path, order: dict[str, Any], replace: bool = False
+    out: str | Path,
+    order: dict[str, Any],
+    replace: bool = False,
+    kind: Kind | None = None,
 ) -> Iterator[tuple[Path, Path]]:
     """Yield a folder that becomes `out`, and one for what is finished; both outlive a kill.
 
@@ -52,6 +56,8 @@ def resume_folder(
         order is not gone on with.
     replace
         Whether what is at `out`, or is unfinished for another order, may be replaced.
+    kind
+        What the result is: nothing of another kind is replaced.
 
     Raises
     ------
@@ -60,13 +66,14 @@ def resume_folder(
         a hidden folder of somebody else's lies where it would be.
     """
     out, order = Path(out), json.loads(json.dumps(plain(order)))
-    check_place(out, replace)
+    check_place(out, replace, kind)
     place = out.parent / f".{out.name}{ASIDE}"
     _refuse_foreign(place, out)
     lock = _lock(place, out)
     new, done, order_file = place / NEW, place / "done", place / "order.json"
     try:
-        check_place(out, replace)  # the run that held the lock may have just finished
+        check_place(out, replace, kind)  # the run that held the lock may have just finished
+        _refuse_foreign(place, out)
         different = ""
         if _holds_anything(done) and order_file.exists():
             different = _differs(order_file, order)
@@ -75,20 +82,23 @@ def resume_folder(
                 f"an unfinished run for {out} differs in {different}: finish it by running it as "
                 f"it was, choose another folder, or delete {place}"
             )
-        if different or not order_file.exists():
-            shutil.rmtree(done, ignore_errors=True)
-            shutil.rmtree(new, ignore_errors=True)
-            files.sign(place, out, goes_on=True)
-            write_json(order_file, order)
-        new.mkdir(exist_ok=True)
-        done.mkdir(exist_ok=True)
-        yield new, done
-        put_in_place(place, out)
+        kept = f"what is finished is kept in {place}, and the same call goes on with it"
+        with saying_of_full(out, kept):
+            places.sign(place, out, kind, goes_on=True)
+            if different or not order_file.exists():
+                shutil.rmtree(done, ignore_errors=True)
+                shutil.rmtree(new, ignore_errors=True)
+                write_json(order_file, order)
+            new.mkdir(exist_ok=True)
+            done.mkdir(exist_ok=True)
+            yield new, done
+        put_in_place(place, out, lock, replace, kind)
     finally:
-        if new.exists() and _holds_anything(done):
-            lock.release()
-        else:
-            _clear(place, lock)
+        if lock.ours:  # and not a forked child's, which has nothing to end here
+            if new.exists() and _holds_anything(done):
+                lock.release()
+            else:
+                _clear(place, lock)
 
 
 def _differs(file: Path, order: dict[str, Any]) -> str:
@@ -100,40 +110,25 @@ def _differs(file: Path, order: dict[str, Any]) -> str:
 
 def _refuse_foreign(place: Path, out: Path) -> None:
     """Refuse a hidden folder of our name that does not say that it is ours."""
-    others = [path for path in place.iterdir() if path.name != "lock"] if place.is_dir() else []
-    if (others and files.signature(place, out) is None) or (place.exists() and not place.is_dir()):
+    others = set()
+    if place.is_dir() and not place.is_symlink():
+        others = {path.name for path in place.iterdir()} - {owners.NAME, "owner.new"}
+    if (others and places.signature(place, out) is None) or (
+        os.path.lexists(place) and (place.is_symlink() or not place.is_dir())
+    ):
         raise BadInput(
             f"{place} is where unfinished work for {out} would lie, and does not say that it is "
             "that: move it away, or choose another folder"
         )
 
 
-def _clear(place: Path, lock: FileLock) -> None:
+def _clear(place: Path, lock: Lock) -> None:
     """Remove a place whose name all writers share: whoever waits for it finds it gone at once."""
     aside = place.with_name(f"{place.name.removesuffix(ASIDE)}.{secrets.token_hex(4)}{ASIDE}")
     if os.name == "nt":
         lock.release()  # Windows moves no open file
     place.rename(aside)
-    files.clear(aside, lock)
-
-
-def held(folder: Path) -> bool:
-    """Whether a process that lives has locked a folder; asking takes no leave to write there."""
-    if os.name == "nt":
-        with contextlib.suppress(FileNotFoundError, Timeout):
-            files.hold(folder).release()
-            return False
-        return (folder / "lock").exists()
-    import fcntl
-
-    try:
-        with open(folder / "lock", "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:  # it is held, or not for us to open, so that nobody here can tell
-        return True
-    return False
+    places.clear(aside, lock)
 
 
 @contextlib.contextmanager
@@ -154,7 +149,7 @@ def locked(
     Raises
     ------
     BadInput
-        Another process works in it, and `wait` is False.
+        Another process works in it, and `wait` is False; or it may, and nobody here can tell.
     """
     folder = Path(folder)
     lock = _lock(folder, Path(work or folder), wait)
@@ -164,36 +159,35 @@ def locked(
         lock.release()
 
 
-def _lock(folder: Path, work: Path, wait: bool = False) -> FileLock:
+def _lock(folder: Path, work: Path, wait: bool = False) -> Lock:
     """Lock a folder for this process; the lock goes with the process, however it ends."""
     while True:
-        files.make_folder(folder, work)
-        lock = FileLock(folder / "lock", timeout=-1 if wait else 0, poll_interval=_PAUSE)
+        places.make_folder(folder, work)
         # A folder that has just been put in place, or a lock that went with it: look again.
         with contextlib.suppress(FileNotFoundError):
             try:
-                lock.acquire()
-            except Timeout:
+                return owners.acquire(folder, wait)
+            except Taken as taken:
+                if not taken.sure:
+                    raise BadInput(
+                        f"another run{taken.who()} was writing {work}, and nobody here can tell "
+                        f"whether it still does: wait for it; when it has ended, delete "
+                        f"{taken.file} to go on; or choose another folder"
+                    ) from None
                 raise BadInput(
-                    f"another run{_holder(lock)} is writing {work}: wait for it, or choose another "
+                    f"another run{taken.who()} is writing {work}: wait for it, or choose another "
                     "folder"
                 ) from None
-            except PermissionError as error:
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                    raise places.not_written(error, work) from error
                 raise BadInput(
-                    f"{lock.lock_file} keeps two runs from writing {work} at once, and cannot be "
-                    "opened: ask whoever made it to delete it or to let your group write it, or "
-                    "choose another folder"
+                    f"{folder / owners.NAME} keeps two runs from writing {work} at once, and "
+                    "cannot be opened: ask whoever made it to delete it or to let your group write "
+                    "it, or choose another folder"
                 ) from error
-            with contextlib.suppress(PermissionError):  # Windows lets nobody at a locked file
-                Path(lock.lock_file).write_text(str(os.getpid()))
-            return lock
-
-
-def _holder(lock: FileLock) -> str:
-    with contextlib.suppress(PermissionError):  # as above
-        if told := Path(lock.lock_file).read_text():
-            return f" (process {told})"
-    return ""
 
 
 def _holds_anything(folder: Path) -> bool:
@@ -231,7 +225,7 @@ def once(
             return found
         if out.exists():
             warnings.warn(f"{out} is damaged: it is made anew", stacklevel=3)
-            shutil.rmtree(out)
+            places.discard(out)
         make(out)
     return load(out)
 

@@ -1,5 +1,6 @@
 """Long work: found again after a kill, done by one where several want it, refused to any other."""
 
+import json
 import os
 import shutil
 import signal
@@ -10,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filelock import FileLock, Timeout
 
 import facelab as fl
-from facelab import keeping
+from facelab import keeping, owners
+from facelab.artefacts import EMBEDDINGS, FACES
 from facelab.errors import BadInput
 from facelab.faces.faceset import content
 from facelab.keeping import locked, once, resume_folder
@@ -63,12 +64,17 @@ def test_unfinished_work_of_another_order_is_named(tmp_path):
 def test_a_taken_place_is_refused_or_replaced(tmp_path):
     out = tmp_path / "set"
     out.mkdir()
-    (out / "mine").write_text("keep")
+    (out / "card.json").write_text('{"sha256": {}}')
     with pytest.raises(BadInput, match="exists already"), resume_folder(out, ORDER):
         pass
-    assert (out / "mine").exists()
-    with resume_folder(out, ORDER, replace=True) as (aside, _):
-        assert (out / "mine").exists(), "the old one stays until the new one is whole"
+    with (
+        pytest.raises(BadInput, match="not that of a FaceSet"),
+        resume_folder(out, ORDER, True, FACES),
+    ):
+        pass
+    assert (out / "card.json").exists()
+    with resume_folder(out, ORDER, True, EMBEDDINGS) as (aside, _):
+        assert (out / "card.json").exists(), "the old one stays until the new one is whole"
         (aside / "yours").write_text("new")
     assert [path.name for path in out.iterdir()] == ["yours"]
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
@@ -96,17 +102,18 @@ def test_two_at_once_is_one_sentence_and_a_dead_ones_lock_is_free(tmp_path):
 
 def test_a_lock_that_goes_while_its_holder_is_looked_up_is_taken(tmp_path, monkeypatch):
     """Who held it has just put the folder in place: nobody is to be waited for."""
-    acquire, taken = FileLock.acquire, []
+    flock, taken = owners._flock, []
 
-    def gone(lock, *given):
+    def gone(file):
         if not taken:
-            taken.append(lock)
-            raise Timeout(lock.lock_file)
-        return acquire(lock, *given)
+            taken.append(file)
+            (tmp_path / "work" / "lock").unlink()
+        return flock(file)
 
-    monkeypatch.setattr(FileLock, "acquire", gone)
+    monkeypatch.setattr(owners, "_flock", gone)
     with locked(tmp_path / "work"):
-        assert (tmp_path / "work" / "lock").read_text() == str(os.getpid())
+        assert json.loads((tmp_path / "work" / "lock").read_text()) == owners.token()
+    assert (tmp_path / "work" / "lock").read_text() == ""
     assert len(taken) == 1
 
 
@@ -153,29 +160,45 @@ def test_unfinished_work_whose_order_is_damaged_is_named_or_replaced(tmp_path):
         assert not list(done.iterdir())
 
 
-@pytest.mark.parametrize("was", [False, True])
-@pytest.mark.parametrize("renames", [1, 2])
-def test_a_kill_while_finished_work_is_put_in_place_loses_nothing(tmp_path, renames, was):
+@pytest.mark.parametrize("exchanges", [True, False])
+@pytest.mark.parametrize(
+    ("renames", "was"), [(1, False), (2, False), (1, True), (2, True), (3, True)]
+)
+def test_a_kill_while_finished_work_is_put_in_place_loses_nothing(
+    tmp_path, renames, was, exchanges
+):
+    """Moves one by one: it is called ready, changes places, or is moved after what was there."""
     out = tmp_path / "set"
     if was:
         out.mkdir()
-        (out / "x").write_text("old")
+        (out / "card.json").write_text('{"sha256": "old"}')
     script = (
-        "import os, signal; from pathlib import Path; from facelab.keeping import resume_folder\n"
-        "count, rename = [], Path.rename\n"
-        "def counted(self, target):\n"
-        "    rename(self, target); count.append(1)\n"
-        f"    if len(count) == {renames}: os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"with resume_folder({str(out)!r}, {ORDER!r}, replace=True) as (aside, done):\n"
-        "    (aside / 'x').write_text('new'); (done / '0').write_text('a')\n"
-        "    Path.rename = counted\n"
+        "import os, signal; from facelab import artefacts, moving\n"
+        "from facelab.keeping import resume_folder\n"
+        "count, rename, exchange = [], os.rename, moving.exchange\n"
+        "def counted(move):\n"
+        "    def one(*given):\n"
+        "        done = move(*given); count.append(1)\n"
+        f"        if len(count) == {renames}: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return done\n"
+        "    return one\n"
+        "kind = artefacts.EMBEDDINGS\n"
+        f"with resume_folder({str(out)!r}, {ORDER!r}, True, kind) as (aside, done):\n"
+        "    (aside / 'card.json').write_text('{\"sha256\": \"new\"}')\n"
+        "    (done / '0').write_text('a')\n"
+        "    os.rename, moving.exchange = counted(rename), counted(exchange)\n"
+        + ("" if exchanges else "    moving.exchange = lambda *_: False\n")
     )
     assert subprocess.run([sys.executable, "-c", script]).returncode == -signal.SIGKILL
-    with pytest.raises(BadInput, match="exists already"), resume_folder(out, ORDER):
-        pass
-    assert (out / "x").read_text() == "new"
-    with resume_folder(out, ORDER, replace=True) as (_, done):
-        assert not list(done.iterdir()), "what is finished went with the result"
+    with resume_folder(out, ORDER, True, EMBEDDINGS) as (new, done):
+        if was and renames == 1:
+            assert "old" in (out / "card.json").read_text(), "undone, and gone on with"
+            assert (done / "0").exists() and "new" in (new / "card.json").read_text()
+        else:
+            assert "new" in (out / "card.json").read_text(), "finished"
+            assert not list(done.iterdir()), "what is finished went with the result"
+            (new / "card.json").write_text('{"sha256": "new"}')
+    assert "new" in (out / "card.json").read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
@@ -232,7 +255,9 @@ def test_a_colleague_of_the_group_takes_the_lock_goes_on_and_replaces(shared):
     def work():
         with resume_folder(shared / "set", ORDER) as (_, done):
             found = [path.name for path in done.iterdir()]
-        with resume_folder(shared / "set", ORDER, replace=True):
+        (shared / "set" / "crops").unlink()
+        (shared / "set" / "card.json").write_text('{"sha256": {}}')
+        with resume_folder(shared / "set", ORDER, True, EMBEDDINGS):
             pass
         return found, once(made, "thing", {"a": 2}, make, Path).is_dir()
 

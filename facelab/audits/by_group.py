@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from facelab import files
+from facelab.artefacts import AUDIT, PAGE
 from facelab.comparisons.counted import Comparisons, compare_all
 from facelab.comparisons.given import as_share
 from facelab.embedders.embeddings import Embeddings
@@ -175,12 +176,12 @@ class Audit:
         """Write one self-contained page: finding, limits, figures, tables; no photo."""
         from facelab.pages.audits import audit_page
 
-        files.write_text(file, audit_page(self))
+        files.write_asked(file, audit_page(self), True, PAGE)
         return Path(file)
 
     def save(self, folder: str | Path, replace: bool = False) -> Path:
         """Store as a folder: tables as csv, the rest as json and parquet; written aside first."""
-        with files.write_folder(folder, replace) as aside:
+        with files.write_folder(folder, replace, AUDIT) as aside:
             for name in ("rates", "cross_group", "disparity", "det"):
                 getattr(self, name).to_csv(aside / f"{name}.csv", index=False)
             self.counts.units.to_parquet(aside / "units.parquet")
@@ -192,6 +193,7 @@ class Audit:
         return Path(folder)
 
     @classmethod
+    @files.of_one_version
     def load(cls, folder: str | Path) -> "Audit":
         """Open an audit stored by `save`."""
         folder = files.stored(folder)

@@ -10,10 +10,12 @@ import typer
 
 import facelab as fl
 from facelab import files
+from facelab.artefacts import AUDITS, table_like
 from facelab.cli import values
 from facelab.cli.options import By, Channels, EmbedderName, Flip, Force, Jobs, Mean, Preset, Std
 from facelab.cli.shared import (
     check_free,
+    check_free_file,
     done,
     embeddings_in,
     place_of,
@@ -45,7 +47,7 @@ def audit(
 ) -> None:
     """Error rates by group at one threshold, with intervals."""
     if out:
-        check_free(out, force)
+        check_free(out, force, AUDITS)
     options = values.preprocessing(channels, mean, std, preset)
     model = fl.load_embedder(embedder, **options) if embedder else None
     keys = values.keys(by)
@@ -53,7 +55,7 @@ def audit(
     other = embeddings_in(calibration, model, flip, jobs) if calibration else None
     audits = [fl.audit(test, key, fmr, other) for key in keys]
     if out:
-        with files.write_folder(out, replace=force) as aside:
+        with files.write_folder(out, force, AUDITS) as aside:
             for one in audits:
                 place = place_of(aside, one.by)
                 one.save(place)
@@ -74,14 +76,15 @@ def compare(
 ) -> None:
     """What changed between two audits: paired differences with intervals."""
     if out:
-        check_free(out, force)
+        check_free_file(out, force)
     names = [first.name, second.name]
     if names[0] == names[1]:
         names = [str(first), str(second)]
     audits = [fl.Audit.load(folder) for folder in (first, second)]
     changes = fl.compare_audits(dict(zip(names, audits, strict=True)))
     if out:
-        files.write_text(out, changes.table.to_csv(index=False))
+        text = changes.table.to_csv(index=False)
+        files.write_asked(out, text, force, table_like(text))
     say(f"a = {names[0]}, b = {names[1]}; ratio = b / a")
     say(fl.readable_changes(changes.table).to_string())
     if out:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import facelab as fl
+from facelab.artefacts import FACES
 from facelab.cli import values
 from facelab.cli.options import (
     Force,
@@ -48,7 +49,7 @@ def synthesize(
     force: Force = False,
 ) -> None:
     """Render a population of synthetic faces; after a kill the same command goes on."""
-    check_free(out, force)
+    check_free(out, force, FACES)
     faces = fl.synthesize(
         subjects,
         images_per_subject,
@@ -81,7 +82,7 @@ def twins(
     force: Force = False,
 ) -> None:
     """Render photos and their twins, which differ in one value alone."""
-    check_free(out, force)
+    check_free(out, force, FACES)
     faces = fl.synthesize_twins(
         values.changes(change),
         subjects,
@@ -152,7 +153,7 @@ def prepare(
     force: Force = False,
 ) -> None:
     """Make a FaceSet of real photos; after a kill the same command goes on."""
-    check_free(out, force)
+    check_free(out, force, FACES)
     from facelab.photos.detectors import load_detector
 
     options = {"labels": labels, "partial": partial, "root": photos, "image": image, "depth": depth}

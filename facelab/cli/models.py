@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 import facelab as fl
+from facelab.artefacts import EMBEDDER, EMBEDDINGS
 from facelab.cli import values
 from facelab.cli.options import Channels, EmbedderName, Flip, Force, Jobs, Mean, Out, Preset, Std
 from facelab.cli.shared import check_free, done
@@ -43,7 +44,7 @@ def train(
     """
     from facelab.training.checkpoints import remove_checkpoints
 
-    check_free(out, force)
+    check_free(out, force, EMBEDDER)
     checkpoints = out.with_name(out.name + ".checkpoints")
     leads = os.environ.get("RANK", "0") == "0"
     if force and not resume and leads:
@@ -80,7 +81,7 @@ def embed(
     force: Force = False,
 ) -> None:
     """Turn faces into embeddings."""
-    check_free(out, force)
+    check_free(out, force, EMBEDDINGS)
     model = fl.load_embedder(embedder, **values.preprocessing(channels, mean, std, preset))
     embeddings = model.embed(fl.load(faces), flip=flip, jobs=jobs)
     embeddings.save(out, replace=force)

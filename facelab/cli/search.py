@@ -11,6 +11,7 @@ import typer
 
 import facelab as fl
 from facelab import files
+from facelab.artefacts import IDENTIFICATIONS
 from facelab.cli import values
 from facelab.cli.options import (
     By,
@@ -74,7 +75,7 @@ def identify(
     if fpir is not None and threshold is not None:
         raise UsageError("--fpir and --threshold are two ways to say one thing: give one")
     if out:
-        check_free(out, force)
+        check_free(out, force, IDENTIFICATIONS)
     options = values.preprocessing(channels, mean, std, preset)
     model = fl.load_embedder(embedder, **options) if embedder else None
     keys = values.keys(by)
@@ -93,7 +94,7 @@ def identify(
             )
         results.append((found, experiment))
     if out:
-        with files.write_folder(out, replace=force) as aside:
+        with files.write_folder(out, force, IDENTIFICATIONS) as aside:
             for found, experiment in results:
                 place = place_of(aside, found.by)
                 found.save(place)

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import facelab as fl
+from facelab.artefacts import Kind
 from facelab.errors import BadInput, FacelabError
+from facelab.places import check_file, check_place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,10 +37,14 @@ def embeddings_in(
     return items if stored else model.embed(items, flip=flip, jobs=jobs)
 
 
-def check_free(out: Path, force: bool) -> None:
-    """Refuse a taken place before the work rather than after it."""
-    if out.exists() and not force and not (out.is_dir() and not any(out.iterdir())):
-        raise BadInput(f"{out} exists already: choose another --out, or replace it with --force")
+def check_free(out: Path, force: bool, kind: Kind) -> None:
+    """Refuse a place that is taken or cannot be written before the work rather than after it."""
+    check_place(out, force, kind)
+
+
+def check_free_file(out: Path, force: bool) -> None:
+    """The same for a file; whether one that is there is of its kind is seen when it is made."""
+    check_file(out, force, None)
 
 
 class ReaderLeft(Exception):

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from facelab.artefacts import IMAGES
 from facelab import files
 from facelab.datasets import reader
 from facelab.datasets.pair_lists import listed_in
@@ -72,9 +73,10 @@ def insightface_bin(
     """
     path, content = Path(path), _read(path)
     folder = Path(folder)
-    with files.write_folder(folder, replace) as aside:
+    with files.write_folder(folder, replace, IMAGES) as aside:
         for name, image in zip(content.names, content.images, strict=True):
             (aside / name).write_bytes(image)
+        files.write_json(aside / IMAGES.card, {"from": path.name, "images_of": content.names})
     root = folder.resolve()
     table = reader.image_table(
         [

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from facelab import files
+from facelab.artefacts import EMBEDDINGS
 from facelab.embedders.precomputed import join, read_vectors
 from facelab.embedders.vectors import vectors_of
 from facelab.errors import BadInput, a_kind, how_many
@@ -203,7 +204,7 @@ class Embeddings:
 
     def save(self, folder: str | Path, replace: bool = False) -> Path:
         """Store as three files that any tool can open; written aside, then renamed."""
-        with files.write_folder(folder, replace) as aside:
+        with files.write_folder(folder, replace, EMBEDDINGS) as aside:
             np.save(aside / "vectors.npy", self.vectors)
             as_face_table(self.table).to_parquet(aside / "table.parquet")
             sums = {name: files.sha256(aside / name) for name in ("vectors.npy", "table.parquet")}
@@ -211,6 +212,7 @@ class Embeddings:
         return Path(folder)
 
     @classmethod
+    @files.of_one_version
     def load(cls, folder: str | Path) -> "Embeddings":
         """Open embeddings stored by `save`; vectors are memory-mapped, changes to them not kept.
 

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 import facelab
 from facelab import files
+from facelab.artefacts import EMBEDDER
 from facelab.embedders.batches import embed_batches
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.network import Network, network_of
@@ -148,7 +149,7 @@ class TrainedEmbedder:
 
     def save(self, folder: str | Path, replace: bool = False) -> Path:
         """Store as `model.safetensors`, `embedder.json`, `history.csv` and `validation.csv`."""
-        with files.write_folder(folder, replace) as aside:
+        with files.write_folder(folder, replace, EMBEDDER) as aside:
             state = {name: value.contiguous() for name, value in self.network.state_dict().items()}
             save_file(state, aside / "model.safetensors")
             self.history.to_csv(aside / "history.csv", index=False)
@@ -169,6 +170,7 @@ class TrainedEmbedder:
         return Path(folder)
 
     @classmethod
+    @files.of_one_version
     def load(cls, folder: str | Path, device: str = "cpu") -> "TrainedEmbedder":
         """Open a saved embedder; it embeds bit by bit as it did when it was saved.
 

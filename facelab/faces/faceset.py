@@ -20,6 +20,7 @@ from pydantic.dataclasses import dataclass
 
 import facelab
 from facelab import files
+from facelab.artefacts import FACES
 from facelab.errors import BadInput
 from facelab.faces.composition import composition, effective_groups, images_per_subject, numbered
 from facelab.faces.datasheets import datasheet
@@ -271,7 +272,7 @@ class FaceSet:
 
         Written aside, then renamed.
         """
-        with files.write_folder(folder, replace) as aside:
+        with files.write_folder(folder, replace, FACES) as aside:
             shape = (len(self), self.size, self.size, 3)
             crops = files.reserve_array(aside / "crops.npy", shape)
             for start in range(0, len(self), _CHUNK):
@@ -365,6 +366,7 @@ class _Card:
     sha256: dict[str, str] = field(default_factory=dict)
 
 
+@files.of_one_version
 def load(folder: str | Path, verify: bool = False) -> FaceSet:
     """Open a FaceSet; its crops are memory-mapped.
 

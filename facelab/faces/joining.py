@@ -11,6 +11,7 @@ import pandas as pd
 from pandas.api.types import union_categoricals
 
 from facelab import files
+from facelab.artefacts import FACES
 from facelab.errors import BadInput, a_kind
 from facelab.faces.datasheets import datasheet
 from facelab.faces.faceset import FaceSet, load, new_card, write_labels
@@ -70,7 +71,7 @@ def join(
     card = new_card(**combined([faces.card for faces in sets.values()]), groups=list(groups))
     if out is None:
         return FaceSet(table, np.concatenate(list(_chunks(sets))), card)
-    with files.write_folder(out, replace) as aside:
+    with files.write_folder(out, replace, FACES) as aside:
         size = next(iter(sizes.values()))
         crops = files.reserve_array(aside / "crops.npy", (len(table), size, size, 3))
         start = 0

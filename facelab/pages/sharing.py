@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from facelab import files
-from facelab.errors import BadInput, FacelabError
+from facelab.artefacts import PAGE
+from facelab.errors import FacelabError
 from facelab.faces.origin import provenance
 from facelab.pages.documents import render
 from facelab.pages.notebooks import notebook_body, title_of
@@ -91,10 +92,7 @@ def share(
     folder = Path(run)
     record = record_of(folder, "share")
     out = folder / "shared.html" if out is None else Path(out)
-    if out.exists() and not replace:
-        raise BadInput(
-            f"{out} exists already: choose another file, or replace it (replace=True, --force)"
-        )
+    files.check_file(out, replace, PAGE)
     facts = _facts(folder, record)
     for scale in (1.0, 0.5):
         notebook = notebook_of(folder)
@@ -109,7 +107,7 @@ def share(
         }
         page = _page(notebook, facts | told, code)
         if len(page.encode()) <= LARGEST:
-            files.write_text(out, page)
+            files.write_asked(out, page, replace, PAGE)
             return out
     raise FacelabError(
         f"the pictures of {folder} take more than {LARGEST // 10**6} MB: keep fewer of them in the "

@@ -12,6 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from facelab import files
+from facelab.artefacts import PAGE
 from facelab.errors import BadInput
 from facelab.figures.summary import ARMS, summary_figure
 from facelab.pages.documents import render
@@ -120,10 +121,7 @@ def summary_page(
     if sweep and not {"favoured", "shares"} <= set(sweep.parameters):
         raise BadInput(f"{mix} is no run of 11_mix_ratio: it has no parameter `favoured`")
     out = main.folder / "summary.html" if out is None else Path(out)
-    if out.exists() and not replace:
-        raise BadInput(
-            f"{out} exists already: choose another file, or replace it (replace=True, --force)"
-        )
+    files.check_file(out, replace, PAGE)
     groups = list(next(iter(main.at("arms", ARMS[0]).values()))["groups"])
     picture = summary_figure(main.metrics, sweep.metrics if sweep else None)
     page = render(
@@ -137,7 +135,7 @@ def summary_page(
         seeds=len(main.at("arms", ARMS[0])),
         **(_shares(sweep) if sweep else {}),
     )
-    files.write_text(out, page)
+    files.write_asked(out, page, replace, PAGE)
     return out
 
 

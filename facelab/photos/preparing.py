@@ -23,6 +23,7 @@ import pandas as pd
 
 import facelab
 from facelab import files
+from facelab.artefacts import FACES
 from facelab.datasets.folder import folder
 from facelab.datasets.reader import BOX_COLUMNS, Reader, people_lost
 from facelab.errors import BadInput, Unusable, check_option, how_many
@@ -150,7 +151,7 @@ def prepare(
     boxes = _boxes(reader) if face == "labelled" else None
     cutter = Cutter(reader.root, size, detector, aligned, face, min_face, rivals, reader.read)
     places = _places(reader, boxes)
-    with resume_folder(out, _order(reader, places, cutter), replace) as (aside, done):
+    with resume_folder(out, _order(reader, places, cutter), replace, FACES) as (aside, done):
         taken = _resume(reader.table, places, done, replace)
         _stream(taken, places, cutter, aside / "crops.npy", done, jobs)
         if taken.problems and not (set_aside and taken.kept):

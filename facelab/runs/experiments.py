@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from facelab import files
+from facelab import files, places
 from facelab.errors import BadInput, FacelabError
 from facelab.faces.origin import provenance
 from facelab.keeping import locked
+from facelab.owners import Lock
 from facelab.runs.definitions import (
     UNKNOWN,
     Experiment,
@@ -167,9 +166,9 @@ class Case:
         }
         clock, lock = time.perf_counter(), None
         try:
-            files.make_folder(aside, aside)
+            places.make_folder(aside, aside)
             # Held while this process lives: whoever finds the folder later knows whether it does.
-            lock = files.hold(aside)
+            lock = places.hold(aside)
             files.write_json(aside / "run.json", record)
             files.write_text(aside / "params.yaml", as_yaml(self.shown))
             given = {**self.given, "run_folder": str(aside)} if self.keeps else self.given
@@ -198,7 +197,7 @@ class Case:
     def _keep_failed(
         self,
         aside: Path,
-        lock: FileLock | None,
+        lock: Lock | None,
         record: Mapping[str, Any],
         seconds: float,
         words: str,
@@ -278,7 +277,7 @@ def _close(folder: Path, record: Mapping[str, Any], seconds: float, **more: Any)
     files.write_json(folder / "run.json", {**record, "seconds": round(seconds, 1), **more})
 
 
-def _move(aside: Path, to: Path, lock: FileLock | None) -> None:
+def _move(aside: Path, to: Path, lock: Lock | None) -> None:
     """Give a run that has ended its name; the lock goes with what is unfinished of it."""
     if lock is not None and os.name == "nt":
         lock.release()  # Windows moves no open file

@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from facelab import files
 from facelab.errors import BadInput, check_option
-from facelab.keeping import held
+from facelab.owners import held
 from facelab.runs.definitions import meant
 from facelab.words import checked
 

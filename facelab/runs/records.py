@@ -90,7 +90,7 @@ class Record:
         """Keep a figure as `figures/<name>.png` and hand it back to be shown."""
         if self.folder:
             (self.folder / "figures").mkdir(exist_ok=True)
-            (self.folder / "figures" / f"{name}.png").write_bytes(figure.png())
+            files.write_bytes(self.folder / "figures" / f"{name}.png", figure.png())
         return figure
 
     def metrics(self, values: Mapping[str, Any]) -> dict[str, Any]:

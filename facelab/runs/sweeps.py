@@ -18,7 +18,8 @@ import joblib
 import pandas as pd
 
 from facelab.errors import BadInput, FacelabError, need
-from facelab.keeping import end_with, held
+from facelab.keeping import end_with
+from facelab.owners import held
 from facelab.progress import tell
 from facelab.runs.definitions import check_name, read_experiment
 from facelab.runs.experiments import Case, one_at_a_time, plan, run

@@ -16,6 +16,7 @@ import pandas as pd
 from scipy.stats import fisher_exact
 
 from facelab import files
+from facelab.artefacts import EXPERIMENT
 from facelab.comparisons.given import as_share, check_frame
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind
@@ -135,7 +136,7 @@ class SearchExperiment:
     def save(self, folder: str | Path, replace: bool = False) -> Path:
         """Store as a folder of csv tables and `experiment.json`."""
         told = ("by", "threshold", "calibration", "warnings", "confidence", "card")
-        with files.write_folder(folder, replace) as aside:
+        with files.write_folder(folder, replace, EXPERIMENT) as aside:
             for name in ("table", "named", "cross_group", "sweep"):
                 getattr(self, name).to_csv(aside / f"{name}.csv", index=False)
             files.write_json(

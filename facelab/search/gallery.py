@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from facelab import files
+from facelab.artefacts import GALLERY
 from facelab.comparisons.given import as_cosine
 from facelab.embedders.embeddings import Embeddings, row_lengths
 from facelab.embedders.kinds import check_kind
@@ -375,7 +376,7 @@ class Gallery:
         A killed save leaves what was there.
         """
         self.build()
-        with files.write_folder(folder, replace) as aside:
+        with files.write_folder(folder, replace, GALLERY) as aside:
             np.save(aside / "vectors.npy", self.vectors)
             self.table.to_parquet(aside / "table.parquet")
             if self._index is not None:
@@ -390,6 +391,7 @@ class Gallery:
         return Path(folder)
 
     @classmethod
+    @files.of_one_version
     def load(cls, folder: str | Path, verify: bool = True) -> "Gallery":
         """Open a gallery stored by `save`; its vectors are memory-mapped.
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from facelab import files
+from facelab.artefacts import IDENTIFICATION
 from facelab.comparisons.given import as_share
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind
@@ -145,7 +146,7 @@ class Identification:
     def save(self, folder: str | Path, replace: bool = False) -> Path:
         """Store as a folder of csv tables, `searches.parquet` and `identification.json`."""
         told = ("by", "fpir", "threshold", "rank", "warnings", "calibration", "confidence", "card")
-        with files.write_folder(folder, replace) as aside:
+        with files.write_folder(folder, replace, IDENTIFICATION) as aside:
             for name in _TABLES:
                 getattr(self, name).to_csv(aside / f"{name}.csv", index=False)
             self.searches.table.to_parquet(aside / "searches.parquet")

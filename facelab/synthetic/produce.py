@@ -14,6 +14,7 @@ import numpy as np
 
 import facelab
 from facelab import files
+from facelab.artefacts import FACES
 from facelab.errors import BadInput, check_option
 from facelab.keeping import code_of, end_with, made_with, once, resume_folder
 from facelab.synthetic.capture import build_capture
@@ -173,7 +174,7 @@ def make(order: Order, out: str | Path | None, jobs: int | None, replace: bool) 
             crops[here], rows[here] = part
         table = as_table(rows, order.seed, order.changes)
         return FaceSet(table, crops, _card(order, table))
-    with resume_folder(out, _identity(order), replace) as (folder, done):
+    with resume_folder(out, _identity(order), replace, FACES) as (folder, done):
         crops = folder / "crops.npy"
         if not any(done.iterdir()):
             files.reserve_array(crops, shape).flush()

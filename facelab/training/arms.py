@@ -20,7 +20,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from facelab import files
+from facelab import files, places
 from facelab.errors import BadInput, FacelabError
 from facelab.faces.faceset import FaceSet, content
 from facelab.keeping import code_of, digest, locked, made_with
@@ -284,6 +284,8 @@ def _train_one(task: _Task, counters: Path, number: int, caller: int) -> None:
     with locked(task.out.parent / ".locks" / task.out.name, task.out, wait=True):
         if _is_whole(task.out):
             return
+        if task.out.exists():  # of what is kept, anything may be made again
+            places.discard(task.out)
         _train_now(task, counters, number, caller)
 
 
@@ -319,7 +321,7 @@ def _train_now(task: _Task, counters: Path, number: int, caller: int) -> None:
     finally:
         torch.set_num_threads(threads)
     embedder.card["cpu_seconds"] = time.process_time() - start
-    embedder.save(task.out, replace=True)
+    embedder.save(task.out)
 
 
 def _show(done: np.ndarray, total: int, finished: threading.Event) -> None:

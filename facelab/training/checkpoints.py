@@ -20,12 +20,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from facelab import files
+from facelab import files, places
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 from facelab.keeping import locked, made_with
 
 _NAME = re.compile(r"step-\d{9}\.pt")  # other files in the folder are not ours
+_BEGUN = re.compile(rf"\.({_NAME.pattern})\.[0-9a-f]{{8}}\.partial")  # what a kill may have left
 
 
 class Checkpoints:
@@ -123,8 +124,10 @@ def remove_checkpoints(folder: str | Path) -> None:
     if not folder.is_dir():
         return
     with locked(folder):
+        for entry in list(folder.iterdir()):
+            if begun := _BEGUN.fullmatch(entry.name):
+                places.settle(folder / begun[1])
         for path in Checkpoints(folder, 1, {}).found():
-            files.settle(path)
             path.unlink(missing_ok=True)
     if all(path.name == "lock" for path in folder.iterdir()):
         (folder / "lock").unlink()

@@ -392,7 +392,12 @@ def test_a_taken_place_is_refused_before_the_work_unless_forced(say, tmp_path, m
     assert (tmp_path / "taken" / "mine.txt").read_text() == "keep me"
     monkeypatch.undo()
     words = ("--subjects", 6, "--images-per-subject", 1, "--size", 32, "--jobs", 1, "--force")
-    assert say("synthesize", *words, "--out", tmp_path / "taken")[0] == 0
+    code, _, err = say("synthesize", *words, "--out", tmp_path / "taken")
+    assert code == 1
+    assert "it holds mine.txt and no card.json of a FaceSet" in one_sentence(err)
+    (tmp_path / "taken" / "mine.txt").rename(tmp_path / "mine.txt")
+    for _ in range(2):
+        assert say("synthesize", *words, "--out", tmp_path / "taken")[0] == 0
     assert len(fl.load(tmp_path / "taken")) == 6
 
 
