@@ -13,8 +13,8 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from facelab.artefacts import IMAGES
 from facelab import files
+from facelab.artefacts import IMAGES
 from facelab.datasets import reader
 from facelab.datasets.pair_lists import listed_in
 from facelab.datasets.plain_pickle import Array, read_plain
