@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from facelab import words
+from facelab import limits, words
 from facelab.artefacts import FileKind, Kind
 from facelab.errors import BadInput
 from facelab.moving import identity
@@ -267,7 +267,8 @@ def read_values(path: str | Path) -> Any:
 def read_written(path: str | Path) -> Any:
     """The same with the scalars of yaml as words, for whoever knows what is wanted."""
     path = Path(path)
-    return words.read(path.read_bytes(), path, "json" if path.suffix == ".json" else "yaml")
+    kind, limit = ("json", limits.JSON) if path.suffix == ".json" else ("yaml", limits.YAML)
+    return words.read(limits.read_bytes(path, limit), path, kind)
 
 
 def write_json(path: str | Path, value: Any) -> None:

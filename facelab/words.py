@@ -14,9 +14,11 @@ import re
 import reprlib
 import types
 import typing
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from facelab.errors import BadInput, did_you_mean
+from facelab.limits import DEEPEST, MOST_DIGITS, MOST_NODES, YAML, spelt
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -43,7 +45,6 @@ _MARKS = {
 _DIGITS = "(?:0|[1-9][0-9]*)"
 _WHOLE = re.compile(rf"[-+]?{_DIGITS}")
 _DECIMAL = re.compile(rf"[-+]?(?:\.[0-9]+|{_DIGITS}(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_MOST_DIGITS = 1000  # Python reads no more than 4,300 as a whole number
 _BASED = re.compile("0o[0-7]+|0x[0-9a-fA-F]+")
 _CONSTANTS = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
@@ -71,10 +72,11 @@ class Word(str):
         text = self.strip()
         if text in _CONSTANTS:
             return _CONSTANTS[text]
-        if _WHOLE.fullmatch(text) and len(text) <= _MOST_DIGITS:
-            return int(text)
-        if _BASED.fullmatch(text):
-            return int(text, 0)
+        if len(text) <= MOST_DIGITS:
+            if _WHOLE.fullmatch(text):
+                return int(text)
+            if _BASED.fullmatch(text):
+                return int(text, 0)
         return float(text) if _DECIMAL.fullmatch(text) else str(self)
 
     @property
@@ -94,8 +96,9 @@ class Typed(Word):
         """The list, mapping or quoted text that it holds, its scalars as words, or itself."""
         try:
             found = _yaml(self)
-        except (ValueError, RecursionError) as error:
-            raise BadInput(f"{str(self)!r} is not valid yaml ({error}): put it in quotes") from None
+        except ValueError as error:
+            given = reprlib.repr(str(self))
+            raise BadInput(f"{given} is not valid yaml ({error}): put it in quotes") from None
         # A scalar is what was typed, and not what yaml leaves of it where it sees a comment.
         return self if found is None or isinstance(found, Word) else found
 
@@ -114,7 +117,7 @@ def values(written: Any) -> Any:
 def whole(text: str) -> int | None:
     """The whole number that a text spells, or None: `12`, `0012`, `1_000`, `0x1F`."""
     text = text.strip()
-    if len(text) > _MOST_DIGITS:
+    if len(text) > MOST_DIGITS:
         return None
     if _BASED.fullmatch(text):
         return int(text, 0)
@@ -174,12 +177,13 @@ def read(data: bytes, path: Any, kind: str) -> Any:
     Raises
     ------
     BadInput
-        It is not valid, or a name stands in it twice; the message names file and line.
+        It is not valid, a name stands in it twice, or it would unfold to more than anybody
+        writes; the message names file and line.
     """
     text = decoded(data, path)
     try:
         return _json(text) if kind == "json" else _yaml(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         words = " ".join(str(error).split())
         raise BadInput(f"{path} cannot be read: it is not valid {kind}: {words}") from error
 
@@ -192,22 +196,48 @@ def _json(text: str) -> Any:
         return found
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in pairs]
-        for name in set(names):
-            if names.count(name) > 1:
-                raise ValueError(f"{name!r} stands twice in one place: keep one")
-        return dict(pairs)
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            name = next(n for n, often in Counter(n for n, _ in pairs).items() if often > 1)
+            raise ValueError(f"{name!r} stands twice in one place: keep one")
+        return found
 
-    return json.loads(text, object_pairs_hook=once, parse_constant=finite, parse_float=finite)
+    def whole_number(text: str) -> int:
+        if len(text) > MOST_DIGITS:
+            raise ValueError(f"a number of {len(text):,} digits: write at most {MOST_DIGITS:,}")
+        return int(text)
+
+    kinds = {"parse_constant": finite, "parse_float": finite, "parse_int": whole_number}
+    try:
+        found = json.loads(text, object_pairs_hook=once, **kinds)
+    except RecursionError:
+        raise _too_deep() from None
+    level, depth = [found], 0
+    while level := [
+        inner
+        for one in level
+        if isinstance(one, dict | list)
+        for inner in (one.values() if isinstance(one, dict) else one)
+    ]:
+        depth += 1
+        if depth > DEEPEST:
+            raise _too_deep()
+    return found
+
+
+def _too_deep() -> ValueError:
+    return ValueError(f"brackets stand more than {DEEPEST} deep in each other")
 
 
 def _yaml(text: str) -> Any:
     import yaml
 
+    if len(text) > YAML.bytes:
+        raise ValueError(f"it has {spelt(len(text))}, and {YAML.what} at most {spelt(YAML.bytes)}")
     loader = _loader()(text)
     try:
         node = loader.get_single_node()
-        _check_names(node, set())
+        _check_names(node, {})
         return None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -234,23 +264,50 @@ def _loader() -> type:
     class Loader(yaml.SafeLoader):  # libyaml is faster, and crashes where brackets stand deep
         DEFAULT_SCALAR_TAG = "word"
         yaml_implicit_resolvers: ClassVar = {"<": [("tag:yaml.org,2002:merge", re.compile("<<"))]}
+        depth = 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            self.depth += 1
+            if self.depth > DEEPEST:
+                raise _too_deep()
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
 
     Loader.add_constructor("word", lambda _, node: node.value if node.style else Word(node.value))
     return Loader
 
 
-def _check_names(node: Any, seen: set[int]) -> None:
-    """Refuse a mapping that has a name twice: yaml would take the last without a word."""
+def _check_names(node: Any, seen: dict[int, int]) -> int:
+    """Refuse a mapping that has a name twice: yaml would take the last without a word.
+
+    Returns how many nodes there are, each counted as often as it is referred to: what refers to
+    itself, or to others that refer to others, would unfold without end.
+    """
     import yaml
 
-    if id(node) in seen or not isinstance(node, yaml.CollectionNode):
-        return
-    seen.add(id(node))
+    if not isinstance(node, yaml.CollectionNode):
+        return 1
+    if id(node) in seen:
+        if not seen[id(node)]:
+            raise ValueError("it refers to itself: write out what is meant")
+        return seen[id(node)]
+    seen[id(node)], count = 0, 1
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _check_names(item, seen)
-        return
-    names = set()
+            count += _check_names(item, seen)
+    else:
+        count += _check_mapping(node, seen)
+    if count > MOST_NODES:
+        raise ValueError(f"its references unfold to more than {MOST_NODES:,} values")
+    seen[id(node)] = count
+    return count
+
+
+def _check_mapping(node: Any, seen: dict[int, int]) -> int:
+    import yaml
+
+    names, count = set(), 0
     for name, value in node.value:
         if isinstance(name, yaml.ScalarNode) and name.value != "<<":
             if name.value in names:
@@ -259,7 +316,8 @@ def _check_names(node: Any, seen: set[int]) -> None:
                     problem_mark=name.start_mark,
                 )
             names.add(name.value)
-        _check_names(value, seen)
+        count += _check_names(name, seen) + _check_names(value, seen)
+    return count
 
 
 def as_yaml(value: Any) -> str:

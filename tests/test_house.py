@@ -20,8 +20,8 @@ ROOMS = [
     *("audits", "search", "grouping", "figures", "pages", "runs", "widgets", "bench", "cli"),
 ]
 GROUND = [
-    *("artefacts.py", "caches.py", "errors.py", "files.py", "keeping.py", "moving.py"),
-    *("owners.py", "places.py", "progress.py", "words.py"),
+    *("artefacts.py", "caches.py", "errors.py", "files.py", "keeping.py"),
+    *("limits.py", "moving.py", "owners.py", "places.py", "progress.py", "words.py"),
 ]
 MARKERS = ["__init__.py", "__init__.pyi", "__main__.py", "py.typed"]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

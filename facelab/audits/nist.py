@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.errors import BadInput, check_columns, there_are
+from facelab.limits import TABLE, check_text
 from facelab.rates.indices import indices
 
 _SEX = {"M": "male", "F": "female"}
@@ -75,8 +76,9 @@ def nist_demographics(path: str | os.PathLike, across: bool = False) -> pd.DataF
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}: give NIST's table as csv")
+    check_text(path, TABLE)
     try:
-        table = pd.read_csv(path, index_col=0, dtype=str, keep_default_na=False)
+        table = pd.read_csv(path, index_col=0, dtype=str, keep_default_na=False, compression=None)
     except (ValueError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise BadInput(
             f"{path} is not a table in csv: {' '.join(str(error).split())}; give NIST's table"

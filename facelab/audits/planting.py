@@ -98,7 +98,7 @@ def _compressed(crop: np.ndarray) -> np.ndarray:
 
     file = io.BytesIO()
     Image.fromarray(crop).save(file, "JPEG", quality=_COPY_QUALITY)
-    return np.asarray(Image.open(file).convert("RGB"))
+    return np.asarray(Image.open(file, formats=("JPEG",)).convert("RGB"))
 
 
 def found_again(

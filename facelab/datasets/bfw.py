@@ -16,6 +16,7 @@ from facelab.datasets.label_files import encoding, parting_of
 from facelab.datasets.walking import people_in, place_of
 from facelab.errors import BadInput, how_many, there_are
 from facelab.faces.names import as_names
+from facelab.limits import TABLE, check_file, check_text, opened
 
 SCORES = ("vgg16", "resnet50", "senet50", "sphereface")
 RACES = {"a": "asian", "b": "black", "i": "indian", "w": "white"}
@@ -186,13 +187,17 @@ def _columns(path: Path, score: str) -> pd.DataFrame:
     """The columns needed, the score as numbers and the others as text."""
     wanted = ["fold", "p1", "p2", "label", "id1", "id2", "att1", "att2", score]
     kinds = dict.fromkeys(wanted, str) | {"fold": "int64", "label": "float64", score: "float64"}
-    with path.open("rb") as file:
+    with opened(path, TABLE) as file:
         kind = encoding(file.read(4))
+    if kind.startswith("utf-8"):
+        check_text(path, TABLE)
+    else:
+        check_file(path, TABLE)
     try:
         # Names and spaces in the header are settled first: the big table is then read once.
         with path.open(encoding=kind) as file:
             parting = parting_of(file.readline(), wanted)
-        header = pd.read_csv(path, nrows=0, encoding=kind, sep=parting).columns
+        header = pd.read_csv(path, nrows=0, encoding=kind, sep=parting, compression=None).columns
         given = {name.strip(): name for name in header}
         absent = [name for name in wanted if name not in given]
         if absent:
@@ -204,6 +209,7 @@ def _columns(path: Path, score: str) -> pd.DataFrame:
             dtype={given[name]: kind for name, kind in kinds.items()},
             encoding=kind,
             sep=parting,
+            compression=None,
         )
     except BadInput:
         raise

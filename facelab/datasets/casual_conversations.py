@@ -4,12 +4,12 @@ In: `CasualConversations.json` (subject: `label` with age, gender, skin-type; `f
 `dark_files`) and frames taken from the videos. Out: a `Reader`.
 """
 
-import json
 import os
 from pathlib import Path
 
 import pandas as pd
 
+from facelab import words
 from facelab.datasets import reader
 from facelab.datasets.label_files import label_file, read_text, stem_key
 from facelab.datasets.walking import unread, walk
@@ -54,8 +54,7 @@ def casual_conversations(
     Examples
     --------
     >>> import facelab as fl
-    >>> import json
-    >>> from pathlib import Path
+    >>>     >>> from pathlib import Path
     >>> from tempfile import mkdtemp
     >>> root = Path(mkdtemp())
     >>> (root / "1140_00_0012.jpg").touch()
@@ -112,14 +111,14 @@ def casual_conversations(
 
 def _starts(stem: str) -> list[str]:
     """What of a frame's name can be the video's, the longest first."""
-    words = stem.split("_")
-    return ["_".join(words[:count]) for count in range(len(words), 0, -1)]
+    parts = stem.split("_")
+    return ["_".join(parts[:count]) for count in range(len(parts), 0, -1)]
 
 
 def _read(source: Path) -> tuple[dict[str, tuple[str, str, str]], dict[str, tuple[str, str]]]:
     """(age, gender, skin type) of each subject, and (subject, lighting) of each video."""
+    content = words.read(read_text(source).encode(), source, "json")
     try:
-        content = json.loads(read_text(source))
         people, videos = {}, {}
         for key, entry in content.items():
             who = as_name(key)
@@ -141,7 +140,7 @@ def _labels(label: dict, where: str) -> tuple[str, str, str]:
     age, gender, skin = (str(label.get(key, "")).strip() for key in ("age", "gender", "skin-type"))
     age = "" if age.lower() == "n/a" else age
     skin = "" if skin.lower() == "n/a" else skin
-    if age and not (age.isdigit() and int(age) <= 120):
+    if age and not (age.isdecimal() and len(age) < 9 and int(age) <= 120):
         raise BadInput(f"{where} has age {age!r}: expected whole years or N/A")
     if gender and gender.lower() not in GENDERS:
         raise BadInput(f"{where} has gender {gender!r}: use Male, Female, Other or N/A")

@@ -15,6 +15,7 @@ from facelab.datasets import reader
 from facelab.datasets.walking import walk
 from facelab.errors import BadInput, how_many
 from facelab.faces.names import as_name
+from facelab.limits import LONGEST_LINE, TABLE, check_text, opened
 
 EXPRESSIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 _CODES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -85,16 +86,17 @@ def fer2013(root: str | os.PathLike) -> reader.Reader:
 
 def pixels_of(path: Path, offset: int) -> bytes:
     """The image of the csv row at a byte offset, as a PGM file."""
-    with path.open("rb") as file:
-        header = _header(file.readline(), path)
+    with opened(path, TABLE) as file:
+        header = _header(file.readline(LONGEST_LINE), path)
         file.seek(offset)
-        values = _row(file.readline(), header, f"{path} at byte {offset}")
+        values = _row(file.readline(LONGEST_LINE), header, f"{path} at byte {offset}")
     return b"P5 %d %d 255\n" % (SIDE, SIDE) + _pixels(values["pixels"], f"{path} at byte {offset}")
 
 
 def _from_csv(path: Path) -> reader.Reader:
     offsets, expressions, splits, blank = [], [], [], 0
-    with path.open("rb") as file:
+    check_text(path, TABLE)
+    with opened(path, TABLE) as file:
         header = _header(file.readline(), path)
         offset = file.tell()
         for line, text in enumerate(file, start=2):

@@ -5,7 +5,6 @@ In: a folder with `metadata.csv` or `metadata.jsonl` beside the images, or a fol
 """
 
 import functools
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facelab import words
 from facelab.datasets import reader
 from facelab.datasets.label_files import (
     as_text,
@@ -25,6 +25,7 @@ from facelab.datasets.label_files import (
 )
 from facelab.datasets.walking import is_left_behind, walk
 from facelab.errors import BadInput, there_are
+from facelab.limits import check_parquet
 
 _METADATA = ("metadata.csv", "metadata.jsonl")
 
@@ -129,10 +130,7 @@ def _metadata(path: Path, root: Path) -> pd.DataFrame:
         for number, line in enumerate(read_text(path).split("\n"), start=1):
             if not line.strip():
                 continue
-            try:
-                record = json.loads(line)
-            except ValueError as error:
-                raise BadInput(f"{path} line {number} is not json: {error}") from None
+            record = words.read(line.encode(), f"{path} line {number}", "json")
             if not (isinstance(record, dict) and isinstance(record.get("file_name"), str)):
                 raise BadInput(f"{path} line {number} has no file_name")
             records.append(record)
@@ -191,6 +189,7 @@ def _labels(path: Path, image: str, named: set[str | None]) -> tuple[pd.DataFram
         if field.name != image and (field.name in named or any(kind(field.type) for kind in kinds))
     ]
     try:
+        check_parquet(path, kept)
         frame = file.read(columns=kept).to_pandas()
     except (OSError, ValueError) as error:
         why = reader.one_line(error)
@@ -200,14 +199,14 @@ def _labels(path: Path, image: str, named: set[str | None]) -> tuple[pd.DataFram
     for column in kept:
         rows[column] = as_text(frame[column], column)
         if column in names:
-            words = {str(code): word for code, word in enumerate(names[column])} | {"-1": ""}
-            strange = ~rows[column].isin([*words, ""])
+            told = {str(code): word for code, word in enumerate(names[column])} | {"-1": ""}
+            strange = ~rows[column].isin([*told, ""])
             if strange.any():
                 raise BadInput(
                     f"{path} row {strange.idxmax()} has {column} {rows[column][strange.idxmax()]}, "
-                    f"and there are {len(words) - 1} names for it"
+                    f"and there are {len(told) - 1} names for it"
                 )
-            rows[column] = as_text(rows[column].map(words), column)
+            rows[column] = as_text(rows[column].map(told), column)
     return rows, range(len(rows))
 
 
@@ -217,7 +216,7 @@ def _class_names(metadata: dict[bytes, bytes] | None, path: Path) -> dict[str, l
     if text is None:
         return {}
     try:
-        features: dict[str, Any] = json.loads(text)["info"]["features"]
+        features: dict[str, Any] = words.read(text, path, "json")["info"]["features"]
         return {
             column: list(map(str, feature["names"]))
             for column, feature in features.items()
@@ -294,6 +293,7 @@ def _row_ends(path: Path, written: int) -> np.ndarray:
 def _column(path: Path, written: int, group: int, image: str) -> Any:
     """The images of a row group: `prepare` goes through them in order, so that one is enough."""
     try:
+        check_parquet(path, [image], group)
         return _opened(path).read_row_group(group, columns=[image]).column(image)
     except (OSError, ValueError) as error:
         why = reader.one_line(error)

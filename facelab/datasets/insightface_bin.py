@@ -19,6 +19,7 @@ from facelab.datasets import reader
 from facelab.datasets.pair_lists import listed_in
 from facelab.datasets.plain_pickle import Array, read_plain
 from facelab.errors import BadInput, how_many
+from facelab.limits import PACKED, read_bytes
 
 
 def insightface_bin(
@@ -171,7 +172,7 @@ class _Content(NamedTuple):
 def _read(path: Path) -> _Content:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    value = read_plain(path.read_bytes(), str(path))
+    value = read_plain(read_bytes(path, PACKED), str(path))
     if not (isinstance(value, list | tuple) and len(value) == 2 and isinstance(value[0], list)):
         raise BadInput(f"{path} does not hold (list of encoded images, issame list)")
     images = [_encoded(image, place, path) for place, image in enumerate(value[0])]

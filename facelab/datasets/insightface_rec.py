@@ -14,6 +14,9 @@ import pandas as pd
 from facelab.datasets import reader
 from facelab.datasets.record_io import image_at, labels_at, read_index, record, unpacked
 from facelab.errors import BadInput, how_many
+from facelab.limits import YAML, read_bytes
+
+_MOST = 2**53  # from which on floating-point numbers are no longer whole ones
 
 
 def insightface_rec(path: str | os.PathLike) -> reader.Reader:
@@ -80,7 +83,7 @@ def images_in(path: Path, count: int) -> tuple[pd.DataFrame, np.ndarray]:
     if 0 in index:
         head, image = unpacked(record(path, index[0]), f"{path} record 0")
         if len(head) >= 2 and not image:
-            end = int(head[0])
+            end = int(head[0]) if 0 <= head[0] < _MOST else 0
             lost = end - 1 - int(((keys > 0) & (keys < end)).sum())
             if end < 1 or lost:
                 raise BadInput(
@@ -100,7 +103,7 @@ def images_in(path: Path, count: int) -> tuple[pd.DataFrame, np.ndarray]:
 
 def classes_of(values: np.ndarray, table: pd.DataFrame, path: Path) -> list[str]:
     """Class numbers as subjects."""
-    wrong = ~((values >= 0) & (values % 1 == 0))
+    wrong = ~((values >= 0) & (values < _MOST) & (values % 1 == 0))
     if wrong.any():
         row = int(wrong.argmax())
         raise BadInput(
@@ -114,7 +117,7 @@ def _compared_with_property(path: Path, table: pd.DataFrame) -> list[str]:
     source = path.parent / "property"
     if not source.is_file():
         return []
-    text = source.read_text(encoding="utf-8", errors="backslashreplace").strip()
+    text = read_bytes(source, YAML).decode(errors="backslashreplace").strip()
     if not re.fullmatch(r"\d+,\d+,\d+", text):
         raise BadInput(f"{source} says {text[:40]!r} where `classes,height,width` should stand")
     classes, found = int(text.split(",")[0]), table["subject"].nunique()

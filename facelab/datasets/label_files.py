@@ -17,6 +17,7 @@ import pandas as pd
 from facelab.datasets.reader import as_categorical, one_line
 from facelab.errors import BadInput, how_many, there_are
 from facelab.faces.names import as_name, as_names
+from facelab.limits import LABELS, LONGEST_LINE, check_columns, check_room, read_bytes, spelt
 
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -26,6 +27,7 @@ _MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _PARTINGS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_UNFOLDED = 10  # bytes of memory that a byte of labels comes to take
 # Words that other programs take for a missing value.
 _MISSING_WORDS = frozenset(["na", "n/a", "<na>", "#n/a", "nan", "none", "null", "nil"])
 
@@ -59,9 +61,10 @@ def read_text(path: Path) -> str:
     BadInput
         It is another encoding, which only its maker knows.
     """
-    data = path.read_bytes()
+    data = read_bytes(path, LABELS)
+    check_room(_UNFOLDED * len(data), f"the labels in {path}")
     kind = encoding(data)
-    if kind == "utf-8" and b"\x00" in data[:1000]:
+    if kind in ("utf-8", "utf-8-sig") and b"\x00" in data:
         raise BadInput(f"{path} is no UTF-8 text (is it UTF-16?): save it as UTF-8")
     try:
         return data.decode(kind)
@@ -86,10 +89,13 @@ def read_csv(path: str | os.PathLike, columns: Iterable[str]) -> pd.DataFrame:
     lines = list(io.StringIO(read_text(path), newline=""))
     if lines and re.fullmatch(r'"?sep=."?\s*', lines[0]):
         lines[0] = "\n"  # which Excel writes above the names
+    if any(len(line) > LONGEST_LINE for line in lines):
+        raise BadInput(f"{path} has a line of more than {spelt(LONGEST_LINE)}, and is no table")
     parting = parting_of(next((line for line in lines if line.strip()), ""), columns)
     rows = csv.reader(lines, delimiter=parting, skipinitialspace=True)
     try:
         names = [name.strip() for name in next((row for row in rows if row), [])]
+        check_columns(path, len(names))
         _check_header(names, columns, path)
         cells = [_cells(row, names, parting, f"{path} line {rows.line_num}") for row in rows if row]
     except csv.Error as error:

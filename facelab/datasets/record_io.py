@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from facelab.errors import BadInput
+from facelab.limits import PHOTO, RECORD_INDEX, read_bytes
 
 MAGIC = 0xCED7230A
 _MAGIC = MAGIC.to_bytes(4, "little")
@@ -17,6 +18,7 @@ _LENGTH = (1 << 29) - 1
 # A payload starts with `<IfQQ`: flag, label, id, id2; `flag` float32 labels follow if it is not 0.
 HEADER = 24
 _MOST_LABELS = 1024
+_DIGITS = 19  # which int64 no longer holds
 
 
 def read_index(path: Path) -> dict[int, int]:
@@ -24,11 +26,11 @@ def read_index(path: Path) -> dict[int, int]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no index {path}: it belongs beside the .rec file")
     index = {}
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+    for number, line in enumerate(read_bytes(path, RECORD_INDEX).splitlines(), start=1):
         words = line.split()
         if not words:
             continue
-        if len(words) != 2 or not (words[0].isdigit() and words[1].isdigit()):
+        if len(words) != 2 or not all(map(_is_number, words)):
             raise BadInput(f"{path} line {number} is not `key offset`: get or make the index again")
         key, offset = int(words[0]), int(words[1])
         if key in index:
@@ -37,6 +39,10 @@ def read_index(path: Path) -> dict[int, int]:
     if not index:
         raise BadInput(f"{path} lists no records")
     return index
+
+
+def _is_number(word: bytes) -> bool:
+    return word.isdigit() and len(word) < _DIGITS
 
 
 def record(path: Path, offset: int) -> bytes:
@@ -50,8 +56,10 @@ def record(path: Path, offset: int) -> bytes:
     BadInput
         No record starts there, or it is cut short.
     """
-    parts = []
+    parts, room = [], PHOTO.bytes
     with path.open("rb") as file:
+        if not 0 <= offset < file.seek(0, 2):
+            raise BadInput(f"{path} has no record at byte {offset}: the file is cut short")
         file.seek(offset)
         while True:
             head = file.read(8)
@@ -65,6 +73,9 @@ def record(path: Path, offset: int) -> bytes:
             if len(part) < length:
                 raise BadInput(f"{path} is cut short within the record at byte {offset}")
             parts.append(part)
+            room -= length
+            if room < 0:
+                raise BadInput(f"{path} has more than {PHOTO.what} at byte {offset}")
             if kind in (0, 3):
                 return _MAGIC.join(parts)
             file.seek(-length % 4, 1)

@@ -12,6 +12,7 @@ from facelab.datasets import reader
 from facelab.datasets.label_files import as_text, path_key, read_csv, words_for_missing
 from facelab.datasets.walking import walk
 from facelab.errors import BadInput, how_many, there_are
+from facelab.limits import read_parquet
 
 
 def table(
@@ -106,11 +107,7 @@ def _read(path: Path, needed: list[str]) -> tuple[pd.DataFrame, int]:
         return read_csv(path, needed), 2
     if not path.is_file():
         raise FileNotFoundError(f"there is no table {path}")
-    try:
-        frame = pd.read_parquet(path)
-    except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
-        why = reader.one_line(error)
-        raise BadInput(f"{path} cannot be read as a parquet file: {why}") from error
+    frame = read_parquet(path)
     for column in needed:
         if column not in frame.columns:
             known = there_are(column, frame.columns, "it has")

@@ -13,6 +13,7 @@ import pandas as pd
 
 from facelab.errors import BadInput, there_are
 
+_DIGITS = 9  # of a column's number; with more it is a name
 _MANY = 8  # rows from which on whole numbers in a row are no accident
 _UNLIKE = 10  # times the size of the others: no dimension of one embedding
 
@@ -66,9 +67,14 @@ def _run_or_all(
     others = [column for column in frame.columns if column not in taken]
     numbered: dict[str, dict[int, Any]] = {}
     for column in others:
-        found = re.fullmatch(r"(.*?)(\d+)", str(column))
-        if found:
-            numbered.setdefault(found[1], {})[int(found[2])] = column
+        name = str(column)
+        start = name.rstrip("0123456789")
+        if 0 < len(digits := name[len(start) :]) <= _DIGITS:
+            run = numbered.setdefault(start, {})
+            if int(digits) in run:
+                twice = f"{str(run[int(digits)])!r} and {name!r}"
+                raise BadInput(f"{where} has the columns {twice}, one number twice: rename one")
+            run[int(digits)] = column
     several = [name for name, columns in numbered.items() if len(columns) > 1]
     if prefix is None and not several and all(is_numeric(frame[column]) for column in others):
         _refuse_unlike(frame[others], where)
@@ -78,12 +84,13 @@ def _run_or_all(
             raise BadInput(f"{where}, column {column}: not every row is a number{why}")
     run = the_one(where, prefix, several, "run of numbered columns (v0, v1 ...)", others)
     by_number = numbered[run]
-    start = min(by_number)
-    absent = sorted(set(range(start, max(by_number) + 1)) - set(by_number))
-    if absent or start > 1:
-        lacking = absent[0] if absent else 0
+    numbers = sorted(by_number)
+    start = numbers[0]
+    absent = next((start + at for at, one in enumerate(numbers) if one != start + at), None)
+    if absent is not None or start > 1:
+        lacking = 0 if absent is None else absent
         raise BadInput(f"{where} has no column {run}{lacking} among {run}{start} ...")
-    return [by_number[number] for number in sorted(by_number)]
+    return [by_number[number] for number in numbers]
 
 
 def _refuse_unlike(frame: pd.DataFrame, where: str) -> None:

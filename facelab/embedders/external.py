@@ -11,6 +11,7 @@ from pathlib import Path
 
 from facelab import files
 from facelab.errors import BadInput
+from facelab.limits import MODEL, Limit, check_file
 
 # By message and number, the fields in which tensors may stand; of a tensor, where its data lies.
 # From onnx.proto, whose numbers never change.
@@ -27,6 +28,8 @@ _FIELDS = {
     "tensor": {13: "entry"},
 }
 _FIXED = {1: 8, 5: 4}  # bytes of protobuf's fixed wire types
+_LONGEST = 63  # bits of protobuf's numbers
+_WEIGHTS = Limit("a file of weights", 2**62)
 _BYTES = 2  # and the one of known length: texts, messages, raw data
 
 
@@ -38,6 +41,7 @@ def model_files(path: Path) -> list[Path]:
     BadInput
         The file is not laid out as a model is.
     """
+    check_file(path, MODEL)
     try:
         with (
             open(path, "rb") as file,
@@ -45,9 +49,19 @@ def model_files(path: Path) -> list[Path]:
             memoryview(data) as view,
         ):
             names = set(_locations(view, "model"))
-    except (IndexError, ValueError) as error:
+    except (IndexError, ValueError, RecursionError) as error:
         raise BadInput(f"{path} is damaged, or no ONNX model: give another file") from error
-    return [path, *(path.parent / name for name in sorted(names))]
+    return [path, *(_beside(path, name) for name in sorted(names))]
+
+
+def _beside(path: Path, name: str) -> Path:
+    """A file of weights that a model names: in its own folder or below, and a regular one."""
+    folder = path.parent.resolve()
+    place = path.parent / name
+    if not name or "\0" in name or not place.resolve().is_relative_to(folder):
+        raise BadInput(f"{path} says that its weights lie in {name!r}, outside its folder")
+    check_file(place, _WEIGHTS)
+    return place
 
 
 def checksum(path: Path) -> str:
@@ -78,6 +92,8 @@ def _parts(view: memoryview) -> Iterator[tuple[int, memoryview]]:
     while at < len(view):
         tag, at = _varint(view, at)
         kind = tag & 7
+        if not tag >> 3 or kind not in (0, _BYTES, *_FIXED):
+            raise ValueError("no field of protobuf")
         if kind == _BYTES:
             length, at = _varint(view, at)
             yield tag >> 3, view[at : at + length]
@@ -93,6 +109,8 @@ def _varint(view: memoryview, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         byte = view[at]
+        if shift > _LONGEST:
+            raise ValueError("no number of protobuf")
         value |= (byte & 127) << shift
         at, shift = at + 1, shift + 7
         if byte < 128:

@@ -4,14 +4,19 @@ In: a file of vectors with the names of their images. Out: the vectors in the ta
 one sentence on what did not fit. Nothing pickled is opened.
 """
 
+import math
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
 import pyarrow
 import pyarrow.parquet
+from numpy.lib.format import read_array_header_1_0 as array_header_1_0
+from numpy.lib.format import read_array_header_2_0 as array_header_2_0
+from numpy.lib.format import read_magic as magic
 
 from facelab.datasets.reader import one_line
 from facelab.embedders.columns import is_numeric, the_one, vector_columns
@@ -19,9 +24,19 @@ from facelab.embedders.vectors import as_vectors
 from facelab.errors import BadInput, how_many, there_are
 from facelab.faces.names import as_names
 from facelab.faces.spelling import nearly
+from facelab.limits import (
+    TABLE,
+    Limit,
+    check_file,
+    check_inflated,
+    check_parquet,
+    check_text,
+)
 
 # What the libraries raise for a damaged file.
 _DAMAGE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, pyarrow.ArrowException)
+_VECTORS = Limit("a file of vectors", 2**62)  # what is in it is held against the memory
+_MANY_IMAGES = 10**7  # one vector under each image's name
 _NO_NUMBER = ["", "nan", "NaN", "NA"]
 
 
@@ -54,8 +69,9 @@ def read_vectors(
         There is no such file, it is damaged, or no names or vectors are in it.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"there is no file of vectors {path}")
+    check_file(path, _VECTORS)
     readers = {".npz": _from_npz, ".parquet": _from_parquet, ".csv": _from_csv}
     reader = readers.get(path.suffix.lower())
     if reader is None:
@@ -147,6 +163,7 @@ def _how(unclear: int, partial: bool) -> str:
 
 
 def _from_npz(path: Path, image: str, vectors: str | None) -> tuple[np.ndarray, np.ndarray]:
+    _check_members(path)
     with np.load(path, allow_pickle=False) as file:
         try:
             arrays = {key: file[key] for key in file.files}
@@ -178,7 +195,33 @@ def _from_npz(path: Path, image: str, vectors: str | None) -> tuple[np.ndarray, 
     return names, rows.astype(np.float64)
 
 
+def _check_members(path: Path) -> None:
+    """Refuse what would unpack to more than is there, or than it says itself."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if len(members) > _MANY_IMAGES:
+            raise BadInput(
+                f"{path} holds {len(members):,} arrays: give one of (N, D) and one of N names"
+            )
+        check_inflated(sum(one.file_size for one in members), path.stat().st_size, path)
+        for member in members:
+            with archive.open(member) as file:
+                _check_header(file, member.file_size, f"{path}, {member.filename}")
+
+
+def _check_header(file: IO[bytes], size: int, what: str) -> None:
+    """NumPy takes memory for what a header promises before it reads what there is."""
+    readers = {(1, 0): array_header_1_0, (2, 0): array_header_2_0}
+    reader = readers.get(magic(file))
+    if reader is None:
+        raise BadInput(f"{what} has an array's header of another version")
+    shape, _, kind = reader(file)
+    if not kind.hasobject and file.tell() + math.prod(shape) * kind.itemsize != size:
+        raise BadInput(f"{what} promises an array of {shape}, and its size is another's")
+
+
 def _from_parquet(path: Path, image: str, vectors: str | None) -> tuple[np.ndarray, np.ndarray]:
+    check_parquet(path)
     table = pyarrow.parquet.read_table(path)
     # An index that pandas stored is a column here, and may hold the names.
     names = _names(path, image, table.column_names, lambda: table.column(image).to_pandas())
@@ -200,6 +243,7 @@ def _from_parquet(path: Path, image: str, vectors: str | None) -> tuple[np.ndarr
 
 
 def _from_csv(path: Path, image: str, vectors: str | None) -> tuple[np.ndarray, np.ndarray]:
+    check_text(path, TABLE)
     columns = pd.read_csv(path, nrows=0).columns
     if len(columns) == 1 and any(mark in columns[0] for mark in (";", "\t")):
         raise BadInput(

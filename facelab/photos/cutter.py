@@ -17,6 +17,7 @@ from facelab.datasets.walking import unread
 from facelab.errors import BadInput, Unusable, need
 from facelab.faces.template import LANDMARK_COLUMNS
 from facelab.keeping import end_with
+from facelab.limits import PHOTO, read_bytes, spelt
 from facelab.photos.alignment import align
 from facelab.photos.decode import decode, decode_reduced
 from facelab.photos.detection import Detector, check_face, main_face
@@ -90,8 +91,10 @@ class Cutter:
         kind = unread(path.name) if self.read is None else None
         if kind is not None:  # and may be gigabytes
             raise Unusable(f"it is a {kind}, which is not read", "export photos as JPEG or PNG")
+        if self.read is None and (size := path.stat().st_size) > PHOTO.bytes:
+            raise Unusable(f"it has {spelt(size)}, and {PHOTO.what} at most {spelt(PHOTO.bytes)}")
         try:
-            return path.read_bytes() if self.read is None else self.read(path, offset)
+            return read_bytes(path, PHOTO) if self.read is None else self.read(path, offset)
         except OSError as error:
             raise Unusable(f"it cannot be read ({error.strerror})") from None
         except BadInput as error:

@@ -33,11 +33,18 @@ _BEGINNINGS = {
     b"%PDF": "a PDF document",
     b"%!PS": "a PostScript drawing",
     b"\xc5\xd0\xd3\xc6": "a PostScript drawing",
+    b"\xd7\xcd\xc6\x9a": "a Windows drawing",
     b"\x1aE\xdf\xa3": "a video",
 }
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"heif")
 _AVIF_BRANDS = (b"avif", b"avis")
-_DRAWINGS = ("EPS", "WMF")  # which Pillow hands to other programs
+# All that is opened. Others are left out: EPS and WMF would start another program, IPTC opens what
+# it holds as whatever that is, and of some Pillow knows only the beginning.
+FORMATS = (
+    *("AVIF", "BLP", "BMP", "CUR", "DCX", "DDS", "DIB", "FITS", "FLI", "FTEX", "GBR", "GIF"),
+    *("HEIF", "ICNS", "ICO", "IM", "JPEG", "JPEG2000", "MPO", "MSP", "PCD", "PCX", "PIXAR", "PNG"),
+    *("PPM", "PSD", "QOI", "SGI", "SUN", "TGA", "TIFF", "WEBP", "XBM", "XPM"),
+)
 _DNG_VERSION, _SUBFILE_TYPE = 50706, 254  # tags of TIFF
 
 
@@ -131,9 +138,10 @@ def _opened(data: bytes) -> Any:
         from pillow_heif import register_heif_opener
 
         register_heif_opener()
-    image = Image.open(io.BytesIO(data))
-    if image.format in _DRAWINGS:
-        raise Unusable("it is a drawing, not a photo")
+    Image.init()  # all of Pillow's kinds are known then; which there are differs by its build
+    known = [kind for kind in FORMATS if kind in Image.OPEN]
+    known = [kind for kind in known if kind != "HEIF" or heif_is_read()]
+    image = Image.open(io.BytesIO(data), formats=known)
     if image.format == "TIFF":
         tags = image.tag_v2
         if _DNG_VERSION in tags or tags.get(_SUBFILE_TYPE, 0) & 1 or data[8:10] == b"CR":

@@ -12,6 +12,7 @@ import numpy as np
 
 from facelab.errors import BadInput
 
+_LARGEST = 8_000_000  # bytes; a printer's, the largest in use, has three millions
 _SAME = 2  # levels by which profiles of one space differ by rounding
 
 
@@ -32,6 +33,8 @@ def in_srgb(image: Any, profile: bytes | None) -> Any:
         return _converted(image, None)
     if not profile:
         return image
+    if len(profile) > _LARGEST:
+        raise BadInput(f"its colour profile has {len(profile):,} bytes")
     if image.mode in ("L", "LA"):
         shades = _shades(profile)
         if shades is None:

@@ -123,7 +123,7 @@ def _jpeg(crops: np.ndarray, strength: float, _: np.ndarray) -> np.ndarray:
     for place, crop in enumerate(crops):
         file = io.BytesIO()
         Image.fromarray(_whole(crop)).save(file, "JPEG", quality=round(95 * 0.02**strength))
-        result[place] = np.asarray(Image.open(file), np.float32)
+        result[place] = np.asarray(Image.open(file, formats=("JPEG",)), np.float32)
     return result
 
 

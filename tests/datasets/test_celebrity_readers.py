@@ -305,7 +305,7 @@ def test_casual_conversations_frames_get_what_their_subjects_said(casual):
         ("1140_00.MP4", "0001_00.MP4", "the video 0001_00 for two subjects: 1140 too"),
         ("1140_00.MP4", "1140_05.MP4", r"'1140/1140_00/12.png' belongs to no video"),
         ('"label"', '"labels"', "is not a json of subjects"),
-        ("{", "[", "is not a json of subjects"),
+        ("{", "[", "it is not valid json"),
     ],
 )
 def test_a_wrong_casual_conversations_label_is_named(casual, old, new, sentence):

@@ -177,7 +177,7 @@ def test_an_imagefolder_with_metadata(imagefolder, kind):
     [
         ("2.png", "3.png", r"names 'train/3.png', which is not among the images"),
         ('"2.png"', "7", r"metadata.jsonl line 3 has no file_name"),
-        ("{", "", r"metadata.jsonl line 1 is not json"),
+        ("{", "", r"metadata.jsonl line 1 cannot be read: it is not valid json"),
         ('"who": "b"', '"who": ""', r"has no who for 'train/2.png'"),
     ],
 )

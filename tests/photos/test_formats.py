@@ -191,7 +191,7 @@ def test_bytes_of_another_kind_are_named_whatever_the_suffix(kind):
 
 def test_a_drawing_is_never_handed_to_another_program():
     data = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
-    with pytest.raises(Unusable, match="a drawing"):
+    with pytest.raises(Unusable, match="a PostScript drawing"):
         decode(data)
 
 
