@@ -148,6 +148,7 @@ from .search.spoilt_probes import probe_finding as probe_finding
 from .search.spoilt_probes import probe_study as probe_study
 from .search.spoilt_probes import readable_probes as readable_probes
 from .search.spoilt_probes import search_parts as search_parts
+from .sums import seal as seal
 from .synthetic.parameters import GROUPS as GROUPS
 from .synthetic.population import Population as Population
 from .synthetic.produce import synthesize as synthesize

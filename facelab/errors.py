@@ -41,6 +41,10 @@ class BadInput(FacelabError, ValueError):
     """
 
 
+class Damaged(BadInput):
+    """What was stored is not as it was written, or cannot show that it is."""
+
+
 class Stopped(FacelabError):
     """Somebody asked the work to stop; what was done is saved, and the message says where."""
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from facelab import limits, words
 from facelab.artefacts import FileKind, Kind
-from facelab.errors import BadInput
+from facelab.errors import BadInput, Damaged
 from facelab.moving import identity
 from facelab.owners import Lock
 from facelab.places import (
@@ -209,7 +209,7 @@ def reading(folder: Path, what: str) -> Iterator[None]:
     """What a damaged file raises, be it json, parquet or npy, as one sentence on the folder."""
     try:
         yield
-    except FileNotFoundError:
+    except (FileNotFoundError, Damaged):
         raise
     except (ValueError, LookupError, TypeError, AttributeError, EOFError, OSError) as error:
         words = " ".join(str(error).split()) or type(error).__name__
@@ -273,7 +273,12 @@ def read_written(path: str | Path) -> Any:
 
 def write_json(path: str | Path, value: Any) -> None:
     """Write JSON aside, then rename; NumPy numbers are written as numbers, NaN as null."""
-    write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """JSON as it is stored, for people to read."""
+    return json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n"
 
 
 def as_json(value: Any) -> str:

@@ -1,6 +1,7 @@
 """What was stored before the house was rebuilt opens in it, with the same contents.
 
 `stored/` was written by facelab 0.1.0 at commit 7c37279, as was what `expected.json` says of it.
+It has no sums, and is refused until it is sealed.
 """
 
 import json
@@ -21,6 +22,7 @@ from told_of_stored import (
     machine,
     of_audit,
     of_candidates,
+    of_card,
     of_embedder,
     of_embeddings,
     of_experiment,
@@ -42,7 +44,11 @@ import facelab as fl
 
 @pytest.fixture(scope="module")
 def expected():
-    return json.loads((STORED / "expected.json").read_text(encoding="utf-8"))
+    found = json.loads((STORED / "expected.json").read_text(encoding="utf-8"))
+    for one in found.values():
+        # A card in memory has no sums any more: they are of files.
+        one.get("card", {}).pop("sha256", None) if isinstance(one, dict) else None
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +73,7 @@ def test_a_stored_face_set_is_split_by_subject_as_before(expected):
 def test_a_prepared_set_still_tells_whose_photos_failed(expected):
     faces = fl.load(STORED / "prepared", verify=True)
     assert digest(faces.crops) == expected["prepared"]["crops"]
-    assert plain(faces.card) == expected["prepared"]["card"]
+    assert of_card(faces.card) == of_card(expected["prepared"]["card"])
     assert told(faces.table) == expected["prepared"]["table"]
     assert told(fl.failure_to_acquire(faces)) == expected["prepared"]["failure_to_acquire"]
     presented = fl.presented_images(STORED / "prepared")

@@ -4,6 +4,7 @@ In: embeddings, what to group by, a target FMR. Out: an `Audit` that shows itsel
 loaded, and can be compared with another audit of the same test subjects.
 """
 
+import io
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facelab import files
+from facelab import files, sums
 from facelab.artefacts import AUDIT, PAGE
 from facelab.comparisons.counted import Comparisons, compare_all
 from facelab.comparisons.given import as_share
@@ -182,14 +183,14 @@ class Audit:
     def save(self, folder: str | Path, replace: bool = False) -> Path:
         """Store as a folder: tables as csv, the rest as json and parquet; written aside first."""
         with files.write_folder(folder, replace, AUDIT) as aside:
-            for name in ("rates", "cross_group", "disparity", "det"):
+            for name in _TABLES:
                 getattr(self, name).to_csv(aside / f"{name}.csv", index=False)
             self.counts.units.to_parquet(aside / "units.parquet")
             self.counts.pairs.to_parquet(aside / "pairs.parquet")
             _histogram_frame(self.histograms).to_parquet(aside / "histograms.parquet")
             told = {name: getattr(self, name) for name in _TOLD}
             told |= {"groups": list(self.counts.groups), "complete": self.counts.complete}
-            files.write_json(aside / "audit.json", told)
+            sums.write_card(aside, "audit.json", told)
         return Path(folder)
 
     @classmethod
@@ -197,23 +198,22 @@ class Audit:
     def load(cls, folder: str | Path) -> "Audit":
         """Open an audit stored by `save`."""
         folder = files.stored(folder)
-        files.check_stored(folder, ["audit.json"], "audit")
         with files.reading(folder, "an audit"):
-            return cls._read(folder)
+            return cls._read(sums.open_stored(folder, "audit.json", "audit"))
 
     @classmethod
-    def _read(cls, folder: Path) -> "Audit":
-        told = files.read_values(folder / "audit.json")
-        tables = {name: _read(folder / f"{name}.csv") for name in ("rates", "cross_group", "det")}
-        tables["disparity"] = _read(folder / "disparity.csv")
+    def _read(cls, stored: sums.Stored) -> "Audit":
+        stored.check()
+        told = {name: stored.card[name] for name in _TOLD}
+        tables = {name: _read(stored, f"{name}.csv") for name in _TABLES}
         counts = ErrorCounts(
             told["threshold"],
-            tuple(told.pop("groups")),
-            pd.read_parquet(folder / "units.parquet"),
-            pd.read_parquet(folder / "pairs.parquet"),
-            told.pop("complete"),
+            tuple(stored.card["groups"]),
+            _parquet(stored, "units"),
+            _parquet(stored, "pairs"),
+            stored.card["complete"],
         )
-        histograms = _histogram_arrays(pd.read_parquet(folder / "histograms.parquet"))
+        histograms = _histogram_arrays(_parquet(stored, "histograms"))
         return cls(**told, **tables, counts=counts, histograms=histograms)
 
 
@@ -466,9 +466,13 @@ def _histogram_arrays(
     return result
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _parquet(stored: sums.Stored, name: str) -> pd.DataFrame:
+    return pd.read_parquet(io.BytesIO(stored.read(f"{name}.parquet")))
+
+
+def _read(stored: sums.Stored, name: str) -> pd.DataFrame:
     """A stored table, its numbers to the last bit; a group may be named "NA"."""
-    frame = pd.read_csv(path, dtype="str", keep_default_na=False)
+    frame = pd.read_csv(io.BytesIO(stored.read(name)), dtype="str", keep_default_na=False)
     for name in frame.columns.difference(_TEXT):
         kind = "Int64" if name == "images" else "int64" if name in _COUNTS else "float64"
         numbers = [None if text == "" else float(text) for text in frame[name]]
@@ -476,4 +480,5 @@ def _read(path: Path) -> pd.DataFrame:
     return frame
 
 
+_TABLES = ("rates", "cross_group", "disparity", "det")
 _TOLD = ["by", "fmr", "threshold", "warnings", "calibration", "confidence", "card"]

@@ -1,4 +1,4 @@
-"""`facelab synthesize`, `twins`, `prepare`: from nothing, or from photos, to a FaceSet.
+"""`facelab synthesize`, `twins`, `prepare`, `seal`: from nothing, or from photos, to a FaceSet.
 
 In: counts and shares, or a folder of photos. Out: a FaceSet on disk.
 """
@@ -178,6 +178,15 @@ def prepare(
     lost = faces.card["failure_to_acquire"]["subjects_lost"]
     more = f"; {lost:,} more people are lost, with no usable photo" if lost else ""
     done(f"{len(faces):,} faces of {len(faces.subjects):,} subjects{more}", out)
+
+
+@app.command()
+def seal(
+    folder: Annotated[list[Path], typer.Argument(help="What facelab stored; several are sealed.")],
+) -> None:
+    """Say that what is stored is meant as it is now, by new sums: changed, or older than sums."""
+    for one in folder:
+        done("sealed", fl.seal(one))
 
 
 def _reader(layout: Layout, place: Path, options: dict[str, Any]) -> "Reader":

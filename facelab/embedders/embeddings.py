@@ -4,6 +4,7 @@ In: an embedder's output or vectors that others computed. Out: what every compar
 `vectors.npy`, `table.parquet`, `card.json`.
 """
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facelab import files
+from facelab import files, sums
 from facelab.artefacts import EMBEDDINGS
 from facelab.embedders.precomputed import join, read_vectors
 from facelab.embedders.vectors import vectors_of
@@ -207,8 +208,7 @@ class Embeddings:
         with files.write_folder(folder, replace, EMBEDDINGS) as aside:
             np.save(aside / "vectors.npy", self.vectors)
             as_face_table(self.table).to_parquet(aside / "table.parquet")
-            sums = {name: files.sha256(aside / name) for name in ("vectors.npy", "table.parquet")}
-            files.write_json(aside / "card.json", {**self.card, "sha256": sums})
+            sums.write_card(aside, "card.json", self.card)
         return Path(folder)
 
     @classmethod
@@ -216,16 +216,19 @@ class Embeddings:
     def load(cls, folder: str | Path) -> "Embeddings":
         """Open embeddings stored by `save`; vectors are memory-mapped, changes to them not kept.
 
+        Every byte is compared with the card's sums first: 0.6 seconds a GB.
+
         Raises
         ------
         FileNotFoundError
             The folder or one of its files is not there.
         BadInput
-            A file is damaged, or they do not belong together.
+            A file is damaged or was changed, or they do not belong together.
         """
         folder = files.stored(folder)
-        files.check_stored(folder, ("vectors.npy", "table.parquet", "card.json"), "embeddings")
         with files.reading(folder, "embeddings"):
-            vectors = np.load(folder / "vectors.npy", mmap_mode="c")
-            card = files.read_values(folder / "card.json")
-            return cls(vectors, pd.read_parquet(folder / "table.parquet"), card)
+            needed = ("vectors.npy", "table.parquet")
+            stored = sums.open_stored(folder, "card.json", "embeddings", needed)
+            vectors = stored.array("vectors.npy", mode="c").checked()
+            table = pd.read_parquet(io.BytesIO(stored.read("table.parquet")))
+            return cls(vectors, table, stored.card)

@@ -6,6 +6,7 @@ In: what `train` made, or the folder it was saved to. Out: `Embeddings`; on disk
 """
 
 import hashlib
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import field
@@ -14,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import safetensors.torch
 import torch
 from pydantic.dataclasses import dataclass
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 import facelab
-from facelab import files
+from facelab import files, sums
 from facelab.artefacts import EMBEDDER
 from facelab.embedders.batches import embed_batches
 from facelab.embedders.embeddings import Embeddings
@@ -151,7 +152,7 @@ class TrainedEmbedder:
         """Store as `model.safetensors`, `embedder.json`, `history.csv` and `validation.csv`."""
         with files.write_folder(folder, replace, EMBEDDER) as aside:
             state = {name: value.contiguous() for name, value in self.network.state_dict().items()}
-            save_file(state, aside / "model.safetensors")
+            safetensors.torch.save_file(state, aside / "model.safetensors")
             self.history.to_csv(aside / "history.csv", index=False)
             if self.validation is not None:
                 self.validation.to_csv(aside / "validation.csv", index=False)
@@ -164,9 +165,8 @@ class TrainedEmbedder:
                 # The recipe's may be a name on the hub: this one builds without asking there.
                 "built": self.network.built,
                 "card": self.card,
-                "sha256": files.sha256(aside / "model.safetensors"),
             }
-            files.write_json(aside / "embedder.json", about)
+            sums.write_card(aside, "embedder.json", about)
         return Path(folder)
 
     @classmethod
@@ -182,19 +182,19 @@ class TrainedEmbedder:
             A file is damaged, or they do not belong together.
         """
         folder = files.stored(folder)
-        needed = ("embedder.json", "model.safetensors", "history.csv")
-        files.check_stored(folder, needed, "trained embedder")
+        needed = ("model.safetensors", "history.csv")
         with files.reading(folder, "a trained embedder"):
-            about = files.read_values(folder / "embedder.json")
-            saved = checked(_Saved, about, "an embedder", "embedder.json")
+            stored = sums.open_stored(folder, "embedder.json", "trained embedder", needed)
+            stored.check("model.safetensors", "history.csv")
+            saved = checked(_Saved, stored.card, "an embedder", "embedder.json")
             network = network_of(saved.recipe | saved.built, pretrained=False)
             try:
-                network.load_state_dict(load_file(folder / "model.safetensors"))
+                network.load_state_dict(safetensors.torch.load(stored.read("model.safetensors")))
             except (RuntimeError, SafetensorError) as error:
                 raise ValueError(error) from error
-            history = pd.read_csv(folder / "history.csv")
-            looks = folder / "validation.csv"
-            validation = _read_looks(looks) if looks.is_file() else None
+            history = pd.read_csv(io.BytesIO(stored.read("history.csv")))
+            looks = "validation.csv"
+            validation = _read_looks(stored.read(looks)) if stored.holds(looks) else None
             if saved.recipe["channels_last"]:
                 network = network.to(memory_format=torch.channels_last)
         network = network.to(pick_device(device))
@@ -214,8 +214,8 @@ def _one_thread_each() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _read_looks(path: Path) -> pd.DataFrame:
+def _read_looks(data: bytes) -> pd.DataFrame:
     """The stored validation table; groups may be called NA, 007 or 1.0, and stay called so."""
-    looks = pd.read_csv(path, dtype="str", keep_default_na=False)
+    looks = pd.read_csv(io.BytesIO(data), dtype="str", keep_default_na=False)
     numbers = looks.columns.drop(["group", "note"], errors="ignore")
     return looks.assign(**looks[numbers].apply(pd.to_numeric))

@@ -19,7 +19,7 @@ from pydantic import StrictBool
 from pydantic.dataclasses import dataclass
 
 import facelab
-from facelab import files
+from facelab import files, sums
 from facelab.artefacts import FACES
 from facelab.errors import BadInput
 from facelab.faces.composition import composition, effective_groups, images_per_subject, numbered
@@ -72,7 +72,7 @@ class FaceSet:
     def __init__(
         self,
         table: pd.DataFrame,
-        crops: np.ndarray,
+        crops: np.ndarray | sums.Mapped,
         card: dict[str, Any],
         rows: np.ndarray | None = None,
     ) -> None:
@@ -86,7 +86,11 @@ class FaceSet:
         self._hold(as_face_table(table), as_card(card), crops, rows)
 
     def _hold(
-        self, table: pd.DataFrame, card: dict[str, Any], crops: np.ndarray, rows: np.ndarray | None
+        self,
+        table: pd.DataFrame,
+        card: dict[str, Any],
+        crops: np.ndarray | sums.Mapped,
+        rows: np.ndarray | None,
     ) -> None:
         counts = {"subjects": int(table["subject"].nunique()), "images": len(table)}
         self.table = table
@@ -134,7 +138,9 @@ class FaceSet:
     @property
     def crops(self) -> np.ndarray:
         """uint8 (N, S, S, 3) RGB; memory-mapped for a loaded set, copied for a selection of one."""
-        return self._store if self._rows is None else self._store[self._rows]
+        if self._rows is not None:
+            return self._store[self._rows]
+        return self._store.checked() if isinstance(self._store, sums.Mapped) else self._store
 
     def gather(self, rows: Sequence[int] | np.ndarray | slice) -> np.ndarray:
         """The crops of some rows, uint8 (len(rows), S, S, 3): reads these and no others."""
@@ -204,7 +210,7 @@ class FaceSet:
 
     def _take(self, numbers: np.ndarray, **derived: Any) -> "FaceSet":
         rows = numbers if self._rows is None else self._rows[numbers]
-        card = {name: value for name, value in self.card.items() if name != "sha256"}
+        card = dict(self.card)
         if derived:
             card["derived"] = [*card.get("derived", []), derived]
         part = FaceSet.__new__(FaceSet)  # rows of a table that was checked: no need to check again
@@ -279,8 +285,7 @@ class FaceSet:
                 crops[start : start + _CHUNK] = self.gather(slice(start, start + _CHUNK))
             crops.flush()
             del crops
-            write_labels(aside, self.table, self.card)
-            files.write_text(aside / "datasheet.md", datasheet(self))
+            finish_folder(aside, self.table, self.card)
         return Path(folder)
 
     def __repr__(self) -> str:
@@ -345,44 +350,47 @@ def _contact_sheet(faces: FaceSet, columns: int = 12, rows: int = 3) -> bytes:
     return buffer.getvalue()
 
 
-def write_labels(folder: Path, table: pd.DataFrame, card: dict[str, Any]) -> None:
-    """Write `faces.parquet` and the card (counts, checksums) beside a finished `crops.npy`."""
+def finish_folder(
+    folder: Path, table: pd.DataFrame, card: dict[str, Any], described: bool = True
+) -> None:
+    """Write the table, the datasheet and last the card beside a finished `crops.npy`."""
     table = as_face_table(table)
     table.to_parquet(folder / "faces.parquet")
-    card = card | {
-        "subjects": int(table["subject"].nunique()),
-        "images": len(table),
-        "sha256": {name: files.sha256(folder / name) for name in FILES[:2]},
-    }
-    files.write_json(folder / "card.json", card)
+    card = card | {"subjects": int(table["subject"].nunique()), "images": len(table)}
+    if described:
+        crops = np.load(folder / "crops.npy", mmap_mode="r")
+        files.write_text(folder / "datasheet.md", datasheet(FaceSet(table, crops, card)))
+    sums.write_card(folder, "card.json", card)
 
 
 @dataclass
 class _Card:
-    """What of a card decides something: whom to show, and whether the files are whole."""
+    """What of a card decides something: whom to show."""
 
     synthetic: StrictBool = False
     withdrawn: list[str] = field(default_factory=list)
-    sha256: dict[str, str] = field(default_factory=dict)
 
 
 @files.of_one_version
 def load(folder: str | Path, verify: bool = False) -> FaceSet:
     """Open a FaceSet; its crops are memory-mapped.
 
+    Every file is compared with the sum that its card has of it; crops of more than 64 MB before the
+    first of them is used, and again when the file has changed since.
+
     Parameters
     ----------
     folder
         What `FaceSet.save`, `prepare` or `synthesize` wrote.
     verify
-        Read everything once and compare it with the card's checksums.
+        Compare the crops now, however large they are: 0.6 seconds a GB.
 
     Raises
     ------
     FileNotFoundError
         The folder or one of its three files is not there.
     BadInput
-        A file is damaged, or they do not belong together.
+        A file is damaged or was changed, or they do not belong together.
 
     Examples
     --------
@@ -398,31 +406,26 @@ def load(folder: str | Path, verify: bool = False) -> FaceSet:
         raise FileNotFoundError(
             f"there is no folder {folder}: make it with `facelab prepare` or `facelab synthesize`"
         )
-    files.check_stored(folder, FILES, "FaceSet")
-    try:
-        card = files.read_values(folder / "card.json")
-        told = checked(_Card, card, "a card", "card.json")
-        card |= {"withdrawn": told.withdrawn} if told.withdrawn else {}
-        table = pd.read_parquet(folder / "faces.parquet")
-        crops = np.load(folder / "crops.npy", mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError) as error:
-        raise BadInput(f"{folder} cannot be read as a FaceSet: {error}") from error
-    if verify:
-        for name, expected in card.get("sha256", {}).items():
-            if files.sha256(folder / name) != expected:
-                raise BadInput(f"{folder / name} is not the file its card describes: prepare again")
-    return FaceSet(table, crops, with_withdrawals(card))
+    with files.reading(folder, "a FaceSet"):
+        stored = sums.open_stored(folder, "card.json", "FaceSet", FILES)
+        told = checked(_Card, stored.card, "a card", "card.json")
+        card = stored.card | ({"withdrawn": told.withdrawn} if told.withdrawn else {})
+        stored.check("crops.npy")
+        table = pd.read_parquet(io.BytesIO(stored.read("faces.parquet")))
+        crops = stored.array("crops.npy")
+        if verify:
+            crops.checked()
+        return FaceSet(table, crops, with_withdrawals(card))
 
 
 def content(faces: FaceSet) -> str:
-    """The SHA-256 of a FaceSet: every crop, its table, and its card but for the files' own sums."""
+    """The SHA-256 of a FaceSet: every crop, its table and its card."""
     table = faces.table.astype("str")
     told = hashlib.sha256(
         repr([(name, kind) for name, kind in faces.table.dtypes.items()]).encode()
     )
     told.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
-    card = {name: value for name, value in faces.card.items() if name != "sha256"}
-    told.update(files.as_json(card).encode())
+    told.update(files.as_json(faces.card).encode())
     for start in range(0, len(faces), _CHUNK):
         told.update(faces.gather(slice(start, start + _CHUNK)).tobytes())
     return told.hexdigest()

@@ -13,8 +13,7 @@ from pandas.api.types import union_categoricals
 from facelab import files
 from facelab.artefacts import FACES
 from facelab.errors import BadInput, a_kind
-from facelab.faces.datasheets import datasheet
-from facelab.faces.faceset import FaceSet, load, new_card, write_labels
+from facelab.faces.faceset import FaceSet, finish_folder, load, new_card
 from facelab.faces.origin import combined
 
 _CHUNK = 4096  # crops held at a time: 150 MB at 112 px
@@ -80,8 +79,7 @@ def join(
             start += len(chunk)
         crops.flush()
         del crops
-        write_labels(aside, table, card)
-        files.write_text(aside / "datasheet.md", datasheet(load(aside)))
+        finish_folder(aside, table, card)
     return load(out)
 
 

@@ -27,8 +27,7 @@ from facelab.artefacts import FACES
 from facelab.datasets.folder import folder
 from facelab.datasets.reader import BOX_COLUMNS, Reader, people_lost
 from facelab.errors import BadInput, Unusable, check_option, how_many
-from facelab.faces.datasheets import datasheet
-from facelab.faces.faceset import FaceSet, load, new_card, write_labels
+from facelab.faces.faceset import FaceSet, finish_folder, load, new_card
 from facelab.keeping import code_of, made_with, resume_folder
 from facelab.photos.cutter import MEASURED, Cutter, Outcome, Place, stamp
 from facelab.photos.detection import CHOICES, Detector
@@ -167,8 +166,7 @@ def prepare(
             kept = kept.assign(
                 **dict(zip(MEASURED, zip(*taken.measured, strict=True), strict=True))
             )
-        write_labels(aside, kept, _card(reader, groups, taken, cutter))
-        files.write_text(aside / "datasheet.md", datasheet(load(aside)))
+        finish_folder(aside, kept, _card(reader, groups, taken, cutter))
     return load(out)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import fisher_exact
 
-from facelab import files
+from facelab import files, sums
 from facelab.artefacts import EXPERIMENT
 from facelab.comparisons.given import as_share, check_frame
 from facelab.embedders.embeddings import Embeddings
@@ -139,9 +139,7 @@ class SearchExperiment:
         with files.write_folder(folder, replace, EXPERIMENT) as aside:
             for name in ("table", "named", "cross_group", "sweep"):
                 getattr(self, name).to_csv(aside / f"{name}.csv", index=False)
-            files.write_json(
-                aside / "experiment.json", {name: getattr(self, name) for name in told}
-            )
+            sums.write_card(aside, "experiment.json", {name: getattr(self, name) for name in told})
         return Path(folder)
 
 
@@ -255,7 +253,7 @@ def experiment_of(
         confidence=confidence,
         card={
             "gallery": searches.found.card,
-            "probes": {key: value for key, value in (card or {}).items() if key != "sha256"},
+            "probes": dict(card or {}),
             "enrolled_subjects": len(searches.found.enrolled),
             "searches": int(strangers.sum()),
             "people": int(searches.table["subject"][strangers].nunique()),

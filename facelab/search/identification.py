@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from facelab import files
+from facelab import files, sums
 from facelab.artefacts import IDENTIFICATION
 from facelab.comparisons.given import as_share
 from facelab.embedders.embeddings import Embeddings
@@ -150,8 +150,8 @@ class Identification:
             for name in _TABLES:
                 getattr(self, name).to_csv(aside / f"{name}.csv", index=False)
             self.searches.table.to_parquet(aside / "searches.parquet")
-            files.write_json(
-                aside / "identification.json", {name: getattr(self, name) for name in told}
+            sums.write_card(
+                aside, "identification.json", {name: getattr(self, name) for name in told}
             )
         return Path(folder)
 

@@ -207,7 +207,7 @@ def degrade(faces: FaceSet, kind: str, strength: float = 0.5, seed: int = 0) -> 
         chance = np.stack([_chance(name, seed) for name in names[part]])
         changed = DEGRADATIONS[kind](crops[part].astype(np.float32), strength, chance)
         crops[part] = _whole(changed)
-    card = {key: value for key, value in faces.card.items() if key != "sha256"}
+    card = dict(faces.card)
     done = {"degraded": kind, "strength": strength, "seed": seed}
     card["derived"] = [*card.get("derived", []), done]
     return FaceSet(faces.table.assign(degradation=kind, strength=float(strength)), crops, card)

@@ -158,7 +158,7 @@ def checked_order(
 
 def make(order: Order, out: str | Path | None, jobs: int | None, replace: bool) -> "FaceSet":
     """Render an order, to disk or in memory."""
-    from facelab.faces.faceset import FaceSet, load, write_labels
+    from facelab.faces.faceset import FaceSet, finish_folder, load
 
     if jobs is None:
         jobs = os.cpu_count() or 1
@@ -183,7 +183,7 @@ def make(order: Order, out: str | Path | None, jobs: int | None, replace: bool) 
             pass
         rows = np.concatenate([np.load(_rows_file(done, block)) for block in blocks])
         table = as_table(rows, order.seed, order.changes)
-        write_labels(folder, table, _card(order, table))
+        finish_folder(folder, table, _card(order, table), described=False)
     return load(out)
 
 

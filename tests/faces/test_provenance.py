@@ -90,7 +90,7 @@ def test_an_older_folder_is_recognised_when_it_is_opened(rfw, tmp_path):
     card = json.loads((folder / "card.json").read_text())
     del card["withdrawn"]
     (folder / "card.json").write_text(json.dumps(card))
-    assert fl.load(folder).card["withdrawn"] == [MS_CELEB]
+    assert fl.load(fl.seal(folder)).card["withdrawn"] == [MS_CELEB]
 
 
 def test_two_sets_keep_their_cards_whole_and_in_order(rfw, mine):

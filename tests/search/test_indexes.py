@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 import facelab as fl
+from facelab import sums
 from facelab.search.crowds import crowd
 from facelab.search.gallery import Gallery
 from facelab.search.indexes import Effort, Index, cosines, kind_for, nearest
@@ -213,14 +214,20 @@ def test_a_damaged_index_is_refused(stored, damage, tmp_path):
             Gallery.load(tmp_path / "g", verify=verify)
 
 
-def test_without_verification_only_the_vectors_are_taken_on_trust(people, tmp_path):
+def test_without_verification_large_vectors_are_compared_before_the_first_search(
+    people, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(sums, "WHOLE", 1000)
     folder = Gallery("max").enrol(people[0]).save(tmp_path / "g")
     data = bytearray((folder / "vectors.npy").read_bytes())
     data[-5] ^= 1
     (folder / "vectors.npy").write_bytes(data)
     with pytest.raises(fl.BadInput, match=r"vectors\.npy is damaged"):
         Gallery.load(folder)
-    assert len(Gallery.load(folder, verify=False)) == 1000
+    gallery = Gallery.load(folder, verify=False)
+    assert len(gallery) == 1000
+    with pytest.raises(fl.BadInput, match=r"vectors\.npy is damaged"):
+        gallery.search(people[1])
     (folder / "vectors.npy").write_bytes(data[:-256])
     with pytest.raises(fl.BadInput, match=r"vectors\.npy is damaged"):
         Gallery.load(folder, verify=False)
