@@ -56,6 +56,15 @@ def plain(value):
     return value
 
 
+def unsealed(value):
+    """The value without what was not there before sums were stored."""
+    if isinstance(value, list):
+        return [unsealed(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {k: unsealed(item) for k, item in value.items() if k not in ("sha256", "sealed")}
+
+
 def of_card(card, longest=400):
     """A card, what is long in it as a sum."""
 
@@ -63,8 +72,7 @@ def of_card(card, longest=400):
         text = json.dumps(value, sort_keys=True)
         return value if len(text) <= longest else hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    # Sums are of files and in no card, and `sealed` says when this very copy was made.
-    return {k: one(v) for k, v in plain(card).items() if k not in ("sha256", "sealed")}
+    return {name: one(value) for name, value in unsealed(plain(card)).items()}
 
 
 def told(frame):

@@ -216,7 +216,7 @@ class Embeddings:
     def load(cls, folder: str | Path) -> "Embeddings":
         """Open embeddings stored by `save`; vectors are memory-mapped, changes to them not kept.
 
-        Every byte is compared with the card's sums first: 0.6 seconds a GB.
+        Every byte is compared with the card's sums first: 0.7 seconds a GB.
 
         Raises
         ------

@@ -383,7 +383,7 @@ def load(folder: str | Path, verify: bool = False) -> FaceSet:
     folder
         What `FaceSet.save`, `prepare` or `synthesize` wrote.
     verify
-        Compare the crops now, however large they are: 0.6 seconds a GB.
+        Compare the crops now, however large they are: 0.7 seconds a GB.
 
     Raises
     ------
