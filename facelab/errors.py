@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 _MOST_NAMED = 30
+_LONGEST = 200  # letters of a name that is given, or may be meant, in a message
 
 
 class FacelabError(Exception):
@@ -95,14 +96,23 @@ def a_kind(value: Any) -> str:
 
 def did_you_mean(given: Any, known: Iterable[Any]) -> str:
     """A question in brackets where something known is spelt nearly so, else ""."""
-    lower = {str(name).lower(): name for name in known}
+    names = [str(given), *map(str, known)]
+    if len(names[0]) > _LONGEST:
+        return ""
+    lower = {name.lower(): name for name in names[1:] if len(name) <= _LONGEST}
     close = difflib.get_close_matches(str(given).strip().lower(), lower, 1)
     return f" (did you mean {lower[close[0]]!r}?)" if close else ""
 
 
+def shortened(name: Any) -> str:
+    """A name for a message: of a very long one its beginning."""
+    name = str(name)
+    return name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..."
+
+
 def there_are(wanted: Any, known: Iterable[Any], start: str = "there are") -> str:
     """How to end a sentence on what is not there: what may be meant, and what there is."""
-    names = [str(name) for name in known]
+    names = [shortened(name) for name in known]
     most = ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else "")
     return f"{did_you_mean(wanted, names)}; {start}: {most or 'none'}"
 

@@ -75,10 +75,10 @@ def opened(path: str | Path, limit: Limit) -> Iterator[BinaryIO]:
 
     Raises
     ------
-    OSError
-        It is not there, or may not be read.
+    FileNotFoundError
+        It is not there.
     BadInput
-        It is a folder, a pipe or a device, or larger than its limit.
+        It may not be read, is a folder, a pipe or a device, or larger than its limit.
     """
     if "\0" in os.fspath(path):
         raise BadInput(f"{str(path)!r} is no path: it holds NUL")
@@ -88,8 +88,10 @@ def opened(path: str | Path, limit: Limit) -> Iterator[BinaryIO]:
 
     try:
         file = open(path, "rb", opener=without_waiting)  # noqa: SIM115 - closed below
-    except IsADirectoryError:
-        raise BadInput(f"{path} is a folder, where a file is wanted") from None
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no file {path}") from None
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {os.strerror(error.errno)}") from None
     with file:
         _check(os.fstat(file.fileno()), path, limit)
         yield file
@@ -98,8 +100,10 @@ def opened(path: str | Path, limit: Limit) -> Iterator[BinaryIO]:
 def read_bytes(path: str | Path, limit: Limit) -> bytes:
     """All bytes of a regular file, no more than its limit; see `opened`."""
     with opened(path, limit) as file:
+        data = file.read(os.fstat(file.fileno()).st_size)
         # What /proc holds says that it has no bytes, and a file may grow while it is read.
-        data = file.read(limit.bytes + 1)
+        while (more := file.read(_AT_ONCE)) and len(data) <= limit.bytes:
+            data += more
     if len(data) > limit.bytes:
         raise _too_large(path, len(data), limit)
     return data
@@ -179,7 +183,9 @@ def memory() -> int:
         import resource
 
         own = resource.getrlimit(resource.RLIMIT_AS)[0]
-        most += [own] * (own != resource.RLIM_INFINITY)
+        if own != resource.RLIM_INFINITY:
+            taken = int(Path("/proc/self/statm").read_text().split()[0])
+            most.append(max(own - taken * resource.getpagesize(), 0))
     return min(most, default=2**62)
 
 
@@ -210,7 +216,7 @@ def read_array(path: str | Path) -> "np.ndarray":
     check_file(path, Limit("an array", 2**62))
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, MemoryError, OSError) as error:
+    except Exception as error:  # what reads headers raises anything, TokenError among it
         words = " ".join(str(error).split()) or "its header cannot be read"
         raise BadInput(f"{path} holds no array of numbers: {words[:200]}") from error
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf":

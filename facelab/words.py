@@ -234,8 +234,9 @@ def _yaml(text: str) -> Any:
 
     if len(text) > YAML.bytes:
         raise ValueError(f"it has {spelt(len(text))}, and {YAML.what} at most {spelt(YAML.bytes)}")
-    loader = _loader()(text)
+    loader = None
     try:
+        loader = _loader()(text)
         node = loader.get_single_node()
         _check_names(node, {})
         return None if node is None else loader.construct_document(node)
@@ -245,7 +246,8 @@ def _yaml(text: str) -> Any:
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def _in_line(text: str, line: int, problem: str) -> str:

@@ -70,10 +70,10 @@ def insightface_rec(path: str | os.PathLike) -> reader.Reader:
 
 def _rec_file(path: str | os.PathLike) -> Path:
     path = Path(path)
-    path = (path / "train.rec" if path.is_dir() else path).resolve()
+    path = path / "train.rec" if path.is_dir() else path
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    return path
+    return path.resolve()
 
 
 def images_in(path: Path, count: int) -> tuple[pd.DataFrame, np.ndarray]:

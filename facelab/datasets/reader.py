@@ -25,6 +25,7 @@ PLAIN_COLUMNS = ("path", "offset", "subject", "image")
 # Where a label says that the face is, in pixels of the upright photo; no group columns either.
 BOX_COLUMNS = ("box_left", "box_top", "box_width", "box_height")
 AGE_GROUPS = ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "70+")
+_SAID = 300  # characters of what others say
 _FEW = 8  # labels that groups can have among few people
 _FIRST_AGES = (0, 3, 10, 20, 30, 40, 50, 60, 70)
 
@@ -161,7 +162,8 @@ def _told_apart(found: pd.Series, images: pd.Series, name: str) -> pd.Series:
 
 def one_line(error: Exception) -> str:
     """What an error of another library says, as a part of one sentence."""
-    return " ".join(str(error).split())
+    said = " ".join(str(error).split()) or type(error).__name__
+    return said if len(said) <= _SAID else f"{said[:_SAID]} ..."
 
 
 def existing_folder(path: str | os.PathLike) -> Path:

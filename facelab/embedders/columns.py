@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput, there_are
+from facelab.errors import BadInput, shortened, there_are
 
 _DIGITS = 9  # of a column's number; with more it is a name
 _MANY = 8  # rows from which on whole numbers in a row are no accident
@@ -140,7 +140,7 @@ def is_numeric(values: Any) -> bool:
 
 
 def listed(names: Iterable[Any], most: int = 8) -> str:
-    names = [str(name) for name in names]
+    names = [shortened(name) for name in names]
     return (", ".join(names[:most]) or "nothing") + (", ..." if len(names) > most else "")
 
 

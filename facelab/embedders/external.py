@@ -46,9 +46,8 @@ def model_files(path: Path) -> list[Path]:
         with (
             open(path, "rb") as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-            memoryview(data) as view,
         ):
-            names = set(_locations(view, "model"))
+            names = set(_locations(data, "model", 0, len(data)))
     except (IndexError, ValueError, RecursionError) as error:
         raise BadInput(f"{path} is damaged, or no ONNX model: give another file") from error
     return [path, *(_beside(path, name) for name in sorted(names))]
@@ -74,44 +73,44 @@ def checksum(path: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _locations(view: memoryview, message: str) -> Iterator[str]:
+def _locations(data: mmap.mmap, message: str, start: int, end: int) -> Iterator[str]:
     """The names of files in which tensors of a message say that their data lies."""
     if message == "entry":
-        told = {number: bytes(value) for number, value in _parts(view)}
+        told = {number: data[first:last] for number, first, last in _parts(data, start, end)}
         if told.get(1) == b"location":
             yield told.get(2, b"").decode()
         return
-    for number, value in _parts(view):
+    for number, first, last in _parts(data, start, end):
         if inner := _FIELDS[message].get(number):
-            yield from _locations(value, inner)
+            yield from _locations(data, inner, first, last)
 
 
-def _parts(view: memoryview) -> Iterator[tuple[int, memoryview]]:
+def _parts(data: mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, int]]:
     """The fields of known length of a message, by number; all others are passed over."""
-    at = 0
-    while at < len(view):
-        tag, at = _varint(view, at)
+    while at < end:
+        tag, at = _varint(data, at)
         kind = tag & 7
         if not tag >> 3 or kind not in (0, _BYTES, *_FIXED):
             raise ValueError("no field of protobuf")
         if kind == _BYTES:
-            length, at = _varint(view, at)
-            yield tag >> 3, view[at : at + length]
+            length, at = _varint(data, at)
+            if at + length > end:
+                raise ValueError("longer than what it stands in")
+            yield tag >> 3, at, at + length
             at += length
         elif kind in _FIXED:
             at += _FIXED[kind]
         else:
-            _, at = _varint(view, at)
+            _, at = _varint(data, at)
 
 
-def _varint(view: memoryview, at: int) -> tuple[int, int]:
+def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
     """A number of seven bits a byte, the last without the eighth, and where it ends."""
     value = shift = 0
-    while True:
-        byte = view[at]
-        if shift > _LONGEST:
-            raise ValueError("no number of protobuf")
+    while shift <= _LONGEST:
+        byte = data[at]
         value |= (byte & 127) << shift
         at, shift = at + 1, shift + 7
         if byte < 128:
             return value, at
+    raise ValueError("no number of protobuf")

@@ -4,6 +4,7 @@ In: where the image is. Out: its crop, its bytes' digest and what was measured o
 reason why there is no crop.
 """
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable
@@ -81,12 +82,17 @@ class Cutter:
 
     def _read(self, path: Path, offset: int) -> bytes:
         try:
+            if "\0" in str(path):
+                raise Unusable("its path holds NUL")
             inside = path.resolve().is_relative_to(self.root)
-        except (OSError, RuntimeError):  # what Python 3.11 says of a circle of links
+            there = path.is_file()
+        except (OSError, RuntimeError) as error:  # what Python 3.11 says of a circle of links
+            if getattr(error, "errno", None) == errno.ENAMETOOLONG:
+                raise Unusable("its name is longer than any") from None
             raise Unusable("it is a link that leads nowhere") from None
         if not inside:
             raise Unusable("it is a link that leaves the folder")
-        if not path.is_file():
+        if not there:
             raise Unusable("it is not a file" if path.exists() else "it is not there")
         kind = unread(path.name) if self.read is None else None
         if kind is not None:  # and may be gigabytes
@@ -141,6 +147,6 @@ def stamp(path: str) -> list[int] | None:
     """A file's size and time of change: another stamp is another file."""
     try:
         facts = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # a path with NUL
         return None
     return [facts.st_size, facts.st_mtime_ns]
