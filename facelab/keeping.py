@@ -15,8 +15,6 @@ import os
 import platform
 import secrets
 import shutil
-import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -310,15 +308,3 @@ def _imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return {name for name in names if name.split(".")[0] == "facelab"}
-
-
-@cache
-def end_with(parent: int) -> None:
-    """End this worker soon after the process that started it, also where that was killed."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -24,6 +24,7 @@ from facelab.comparisons.tiles import Crowd, Hits, joined
 from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput
 from facelab.progress import bar
+from facelab.workers import pool
 
 MOST_PAIRS = 20_000_000  # kept: 240 MB
 _FAN_OUT = 30_000  # faces from which on processes pay
@@ -398,7 +399,7 @@ def alike_pairs(
 
 def _bands(crowd: Crowd, bands: range, first: int, threshold: float, jobs: int) -> Iterator[Hits]:
     # Memory-mapped arrays that may be written to are of the type that the kernels know.
-    run = joblib.Parallel(jobs, return_as="generator", mmap_mode="c")
+    run = pool(jobs, return_as="generator", mmap_mode="c")
     work = run(joblib.delayed(alike_band)(crowd, number, first, threshold) for number in bands)
     yield from bar(work, total=len(bands), desc="comparing", unit="band", show=len(bands) > 8)
 

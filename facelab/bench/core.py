@@ -9,7 +9,6 @@ import itertools
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from facelab.errors import need
 from facelab.faces.tables import as_face_table
 from facelab.faces.template import TEMPLATE
 from facelab.photos.yunet import YuNet
+from facelab.workers import apart
 
 ROUNDS = 3
 
@@ -195,8 +195,8 @@ def memory(faces: int = 200_000) -> list[dict]:
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)"
         )
         start = time.perf_counter()
-        command = [sys.executable, "-c", code, str(Path(folder) / "crowd")]
-        peak = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        command = apart(code, str(Path(folder) / "crowd"))
+        peak = float(subprocess.run(**command, capture_output=True, text=True, check=True).stdout)
         taken = time.perf_counter() - start
     size = faces * 512 * 4 / 1e9
     job = f"{faces:,} faces, 512-d, 8 groups, cross-group counts, float32: GB at most, not ratio"

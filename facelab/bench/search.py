@@ -22,6 +22,7 @@ import pandas as pd
 from facelab.search.crowds import crowd
 from facelab.search.gallery import Gallery
 from facelab.search.indexes import Index, one_thread
+from facelab.workers import apart
 
 SIZES = (10_000, 100_000, 1_000_000)
 PROBES = 1000  # of each sort, searched together
@@ -77,11 +78,11 @@ def search_speed(
             order = {"size": size, "kind": kind, "dim": dim, "images": images}
             order |= {"probes": probes, "rounds": rounds}
             code = "from facelab.bench.search import child; child()"
-            command = [sys.executable, "-c", code, json.dumps(order)]
             threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
             done = subprocess.run(
-                command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ | threads
-            )
+                **apart(code, json.dumps(order)),
+                stdout=subprocess.PIPE, text=True, check=True, env=os.environ | threads,
+            )  # fmt: skip
             rows.append(json.loads(done.stdout.splitlines()[-1]))
     return pd.DataFrame(rows)
 

@@ -327,10 +327,12 @@ def _results(
         for number in bands:
             yield band(crowd, number, *more)
         return
-    from joblib import Parallel, delayed
+    from joblib import delayed
+
+    from facelab.workers import pool
 
     # Memory-mapped arrays that may be written to are of the type that the kernels know.
-    run = Parallel(n_jobs=jobs, return_as="generator", mmap_mode="c")
+    run = pool(jobs, return_as="generator", mmap_mode="c")
     yield from run(delayed(_in_process)(band, crowd, number, *more) for number in bands)
 
 

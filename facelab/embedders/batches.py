@@ -15,6 +15,7 @@ from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 from facelab.faces.origin import facts
 from facelab.progress import bar
+from facelab.workers import pool
 
 Workers = Literal["threads", "processes"]
 
@@ -69,7 +70,7 @@ def embed_batches(
     jobs = (jobs or joblib.cpu_count()) if workers else 1
     starts = range(0, len(faces), batch)
     # Crops are read as they are needed, and handed over: not a whole set to every process.
-    parts = joblib.Parallel(jobs, prefer=workers, return_as="generator")(
+    parts = pool(jobs, prefer=workers, return_as="generator")(
         joblib.delayed(_embed)(run, faces.gather(slice(start, start + batch)), flip)
         for start in starts
     )

@@ -14,6 +14,7 @@ from facelab.faces.colour import fitzpatrick, ita, monk, skin_tone, srgb_to_lab
 from facelab.faces.faceset import FaceSet
 from facelab.faces.measured import PIXELS, POSE
 from facelab.faces.template import LANDMARK_COLUMNS
+from facelab.workers import pool
 
 LIGHT_NOTE = (
     "Apparent skin tone is read from pixels: it follows the light, the exposure and the white "
@@ -126,9 +127,7 @@ def _pixel_measures(faces: FaceSet, jobs: int | None) -> np.ndarray:
     skin, face = skin_mask(faces.size), face_mask(faces.size)
     starts = range(0, len(faces), _PART)
     # Each process reads its crops from the memory map by itself; only row numbers travel.
-    parts = joblib.Parallel(jobs)(
-        joblib.delayed(_measure_part)(faces, start, skin, face) for start in starts
-    )
+    parts = pool(jobs)(joblib.delayed(_measure_part)(faces, start, skin, face) for start in starts)
     return np.concatenate([np.zeros((0, len(PIXELS)), np.float32), *parts])
 
 

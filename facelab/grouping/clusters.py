@@ -9,7 +9,6 @@ photos in two without a word; only Infomap, which is given a k, works on one.
 """
 
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -33,6 +32,7 @@ from facelab.embedders.kinds import check_kind
 from facelab.errors import BadInput, FacelabError, check_option, need
 from facelab.faces.tables import as_face_table
 from facelab.grouping.kernel import average_link
+from facelab.workers import apart
 
 # False neighbours of a face, on average, at the threshold that is taken by default. A stranger
 # counts for little in a mean over two clusters; where one pair joins two clusters, it is enough.
@@ -337,9 +337,9 @@ def _infomap(embeddings: Embeddings, k: int, seed: int, threshold: float) -> np.
         pd.DataFrame({"a": a, "b": b, "weight": weight}).to_csv(
             links, sep=" ", header=False, index=False
         )
-        command = [sys.executable, "-m", "infomap", str(links), folder, "--two-level", "--clu"]
-        command += ["--silent", "--num-trials", "1", "--seed", str(seed + 1)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        words = [str(links), folder, "--two-level", "--clu", "--silent", "--num-trials", "1"]
+        command = apart("run_module('infomap')", *words, "--seed", str(seed + 1))
+        done = subprocess.run(**command, capture_output=True, text=True)
         if done.returncode:
             raise FacelabError(f"Infomap failed: {(done.stderr or done.stdout).strip()[-300:]}")
         modules = np.loadtxt(links.with_suffix(".clu"), usecols=(0, 1), dtype=np.int64, ndmin=2)

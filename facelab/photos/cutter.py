@@ -17,7 +17,6 @@ import numpy as np
 from facelab.datasets.walking import unread
 from facelab.errors import BadInput, Unusable, need
 from facelab.faces.template import LANDMARK_COLUMNS
-from facelab.keeping import end_with
 from facelab.limits import PHOTO, read_bytes, spelt
 from facelab.photos.alignment import align
 from facelab.photos.decode import decode, decode_reduced
@@ -63,10 +62,8 @@ class Cutter:
     read: Callable[[Path, int], bytes] | None
 
     def batch(self, parent: int, places: list[Place]) -> list[Outcome]:
-        if os.getpid() != parent:
-            end_with(parent)
-            if self.detector is not None:
-                need("cv2", "onnx").setNumThreads(1)  # every processor has its own worker
+        if os.getpid() != parent and self.detector is not None:
+            need("cv2", "onnx").setNumThreads(1)  # every processor has its own worker
         return [self.one(place) for place in places]
 
     def one(self, place: Place) -> Outcome:

@@ -39,6 +39,7 @@ from facelab.photos.losses import (
     rejects,
 )
 from facelab.progress import bar
+from facelab.workers import pool
 
 # Columns of a reader's table that say where the labelled face is: pixels of the upright photo.
 _BATCH = 32
@@ -331,7 +332,7 @@ def _outcomes(places: list[Place], cutter: Cutter, jobs: int | None) -> Iterator
         enough = _PHOTOS_PER_WORKER if cutter.detector else _IMAGES_PER_WORKER
         jobs = max(1, min(joblib.cpu_count(), -(-len(places) // enough)))
     batches = [places[start : start + _BATCH] for start in range(0, len(places), _BATCH)]
-    work = joblib.Parallel(jobs, return_as="generator")(
+    work = pool(jobs, return_as="generator")(
         joblib.delayed(cutter.batch)(os.getpid(), batch) for batch in batches
     )
     return (outcome for batch in work for outcome in batch)

@@ -18,6 +18,7 @@ from facelab.rates.counts import ErrorCounts
 from facelab.rates.dependence import Dependence
 from facelab.rates.intervals import wilson
 from facelab.rates.planning import FEWEST_ERRORS
+from facelab.workers import pool
 
 RATES = (1e-1, 1e-2, 1e-3, 1e-4)
 SUBJECTS = (20, 50, 100, 500)
@@ -297,7 +298,7 @@ def coverage(
     sizes = [min(_BATCH, trials - done) for done in range(0, trials, _BATCH)]
     work = [(n, size) for n in sorted(subjects, reverse=True) for size in sizes]
     seeds = np.random.SeedSequence(seed).spawn(len(work))
-    run = joblib.Parallel(joblib.cpu_count() if jobs is None else jobs, return_as="generator")(
+    run = pool(joblib.cpu_count() if jobs is None else jobs, return_as="generator")(
         joblib.delayed(_trials)(
             n, size, tuple(rates), tuple(images), dependence, image_share, confidence, one
         )

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from facelab.progress import Told
+from facelab.workers import apart
 
 
 def execute(
@@ -93,7 +94,10 @@ def _this_python(started: list[Any], cores: int | None) -> type:
     if cores:  # several kernels side by side
         names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
         env = dict.fromkeys((*names, "LOKY_MAX_CPU_COUNT"), str(cores)) | {"FACELAB_PROGRESS": "0"}
-    quiet = ["--log-level=ERROR"]  # or it warns about TCP, which here never leaves the machine
+    quiet = "--log-level=ERROR"  # or it warns about TCP, which here never leaves the machine
+    # Its own look at its parent misses one that was killed while it started.
+    tied = apart("run_module('ipykernel_launcher')", "-f", "{connection_file}", quiet)
+    argv = tied.pop("args")
 
     class ThisPython(AsyncKernelManager):
         def __init__(self, *args: Any, **options: Any) -> None:
@@ -102,19 +106,10 @@ def _this_python(started: list[Any], cores: int | None) -> type:
 
         @property
         def kernel_spec(self) -> KernelSpec:
-            return KernelSpec(
-                argv=[
-                    sys.executable,
-                    "-m",
-                    "ipykernel_launcher",
-                    "-f",
-                    "{connection_file}",
-                    *quiet,
-                ],
-                env=env,
-                display_name="facelab",
-                language="python",
-            )
+            return KernelSpec(argv=argv, env=env, display_name="facelab", language="python")
+
+        async def start_kernel(self, **options: Any) -> None:
+            await super().start_kernel(**tied, **options)
 
     return ThisPython
 

@@ -5,7 +5,6 @@ notebook rendered over them. What a kill left undone is done by the same command
 """
 
 import contextlib
-import os
 import shutil
 import sys
 import time
@@ -18,13 +17,13 @@ import joblib
 import pandas as pd
 
 from facelab.errors import BadInput, FacelabError, need
-from facelab.keeping import end_with
 from facelab.owners import held
 from facelab.progress import tell
 from facelab.runs.definitions import check_name, read_experiment
 from facelab.runs.experiments import Case, one_at_a_time, plan, run
 from facelab.runs.inputs import same_folders
 from facelab.runs.listing import read_record, runs
+from facelab.workers import pool
 
 
 class SweepFailed(FacelabError):
@@ -208,15 +207,12 @@ def _carried_out(
             stack.enter_context(joblib.parallel_config("dask", n_jobs=-1))
         else:
             stack.enter_context(joblib.parallel_config("loky", n_jobs=jobs))
-        caller = None if cluster is not None else os.getpid()
-        work = joblib.Parallel(batch_size=1, pre_dispatch="all", return_as="generator_unordered")
-        yield from work(joblib.delayed(_one)(case, caller) for case in cases)
+        work = pool(None, batch_size=1, pre_dispatch="all", return_as="generator_unordered")
+        yield from work(joblib.delayed(_one)(case) for case in cases)
 
 
-def _one(case: Case, caller: int | None) -> tuple[str, str, str]:
-    """One case in its process, which ends when the caller's has ended."""
-    if caller not in (None, os.getpid()):
-        end_with(caller)
+def _one(case: Case) -> tuple[str, str, str]:
+    """One case in its process."""
     try:
         return case.key, str(case.carry_out(log=True)), ""
     except FacelabError as failure:

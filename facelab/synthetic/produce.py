@@ -16,7 +16,7 @@ import facelab
 from facelab import files
 from facelab.artefacts import FACES
 from facelab.errors import BadInput, check_option
-from facelab.keeping import code_of, end_with, made_with, once, resume_folder
+from facelab.keeping import code_of, made_with, once, resume_folder
 from facelab.synthetic.capture import build_capture
 from facelab.synthetic.head import load_head
 from facelab.synthetic.jpeg import through_jpeg
@@ -300,16 +300,14 @@ def _here(
 def _in_processes(
     jobs: int, work: Callable[..., Any], order: Order, blocks: list[Block], *more: Any
 ) -> Iterator[tuple[Block, Any]]:
-    from joblib import Parallel, delayed
+    from joblib import delayed
+
+    from facelab.workers import pool
 
     warm_up()  # compile once here, rather than in every process
-    with Parallel(n_jobs=jobs, return_as="generator_unordered") as run:
-        yield from run(delayed(_one)(os.getpid(), work, order, block, *more) for block in blocks)
+    with pool(jobs, return_as="generator_unordered") as run:
+        yield from run(delayed(_one)(work, order, block, *more) for block in blocks)
 
 
-def _one(
-    parent: int, work: Callable[..., Any], order: Order, block: Block, *more: Any
-) -> tuple[Block, Any]:
-    if os.getppid() == parent:
-        end_with(parent)
+def _one(work: Callable[..., Any], order: Order, block: Block, *more: Any) -> tuple[Block, Any]:
     return block, work(order, block, *more)

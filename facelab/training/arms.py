@@ -6,7 +6,6 @@ threads that share, and gives the same result whatever else runs.
 """
 
 import dataclasses
-import os
 import tempfile
 import threading
 import time
@@ -26,6 +25,7 @@ from facelab.faces.faceset import FaceSet, content
 from facelab.keeping import code_of, digest, locked, made_with
 from facelab.progress import bar, tell
 from facelab.training.recipe import Recipe
+from facelab.workers import pool
 
 if TYPE_CHECKING:
     from facelab.embedders.trained import TrainedEmbedder
@@ -269,16 +269,16 @@ def _run(tasks: list[_Task], work: Path, jobs: int | None) -> None:
             # A worker that has grown in one training gives way to a fresh one for the next.
             warnings.filterwarnings("ignore", "A worker stopped while some jobs")
             calls = [
-                joblib.delayed(_train_one)(task, work / "steps.npy", number, os.getpid())
+                joblib.delayed(_train_one)(task, work / "steps.npy", number)
                 for number, task in enumerate(tasks)
             ]
-            joblib.Parallel(batch_size=1, pre_dispatch="all")(calls)
+            pool(None, batch_size=1, pre_dispatch="all")(calls)
     finally:
         finished.set()
         watcher.join()
 
 
-def _train_one(task: _Task, counters: Path, number: int, caller: int) -> None:
+def _train_one(task: _Task, counters: Path, number: int) -> None:
     """One training, in its own process; the result is left where the task says, unless another
     experiment that wants the same has just put it there."""
     with locked(task.out.parent / ".locks" / task.out.name, task.out, wait=True):
@@ -286,10 +286,10 @@ def _train_one(task: _Task, counters: Path, number: int, caller: int) -> None:
             return
         if task.out.exists():  # of what is kept, anything may be made again
             places.discard(task.out)
-        _train_now(task, counters, number, caller)
+        _train_now(task, counters, number)
 
 
-def _train_now(task: _Task, counters: Path, number: int, caller: int) -> None:
+def _train_now(task: _Task, counters: Path, number: int) -> None:
     import torch
 
     from facelab.training.loop import train
@@ -301,8 +301,6 @@ def _train_now(task: _Task, counters: Path, number: int, caller: int) -> None:
 
     def count(step: int) -> None:
         done[number] = step
-        if caller not in (os.getpid(), os.getppid()):
-            os._exit(1)  # whoever asked was killed: nobody waits for this
 
     start = time.process_time()
     try:

@@ -6,6 +6,7 @@ out the whole batch's loss from them, gradients are added up, batch norm sees th
 """
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from facelab.embedders.tensors import pick_device
-from facelab.errors import BadInput
+from facelab.errors import BadInput, FacelabError
+from facelab.workers import end_with
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,35 @@ def team(device: str) -> Iterator[Team]:
         torch.cuda.set_device(where)
     ours = not distributed.is_initialized()
     if ours:
+        _check_launcher()
         distributed.init_process_group("nccl" if where.type == "cuda" else "gloo")
     try:
         yield Team(where, distributed.get_rank(), size)
     finally:
         if ours:
             distributed.destroy_process_group()
+
+
+def _check_launcher() -> None:
+    """Tie this process to `torchrun`, which may be gone by now: torch would wait for half an hour.
+
+    Raises
+    ------
+    FacelabError
+        Nobody listens where the processes are to meet.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        end_with(os.getppid())
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return
+    where = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    try:
+        socket.create_connection(where, timeout=60).close()
+    except OSError as error:
+        raise FacelabError(
+            f"torchrun does not answer at {where[0]}:{where[1]} ({error.strerror or error}): it "
+            "was ended, or this machine does not reach it"
+        ) from error
 
 
 class _Gather(torch.autograd.Function):

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import textwrap
-import time
 
 import numpy as np
 import pandas as pd
@@ -38,20 +37,6 @@ KILLED = """
 
     Cutter.one = some
     fl.prepare(sys.argv[1], sys.argv[2], size=32, jobs=1, set_aside=True)
-"""
-
-ORPHANED = """
-    import os, signal, sys, time
-    import joblib
-    from facelab.keeping import end_with
-
-    def work(parent):
-        end_with(parent)
-        with open(sys.argv[1] + str(os.getpid()), "w"):
-            os.kill(parent, signal.SIGKILL)
-        time.sleep(60)
-
-    joblib.Parallel(2)(joblib.delayed(work)(os.getpid()) for _ in range(2))
 """
 
 
@@ -205,21 +190,3 @@ def test_a_disk_that_fills_up_leaves_no_set_and_the_work_goes_on_later(
     fl.prepare(photos, out, size=SIZE, jobs=1, set_aside=True)
     assert contents(out) == expected
     assert sorted(os.listdir(tmp_path)) == ["photos", "set"]
-
-
-def test_workers_do_not_outlive_a_killed_run(tmp_path):
-    assert run(ORPHANED, tmp_path / "worker") == -9
-    workers = [int(name.removeprefix("worker")) for name in os.listdir(tmp_path)]
-    assert workers
-    deadline = time.monotonic() + 30
-    while any(alive(number) for number in workers):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def alive(process):
-    try:
-        os.kill(process, 0)
-        return True
-    except ProcessLookupError:
-        return False

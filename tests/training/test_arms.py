@@ -1,5 +1,6 @@
 """The arms of an experiment: side by side as one by one, and never trained twice."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -202,7 +203,8 @@ def test_a_kill_of_the_caller_leaves_what_was_finished_and_ends_what_was_not(tmp
         wait_until(stands_still, "the end of the slow training")
         assert np.load(counters)[1] < 100_000
     finally:
-        os.killpg(caller.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # nothing is left
+            os.killpg(caller.pid, signal.SIGKILL)
     (finished,) = kept.glob("[!.]*")
     took = json.loads((finished / "embedder.json").read_text())["card"]["seconds"]
 
