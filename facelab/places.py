@@ -13,7 +13,6 @@ import os
 import re
 import secrets
 import shutil
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -105,7 +104,9 @@ def _check_name(out: Path) -> None:
 def _check_writable(out: Path) -> None:
     """Refuse a place beside which nothing can be made; only trying tells all the reasons."""
     try:
-        os.rmdir(tempfile.mkdtemp(prefix=".facelab-", dir=out.parent))
+        tried = _hidden(out)
+        tried.mkdir()
+        tried.rmdir()
     except OSError as error:
         raise not_written(error, out) from error
 
@@ -162,7 +163,7 @@ def _full(error: Exception) -> int | None:
 def beside(out: Path, kind: Kind | None) -> Iterator[tuple[Path, Lock]]:
     """A hidden folder beside `out`: signed, locked for as long as this process lives, then gone."""
     while True:
-        place = out.parent / f".{out.name}.{secrets.token_hex(4)}{ASIDE}"
+        place = _hidden(out)
         try:
             place.mkdir()
             # Locked before it is signed: to others it is nobody's until it is somebody's who lives.
@@ -183,6 +184,11 @@ def beside(out: Path, kind: Kind | None) -> Iterator[tuple[Path, Lock]]:
             clear(place, lock)
 
 
+def _hidden(out: Path) -> Path:
+    """A name for a hidden folder, which no other writer makes up, be it a thread beside it."""
+    return out.parent / f".{out.name}.{secrets.token_hex(4)}{ASIDE}"
+
+
 def hold(folder: Path) -> Lock:
     """Lock a folder; the lock goes with the process, however that ends.
 
@@ -197,7 +203,7 @@ def hold(folder: Path) -> Lock:
 def sign(place: Path, out: Path, kind: Kind | None = None, goes_on: bool = False) -> None:
     """Write into a hidden folder that it belongs to `out`, and whether its work is gone on with."""
     told = {"output": out.name, "goes_on": goes_on, "kind": kind.what if kind else None}
-    _write_now(place / OWNER, told)
+    _note(place / OWNER, told)
 
 
 def signature(place: Path, out: Path) -> dict[str, Any] | None:
@@ -214,13 +220,14 @@ def _told(path: Path) -> dict[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def _write_now(path: Path, told: dict[str, Any]) -> None:
-    """Write a note that others go by, whole and on the disk."""
+def _note(path: Path, told: dict[str, Any], now: bool = False) -> None:
+    """Write what others go by, whole; `now` is on the disk before anything else is done."""
     aside = path.with_suffix(".new")
     with open(aside, "w", encoding="utf-8") as file:
         json.dump(told, file)
-        file.flush()
-        os.fsync(file.fileno())
+        if now:
+            file.flush()
+            os.fsync(file.fileno())
     os.replace(aside, path)
 
 
@@ -263,7 +270,7 @@ def _swap(place: Path, out: Path, kind: Kind | FileKind | None) -> str:
         return why
     ready, old = place / READY, place / OLD
     # Whoever finds this after a kill knows from it which of the two lies here.
-    _write_now(place / SWAP, {"ready": moving.identity(place / NEW)})
+    _note(place / SWAP, {"ready": moving.identity(place / NEW)}, now=True)
     os.rename(place / NEW, ready)
     try:
         if moving.exchange(ready, out):
@@ -326,25 +333,31 @@ def settle(out: str | Path) -> Path:
     out = Path(out)
     for place in _places_of(out):
         told = signature(place, out)
-        if told is None and not _is_begun(place, out):
+        if told is None and not (_is_own(place, out) and _is_begun(place)):
             continue
         try:
             lock = hold(place)
         except (Taken, OSError):  # its writer lives, has just finished, or is not of our group
             continue
         try:
-            if told is None and not _is_begun(place, out):
+            if told is None and not _is_begun(place):
                 continue
             _recover(place, out, told or {}, lock)
+        except OSError as error:
+            warnings.warn(f"{place} is left as a killed writer left it: {error}", stacklevel=3)
         finally:
             lock.release()
     return out
 
 
-def _is_begun(place: Path, out: Path) -> bool:
-    """Whether a hidden folder of a writer holds nothing yet, not even a signature."""
-    if not re.fullmatch(r"\.[0-9a-f]{8}\.partial", place.name.removeprefix(f".{out.name}")):
-        return False
+def _is_own(place: Path, out: Path) -> bool:
+    """Whether a hidden folder's name is one that a writer of `out` makes up."""
+    made_up = re.escape(f".{out.name}.") + "[0-9a-f]{8}" + re.escape(ASIDE)
+    return re.fullmatch(made_up, place.name) is not None
+
+
+def _is_begun(place: Path) -> bool:
+    """Whether a hidden folder of a writer holds nothing, not even a signature, yet or any more."""
     try:
         return {entry.name for entry in os.scandir(place)} <= {owners.NAME, "owner.new"}
     except OSError:
@@ -413,12 +426,15 @@ def clear(place: Path, lock: Lock) -> None:
             with contextlib.suppress(FileNotFoundError):
                 os.rename(place / name, place / f"{name}.removed")
         others = [entry.name for entry in os.scandir(place)]
-        for name in sorted(others, key=(owners.NAME, OWNER).__contains__):  # whose it is, last
+        last = [OWNER, owners.NAME]  # whose it is, and that it is held
+        for name in sorted(others, key=lambda name: last.index(name) if name in last else -1):
             _remove(place / name)
         place.rmdir()
     except FileNotFoundError:
         pass  # another process found it unlocked, as Windows has it, and was faster
     except OSError as error:
+        if error.errno == errno.ENOTEMPTY and _is_begun(place):
+            return  # another process holds it now, to remove it
         warnings.warn(f"{place} is left over and cannot be removed: {error}", stacklevel=3)
     lock.release()
 
