@@ -106,17 +106,23 @@ def _check_writable(out: Path) -> None:
     try:
         tried = _hidden(out)
         tried.mkdir()
-        tried.rmdir()
+        _remove_empty(tried)
     except OSError as error:
         raise not_written(error, out) from error
 
 
 def make_folder(place: Path, out: Path) -> None:
     """Make a folder that `out` needs; what hinders it is told of `out`, which is what was asked."""
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise not_written(error, out) from error
+    while True:
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            if os.path.lexists(place):
+                raise not_written(error, out) from error
+            continue  # it went while it was looked at
+        except OSError as error:
+            raise not_written(error, out) from error
+        return
 
 
 def not_written(error: OSError, out: Path, kept: str = "nothing of it was kept") -> NotWritten:
@@ -429,14 +435,21 @@ def clear(place: Path, lock: Lock) -> None:
         last = [OWNER, owners.NAME]  # whose it is, and that it is held
         for name in sorted(others, key=lambda name: last.index(name) if name in last else -1):
             _remove(place / name)
-        place.rmdir()
+        _remove_empty(place)
     except FileNotFoundError:
         pass  # another process found it unlocked, as Windows has it, and was faster
     except OSError as error:
-        if error.errno == errno.ENOTEMPTY and _is_begun(place):
-            return  # another process holds it now, to remove it
         warnings.warn(f"{place} is left over and cannot be removed: {error}", stacklevel=3)
     lock.release()
+
+
+def _remove_empty(place: Path) -> None:
+    """Remove a hidden folder that holds nothing, unless somebody else is about to do so."""
+    try:
+        place.rmdir()
+    except OSError as error:
+        if os.path.lexists(place) and not (error.errno == errno.ENOTEMPTY and _is_begun(place)):
+            raise
 
 
 def _remove(path: Path) -> None:
