@@ -28,6 +28,7 @@ CARDS = (
     "run.json",
 )
 _CHECKPOINTS = "step-*.pt"
+_PAGES = ("shared.html", "audit.html")  # written beside what they show, as often as they are asked
 _SUM = re.compile("[0-9a-f]{64}")
 _BLANK = "0" * 64
 
@@ -122,6 +123,11 @@ class Stored:
                 file.seek(0)
                 data = file.read()
         return data
+
+    def written(self, name: str) -> Any:
+        """What a json or yaml file holds, the scalars of yaml as words, compared."""
+        kind = "json" if name.endswith(".json") else "yaml"
+        return words.read(self.read(name), self.folder / name, kind)
 
     def array(self, name: str, mode: str = "r") -> "Mapped":
         """An array of a `.npy` file, mapped; a small one is compared at once."""
@@ -364,7 +370,7 @@ def _seal_checkpoints(folder: Path, note: dict[str, Any]) -> None:
 
 
 def _beside(folder: Path, card: str) -> list[str]:
-    """The files in a folder and its folders, but for the card, locks, and what is hidden.
+    """The files in a folder and its folders, but for the card, locks, pages and what is hidden.
 
     A folder in it with a card of its own is looked after there.
     """
@@ -376,7 +382,7 @@ def _beside(folder: Path, card: str) -> list[str]:
             continue
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [(inner / name).as_posix() for name in names if not name.startswith(".")]
-    return sorted(name for name in found if name not in (card, "lock"))
+    return sorted(name for name in found if name not in (card, "lock", *_PAGES))
 
 
 def _end(name: str) -> tuple[bytes, bytes]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.dataclasses import dataclass
 
-from facelab import files
+from facelab import sums, words
 from facelab.errors import BadInput
 from facelab.words import checked
 
@@ -38,33 +38,37 @@ def record_of(run: Path, wish: str) -> dict[str, Any]:
     Raises
     ------
     BadInput
-        It is no run, its record is damaged, or it has not finished.
+        It is no run, its record is damaged, it has not finished, or a file of it is gone or not as
+        it was written.
     """
-    file = run / "run.json"
-    if not file.is_file():
+    if not (run / "run.json").is_file():
         raise BadInput(f"{run} is no run folder: give one that `facelab run` made")
-    noted = checked(_Noted, files.read_values(file), "a run's record", file)
+    stored = sums.open_stored(run, "run.json", "run")
+    noted = checked(_Noted, stored.card, "a run's record", run / "run.json")
     if noted.status != "finished":
         raise BadInput(f"the run in {run} is {noted.status}: {wish} a finished one")
+    stored.check()
     return dataclasses.asdict(noted)
 
 
 def values_of(run: Path, name: str) -> dict[str, Any]:
     """The named values in a file of a run, such as its `metrics.json`."""
-    if not (run / name).is_file():
+    stored = sums.open_stored(run, "run.json", "run")
+    if not stored.holds(name):
         raise BadInput(f"{run} is no finished run that kept metrics: it has no {name}")
-    return checked(dict[str, Any], files.read_values(run / name), name, run / name)
+    return checked(dict[str, Any], words.values(stored.written(name)), name, run / name)
 
 
 def notebook_of(run: Path) -> "NotebookNode":
     """The executed notebook of a run."""
     import nbformat
 
-    file = run / "notebook.ipynb"
-    if not file.is_file():
+    file, stored = run / "notebook.ipynb", sums.open_stored(run, "run.json", "run")
+    if not stored.holds(file.name):
         raise BadInput(f"{run} is no run folder: it has no notebook.ipynb")
+    text = stored.read(file.name)
     try:
-        return nbformat.read(file, as_version=4)
+        return nbformat.reads(text.decode(), as_version=4)
     except Exception as error:
         # Whatever its upgraders and validators raise, it says that this is no notebook.
         raise BadInput(f"{file} is damaged, or no notebook: run it again") from error

@@ -33,8 +33,8 @@ class _Run:
     record: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.metrics = values_of(self.folder, "metrics.json")
         self.record = record_of(self.folder, "summarise")
+        self.metrics = values_of(self.folder, "metrics.json")
         self.parameters = values_of(self.folder, "params.yaml")
 
     def at(self, *path: str) -> Any:

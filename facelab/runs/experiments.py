@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facelab import files, places
+from facelab import files, places, sums
 from facelab.errors import BadInput, FacelabError
 from facelab.faces.origin import provenance
 from facelab.keeping import locked
@@ -169,7 +169,7 @@ class Case:
             places.make_folder(aside, aside)
             # Held while this process lives: whoever finds the folder later knows whether it does.
             lock = places.hold(aside)
-            files.write_json(aside / "run.json", record)
+            sums.write_card(aside, "run.json", record)
             files.write_text(aside / "params.yaml", as_yaml(self.shown))
             given = {**self.given, "run_folder": str(aside)} if self.keeps else self.given
             execute(self.notebook, aside, given, self.cores, log)
@@ -274,7 +274,7 @@ def _report(aside: Path, record: Mapping[str, Any], seconds: float) -> None:
 
 
 def _close(folder: Path, record: Mapping[str, Any], seconds: float, **more: Any) -> None:
-    files.write_json(folder / "run.json", {**record, "seconds": round(seconds, 1), **more})
+    sums.write_card(folder, "run.json", {**record, "seconds": round(seconds, 1), **more})
 
 
 def _move(aside: Path, to: Path, lock: Lock | None) -> None:

@@ -12,13 +12,14 @@ from typing import Any
 import pandas as pd
 from pydantic.dataclasses import dataclass
 
-from facelab import files
+from facelab import sums
 from facelab.errors import BadInput, check_option
 from facelab.owners import held
 from facelab.runs.definitions import meant
 from facelab.words import checked
 
-_STATUSES = ("finished", "failed", "running", "abandoned", "unreadable")
+_ENDED = ("finished", "failed")
+_STATUSES = (*_ENDED, "running", "abandoned", "damaged", "unreadable")
 _COLUMNS = [
     *("name", "run_id", "status", "started", "seconds", "commit", "parameters", "key"),
     *("error", "folder"),
@@ -60,8 +61,8 @@ def runs(
     -------
     DataFrame
         `name run_id status started seconds commit parameters key error folder`; status is finished,
-        failed, running, abandoned (its process is gone), or unreadable: its record is damaged or no
-        run's, and `error` says how.
+        failed, running, abandoned (its process is gone), damaged (a file of it is gone or not as
+        it was written), or unreadable: its record is damaged or no run's. `error` says how.
 
     Examples
     --------
@@ -81,6 +82,8 @@ def runs(
             continue
         except (BadInput, OSError) as error:
             record = _unreadable(folder, error)
+        if record["status"] in _ENDED and status in (None, record["status"], "damaged"):
+            record |= _damage(folder)
         if not _stands_for_another(folder, record):
             found.append({**record, "folder": str(folder)})
     wanted = [
@@ -103,7 +106,10 @@ def read_record(folder: Path) -> dict[str, Any]:
         Its record is damaged, or another program's.
     """
     file = folder / "run.json"
-    known = checked(_Run, files.read_values(file), "a run's record", file)
+    if file.is_dir():
+        raise BadInput(f"{file} is a folder, and no run's record")
+    stored = sums.open_stored(folder, file.name, "run")
+    known = checked(_Run, stored.card, "a run's record", file)
     record = dataclasses.asdict(known)
     record["name"] = known.name or folder.parent.name
     record["run_id"] = known.run_id or folder.name
@@ -125,6 +131,15 @@ def _run_folders(out: Path, name: str | None) -> Iterator[Path]:
         except OSError:  # named as a run that cannot be read
             inside = [home]
         yield from (folder for folder in inside if folder.is_dir() and not folder.is_symlink())
+
+
+def _damage(folder: Path) -> dict[str, Any]:
+    """What a run's record says instead, where a file that was kept is not there as it was."""
+    try:
+        sums.open_stored(folder, "run.json", "run").check()
+    except (BadInput, OSError) as error:
+        return {"status": "damaged", "error": str(error)}
+    return {}
 
 
 def _unreadable(folder: Path, error: Exception) -> dict[str, Any]:

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from facelab import files
+from facelab import sums
 from facelab.errors import BadInput, there_are
 from facelab.runs.records import flatten
+from facelab.words import values as plain_values
 
 
 def collect_runs(folders: Sequence[str | Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -40,22 +41,30 @@ def collect_runs(folders: Sequence[str | Path]) -> tuple[pd.DataFrame, pd.DataFr
     Examples
     --------
     >>> import facelab as fl
+    >>> from nbformat import v4 as nb
     >>> from pathlib import Path
     >>> from tempfile import mkdtemp
-    >>> folders = [Path(mkdtemp()) for _ in range(2)]  # in place of those that `fl.run` gives
-    >>> for folder, skew, fnmr in zip(folders, (0.4, 0.8), (0.10, 0.12)):
-    ...     _ = (folder / "params.yaml").write_text(f"{{skew: {skew}, fmr: 0.001}}")
-    ...     _ = (folder / "metrics.json").write_text(f'{{"fnmr": {fnmr}}}')
-    >>> cases, numbers = fl.collect_runs(folders)
+    >>> place = Path(mkdtemp())
+    >>> first = "skew = 0.4" + chr(10) + "run_folder = None"
+    >>> cell = nb.new_code_cell(first, metadata={"tags": ["parameters"]})
+    >>> last = nb.new_code_cell(
+    ...     "import facelab as fl; fl.Record(run_folder).metrics({'fnmr': skew / 4})"
+    ... )
+    >>> _ = (place / "skew.ipynb").write_text(nb.writes(nb.new_notebook(cells=[cell, last])))
+    >>> _ = (place / "skew.yaml").write_text("{notebook: skew.ipynb, grid: {skew: [0.4, 0.8]}}")
+    >>> kept = fl.sweep(place / "skew.yaml", out=place / "runs")
+    >>> cases, numbers = fl.collect_runs(kept["folder"].tolist())
     >>> cases["skew"].tolist(), numbers["fnmr"].tolist()
-    ([0.4, 0.8], [0.1, 0.12])
+    ([0.4, 0.8], [0.1, 0.2])
     """
     if not len(folders):
         raise BadInput("there are no runs to summarise: give their folders")
     parameters, numbers, left_out = [], [], []
     for folder in map(Path, folders):
         try:
-            one, metrics = (_kept(folder, name) for name in ("params.yaml", "metrics.json"))
+            stored = sums.open_stored(folder, "run.json", "run")
+            stored.check()
+            one, metrics = (_kept(stored, name) for name in ("params.yaml", "metrics.json"))
         except (BadInput, OSError) as error:
             left_out.append(f"{folder} is no finished run that kept metrics: {error}")
             continue
@@ -71,11 +80,11 @@ def collect_runs(folders: Sequence[str | Path]) -> tuple[pd.DataFrame, pd.DataFr
     return cases, pd.DataFrame(numbers)
 
 
-def _kept(folder: Path, name: str) -> dict[str, Any]:
+def _kept(stored: sums.Stored, name: str) -> dict[str, Any]:
     """The named values in a file of a run."""
-    if not (folder / name).is_file():
+    if not stored.holds(name):
         raise BadInput(f"it has no {name}")
-    values = files.read_values(folder / name)
+    values = plain_values(stored.written(name))
     if not isinstance(values, dict):
         raise BadInput(f"its {name} holds no names with values")
     return values

@@ -1,7 +1,6 @@
 """The command: thin skins, one sentence for what goes wrong, and the right exit code."""
 
 import io
-import json
 import re
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ import pytest
 from PIL import Image
 
 import facelab as fl
+from facelab import sums
 from facelab import words as words_of
 from facelab.cli import app as cli
 from facelab.cli import values as cli_values
@@ -331,7 +331,7 @@ def test_runs_lists_what_was_kept(say, tmp_path):
     folder = tmp_path / "sum" / "20260101T000000Z-abcd"
     folder.mkdir(parents=True)
     record = {"name": "sum", "run_id": folder.name, "status": "finished", "seconds": 2.0}
-    (folder / "run.json").write_text(json.dumps(record))
+    sums.write_card(folder, "run.json", record)
     code, out, _ = say("runs", "--out", tmp_path)
     assert code == 0
     assert re.search(r"sum\s+20260101T000000Z-abcd\s+finished", out)

@@ -1,7 +1,6 @@
 """What is printed can be read on any console, and cannot lose a result."""
 
 import io
-import json
 import os
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import pandas as pd
 import pytest
 
 import facelab as fl
+from facelab import sums
 from facelab.cli import app
 from facelab.progress import Told, tell
 
@@ -41,7 +41,7 @@ def kept(tmp_path_factory):
         folder = place / "by-name" / f"{number:03d}"
         folder.mkdir(parents=True)
         record = {"name": name, "run_id": folder.name, "status": "failed", "error": f"no {name}"}
-        (folder / "run.json").write_text(json.dumps(record))
+        sums.write_card(folder, "run.json", record)
     return place
 
 

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 import facelab as fl
+from facelab import sums
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 QUICK = yaml.safe_load((NOTEBOOKS / "quick.yaml").read_text(encoding="utf-8"))
@@ -129,5 +130,6 @@ def swept(tmp_path_factory) -> dict[str, Any]:
         (folder / "params.yaml").write_text(yaml.safe_dump({"skew": skew, "seed": seed}))
         numbers = {"fnmr": 0.3 + rng.normal(0, 0.01), "garbe": skew / 3}
         (folder / "metrics.json").write_text(json.dumps(numbers))
+        sums.write_card(folder, "run.json", {"status": "finished"})
         folders.append(str(folder))
     return {"runs": folders}

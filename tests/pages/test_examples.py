@@ -11,6 +11,7 @@ import yaml
 from bs4 import BeautifulSoup
 
 import facelab as fl
+from facelab import sums
 from facelab.pages import examples
 
 HOME = Path(__file__).parents[2]
@@ -173,7 +174,7 @@ def run(tmp_path) -> Path:
         **{"notebook": "11_mix_ratio.ipynb", "facelab": "0.1.0", "commit": "f" * 40},
         **{"dirty": True, "started": "2030-01-02T03:04:05+00:00"},
     }
-    (folder / "run.json").write_text(json.dumps(record))
+    sums.write_card(folder, "run.json", record)
     return folder
 
 
@@ -198,9 +199,11 @@ def test_what_cannot_be_kept_is_one_sentence(copy, run):
     def refused(words, file, **change):
         kept = (run / file).read_text()
         (run / file).write_text(json.dumps({**json.loads(kept), **change}))
+        fl.seal(run)
         with pytest.raises(fl.BadInput, match=words):
             examples.keep(run, copy)
         (run / file).write_text(kept)
+        fl.seal(run)
 
     refused("is failed: keep a finished one", "run.json", status="failed")
     refused(
@@ -209,6 +212,7 @@ def test_what_cannot_be_kept_is_one_sentence(copy, run):
     refused("kept no number 'figures > 20%:fmr_ratio > value'", "metrics.json", figures={})
     refused("no cell of the notebook in .* shows the figure 'shares'", "notebook.ipynb", cells=[])
     (run / "tables" / "figures.csv").unlink()
+    fl.seal(run)
     with pytest.raises(fl.BadInput, match=r"the run kept no tables/figures\.csv"):
         examples.keep(run, copy)
     with pytest.raises(fl.BadInput, match="is no run folder"):

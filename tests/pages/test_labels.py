@@ -56,7 +56,7 @@ def report(folder, audit):
 def shared(folder, audit):
     run = keep(folder / "run", LABEL, {}, {"group": LABEL})
     nbformat.write(executed(audit), run / "notebook.ipynb")
-    return fl.share(run)
+    return fl.share(fl.seal(run))
 
 
 def summary(folder, audit):

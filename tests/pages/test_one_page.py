@@ -12,6 +12,7 @@ import yaml
 from bs4 import BeautifulSoup
 
 import facelab as fl
+from facelab import sums
 from facelab.pages.summary import summary_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -36,7 +37,7 @@ def keep(folder, name, metrics, parameters):
         **{"started": "2026-01-02T03:04:05+00:00", "facelab": "0.1.0", "commit": "c0ffee" * 6},
         "dirty": False,
     }
-    (folder / "run.json").write_text(json.dumps(record))
+    sums.write_card(folder, "run.json", record)
     return folder
 
 
@@ -158,6 +159,7 @@ def test_what_has_no_errors_is_unknown_and_not_left_out(tmp_path):
     row |= {"b": 0.0, "ratio": None, "ratio_low": None, "ratio_high": None}
     metrics["differences"]["max_min_ratio:fmr"] |= {"b": None, "ratio": None, "ratio_low": None}
     (folder / "metrics.json").write_text(json.dumps(metrics))
+    fl.seal(folder)
     page = BeautifulSoup(summary_page(folder).read_text(), "html.parser")
     assert "cannot be compared" in page.h1.get_text()
     assert "unknown" in page.table.get_text()
@@ -169,6 +171,7 @@ def test_a_share_whose_change_is_unknown_is_not_said_to_be_higher(runs):
     metrics = json.loads(file.read_text())
     metrics["figures"]["60%:fmr_ratio"]["change_low"] = None
     file.write_text(json.dumps(metrics))
+    fl.seal(file.parent)
     page = summary_page(runs["main"], runs["mix"]).read_text()
     assert "it is clearly higher from 100%" in page
 
@@ -182,7 +185,7 @@ def test_names_are_text_and_nothing_is_fetched(tmp_path):
 
 
 def test_what_is_no_such_run_is_one_sentence(runs, tmp_path):
-    with pytest.raises(fl.BadInput, match="no finished run that kept metrics"):
+    with pytest.raises(fl.BadInput, match="is no run folder"):
         summary_page(tmp_path)
     with pytest.raises(fl.BadInput, match="no run of 01_balanced_retraining"):
         summary_page(runs["mix"])

@@ -1,10 +1,9 @@
 """What a run noted of itself: a damaged record is one sentence, whoever makes a page of it."""
 
-import json
-
 import pytest
 
 import facelab as fl
+from facelab import sums
 from facelab.pages import examples
 from facelab.pages.records import notebook_of, record_of, values_of
 
@@ -16,10 +15,10 @@ RECORD = {
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "run.json").write_text(json.dumps(RECORD))
     (tmp_path / "metrics.json").write_text("{}")
     (tmp_path / "params.yaml").write_text("{}")
     (tmp_path / "notebook.ipynb").write_text("")
+    sums.write_card(tmp_path, "run.json", RECORD)
     return tmp_path
 
 
@@ -36,9 +35,12 @@ def test_a_damaged_record_is_one_sentence_for_every_page(folder, text):
             page(folder)
 
 
+@pytest.mark.parametrize("sealed", [False, True])
 @pytest.mark.parametrize("text", ["", "[]", "null", "{"])
-def test_damaged_numbers_are_one_sentence(folder, text):
+def test_damaged_numbers_are_one_sentence(folder, text, sealed):
     (folder / "metrics.json").write_text(text)
+    if sealed:
+        fl.seal(folder)
     with pytest.raises(fl.BadInput, match=r"metrics\.json"):
         values_of(folder, "metrics.json")
     with pytest.raises(fl.BadInput, match=r"metrics\.json"):
@@ -48,6 +50,7 @@ def test_damaged_numbers_are_one_sentence(folder, text):
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"cells": [{}]}', "\x00"])
 def test_a_damaged_notebook_is_one_sentence(folder, text):
     (folder / "notebook.ipynb").write_text(text)
+    fl.seal(folder)
     with pytest.raises(fl.BadInput, match="no notebook"):
         notebook_of(folder)
     with pytest.raises(fl.BadInput, match="no notebook"):
@@ -55,6 +58,6 @@ def test_a_damaged_notebook_is_one_sentence(folder, text):
 
 
 def test_a_run_that_has_not_finished_is_named(folder):
-    (folder / "run.json").write_text(json.dumps({**RECORD, "status": "failed"}))
+    sums.write_card(folder, "run.json", {**RECORD, "status": "failed"})
     with pytest.raises(fl.BadInput, match="is failed: share a finished one"):
         fl.share(folder)

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import facelab as fl
+from facelab import sums
 from facelab.figures import plots
 from facelab.pages import sharing
 
@@ -90,7 +91,7 @@ def run(tmp_path):
             **{"name": "test", "run_id": "1", "status": "finished", "commit": None, "dirty": None},
             **{"facelab": "0", "notebook": "x.ipynb", "started": "2026-01-01T00:00:00"},
         }
-        (folder / "run.json").write_text(json.dumps(known | record))
+        sums.write_card(folder, "run.json", known | record)
         return folder
 
     return make
@@ -114,6 +115,7 @@ def test_nothing_hostile_survives_and_nothing_is_asked_of_a_network(run, tmp_pat
     book = nbformat.read(folder / "notebook.ipynb", as_version=4)
     book.cells[1].outputs.append(stream)
     nbformat.write(book, folder / "notebook.ipynb")
+    fl.seal(folder)
     text = fl.share(folder).read_text()
     page = Page(text)
     assert not {"script", "iframe", "object", "embed", "form", "link", "base", "svg"} & set(

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 import facelab as fl
+from facelab import sums
 from facelab.pages.notebooks import notebook_html
 from facelab.runs import experiments, records
 from facelab.runs.definitions import check_parameters, notebook_parameters, quick_parameters
@@ -36,7 +37,7 @@ run_folder = None"""
 
 CELLS = [
     """import sys, os
-from facelab import plots
+from facelab import plots, sums
 from facelab.runs.records import Record
 record = Record(run_folder)
 with record.stage("count"):
@@ -183,7 +184,7 @@ def test_a_run_whose_process_is_gone_is_abandoned(tmp_path):
     folder = tmp_path / "x" / ".20260101T000000Z-0000.partial"
     folder.mkdir(parents=True)
     record = {"name": "x", "run_id": "r", "status": "running", "pid": gone.pid}
-    (folder / "run.json").write_text(json.dumps({**record, "host": socket.gethostname()}))
+    sums.write_card(folder, "run.json", {**record, "host": socket.gethostname()})
     assert fl.runs(tmp_path)["status"].tolist() == ["abandoned"]
 
 

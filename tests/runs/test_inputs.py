@@ -1,12 +1,12 @@
 """What decides a run: every byte behind the paths that its parameters name, nothing it makes."""
 
-import json
 import os
 
 import numpy as np
 import pytest
 
 import facelab as fl
+from facelab import sums
 from facelab.runs import inputs, sweeps
 from facelab.runs.experiments import Case
 from facelab.runs.inputs import cards_of, folders_of, key_of, same_folders, written_to
@@ -149,7 +149,7 @@ def note(home, folder, **more):
     folder = home / folder
     folder.mkdir(parents=True)
     record = {"name": home.name, "run_id": folder.name, "status": "finished", "key": "k"}
-    (folder / "run.json").write_text(json.dumps({**record, **more}))
+    sums.write_card(folder, "run.json", {**record, **more})
     return folder
 
 

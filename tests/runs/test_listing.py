@@ -1,6 +1,5 @@
 """The runs in a folder: one bad record does not stop the rest, and is named."""
 
-import json
 import os
 import shutil
 import signal
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import facelab as fl
+from facelab import sums
 from facelab.cli.app import command
 from facelab.runs import experiments
 
@@ -22,7 +22,7 @@ GOOD = {"name": "x", "run_id": "20260101T000000Z-0000", "status": "finished", "s
 def home(tmp_path):
     folder = tmp_path / "runs" / "x" / GOOD["run_id"]
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps({**GOOD, "parameters": {"n": 1}}))
+    sums.write_card(folder, "run.json", {**GOOD, "parameters": {"n": 1}})
     return folder.parent
 
 
@@ -58,6 +58,7 @@ def test_a_bad_record_is_named_and_the_others_are_listed(home, text, capsys):
 
 def test_an_older_record_lists_what_it_noted(home):
     bad(home, '{"status": "finished"}', "20250101T000000Z-old0")
+    fl.seal(home / "20250101T000000Z-old0")
     table = fl.runs(home.parent)
     assert table["run_id"].tolist() == ["20250101T000000Z-old0", GOOD["run_id"]]
     assert table["name"].tolist() == ["x", "x"]
@@ -117,10 +118,10 @@ def test_a_colleagues_private_run_is_named_and_the_others_are_listed(home, reque
 def test_a_run_lives_as_long_as_its_process_and_a_number_is_no_proof(home):
     """Numbers of processes are given again, and mean nothing in another container."""
     script = (
-        "import json, os, sys, time; from pathlib import Path; from facelab import files\n"
-        f"aside = Path({str(home / '.r.partial')!r}); aside.mkdir(); lock = files.hold(aside)\n"
+        "import json, os, sys, time; from pathlib import Path; from facelab import places, sums\n"
+        f"aside = Path({str(home / '.r.partial')!r}); aside.mkdir(); lock = places.hold(aside)\n"
         "record = {'status': 'running', 'run_id': 'r', 'pid': 1, 'host': 'elsewhere'}\n"
-        "(aside / 'run.json').write_text(json.dumps(record)); print('there', flush=True)\n"
+        "sums.write_card(aside, 'run.json', record); print('there', flush=True)\n"
         "time.sleep(600)"
     )
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
@@ -131,7 +132,7 @@ def test_a_run_lives_as_long_as_its_process_and_a_number_is_no_proof(home):
     assert fl.runs(home.parent)["status"].tolist() == ["finished", "abandoned"]
     record = {"status": "running", "run_id": "s", "pid": os.getpid(), "host": "elsewhere"}
     (home / ".s.partial").mkdir()
-    (home / ".s.partial" / "run.json").write_text(json.dumps(record))
+    sums.write_card(home / ".s.partial", "run.json", record)
     assert fl.runs(home.parent)["status"].tolist() == ["finished", "abandoned", "abandoned"]
 
 

@@ -10,6 +10,7 @@ import yaml
 from scipy import stats
 
 import facelab as fl
+from facelab import sums
 from facelab.runs import summaries as sweep_summary
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "14_sweep_summary.ipynb"
@@ -29,6 +30,7 @@ def runs(tmp_path) -> list[str]:
             del numbers["groups"]
         numbers["seconds"] = {"train": rng.random()}
         (folder / "metrics.json").write_text(json.dumps(numbers))
+        sums.write_card(folder, "run.json", {"status": "finished"})
         folders.append(str(folder))
     return folders
 
@@ -78,16 +80,20 @@ def test_the_notebook_shows_all_of_it(runs, tmp_path):
 
 @pytest.mark.parametrize("file", ["params.yaml", "metrics.json"])
 @pytest.mark.parametrize("text", [None, "", "[", "[]", "3", "null"])
-def test_a_damaged_run_is_left_out_of_the_summary_and_named(tmp_path, file, text):
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_damaged_run_is_left_out_of_the_summary_and_named(tmp_path, file, text, sealed):
     folders = [tmp_path / name for name in ("a", "bad", "b")]
     for number, folder in enumerate(folders):
         folder.mkdir()
         (folder / "params.yaml").write_text(f"n: {number}")
         (folder / "metrics.json").write_text(f'{{"fnmr": {number}}}')
+        sums.write_card(folder, "run.json", {"status": "finished"})
     if text is None:
         (folders[1] / file).unlink()
     else:
         (folders[1] / file).write_text(text)
+    if sealed:
+        fl.seal(folders[1])
     with pytest.warns(UserWarning, match=rf"bad is no finished run.*{file}.*left out") as warned:
         cases, numbers = fl.collect_runs(folders)
     assert len(warned) == 1
