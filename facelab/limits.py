@@ -5,6 +5,7 @@ held against the memory of the machine.
 """
 
 import contextlib
+import io
 import os
 import stat
 from collections.abc import Collection, Iterator
@@ -15,7 +16,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from facelab.errors import BadInput
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
 _MB, _GB = 10**6, 10**9
@@ -203,29 +203,15 @@ def check_inflated(size: int, packed: int, path: Any) -> None:
     check_room(size, f"{path}, unpacked,")
 
 
-def read_array(path: str | Path) -> "np.ndarray":
-    """The array of a `.npy` file, mapped: as large as its header says, of plain numbers.
-
-    Raises
-    ------
-    BadInput
-        Header and size disagree, or it holds objects or fields.
-    """
-    import numpy as np
-
-    check_file(path, Limit("an array", 2**62))
-    try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # what reads headers raises anything, TokenError among it
-        words = " ".join(str(error).split()) or "its header cannot be read"
-        raise BadInput(f"{path} holds no array of numbers: {words[:200]}") from error
-    if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf":
-        raise BadInput(f"{path} holds no array of numbers")
-    return found
-
-
-def read_parquet(path: str | Path) -> "pd.DataFrame":
+def read_parquet(path: str | Path, data: bytes | None = None) -> "pd.DataFrame":
     """A table of a parquet file, after its own counts were held against the memory there is.
+
+    Parameters
+    ----------
+    path
+        The file.
+    data
+        What stands in it, where it was read already.
 
     Raises
     ------
@@ -236,17 +222,22 @@ def read_parquet(path: str | Path) -> "pd.DataFrame":
     import pyarrow
 
     try:
-        check_parquet(path)
-        return pd.read_parquet(path)
-    except (pyarrow.ArrowException, ValueError, MemoryError) as error:
-        if isinstance(error, BadInput):
+        check_parquet(path, data=data)
+        return pd.read_parquet(path if data is None else io.BytesIO(data))
+    except BadInput:
+        raise
+    except (pyarrow.ArrowException, ValueError, MemoryError, OSError) as error:
+        if isinstance(error, FileNotFoundError):
             raise
-        words = " ".join(str(error).split())
+        words = " ".join(str(error).split()) or type(error).__name__
         raise BadInput(f"{path} cannot be read as a parquet file: {words[:200]}") from error
 
 
 def check_parquet(
-    path: str | Path, columns: Collection[str] | None = None, group: int | None = None
+    path: str | Path,
+    columns: Collection[str] | None = None,
+    group: int | None = None,
+    data: bytes | None = None,
 ) -> None:
     """Refuse a parquet file of which some columns, or one row group, would not fit into memory.
 
@@ -254,8 +245,9 @@ def check_parquet(
     """
     import pyarrow.parquet as pq
 
-    check_file(path, Limit("a table", 2**62))
-    with pq.ParquetFile(path) as file:
+    if data is None:
+        check_file(path, Limit("a table", 2**62))
+    with pq.ParquetFile(path if data is None else io.BytesIO(data)) as file:
         found, size = file.metadata, 0
         check_columns(path, found.num_columns)
         for number in range(found.num_row_groups) if group is None else [group]:

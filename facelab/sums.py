@@ -120,6 +120,7 @@ class Stored:
             if found != self.sums[name]:
                 raise _damaged(path, self.folder)
             if data is None:
+                limits.check_room(os.fstat(file.fileno()).st_size, str(path))
                 file.seek(0)
                 data = file.read()
         return data
@@ -185,7 +186,8 @@ class Mapped:
                     if size > start
                     else np.empty(shape, dtype)
                 )
-            except (ValueError, OSError, OverflowError, SyntaxError, TypeError) as error:
+            except Exception as error:
+                # What reads headers raises anything: TokenError, OverflowError, MemoryError ...
                 raise _damaged(path, path.parent) from error
             self._opened: Any = file
             stack.pop_all()

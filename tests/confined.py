@@ -23,7 +23,7 @@ class Outcome(NamedTuple):
     @property
     def is_told(self) -> bool:
         """Whether it was refused in one sentence of ours."""
-        ours = ("BadInput", "FacelabError", "FileNotFoundError", "Unusable", "Stopped")
+        ours = ("BadInput", "Damaged", "FacelabError", "FileNotFoundError", "Unusable", "Stopped")
         return self.kind in ours and 0 < len(self.words) < 2000 and "\n" not in self.words
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facelab import files, sums
+from facelab import files, limits, sums
 from facelab.artefacts import AUDIT, PAGE
 from facelab.comparisons.counted import Comparisons, compare_all
 from facelab.comparisons.given import as_share
@@ -467,7 +467,7 @@ def _histogram_arrays(
 
 
 def _parquet(stored: sums.Stored, name: str) -> pd.DataFrame:
-    return pd.read_parquet(io.BytesIO(stored.read(f"{name}.parquet")))
+    return limits.read_parquet(stored.folder / f"{name}.parquet", stored.read(f"{name}.parquet"))
 
 
 def _read(stored: sums.Stored, name: str) -> pd.DataFrame:

@@ -4,7 +4,6 @@ In: an embedder's output or vectors that others computed. Out: what every compar
 `vectors.npy`, `table.parquet`, `card.json`.
 """
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facelab import files, sums
+from facelab import files, limits, sums
 from facelab.artefacts import EMBEDDINGS
 from facelab.embedders.precomputed import join, read_vectors
 from facelab.embedders.vectors import vectors_of
@@ -230,5 +229,5 @@ class Embeddings:
             needed = ("vectors.npy", "table.parquet")
             stored = sums.open_stored(folder, "card.json", "embeddings", needed)
             vectors = stored.array("vectors.npy", mode="c").checked()
-            table = pd.read_parquet(io.BytesIO(stored.read("table.parquet")))
+            table = limits.read_parquet(folder / "table.parquet", stored.read("table.parquet"))
             return cls(vectors, table, stored.card)

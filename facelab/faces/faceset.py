@@ -19,7 +19,7 @@ from pydantic import StrictBool
 from pydantic.dataclasses import dataclass
 
 import facelab
-from facelab import files, sums
+from facelab import files, limits, sums
 from facelab.artefacts import FACES
 from facelab.errors import BadInput
 from facelab.faces.composition import composition, effective_groups, images_per_subject, numbered
@@ -411,7 +411,7 @@ def load(folder: str | Path, verify: bool = False) -> FaceSet:
         told = checked(_Card, stored.card, "a card", "card.json")
         card = stored.card | ({"withdrawn": told.withdrawn} if told.withdrawn else {})
         stored.check("crops.npy")
-        table = pd.read_parquet(io.BytesIO(stored.read("faces.parquet")))
+        table = limits.read_parquet(folder / "faces.parquet", stored.read("faces.parquet"))
         crops = stored.array("crops.npy")
         if verify:
             crops.checked()

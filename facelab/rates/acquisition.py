@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from facelab import limits
 from facelab.errors import BadInput, check_columns
 from facelab.faces.groups import group_labels
 from facelab.faces.names import as_names
@@ -159,8 +160,8 @@ def presented_images(folder: str | os.PathLike) -> pd.DataFrame:
     ):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} has no {name}: {advice}")
-    kept = pd.read_parquet(folder / "faces.parquet")
-    rejects = pd.read_parquet(folder / "rejects.parquet")
+    kept = limits.read_parquet(folder / "faces.parquet")
+    rejects = limits.read_parquet(folder / "rejects.parquet")
     no_face = rejects["reason"].astype("str").str.startswith(_NO_FACE)  # of none, no text either
     failed = rejects[no_face].drop(columns="reason")
     parts = [kept.assign(failed=False), failed.assign(failed=True)]

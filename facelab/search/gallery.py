@@ -5,7 +5,6 @@ probe with exact cosines. On disk `vectors.npy`, `table.parquet`, `card.json`; w
 index was built, `index.faiss`.
 """
 
-import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -13,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from facelab import files, sums
+from facelab import files, limits, sums
 from facelab.artefacts import GALLERY
 from facelab.comparisons.given import as_cosine
 from facelab.embedders.embeddings import Embeddings, row_lengths
@@ -195,6 +194,15 @@ class Gallery:
         if self.template == "mean":
             return np.ones(len(self), np.int64)
         return self.table["images"].to_numpy()
+
+    def _check_table(self) -> None:
+        """Refuse a stored table that does not say who is enrolled, each once, with how many."""
+        names, images = (self.table.get(name) for name in ("subject", "images"))
+        whole = images is not None and pd.api.types.is_integer_dtype(images.dtype)
+        if names is None or names.duplicated().any() or names.isna().any() or not whole:
+            raise BadInput("its table names nobody, or somebody twice, or counts no images")
+        if len(images) and not 1 <= images.min() <= images.max() < 2**31:
+            raise BadInput("its table says that somebody has no image, or too many")
 
     def _check_fit(self, embeddings: Embeddings) -> None:
         """Refuse vectors that are no unit vectors or not comparable with the gallery's."""
@@ -411,9 +419,13 @@ class Gallery:
             stored.check("vectors.npy", "index.faiss")
             gallery = cls(stored.card["template"], stored.card["kind"])
             gallery.card = stored.card
-            gallery.table = pd.read_parquet(io.BytesIO(stored.read("table.parquet")))
+            gallery.table = limits.read_parquet(
+                folder / "table.parquet", stored.read("table.parquet")
+            )
             vectors = stored.array("vectors.npy")
-            if len(vectors) != gallery._counts().sum() or vectors.dtype != np.float32:
+            gallery._check_table()
+            shape, dim = vectors.shape, vectors.shape[-1]
+            if shape != (gallery._counts().sum(), dim) or vectors.dtype != np.float32:
                 raise BadInput("its table is not of its vectors")
             gallery._parts = [vectors] if len(vectors) else []
             if verify:
@@ -421,7 +433,9 @@ class Gallery:
             if about := stored.card.get("index"):
                 rows = "index_rows.npy"
                 numbers = stored.array(rows).checked() if stored.holds(rows) else None
-                gallery._index = Index.read(stored.path("index.faiss"), about, numbers)
+                gallery._index = Index.read(
+                    stored.path("index.faiss"), about, vectors.shape, numbers
+                )
             return gallery
 
 

@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
+from pydantic import PositiveInt
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from facelab.errors import BadInput, check_option
+from facelab.search.stored_index import read_checked
+from facelab.words import checked
 
 if TYPE_CHECKING:
     import faiss
@@ -116,7 +120,16 @@ def cosines(vectors: np.ndarray, probes: np.ndarray, rows: np.ndarray) -> np.nda
     """
     import faiss
 
-    rows, scores = np.ascontiguousarray(rows), np.empty(rows.shape, np.float32)
+    rows, scores = np.ascontiguousarray(rows, np.int64), np.empty(rows.shape, np.float32)
+    vectors = np.ascontiguousarray(vectors, np.float32)
+    probes = np.ascontiguousarray(probes, np.float32)
+    # faiss reads where it is told to, also beyond the end.
+    if rows.size and not (rows.min() >= -1 and rows.max() < len(vectors)):
+        raise BadInput(
+            f"the index names row {rows.max()}, and there are {len(vectors)} vectors: build it anew"
+        )
+    if len(rows) != len(probes) or vectors.shape[1:] != probes.shape[1:]:
+        raise BadInput(f"probes of shape {probes.shape} do not fit vectors of {vectors.shape}")
     with one_thread():
         faiss.fvec_inner_products_by_idx(
             faiss.swig_ptr(scores),
@@ -128,6 +141,8 @@ def cosines(vectors: np.ndarray, probes: np.ndarray, rows: np.ndarray) -> np.nda
             rows.shape[1],
         )
     scores[rows < 0] = -np.inf
+    if np.isnan(scores).any():
+        raise BadInput("a vector of the gallery or a probe holds NaN: enrol its people anew")
     return scores
 
 
@@ -238,12 +253,33 @@ class Index:
         faiss.write_index(self.index, str(path))
 
     @classmethod
-    def read(cls, path: Path, facts: dict[str, Any], rows: np.ndarray | None) -> "Index":
-        """The index of a file whose sum was checked."""
-        import faiss
+    def read(
+        cls, path: Path, facts: dict[str, Any], shape: tuple[int, int], rows: np.ndarray | None
+    ) -> "Index":
+        """The index of a file, for vectors of such a shape (N, D).
 
-        try:
-            index = faiss.read_index(str(path))
-        except RuntimeError as error:
-            raise BadInput(f"{path} is no index that this faiss reads: build it anew") from error
-        return cls(facts["kind"], index, Effort(*facts["effort"]), facts["settled"], rows)
+        Raises
+        ------
+        BadInput
+            It does not fit them, or `facts` are none that `facts()` gave.
+        """
+        told = checked(_Facts, facts, "the index", path.parent / "card.json")
+        reach, shortlist = told.effort
+        most = 1 << 20 if told.kind == "hnsw" else 1  # efSearch, or a share of the lists
+        if not (0 < reach <= most and 0 < shortlist <= 1 << 20):
+            raise BadInput(f"{path.parent / 'card.json'}: an index looks at {told.effort}: damaged")
+        index = read_checked(path, told.kind, shape, rows)
+        return cls(told.kind, index, Effort(reach, int(shortlist)), told.settled, rows)
+
+
+@pydantic_dataclass
+class _Facts:
+    """What a card says of an index."""
+
+    kind: Approximate
+    effort: tuple[float, int]
+    settled: float | None
+    vectors: PositiveInt
+    target: float
+    seed: int
+    recall: Any

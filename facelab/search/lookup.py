@@ -7,6 +7,7 @@ Out: exact scores and rows of subjects; how hard an index must look, and how oft
 import numpy as np
 import pandas as pd
 
+from facelab.errors import BadInput
 from facelab.faces.groups import group_labels
 from facelab.rates.counts import mated_sums
 from facelab.rates.intervals import wilson
@@ -48,6 +49,8 @@ def search_all(vectors: np.ndarray, images: np.ndarray, probes: np.ndarray, k: i
             found = nearest(vectors, wanted, n)
             scores[todo], rows[todo] = distinct(cosines(vectors, wanted, found), found, owner, k)
             todo = todo[(rows[todo] < 0).any(axis=1)]
+    if len(todo):  # among numbers there are always k subjects
+        raise BadInput("a vector of the gallery or a probe holds NaN: enrol its people anew")
     return scores, rows
 
 
