@@ -87,17 +87,12 @@ def _are_whole_lists(index: Any) -> bool:
     same &= index.direct_map.type == faiss.DirectMap.NoMap
     if not same:
         return False
-    if codes:
+    if codes:  # that each block of codes has its size, faiss compares itself
         blocks, own = faiss.downcast_InvertedLists(lists), index.pq
         others = faiss.downcast_InvertedLists(fresh.invlists)
         same = _alike(blocks, others, "n_per_block block_size")
         same &= _alike(own, fresh.pq, "d M nbits dsub ksub code_size")
         same &= own.centroids.size() == own.ksub * own.d
-        each = blocks.n_per_block
-        same = same and all(
-            blocks.codes.at(n).size() == -(-lists.list_size(n) // each) * blocks.block_size
-            for n in range(index.nlist)
-        )
     else:
         same = _is_whole_quantiser(index.sq, fresh.sq)
     sizes = [lists.list_size(n) for n in range(index.nlist)]

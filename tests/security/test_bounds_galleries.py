@@ -52,6 +52,25 @@ def searched(folder, probes):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_what_is_whole_is_searched(stored, crowd, kind, tmp_path):
+    told = confined(lambda: searched(copied(stored[kind], tmp_path), crowd[1]))
+    assert told == ("value", "(20, 3)")
+
+
+def test_a_block_of_codes_that_is_too_short_is_refused(stored, crowd, tmp_path):
+    folder = copied(stored["fastscan"], tmp_path)
+    data = (folder / "index.faiss").read_bytes()
+    start = data.rfind(b"ilbl") + 36
+    (block,) = struct.unpack("<Q", data[start - 8 : start])
+    ids = start + 8 + 8 * struct.unpack("<Q", data[start : start + 8])[0]
+    (size,) = struct.unpack("<Q", data[ids : ids + 8])
+    shorter = data[:ids] + struct.pack("<Q", block) + data[ids + 8 : ids + 8 + block]
+    (folder / "index.faiss").write_bytes(shorter + data[ids + 8 + size :])
+    told = confined(lambda: searched(folder, crowd[1]))
+    assert told.is_told, told
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_flipped_bytes_of_an_index_crash_nothing(stored, crowd, kind, tmp_path, tried):
     folder, probes = copied(stored[kind], tmp_path), crowd[1]
     data, rng = (folder / "index.faiss").read_bytes(), np.random.default_rng(3)
@@ -177,7 +196,8 @@ def test_lists_that_lie_are_refused(stored, crowd, kind, what, tmp_path):
         return searched(folder, crowd[1])
 
     told = confined(work, seconds=30)
-    assert told.is_told, told
+    unused = (kind, what) == ("fastscan", "code size")  # faiss works it out itself
+    assert told.is_told or (unused and told.kind == "value"), told
 
 
 FACTS = {
