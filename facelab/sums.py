@@ -27,7 +27,7 @@ CARDS = (
     *("card.json", "embedder.json", "audit.json", "identification.json", "experiment.json"),
     "run.json",
 )
-_CHECKPOINTS = "step-*.pt"
+_CHECKPOINT = re.compile(r"step-\d{9}\.pt")  # with its sum in its last line
 _PAGES = ("shared.html", "audit.html")  # written beside what they show, as often as they are asked
 _SUM = re.compile("[0-9a-f]{64}")
 _BLANK = "0" * 64
@@ -353,7 +353,7 @@ def _changed(folder: Path, name: str, card: dict[str, Any]) -> list[str] | None:
 
 
 def _seal_checkpoints(folder: Path, note: dict[str, Any]) -> None:
-    found = sorted(folder.glob(_CHECKPOINTS))
+    found = sorted(path for path in folder.iterdir() if _CHECKPOINT.fullmatch(path.name))
     if not found:
         raise BadInput(
             f"{folder} is nothing that facelab stored: it holds none of {', '.join(CARDS)}, and no "

@@ -7,7 +7,6 @@ In: everything that changes during a training, as plain values and tensors. Out:
 import contextlib
 import hashlib
 import json
-import os
 import re
 import signal
 import threading
@@ -20,7 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from facelab import files, places
+from facelab import files, places, sums
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 from facelab.keeping import locked, made_with
@@ -63,7 +62,11 @@ class Checkpoints:
         damaged = []
         for path in reversed(self.found()):
             try:
+                sums.check_signed(path)
                 order, state, made = _read(path, device)
+            except BadInput as error:
+                damaged.append(str(error))
+                continue
             except Exception as error:
                 # torch has no class of its own for what is wrong with a file.
                 line = (str(error) or type(error).__name__).splitlines()[0]
@@ -80,7 +83,9 @@ class Checkpoints:
                 )
             return state
         if damaged:
-            raise BadInput(f"{damaged[0]}, and none before it can: delete them to begin again")
+            raise BadInput(
+                f"{damaged[0]}; no checkpoint before it is whole either: delete them to begin again"
+            )
         return None
 
     def _check(self, order: dict[str, Any]) -> None:
@@ -99,10 +104,10 @@ class Checkpoints:
             name: json.dumps(value) for name, value in (("order", self.order), ("made", _made()))
         }
         try:
-            with files.write_file(path) as aside, open(aside, "wb") as file:
-                torch.save({**told, "state": state}, file)
-                file.flush()
-                os.fsync(file.fileno())
+            with files.write_file(path) as aside:
+                with open(aside, "wb") as file:
+                    torch.save({**told, "state": state}, file)
+                sums.sign_file(aside)
         except (OSError, RuntimeError) as error:
             # torch reports a full disk as a RuntimeError.
             words = f"the checkpoint of step {step} could not be written, the one before is kept"

@@ -17,6 +17,7 @@ import yaml
 from training_sets import TINY, patterns
 
 import facelab as fl
+from facelab import sums
 from facelab.cli.app import command
 from facelab.errors import BadInput, Stopped
 from facelab.training import checkpoints
@@ -190,9 +191,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
     interrupted(signal.SIGTERM, 4, checkpoints=tmp_path / "kept")
     path = tmp_path / "kept" / "step-000000004.pt"
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(
-        BadInput, match=r"step-000000004.pt cannot be read as a checkpoint .*delete"
-    ):
+    with pytest.raises(BadInput, match=r"step-000000004.pt has no sum .*delete"):
         fl.train(patterns(), TINY, device="cpu", checkpoints=tmp_path / "kept", resume=True)
 
 
@@ -257,6 +256,7 @@ def test_a_checkpoint_runs_no_code(tmp_path):
             return (os.system, (f"touch {tmp_path / 'ran'}",))
 
     torch.save({"order": "{}", "state": Evil()}, tmp_path / "step-000000001.pt")
+    sums.sign_file(tmp_path / "step-000000001.pt")
     with pytest.raises(BadInput, match="cannot be read as a checkpoint"):
         Checkpoints(tmp_path, 1, {}).latest(torch.device("cpu"))
     assert not (tmp_path / "ran").exists()
