@@ -149,6 +149,7 @@ from .search.spoilt_probes import probe_study as probe_study
 from .search.spoilt_probes import readable_probes as readable_probes
 from .search.spoilt_probes import search_parts as search_parts
 from .sums import seal as seal
+from .sums import verify as verify
 from .synthetic.parameters import GROUPS as GROUPS
 from .synthetic.population import Population as Population
 from .synthetic.produce import synthesize as synthesize

@@ -10,6 +10,7 @@ import datetime
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -272,6 +273,67 @@ def check_signed(path: Path) -> None:
         raise _damaged(path, path.parent)
 
 
+# ---- all that lies in a folder
+
+
+def verify(folder: str | Path) -> Path:
+    """Compare every file in a stored folder with its sum.
+
+    Whatever opens a folder does the same with all that it reads; this is for whoever only wants to
+    know, as before an archive is handed on.
+
+    Parameters
+    ----------
+    folder
+        What `seal` takes.
+
+    Returns
+    -------
+    Path
+        The folder, which is as it was stored.
+
+    Raises
+    ------
+    FileNotFoundError
+        It is not there, or a file that was stored in it is not.
+    BadInput
+        A file is damaged, was changed, or has no sum; or nothing that facelab stores lies there.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> from tempfile import mkdtemp
+    >>> folder = fl.synthesize(6, 2, size=32).save(mkdtemp(), replace=True)
+    >>> fl.verify(folder) == folder
+    True
+    """
+    folder, card, checkpoints = _found(folder, "verify")
+    for path in checkpoints:
+        check_signed(path)
+    if card:
+        open_stored(folder, card, "whole").check()
+    return folder
+
+
+def _found(folder: str | Path, wish: str) -> tuple[Path, str, list[Path]]:
+    """A folder with the name of its card, or with the checkpoints that are in it."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder} to {wish}")
+    cards = [name for name in CARDS if (folder / name).is_file()]
+    if len(cards) > 1:
+        raise BadInput(f"{folder} holds both {cards[0]} and {cards[1]}: take one of them away")
+    if cards:
+        return folder, cards[0], []
+    checkpoints = sorted(path for path in folder.iterdir() if _CHECKPOINT.fullmatch(path.name))
+    if not checkpoints:
+        raise BadInput(
+            f"{folder} is nothing that facelab stored: it holds none of {', '.join(CARDS)}, and no "
+            "checkpoints"
+        )
+    return folder, "", checkpoints
+
+
 # ---- what has no sums, or was changed on purpose
 
 
@@ -314,20 +376,15 @@ def seal(folder: str | Path) -> Path:
     >>> fl.load(fl.seal(folder)).card["sealed"][0]["changed"]
     ['datasheet.md']
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder} to seal")
+    folder, name, checkpoints = _found(folder, "seal")
     note = {
         "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "by": f"facelab {facelab.__version__}",
     }
-    cards = [name for name in CARDS if (folder / name).is_file()]
-    if not cards:
-        _seal_checkpoints(folder, note)
+    for path in checkpoints:
+        _sign_again(path, note)
+    if not name:
         return folder
-    if len(cards) > 1:
-        raise BadInput(f"{folder} holds both {cards[0]} and {cards[1]}: take one of them away")
-    name = cards[0]
     card = files.read_values(folder / name)
     if not isinstance(card, dict):
         raise BadInput(f"{folder / name} holds no names with values: it is no card of facelab")
@@ -352,20 +409,13 @@ def _changed(folder: Path, name: str, card: dict[str, Any]) -> list[str] | None:
     return sorted(differ | ({name} if not fits else set()))
 
 
-def _seal_checkpoints(folder: Path, note: dict[str, Any]) -> None:
-    found = sorted(path for path in folder.iterdir() if _CHECKPOINT.fullmatch(path.name))
-    if not found:
-        raise BadInput(
-            f"{folder} is nothing that facelab stored: it holds none of {', '.join(CARDS)}, and no "
-            "checkpoints"
-        )
-    for path in found:
-        try:
-            check_signed(path)
-        except BadInput:
-            with files.write_file(path) as aside:
-                aside.write_bytes(path.read_bytes())
-                sign_file(aside, sealed=note)
+def _sign_again(path: Path, note: dict[str, Any]) -> None:
+    try:
+        check_signed(path)
+    except BadInput:
+        with files.write_file(path) as aside:
+            shutil.copyfile(path, aside)
+            sign_file(aside, sealed=note)
 
 
 # ---- how

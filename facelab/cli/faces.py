@@ -1,4 +1,4 @@
-"""`facelab synthesize`, `twins`, `prepare`, `seal`: from nothing, or from photos, to a FaceSet.
+"""`facelab synthesize`, `twins`, `prepare`: from nothing, or from photos, to a FaceSet; its sums.
 
 In: counts and shares, or a folder of photos. Out: a FaceSet on disk.
 """
@@ -182,11 +182,20 @@ def prepare(
 
 @app.command()
 def seal(
-    folder: Annotated[list[Path], typer.Argument(help="What facelab stored; several are sealed.")],
+    folder: Annotated[list[Path], typer.Argument(help="What facelab stored; one or several.")],
 ) -> None:
     """Say that what is stored is meant as it is now, by new sums: changed, or older than sums."""
     for one in folder:
         done("sealed", fl.seal(one))
+
+
+@app.command()
+def verify(
+    folder: Annotated[list[Path], typer.Argument(help="What facelab stored; one or several.")],
+) -> None:
+    """Compare everything stored with its sums."""
+    for one in folder:
+        done("as it was stored", fl.verify(one))
 
 
 def _reader(layout: Layout, place: Path, options: dict[str, Any]) -> "Reader":

@@ -186,10 +186,11 @@ class TrainedEmbedder:
         with files.reading(folder, "a trained embedder"):
             stored = sums.open_stored(folder, "embedder.json", "trained embedder", needed)
             stored.check("model.safetensors", "history.csv")
+            weights = stored.read("model.safetensors")
             saved = checked(_Saved, stored.card, "an embedder", "embedder.json")
             network = network_of(saved.recipe | saved.built, pretrained=False)
             try:
-                network.load_state_dict(safetensors.torch.load(stored.read("model.safetensors")))
+                network.load_state_dict(safetensors.torch.load(weights))
             except (RuntimeError, SafetensorError) as error:
                 raise ValueError(error) from error
             history = pd.read_csv(io.BytesIO(stored.read("history.csv")))

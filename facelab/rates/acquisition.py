@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from facelab import limits
+from facelab import limits, sums
 from facelab.errors import BadInput, check_columns
 from facelab.faces.groups import group_labels
 from facelab.faces.names import as_names
@@ -138,6 +138,8 @@ def presented_images(folder: str | os.PathLike) -> pd.DataFrame:
     ------
     FileNotFoundError
         The folder has no `faces.parquet`, or no `rejects.parquet`.
+    BadInput
+        One of them is damaged or was changed.
 
     Examples
     --------
@@ -160,8 +162,12 @@ def presented_images(folder: str | os.PathLike) -> pd.DataFrame:
     ):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} has no {name}: {advice}")
-    kept = limits.read_parquet(folder / "faces.parquet")
-    rejects = limits.read_parquet(folder / "rejects.parquet")
+    stored = sums.open_stored(folder, "card.json", "FaceSet")
+    stored.check("crops.npy")
+    kept, rejects = (
+        limits.read_parquet(folder / name, stored.read(name))
+        for name in ("faces.parquet", "rejects.parquet")
+    )
     no_face = rejects["reason"].astype("str").str.startswith(_NO_FACE)  # of none, no text either
     failed = rejects[no_face].drop(columns="reason")
     parts = [kept.assign(failed=False), failed.assign(failed=True)]

@@ -106,6 +106,7 @@ def test_a_prepared_set_tells_failures_from_broken_files(tmp_path, faces):
     rejects = faces.table.iloc[:4].assign(image=list("wxyz"))
     rejects.insert(2, "reason", reasons)
     rejects.to_parquet(tmp_path / "set" / "rejects.parquet")
+    fl.seal(tmp_path / "set")
     found = presented_images(tmp_path / "set")
     assert found["failed"].sum() == 2
     assert found.loc[found["failed"], "image"].tolist() == ["w", "y"]
@@ -119,6 +120,7 @@ def test_a_prepared_set_of_which_nothing_was_rejected_has_no_failures(tmp_path, 
     faces.save(tmp_path / "set")
     nothing = faces.table.iloc[:0].assign(reason=[])
     nothing.to_parquet(tmp_path / "set" / "rejects.parquet")
+    fl.seal(tmp_path / "set")
     rates = enrolment(presented_images(tmp_path / "set"), "gender").rates
     assert rates["failures_to_enrol"].tolist() == [0, 0, 0] and rates["fte_high"].gt(0).all()
 
