@@ -5,13 +5,30 @@ turns every `FacelabError` and `OSError` into one line on stderr and exit code 1
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 _MOST_NAMED = 30
+# Control characters but for line end and tab, and what turns the direction of letters.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _LONGEST = 200  # letters of a name that is given, or may be meant, in a message
+
+
+def printable(text: str) -> str:
+    """Text for a terminal: what would move its cursor, colour it or turn its letters is spelt out.
+
+    Names come from others. Line ends and tabs stay.
+
+    Examples
+    --------
+    >>> from facelab.errors import printable
+    >>> printable("ada" + chr(27) + "[2J")
+    'ada\\\\x1b[2J'
+    """
+    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class FacelabError(Exception):
@@ -26,6 +43,9 @@ class FacelabError(Exception):
     ...     print(type(error).__name__)
     BadInput
     """
+
+    def __init__(self, *told: Any) -> None:
+        super().__init__(*(printable(one) if isinstance(one, str) else one for one in told))
 
 
 class BadInput(FacelabError, ValueError):

@@ -14,6 +14,8 @@ from typing import Any, TextIO
 
 from tqdm import TqdmWarning, std
 
+from facelab.errors import printable
+
 with warnings.catch_warnings():
     # Without ipywidgets tqdm draws plain bars, which is fine, and says so in every notebook.
     warnings.simplefilter("ignore", TqdmWarning)
@@ -61,7 +63,8 @@ class Told:
         encoding = getattr(self.stream, "encoding", None) or "utf-8"
         with contextlib.suppress(OSError):
             if self.stream is not None:
-                self.stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+                words = printable(text).encode(encoding, "backslashreplace").decode(encoding)
+                self.stream.write(words)
         return len(text)
 
     def flush(self) -> None:

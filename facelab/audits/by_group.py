@@ -4,7 +4,6 @@ In: embeddings, what to group by, a target FMR. Out: an `Audit` that shows itsel
 loaded, and can be compared with another audit of the same test subjects.
 """
 
-import io
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -20,6 +19,7 @@ from facelab.comparisons.given import as_share
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind, told
 from facelab.errors import BadInput, check_option, how_many
+from facelab.faces.cells import as_csv, from_csv
 from facelab.faces.groups import SEPARATOR, group_keys
 from facelab.faces.names import as_names
 from facelab.rates.contrasts import as_chance, as_ratio, as_sentence, group_contrasts
@@ -184,7 +184,7 @@ class Audit:
         """Store as a folder: tables as csv, the rest as json and parquet; written aside first."""
         with files.write_folder(folder, replace, AUDIT) as aside:
             for name in _TABLES:
-                getattr(self, name).to_csv(aside / f"{name}.csv", index=False)
+                files.write_text(aside / f"{name}.csv", as_csv(getattr(self, name)))
             self.counts.units.to_parquet(aside / "units.parquet")
             self.counts.pairs.to_parquet(aside / "pairs.parquet")
             _histogram_frame(self.histograms).to_parquet(aside / "histograms.parquet")
@@ -472,7 +472,7 @@ def _parquet(stored: sums.Stored, name: str) -> pd.DataFrame:
 
 def _read(stored: sums.Stored, name: str) -> pd.DataFrame:
     """A stored table, its numbers to the last bit; a group may be named "NA"."""
-    frame = pd.read_csv(io.BytesIO(stored.read(name)), dtype="str", keep_default_na=False)
+    frame = from_csv(stored.read(name))
     for name in frame.columns.difference(_TEXT):
         kind = "Int64" if name == "images" else "int64" if name in _COUNTS else "float64"
         numbers = [None if text == "" else float(text) for text in frame[name]]

@@ -22,7 +22,7 @@ import facelab as fl
 from facelab.cli import audits, experiments, faces, models, search, values
 from facelab.cli.options import UsageError
 from facelab.cli.shared import ReaderLeft, say
-from facelab.errors import FacelabError, Stopped, did_you_mean
+from facelab.errors import FacelabError, Stopped, did_you_mean, printable
 from facelab.words import advice
 
 _INTERRUPTED = "interrupted: no half-written result is left; the same command goes on where it can"
@@ -62,6 +62,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:  # a name that the console's encoding lacks is no reason to stop
             stream.reconfigure(errors="backslashreplace")
+    as_python_has_it = warnings.formatwarning
+    warnings.formatwarning = lambda *told, **more: printable(as_python_has_it(*told, **more))
     sys.exit(command(sys.argv[1:]))
 
 
@@ -116,5 +118,5 @@ def _fail(sentence: str, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exc()
     with contextlib.suppress(OSError):  # where nobody can be told, the code says it
-        print(f"facelab: {' '.join(sentence.split())}", file=sys.stderr)
+        print(f"facelab: {printable(' '.join(sentence.split()))}", file=sys.stderr)
     return code

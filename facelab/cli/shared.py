@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import facelab as fl
 from facelab.artefacts import Kind
-from facelab.errors import BadInput, FacelabError
+from facelab.errors import BadInput, FacelabError, printable
 from facelab.places import check_file, check_place
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def say(words: str, err: bool = False) -> None:
     """
     stream = sys.stderr if err else sys.stdout
     try:
-        print(words, file=stream, flush=True)
+        print(printable(words), file=stream, flush=True)
     except OSError as error:
         # Or Python would complain once more, of what is left to be written, when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

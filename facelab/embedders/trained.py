@@ -6,7 +6,6 @@ In: what `train` made, or the folder it was saved to. Out: `Embeddings`; on disk
 """
 
 import hashlib
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import field
@@ -33,6 +32,7 @@ from facelab.embedders.tensors import (
     pick_device,
     resized,
 )
+from facelab.faces.cells import as_csv, from_csv
 from facelab.faces.faceset import FaceSet
 from facelab.words import checked
 
@@ -153,9 +153,9 @@ class TrainedEmbedder:
         with files.write_folder(folder, replace, EMBEDDER) as aside:
             state = {name: value.contiguous() for name, value in self.network.state_dict().items()}
             safetensors.torch.save_file(state, aside / "model.safetensors")
-            self.history.to_csv(aside / "history.csv", index=False)
+            files.write_text(aside / "history.csv", as_csv(self.history))
             if self.validation is not None:
-                self.validation.to_csv(aside / "validation.csv", index=False)
+                files.write_text(aside / "validation.csv", as_csv(self.validation))
             about = {
                 "kind": "timm",
                 "name": self.name,
@@ -193,7 +193,7 @@ class TrainedEmbedder:
                 network.load_state_dict(safetensors.torch.load(weights))
             except (RuntimeError, SafetensorError) as error:
                 raise ValueError(error) from error
-            history = pd.read_csv(io.BytesIO(stored.read("history.csv")))
+            history = from_csv(stored.read("history.csv"), encoding="utf-8")
             looks = "validation.csv"
             validation = _read_looks(stored.read(looks)) if stored.holds(looks) else None
             if saved.recipe["channels_last"]:
@@ -217,6 +217,6 @@ def _one_thread_each() -> Iterator[None]:
 
 def _read_looks(data: bytes) -> pd.DataFrame:
     """The stored validation table; groups may be called NA, 007 or 1.0, and stay called so."""
-    looks = pd.read_csv(io.BytesIO(data), dtype="str", keep_default_na=False)
+    looks = from_csv(data)
     numbers = looks.columns.drop(["group", "note"], errors="ignore")
     return looks.assign(**looks[numbers].apply(pd.to_numeric))

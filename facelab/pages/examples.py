@@ -17,6 +17,7 @@ import pandas as pd
 from facelab import files
 from facelab.audits.arms import FIGURES, readable_arms
 from facelab.errors import BadInput, FacelabError, there_are
+from facelab.faces.cells import from_csv
 from facelab.pages.documents import render
 from facelab.pages.records import record_of, values_of
 from facelab.rates.tables import readable_changes
@@ -198,7 +199,7 @@ class _Example:
 
 def _table(file: Path, arms: list[str]) -> pd.DataFrame:
     """A kept table as people read it; `arms` are those of paired differences."""
-    frame = pd.read_csv(file)
+    frame = from_csv(file, encoding="utf-8")
     if "figure" in frame:
         return readable_arms(frame[frame["figure"].isin(FIGURES)])
     if "quantity" in frame:

@@ -22,6 +22,7 @@ import pandas as pd
 import facelab
 from facelab import files
 from facelab.errors import FacelabError, need
+from facelab.faces.cells import as_csv
 from facelab.progress import tell
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Record:
         if self.folder:
             (self.folder / "tables").mkdir(exist_ok=True)
             named = frame.index.name is not None or isinstance(frame.index, pd.MultiIndex)
-            files.write_text(self.folder / "tables" / f"{name}.csv", frame.to_csv(index=named))
+            files.write_text(self.folder / "tables" / f"{name}.csv", as_csv(frame, index=named))
         return frame
 
     def tables(self, frames: Mapping[str, pd.DataFrame]) -> None:

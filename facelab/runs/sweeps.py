@@ -16,7 +16,7 @@ from typing import Any
 import joblib
 import pandas as pd
 
-from facelab.errors import BadInput, FacelabError, need
+from facelab.errors import BadInput, FacelabError, need, printable
 from facelab.owners import held
 from facelab.progress import tell
 from facelab.runs.definitions import check_name, read_experiment
@@ -286,6 +286,7 @@ class _Board:
 
     def _drawn(self) -> Any:
         from rich.table import Table
+        from rich.text import Text
 
         drawn = Table(box=None)
         for column in ("case", "status", "seconds"):
@@ -298,5 +299,5 @@ class _Board:
             if status == "waiting" and case.key in since:
                 status = "running"
                 took = f"{(pd.Timestamp.now('UTC') - since[case.key]).total_seconds():.0f}"
-            drawn.add_row(words, status, took)
+            drawn.add_row(Text(printable(words)), status, took)  # brackets are no colours
         return drawn

@@ -21,6 +21,7 @@ from facelab.comparisons.given import as_share, check_frame
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind
 from facelab.errors import BadInput, check_option, how_many
+from facelab.faces.cells import as_csv
 from facelab.faces.groups import group_labels
 from facelab.faces.names import as_names
 from facelab.rates.contrasts import holm
@@ -138,7 +139,7 @@ class SearchExperiment:
         told = ("by", "threshold", "calibration", "warnings", "confidence", "card")
         with files.write_folder(folder, replace, EXPERIMENT) as aside:
             for name in ("table", "named", "cross_group", "sweep"):
-                getattr(self, name).to_csv(aside / f"{name}.csv", index=False)
+                files.write_text(aside / f"{name}.csv", as_csv(getattr(self, name)))
             sums.write_card(aside, "experiment.json", {name: getattr(self, name) for name in told})
         return Path(folder)
 

@@ -19,6 +19,7 @@ from facelab.comparisons.given import as_share
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind
 from facelab.errors import BadInput, a_kind, how_many
+from facelab.faces.cells import as_csv
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import SEPARATOR
 from facelab.faces.spelling import apart
@@ -148,7 +149,7 @@ class Identification:
         told = ("by", "fpir", "threshold", "rank", "warnings", "calibration", "confidence", "card")
         with files.write_folder(folder, replace, IDENTIFICATION) as aside:
             for name in _TABLES:
-                getattr(self, name).to_csv(aside / f"{name}.csv", index=False)
+                files.write_text(aside / f"{name}.csv", as_csv(getattr(self, name)))
             self.searches.table.to_parquet(aside / "searches.parquet")
             sums.write_card(
                 aside, "identification.json", {name: getattr(self, name) for name in told}
