@@ -4,13 +4,18 @@
 turns every `FacelabError` and `OSError` into one line on stderr and exit code 1.
 """
 
+import contextlib
 import difflib
+import errno
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a share of it, a file
 _MOST_NAMED = 30
 # Control characters but for line end and tab, and what turns the direction of letters.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
@@ -72,6 +77,42 @@ class Stopped(FacelabError):
 
 class NotWritten(FacelabError, OSError):
     """A file or folder cannot be written; the message says which, why, and what was kept."""
+
+
+def not_written(error: OSError, out: Path, kept: str = "nothing of it was kept") -> NotWritten:
+    """The same error as a sentence on the output."""
+    why = error.strerror or str(error)
+    advice = "choose another place"
+    if error.errno in FULL:
+        advice = f"{kept}: free some space and run again"
+    said = NotWritten(f"{out} cannot be written: {why}; {advice}")
+    said.errno = error.errno
+    return said
+
+
+@contextlib.contextmanager
+def saying_of_full(out: Path, kept: str = "nothing of it was kept") -> Iterator[None]:
+    """Say of which output it was, and what was kept, when the disk is full, whoever notices."""
+    try:
+        yield
+    except Exception as error:
+        # What was written inside says it of a name that will be gone.
+        number = None if isinstance(error, BadInput) else _full(error)
+        if number is None:
+            raise
+        why = getattr(error, "strerror", None) or os.strerror(number)
+        raise not_written(OSError(number, why), out, kept) from error
+
+
+def _full(error: Exception) -> int | None:
+    """The number of a full disk, also where a library tells it in words alone."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno if error.errno in FULL else None
+    words = str(error)
+    if re.search(r"\d+ requested and \d+ written", words):  # NumPy's, which keeps the reason
+        return errno.ENOSPC
+    told = (n for n in FULL if os.strerror(n) in words or f"os error {n})" in words)
+    return next(told, None)
 
 
 class Unusable(Exception):

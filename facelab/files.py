@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from facelab import limits, words
 from facelab.artefacts import FileKind, Kind
-from facelab.errors import BadInput, Damaged
+from facelab.errors import BadInput, Damaged, saying_of_full
 from facelab.moving import identity
 from facelab.owners import Lock
 from facelab.places import (
@@ -27,7 +27,6 @@ from facelab.places import (
     check_ours,
     check_place,
     put_in_place,
-    saying_of_full,
     settle,
     stored,
 )
@@ -101,7 +100,7 @@ def write_folder(
         (place / NEW).mkdir()
         with saying_of_full(out):
             yield place / NEW
-        put_in_place(place, out, lock, replace, kind)
+            put_in_place(place, out, lock, replace, kind)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -24,10 +24,10 @@ from typing import Any, TypeVar
 import facelab
 from facelab import files, owners, places
 from facelab.artefacts import Kind
-from facelab.errors import BadInput
+from facelab.errors import FULL, BadInput, not_written, saying_of_full
 from facelab.files import difference, plain, write_json
 from facelab.owners import Lock, Taken
-from facelab.places import ASIDE, NEW, check_place, put_in_place, saying_of_full
+from facelab.places import ASIDE, NEW, check_place, put_in_place
 
 T = TypeVar("T")
 
@@ -90,7 +90,7 @@ def resume_folder(
             new.mkdir(exist_ok=True)
             done.mkdir(exist_ok=True)
             yield new, done
-        put_in_place(place, out, lock, replace, kind)
+            put_in_place(place, out, lock, replace, kind)
     finally:
         if lock.ours:  # and not a forked child's, which has nothing to end here
             if new.exists() and _holds_anything(done):
@@ -179,8 +179,8 @@ def _lock(folder: Path, work: Path, wait: bool = False) -> Lock:
             except FileNotFoundError:
                 raise
             except OSError as error:
-                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-                    raise places.not_written(error, work) from error
+                if error.errno in (*FULL, errno.EROFS):
+                    raise not_written(error, work) from error
                 raise BadInput(
                     f"{folder / owners.NAME} keeps two runs from writing {work} at once, and "
                     "cannot be opened: ask whoever made it to delete it or to let your group write "

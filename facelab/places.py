@@ -21,14 +21,15 @@ from typing import Any
 
 from facelab import moving, owners
 from facelab.artefacts import KINDS, FileKind, Kind, foreign, foreign_file
-from facelab.errors import BadInput, FacelabError, NotWritten
+from facelab.errors import FULL, BadInput, FacelabError, not_written
 from facelab.owners import Lock, Taken
 
 ASIDE = ".partial"
 OWNER = "owner.json"  # says for which output a hidden folder was made
 NEW, READY, OLD = "new", "ready", "old"  # the output to be; when it takes a place; what had that
 SWAP = "swap.json"  # which one `ready` is, before two change places
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{a}{n}" for a in ("com", "lpt") for n in range(1, 10))}
+_LONGEST_PLAIN = 100
 _LONGEST = 255 - len("..12345678") - len(ASIDE)  # bytes of a name, so that a hidden one fits
 
 
@@ -44,6 +45,11 @@ def check_place(out: Path, replace: bool, kind: Kind | None = None) -> None:
         Why `out` cannot be made there, or not be replaced.
     """
     _check_name(out)
+    with _said_of(out):
+        _check_place(out, replace, kind)
+
+
+def _check_place(out: Path, replace: bool, kind: Kind | None) -> None:
     settle(out)
     if out.is_symlink():
         raise BadInput(f"{out} is a link: give the folder that it points to, or another place")
@@ -75,6 +81,11 @@ def check_file(path: Path, replace: bool, kind: FileKind | None = None) -> None:
         There is no folder for it; or why it cannot be written.
     """
     _check_name(path)
+    with _said_of(path):
+        _check_file(path, replace, kind)
+
+
+def _check_file(path: Path, replace: bool, kind: FileKind | None) -> None:
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} in")
     settle(path)
@@ -87,7 +98,8 @@ def check_file(path: Path, replace: bool, kind: FileKind | None = None) -> None:
             raise BadInput(
                 f"{path} exists already: choose another file, or replace it (replace=True, --force)"
             )
-        if why := _not_ours(path, kind):
+        why = "" if moving.is_plain_file(path) else "it is no file"
+        if why := why or foreign_file(path, kind):
             raise BadInput(f"{path} is not replaced: {why}; choose another file, or move it away")
     _check_writable(path)
 
@@ -97,8 +109,23 @@ def _check_name(out: Path) -> None:
         raise BadInput(f"{str(out)!r} cannot be written: no name holds a NUL character")
     if out.name in ("", ".."):
         raise BadInput(f"{out} has no name of its own: give one, such as {out / 'result'}")
-    if len(os.fsencode(out.name)) > _LONGEST:
+    try:
+        length = len(os.fsencode(out.name))
+    except UnicodeEncodeError:
+        raise BadInput(f"{str(out)!r} cannot be written: it is not all letters") from None
+    if length > _LONGEST:
         raise BadInput(f"the name {out.name[:20]}... is too long: give one of {_LONGEST} bytes")
+
+
+@contextlib.contextmanager
+def _said_of(out: Path) -> Iterator[None]:
+    """Say what the system says of a place as a sentence on it."""
+    try:
+        yield
+    except (FacelabError, FileNotFoundError):
+        raise
+    except OSError as error:
+        raise not_written(error, out) from error
 
 
 def _check_writable(out: Path) -> None:
@@ -125,41 +152,15 @@ def make_folder(place: Path, out: Path) -> None:
         return
 
 
-def not_written(error: OSError, out: Path, kept: str = "nothing of it was kept") -> NotWritten:
-    """The same error as a sentence on the output."""
-    why = error.strerror or str(error)
-    advice = "choose another place"
-    if error.errno in _FULL:
-        advice = f"{kept}: free some space and run again"
-    said = NotWritten(f"{out} cannot be written: {why}; {advice}")
-    said.errno = error.errno
-    return said
-
-
-@contextlib.contextmanager
-def saying_of_full(out: Path, kept: str = "nothing of it was kept") -> Iterator[None]:
-    """Say of which output it was, and what was kept, when the disk is full, whoever notices."""
-    try:
-        yield
-    except FacelabError:
-        raise
-    except Exception as error:
-        number = _full(error)
-        if number is None:
-            raise
-        why = getattr(error, "strerror", None) or os.strerror(number)
-        raise not_written(OSError(number, why), out, kept) from error
-
-
-def _full(error: Exception) -> int | None:
-    """The number of a full disk, also where a library tells it in words alone."""
-    if isinstance(error, OSError) and error.errno is not None:
-        return error.errno if error.errno in _FULL else None
-    words = str(error)
-    if re.search(r"\d+ requested and \d+ written", words):  # NumPy's, which keeps the reason
-        return errno.ENOSPC
-    told = (n for n in _FULL if os.strerror(n) in words or f"os error {n})" in words)
-    return next(told, None)
+def check_plain(name: Any, where: str = "") -> None:
+    """Refuse a name that not every disk takes for a file, or that climbs out of its place."""
+    plain = isinstance(name, str) and re.fullmatch(r"\w[\w .+-]*", name) and name[-1] not in ". "
+    if plain and len(os.fsencode(name)) > _LONGEST_PLAIN:
+        raise BadInput(
+            f"{where}the name {name[:20]}... is too long: at most {_LONGEST_PLAIN} bytes"
+        )
+    if not plain or name.partition(".")[0].lower() in _RESERVED:
+        raise BadInput(f"{where}the name {name!r} must be letters, digits, '-', '_' and '.'")
 
 
 # ---- made aside
@@ -173,7 +174,11 @@ def beside(out: Path, kind: Kind | None) -> Iterator[tuple[Path, Lock]]:
         try:
             place.mkdir()
             # Locked before it is signed: to others it is nobody's until it is somebody's who lives.
-            lock = hold(place)
+            try:
+                lock = hold(place)
+            except OSError:
+                _remove(place)  # which is new, and nobody else's
+                raise
         except (FileExistsError, FileNotFoundError, Taken):
             # One of that name, or somebody took it for left over in its first moment.
             if not out.parent.is_dir():
@@ -183,7 +188,8 @@ def beside(out: Path, kind: Kind | None) -> Iterator[tuple[Path, Lock]]:
             raise not_written(error, out) from error
         break
     try:
-        sign(place, out, kind)
+        with _said_of(out):
+            sign(place, out, kind)
         yield place, lock
     finally:
         if lock.ours:  # and not a forked child's, which has nothing to clear here
@@ -263,8 +269,10 @@ def put_in_place(
             if not os.path.lexists(place / NEW):
                 raise
         except OSError as error:
-            if not moving.is_taken(error):
+            if error.errno in FULL:
                 raise
+            if not moving.is_taken(error):
+                raise not_written(error, out) from error
             if not replace:
                 said = f"{out} appeared while this was made, and was left as it is"
                 raise _kept_beside(place, out, said) from error

@@ -223,8 +223,16 @@ class Mapped:
         return self.array
 
     def __getstate__(self) -> dict[str, Any]:
-        self.checked()
-        return self.__dict__ | {"_opened": None}
+        array = self.checked()
+        if self._opened is not None:
+            # Another process maps it by its name, which may be that of a newer file by then: it is
+            # given one that stays this file's, or where there is none, what is in it.
+            name = f"/proc/{os.getpid()}/fd/{self._opened.fileno()}"
+            if os.path.exists(name) and hasattr(array, "filename"):
+                array.filename = name
+            else:
+                array = array.copy()
+        return self.__dict__ | {"_opened": None, "array": array}
 
     def __del__(self) -> None:
         if self.__dict__.get("_opened") is not None:

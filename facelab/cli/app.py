@@ -22,7 +22,7 @@ import facelab as fl
 from facelab.cli import audits, experiments, faces, models, search, values
 from facelab.cli.options import UsageError
 from facelab.cli.shared import ReaderLeft, say
-from facelab.errors import FacelabError, Stopped, did_you_mean, printable
+from facelab.errors import FacelabError, NotWritten, Stopped, did_you_mean, printable
 from facelab.words import advice
 
 _INTERRUPTED = "interrupted: no half-written result is left; the same command goes on where it can"
@@ -109,7 +109,7 @@ def _usage(sentence: str, words: list[str]) -> str:
 
 
 def _words(error: Exception) -> str:
-    if getattr(error, "errno", None) != errno.ENOSPC:
+    if isinstance(error, NotWritten) or getattr(error, "errno", None) != errno.ENOSPC:
         return str(error)
     return f"{error}; nothing half-written was kept: free some space and run again"
 

@@ -5,6 +5,7 @@ FOLDER` writes the three of the gallery.
 """
 
 import argparse
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facelab import files
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 from facelab.figures.people import contact_sheet
@@ -244,7 +246,9 @@ def gallery(folder: str | Path, seed: int = 3, jobs: int | None = None) -> list[
     )
     paths = [folder / name for name in _GALLERY]
     for path, picture in zip(paths, pictures, strict=True):
-        picture.savefig(path, format="jpeg", dpi=180, pil_kwargs={"quality": 85, "optimize": True})
+        data = io.BytesIO()
+        picture.savefig(data, format="jpeg", dpi=180, pil_kwargs={"quality": 85, "optimize": True})
+        files.write_bytes(path, data.getvalue())
     return paths
 
 

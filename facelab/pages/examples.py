@@ -7,7 +7,6 @@ In: `examples.yaml`, the figures, tables and stamps kept beside it; finished run
 import argparse
 import html
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -74,7 +73,7 @@ def keep(run: str | Path, folder: str | Path) -> None:
         "alt": _alt(run, example["figure"]),
     }
     for target, file in parts.items():
-        shutil.copyfile(file, folder / target)
+        files.write_bytes(folder / target, file.read_bytes())
     stamps = _read(folder / "stamps.json") if (folder / "stamps.json").is_file() else {}
     files.write_json(folder / "stamps.json", {**stamps, name: stamp})
 

@@ -17,6 +17,7 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from facelab import files
 from facelab.errors import BadInput, did_you_mean
+from facelab.places import check_plain
 from facelab.words import AsWritten, Typed, Word, advice, checked, listed, number, values, whole
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ def read_experiment(source: str | Path) -> Experiment:
 
 def check_name(name: str, where: str = "") -> None:
     """Refuse a name that not every disk takes, or that climbs out of its place."""
+    check_plain(name, where)
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
         raise BadInput(f"{where}the name {name!r} must be letters, digits, '-', '_' and '.'")
 

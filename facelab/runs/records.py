@@ -23,6 +23,7 @@ import facelab
 from facelab import files
 from facelab.errors import FacelabError, need
 from facelab.faces.cells import as_csv
+from facelab.places import check_plain
 from facelab.progress import tell
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Record:
 
     def table(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
         """Keep a table as `tables/<name>.csv` and hand it back to be shown."""
+        check_plain(name, "a table: ")
         if self.folder:
             (self.folder / "tables").mkdir(exist_ok=True)
             named = frame.index.name is not None or isinstance(frame.index, pd.MultiIndex)
@@ -89,6 +91,7 @@ class Record:
 
     def figure(self, name: str, figure: "Picture") -> "Picture":
         """Keep a figure as `figures/<name>.png` and hand it back to be shown."""
+        check_plain(name, "a figure: ")
         if self.folder:
             (self.folder / "figures").mkdir(exist_ok=True)
             files.write_bytes(self.folder / "figures" / f"{name}.png", figure.png())

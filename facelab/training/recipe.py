@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import StrictBool, StrictInt, StrictStr
 
 from facelab import files
+from facelab.artefacts import FileKind
 from facelab.errors import BadInput
 from facelab.training.ranges import (
     AboveZero,
@@ -29,7 +30,7 @@ from facelab.training.ranges import (
     Written,
     part_of_a_recipe,
 )
-from facelab.words import as_yaml, checked
+from facelab.words import as_yaml, checked, read, values
 
 
 @part_of_a_recipe("augment")
@@ -354,9 +355,19 @@ class Recipe:
         return checked(cls, {} if written is None else written, "a recipe", path)
 
     def to_yaml(self, path: str | Path) -> Path:
-        """Write the recipe with every value."""
-        files.write_text(path, as_yaml(self.to_dict()))
+        """Write the recipe with every value; a recipe that is there is replaced."""
+        files.write_asked(path, as_yaml(self.to_dict()), True, FileKind("a recipe", _is_recipe))
         return Path(path)
+
+
+def _is_recipe(data: bytes) -> bool:
+    """Whether a file says what a recipe says and nothing else."""
+    try:
+        written = values(read(data, "a recipe", "yaml"))
+    except BadInput:
+        return False
+    known = {one.name for one in dataclasses.fields(Recipe)}
+    return isinstance(written, dict) and set(written) <= known
 
 
 def _require(holds: bool, name: str, owner: Any, wanted: str) -> None:

@@ -278,6 +278,17 @@ def test_crops_of_an_old_version_stay_what_they_were(tmp_path):
     assert version(fl.load(tmp_path / "it")) == "11"
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_worker_processes_read_the_version_that_was_opened(tmp_path, monkeypatch, named):
+    faces(40, rows=600).save(tmp_path / "it")
+    old = fl.load(tmp_path / "it")
+    faces(200, rows=600).save(tmp_path / "it", replace=True)
+    if not named:
+        exists = os.path.exists
+        monkeypatch.setattr(os.path, "exists", lambda p: "/fd/" not in str(p) and exists(p))
+    assert fl.measure(old, jobs=2).table["brightness"].unique().tolist() == [40]
+
+
 def test_an_output_between_two_names_is_waited_for(tmp_path, monkeypatch):
     """Where two folders cannot change places at once, a reader may come between the two moves."""
     out = tmp_path / "it"
