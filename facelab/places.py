@@ -425,10 +425,12 @@ def _places_of(out: Path) -> list[Path]:
     start = f".{out.name}."
     try:
         with os.scandir(out.parent) as entries:
-            names = [e.name for e in entries if e.name.startswith(start) and e.name.endswith(ASIDE)]
+            folders = [e.name for e in entries if e.is_dir(follow_symlinks=False)]
     except OSError:
         return []
-    return [out.parent / name for name in names]
+    return [
+        out.parent / name for name in folders if name.startswith(start) and name.endswith(ASIDE)
+    ]
 
 
 def clear(place: Path, lock: Lock) -> None:
@@ -436,6 +438,9 @@ def clear(place: Path, lock: Lock) -> None:
     if os.name == "nt":
         lock.release()  # Windows removes no open file
     try:
+        if place.is_symlink():  # somebody put it there; what it points to is not ours
+            place.unlink()
+            return
         for name in (READY, OLD):  # what was taken away is not asked about again after a kill
             with contextlib.suppress(FileNotFoundError):
                 os.rename(place / name, place / f"{name}.removed")

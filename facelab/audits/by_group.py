@@ -174,7 +174,10 @@ class Audit:
         return "".join(parts)
 
     def to_html(self, file: str | Path) -> Path:
-        """Write one self-contained page: finding, limits, figures, tables; no photo."""
+        """Write one self-contained page: finding, limits, figures, tables; no photo.
+
+        A page of facelab that is there is replaced, any other file is not.
+        """
         from facelab.pages.audits import audit_page
 
         files.write_asked(file, audit_page(self), True, PAGE)

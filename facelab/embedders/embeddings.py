@@ -228,6 +228,9 @@ class Embeddings:
         with files.reading(folder, "embeddings"):
             needed = ("vectors.npy", "table.parquet")
             stored = sums.open_stored(folder, "card.json", "embeddings", needed)
-            vectors = stored.array("vectors.npy", mode="c").checked()
+            # No map to joblib, whose workers would open the file by its name, which may be that of
+            # a newer one by then.
+            mapped = stored.array("vectors.npy", mode="c").checked()
+            vectors = np.asarray(memoryview(mapped)) if mapped.size else mapped
             table = limits.read_parquet(folder / "table.parquet", stored.read("table.parquet"))
             return cls(vectors, table, stored.card)

@@ -546,3 +546,20 @@ def test_names_of_sets_arms_groups_and_people_name_no_file(tmp_path, name):
     fl.join({name: one, "other": faces()}, tmp_path / "home" / "joined")
     assert sorted(os.listdir(tmp_path)) == ["home"]
     assert sorted(os.listdir(tmp_path / "home")) == ["joined", "set"]
+
+
+def test_a_link_of_a_hidden_folders_name_leads_nowhere(tmp_path):
+    """What it points to says that it is of this output, and is somebody's all the same."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    places.sign(mine, tmp_path / "it")
+    (mine / "new").write_text("diary")
+    (tmp_path / ".it.12345678.partial").symlink_to(mine)
+    (tmp_path / ".it.partial").symlink_to(mine)
+    faces().save(tmp_path / "it")
+    with pytest.raises(BadInput, match="does not say"), resume_folder(tmp_path / "that", {}):
+        (tmp_path / ".that.partial").rename(tmp_path / "aside")
+        (tmp_path / ".that.partial").symlink_to(mine)
+        (tmp_path / "aside").rename(tmp_path / ".it.89abcdef.partial")
+        raise BadInput("it does not say")
+    assert (mine / "new").read_text() == "diary"

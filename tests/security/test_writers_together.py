@@ -289,6 +289,22 @@ def test_worker_processes_read_the_version_that_was_opened(tmp_path, monkeypatch
     assert fl.measure(old, jobs=2).table["brightness"].unique().tolist() == [40]
 
 
+def test_worker_processes_compare_the_embeddings_that_were_opened(tmp_path):
+    one, two = (fl.crowd(700, images=4, dim=32, seed=seed)[0] for seed in (1, 2))
+    one.save(tmp_path / "it")
+    old = fl.Embeddings.load(tmp_path / "it")
+    two.save(tmp_path / "it", replace=True)
+    rates = [
+        fl.compare_all(people, by="group", jobs=jobs).error_rates(0.5)
+        for people, jobs in ((one, 1), (old, 2))
+    ]
+    pd.testing.assert_frame_equal(*rates)
+    found = [
+        fl.coinciding_subjects(people, 0.7, jobs=jobs) for people, jobs in ((one, 1), (old, 2))
+    ]
+    pd.testing.assert_frame_equal(*found)
+
+
 def test_an_output_between_two_names_is_waited_for(tmp_path, monkeypatch):
     """Where two folders cannot change places at once, a reader may come between the two moves."""
     out = tmp_path / "it"
