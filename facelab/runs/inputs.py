@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from facelab import files
+from facelab import files, sums
 from facelab.embedders.external import model_files
 from facelab.errors import BadInput
 from facelab.faces.origin import as_card, facts
@@ -66,7 +66,7 @@ def cards_of(shown: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _card(file: Path) -> dict[str, Any]:
     """A card of ours; a damaged one stops whoever opens its folder, with a sentence of its own."""
     try:
-        card = as_card(files.read_values(file))
+        card = as_card(sums.open_stored(file.parent, file.name, "card").card)
     except (BadInput, OSError):
         return {}
     return card if isinstance(card.get("faces", {}), dict) else {}

@@ -108,6 +108,8 @@ def test_a_finished_run_is_a_whole_folder_under_the_notebooks_name(finished, pla
         "tables/rates.csv",
         "figures/curve.png",
     }
+    assert set(json.loads((finished / "run.json").read_text())["sha256"]) == names
+    assert fl.verify(finished) == finished
 
 
 def test_parameters_reach_the_notebook_and_are_kept(finished):

@@ -7,6 +7,7 @@ import json
 import random
 import shutil
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -336,6 +337,17 @@ def test_crops_that_change_in_place_after_their_first_use_are_seen_at_the_next(c
     with open(folder / "crops.npy", "r+b") as file:
         file.write(data)
     assert (faces.gather([11]) == whole).all()
+
+
+def test_threads_compare_the_same_crops_without_disturbing_each_other(copy, large, tried):
+    tried(20)
+    folder = copy("faces")
+    whole = fl.load(folder).crops.copy()
+    for _ in range(20):
+        faces = fl.load(folder)
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda row, faces=faces: faces.gather([row]), range(12)))
+        assert (np.concatenate(found) == whole).all()
 
 
 def test_another_set_in_the_folders_place_leaves_the_opened_one_as_it_was(copy, stored, large):
