@@ -21,6 +21,15 @@ def command_of(process: int) -> str:
         return ""
 
 
+def worked(process: int) -> float:
+    """Seconds of processor that a process has used."""
+    try:
+        told = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Family:
     """A Python and all that it starts, wherever they are put: the environment is inherited."""
 

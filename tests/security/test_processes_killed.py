@@ -1,12 +1,11 @@
 """Nothing outlives the process that started it: kill -9 at the start, at work and between tasks."""
 
-import os
 import re
 import sys
 from pathlib import Path
 
 import pytest
-from outliving import command_of, family
+from outliving import command_of, family, worked
 
 import facelab as fl
 
@@ -56,15 +55,6 @@ def test_no_worker_outlives_a_parent_that_is_killed_while_it_starts(tmp_path, se
         one.until(started)
         one.kill()
         assert one.survivors() == []
-
-
-def worked(process: int) -> float:
-    """Seconds of processor that a process has used."""
-    try:
-        told = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.mark.parametrize("how", ["waits", "holds Python", "counts", "is idle"])
