@@ -19,6 +19,20 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a share of it, a fil
 _MOST_NAMED = 30
 # Control characters but for line end and tab, and what turns the direction of letters.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+# What the system says by numbers, and what to do about it.
+_SAID = {
+    errno.EACCES: "may not be read or written by this user: ask its owner, or choose another place",
+    errno.EPERM: "may not be changed by this user: ask its owner, or choose another place",
+    errno.EEXIST: "is there already: choose another place",
+    errno.EISDIR: "is a folder, where a file is meant",
+    errno.ELOOP: "is a link that leads back to itself",
+    errno.EMFILE: "is one file more than this process may have open: raise `ulimit -n`",
+    errno.ENAMETOOLONG: "has too long a name",
+    errno.ENOENT: "is not there",
+    errno.ENOSPC: "does not fit on the disk: free some space and run again",
+    errno.ENOTDIR: "is no folder, or lies in what is none",
+    errno.EROFS: "lies on a disk that cannot be written: choose another place",
+}
 _LONGEST = 200  # letters of a name that is given, or may be meant, in a message
 
 
@@ -72,7 +86,14 @@ class Damaged(BadInput):
 
 
 class Stopped(FacelabError):
-    """Somebody asked the work to stop; what was done is saved, and the message says where."""
+    """Somebody asked the work to stop; what was done is saved, and the message says where.
+
+    `signal` is the name of what came, empty where it was asked for in another way.
+    """
+
+    def __init__(self, message: str, signal: str = "") -> None:
+        super().__init__(message)
+        self.signal = signal
 
 
 class NotWritten(FacelabError, OSError):
@@ -145,6 +166,18 @@ def need(module: str, extra: str) -> ModuleType:
             f"{module} is not installed: this needs the `{extra}` extra: "
             f"pip install 'facelab[{extra}]'"
         ) from error
+
+
+def in_words(error: OSError) -> str:
+    """What the system refused, as a sentence: which file, why, what to do; its numbers say less."""
+    if error.errno is None or not error.strerror:
+        return str(error)
+    why = _SAID.get(error.errno)
+    if error.filename is None:
+        return error.strerror
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "it"
+    named = f"{name[:200]}..." if len(name) > 200 else name
+    return f"{named} {why}" if why else f"{named}: {error.strerror}"
 
 
 def a_kind(value: Any) -> str:

@@ -164,20 +164,25 @@ def of_one_version(load: Callable[P, T]) -> Callable[P, T]:
     def again(*args: P.args, **kwargs: P.kwargs) -> T:
         folder = Path(takes.bind(*args, **kwargs).arguments["folder"])
         for _ in range(_LOOKS):
-            seen = identity(stored(folder).resolve())
+            seen = identity(_real(stored(folder)))
             with _kept_open(folder):
                 try:
                     result = load(*args, **kwargs)
                 except Exception:
                     # One version's table beside another's crops is nothing that can be read.
-                    if identity(folder.resolve()) == seen:
+                    if identity(_real(folder)) == seen:
                         raise
                     continue
-                if identity(folder.resolve()) == seen:
+                if identity(_real(folder)) == seen:
                     return result
         raise BadInput(f"{folder} is replaced faster than it can be read: wait for the end of that")
 
     return again
+
+
+def _real(path: Path) -> Path:
+    """Where a path leads; one that leads in a circle is left as it is, and refused when read."""
+    return Path(os.path.realpath(path))
 
 
 @contextlib.contextmanager

@@ -79,7 +79,7 @@ def identity(path: Path) -> tuple[int, int] | None:
     """What tells a file or folder from another that has its name later; None where none is."""
     try:
         found = os.lstat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino
 

@@ -1,8 +1,9 @@
 """The `facelab` command: each subcommand a thin skin over the function of its name.
 
 In: arguments. Out: folders and tables. Exit code 0: done; 1: the work failed (what was given cannot
-be used, or the machine refused); 2: the command itself was wrong; 130: interrupted. Errors are one
-sentence on stderr; `--debug`, or FACELAB_DEBUG=1, shows where they came from.
+be used, or the machine refused); 2: the command itself was wrong; 130: interrupted; 143: ended by
+SIGTERM. Errors are one sentence on stderr; `--debug`, or FACELAB_DEBUG=1, shows where they came
+from.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ import signal
 import sys
 import traceback
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,10 +23,12 @@ import facelab as fl
 from facelab.cli import audits, experiments, faces, models, search, values
 from facelab.cli.options import UsageError
 from facelab.cli.shared import ReaderLeft, say
-from facelab.errors import FacelabError, NotWritten, Stopped, did_you_mean, printable
+from facelab.errors import FacelabError, NotWritten, Stopped, did_you_mean, in_words, printable
 from facelab.words import advice
 
 _INTERRUPTED = "interrupted: no half-written result is left; the same command goes on where it can"
+
+_terminations: list[int] = []
 
 app = typer.Typer(
     name="facelab",
@@ -33,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Find out whom a face recogniser fails, retrain it on balanced data, prove what changed.",
-    epilog="Exit code 0: done; 1: the work failed; 2: wrong usage; 130: interrupted.",
+    epilog="Exit code 0: done; 1: the work failed; 2: wrong usage; 130: interrupted; 143: SIGTERM.",
 )
 for _part in (faces, models, audits, search, experiments):
     app.add_typer(_part.app)
@@ -58,13 +61,19 @@ def _facelab(
 def main() -> None:
     """The console script: runs the command and exits with its code."""
     # A scheduler's polite end is handled as Ctrl-C is: workers end too, nothing half-written stays.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _terminated)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:  # a name that the console's encoding lacks is no reason to stop
             stream.reconfigure(errors="backslashreplace")
     as_python_has_it = warnings.formatwarning
     warnings.formatwarning = lambda *told, **more: printable(as_python_has_it(*told, **more))
     sys.exit(command(sys.argv[1:]))
+
+
+def _terminated(number: int, frame: Any) -> None:
+    """End the work in the way of Ctrl-C; only the exit code tells the difference."""
+    _terminations.append(number)
+    signal.default_int_handler(number, frame)
 
 
 def command(arguments: list[str]) -> int:
@@ -76,15 +85,15 @@ def command(arguments: list[str]) -> int:
         words = [word for word in values.arguments(arguments) if word != "--debug"]
         code = app(args=words, prog_name="facelab", standalone_mode=False) or 0
         # typer may turn an interrupt into this code itself, without a word
-        return _fail(_INTERRUPTED, 130, debug) if code == 130 else code
+        return _fail(_INTERRUPTED, 143 if _terminations else 130, debug) if code == 130 else code
     except ReaderLeft:
         return 0
     except UsageError as error:
         return _fail(f"{_usage(error.format_message(), arguments)} (see facelab --help)", 2, debug)
     except (typer.Abort, KeyboardInterrupt):
-        return _fail(_INTERRUPTED, 130, debug)
+        return _fail(_INTERRUPTED, 143 if _terminations else 130, debug)
     except Stopped as error:
-        return _fail(str(error), 130, debug)
+        return _fail(str(error), 143 if error.signal == "SIGTERM" else 130, debug)
     except (FacelabError, OSError) as error:
         return _fail(_words(error), 1, debug)
     except Exception as error:
@@ -109,9 +118,10 @@ def _usage(sentence: str, words: list[str]) -> str:
 
 
 def _words(error: Exception) -> str:
+    words = in_words(error) if type(error).__str__ is OSError.__str__ else str(error)
     if isinstance(error, NotWritten) or getattr(error, "errno", None) != errno.ENOSPC:
-        return str(error)
-    return f"{error}; nothing half-written was kept: free some space and run again"
+        return words
+    return f"{words}; nothing half-written was kept: free some space and run again"
 
 
 def _fail(sentence: str, code: int, debug: bool) -> int:

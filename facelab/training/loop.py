@@ -171,7 +171,8 @@ def train(
                         else "not saved: with `checkpoints` it could go on"
                     )
                     raise Stopped(
-                        f"training stopped at step {step + 1} of {recipe.steps} and {kept}"
+                        f"training stopped at step {step + 1} of {recipe.steps} and {kept}",
+                        asked(),
                     )
                 if done:
                     break

@@ -220,7 +220,7 @@ joblib.Parallel(n_jobs=2)(joblib.delayed(work)(number) for number in range(2))""
         time.sleep(0.2)
     done.send_signal(signal.SIGTERM)
     _, err = done.communicate(timeout=60)
-    assert done.returncode == 130
+    assert done.returncode == 143
     assert "Traceback" not in err and err.count("facelab: ") == 1
     for note in notes:
         assert not _runs(int(note.read_text()))

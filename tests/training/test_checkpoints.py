@@ -296,7 +296,7 @@ def test_the_command_says_how_to_go_on(tmp_path, folders, capsys):
         time.sleep(0.05)
     process.terminate()
     _, told = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 143
     assert "training stopped at step" in told
     assert "resume it to go on" in told
     assert command(words(folders, recipe, tmp_path / "model")) == 1
