@@ -7,18 +7,27 @@ turns every `FacelabError` and `OSError` into one line on stderr and exit code 1
 import contextlib
 import difflib
 import errno
+import functools
+import inspect
+import math
 import os
 import re
-from collections.abc import Iterable, Iterator
+import reprlib
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
+from numbers import Integral
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a share of it, a file
 _MOST_NAMED = 30
 # Control characters but for line end and tab, and what turns the direction of letters.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_LISTS = ("collections.abc.Sequence[", "list[", "tuple[")
 # What the system says by numbers, and what to do about it.
 _SAID = {
     errno.EACCES: "may not be read or written by this user: ask its owner, or choose another place",
@@ -223,6 +232,63 @@ def check_columns(what: str, columns: Iterable[Any], needed: Iterable[str]) -> N
     if lacking:
         those = f"column{'s' * (len(lacking) > 1)} {', '.join(lacking)}"
         raise BadInput(f"{what} lack the {those}{there_are(lacking[0], known, 'they have')}")
+
+
+def check_count(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
+    """A whole number within bounds: of people, images, tries, processes, or a seed.
+
+    Raises
+    ------
+    BadInput
+        It is none, or is out of bounds; the message names it.
+    """
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):
+        bounds = f"from {least} to {most:,}" if most is not None else f"of {least} or more"
+        raise BadInput(f"{name} must be a whole number {bounds}, not {reprlib.repr(value)}")
+    return int(value)
+
+
+def counted(function: Callable[P, T]) -> Callable[P, T]:
+    """Let a function refuse what is no number where its types ask for one, before it works.
+
+    Of parameters of type `int`, whatever is no whole number of 0 or more; of type `float`, whatever
+    is no number; for a list, what is none. What else a function asks of them it says itself, but
+    for confidence, which lies between 0 and 1 wherever it stands.
+    """
+    takes = inspect.signature(function)
+    wanted = {name: str(one.annotation).split(" | ") for name, one in takes.parameters.items()}
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        with contextlib.suppress(TypeError):  # Python says best what a call lacks
+            for name, value in takes.bind(*args, **kwargs).arguments.items():
+                kinds = wanted[name]
+                if value is None and "None" in kinds:
+                    continue
+                if kinds[0] in ("int", "<class 'int'>"):
+                    check_count(name, value, 1 if name == "jobs" else 0)
+                elif kinds[0] in ("float", "<class 'float'>"):
+                    check_number(name, value)
+                elif kinds[0].startswith(_LISTS) and not hasattr(value, "__iter__"):
+                    raise BadInput(f"{name} must be a list, not {reprlib.repr(value)}")
+        return function(*args, **kwargs)
+
+    return checked
+
+
+def check_number(name: str, value: Any) -> None:
+    """Refuse what is no number; several at once are checked by whoever takes them."""
+    if not isinstance(value, str | bytes) and hasattr(value, "__len__"):
+        return
+    try:
+        known = not isinstance(value, str | bytes | bool) and not math.isnan(value)
+    except (TypeError, ValueError, OverflowError):
+        known = isinstance(value, int)
+    if not known:
+        raise BadInput(f"{name} must be a number, not {reprlib.repr(value)}")
+    if name == "confidence" and not 0 < value < 1:
+        raise BadInput(f"confidence must lie between 0 and 1, such as 0.95, not {value!r}")
 
 
 def check_option(name: str, value: Any, options: Iterable[str]) -> None:

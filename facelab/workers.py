@@ -17,7 +17,23 @@ from typing import Any
 import joblib
 from joblib.parallel import LokyBackend, get_active_backend
 
+from facelab.errors import check_count
+
+MOST = 4096  # processes side by side: more than any machine has processors
 _HELD: list[tuple[Connection, Connection]] = []  # an end that goes out of use is closed
+
+
+def as_jobs(jobs: int | None, default: int | None = None) -> int:
+    """How many work side by side: as many as asked for, or a default, or one a processor.
+
+    Raises
+    ------
+    BadInput
+        `jobs` is not a whole number from 1 to 4,096.
+    """
+    if jobs is None:
+        return default or joblib.cpu_count()
+    return check_count("jobs", jobs, most=MOST)
 
 
 def pool(jobs: int | None, **options: Any) -> joblib.Parallel:

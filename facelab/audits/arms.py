@@ -13,7 +13,7 @@ from scipy import stats
 
 from facelab.audits.by_group import Audit
 from facelab.audits.differences import audits_of, difference
-from facelab.errors import BadInput, how_many, there_are
+from facelab.errors import BadInput, counted, how_many, there_are
 from facelab.rates.counts import Rates, double_or_nothing
 from facelab.rates.indices import indices, zero_floor
 
@@ -48,6 +48,7 @@ def kind_of(figure: str) -> _Kind:
     return _Kind(f"{error.upper()} of {group}", error == "fmr", "%", 0, 1)
 
 
+@counted
 def compare_arms(
     audits: Mapping[str, Sequence[Audit]],
     baseline: str,

@@ -18,7 +18,7 @@ from facelab.comparisons.counted import Comparisons, compare_all
 from facelab.comparisons.given import as_share
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind, told
-from facelab.errors import BadInput, check_option, how_many
+from facelab.errors import BadInput, check_option, counted, how_many
 from facelab.faces.cells import as_csv, from_csv
 from facelab.faces.groups import SEPARATOR, group_keys
 from facelab.faces.names import as_names
@@ -220,6 +220,7 @@ class Audit:
         return cls(**told, **tables, counts=counts, histograms=histograms)
 
 
+@counted
 def audit(
     embeddings: Embeddings,
     by: str | list[str],

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.audits.by_group import Audit
-from facelab.errors import BadInput, a_kind, there_are
+from facelab.errors import BadInput, a_kind, counted, there_are
 from facelab.rates.counts import Rates, double_or_nothing
 from facelab.rates.indices import indices, is_ratio, normal_interval, zero_floor
 
@@ -68,6 +68,7 @@ class AuditDifferences:
         return f"<p>a = {first}, b = {second}; difference b - a, ratio b / a</p>{table}"
 
 
+@counted
 def compare_audits(
     arms: Mapping[str, Audit | Sequence[Audit]], replicates: int = 2000, seed: int = 0
 ) -> AuditDifferences:

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput, check_columns, there_are
+from facelab.errors import BadInput, check_columns, counted, there_are
 from facelab.limits import TABLE, check_text
 from facelab.rates.indices import indices
 
@@ -178,6 +178,7 @@ def index_ranks(values: pd.DataFrame) -> pd.DataFrame:
     return values.round(12).rank()
 
 
+@counted
 def index_disagreements(
     rates: pd.DataFrame,
     first: str,
@@ -250,6 +251,7 @@ def rate_shapes(rates: pd.DataFrame, by: str = "algorithm", error: str = "fmr") 
     )
 
 
+@counted
 def rank_ranges(
     rates: pd.DataFrame,
     unit: float = 1e-4,

@@ -22,9 +22,9 @@ from facelab.comparisons.counted import compare_all
 from facelab.comparisons.given import as_cosine, as_share, check_embeddings
 from facelab.comparisons.tiles import Crowd, Hits, joined
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput
+from facelab.errors import BadInput, counted
 from facelab.progress import bar
-from facelab.workers import pool
+from facelab.workers import as_jobs, pool
 
 MOST_PAIRS = 20_000_000  # kept: 240 MB
 _FAN_OUT = 30_000  # faces from which on processes pay
@@ -32,6 +32,7 @@ _NO_SCORE = 4.0  # above every score
 _BULK = 0.05
 
 
+@counted
 def robust_threshold(embeddings: Embeddings, fmr: float) -> float:
     """The threshold for a false match rate that wrong labels cannot move.
 
@@ -66,6 +67,7 @@ def robust_threshold(embeddings: Embeddings, fmr: float) -> float:
     return min(middle + (upper - middle) * reach, 1.0)
 
 
+@counted
 def near_duplicates(
     embeddings: Embeddings, threshold: float, jobs: int | None = None
 ) -> pd.DataFrame:
@@ -118,6 +120,7 @@ def near_duplicates(
     )
 
 
+@counted
 def overlapping_subjects(
     a: Embeddings,
     b: Embeddings,
@@ -176,6 +179,7 @@ def overlapping_subjects(
     return _pairs_of_subjects(a.table, b.table, (left, right - len(a), scores), share)
 
 
+@counted
 def coinciding_subjects(
     embeddings: Embeddings, threshold: float, share: float = 0.5, jobs: int | None = None
 ) -> pd.DataFrame:
@@ -204,6 +208,7 @@ def coinciding_subjects(
     return _pairs_of_subjects(embeddings.table, embeddings.table, (a, b, scores), share)
 
 
+@counted
 def split_subjects(
     embeddings: Embeddings, threshold: float, jobs: int | None = None
 ) -> pd.DataFrame:
@@ -384,8 +389,7 @@ def alike_pairs(
     crowd = Crowd(side, cuts)
     first = 0 if split is None else int(np.searchsorted(cuts, split))
     bands = range(len(cuts) - 1 if split is None else first)
-    if jobs is None:
-        jobs = joblib.cpu_count() if count >= _FAN_OUT else 1
+    jobs = as_jobs(jobs, None if count >= _FAN_OUT else 1)
     parts, found = [], 0
     for hits in _bands(crowd, bands, first, threshold, min(jobs, max(len(bands), 1))):
         parts.append(hits)

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from facelab.embedders.kinds import check_faces
-from facelab.errors import BadInput
+from facelab.errors import BadInput, counted
 from facelab.faces.faceset import FaceSet
 
 _COPY_QUALITY = 60  # of the JPEG that a copy went through
 
 
+@counted
 def plant(
     faces: FaceSet, copies: int = 20, wrong: int = 10, renamed: int = 5, seed: int = 0
 ) -> tuple[FaceSet, pd.DataFrame]:

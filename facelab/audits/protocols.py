@@ -17,7 +17,7 @@ from facelab.comparisons.pairs import check_truth, pair_rows, pair_scores, truth
 from facelab.comparisons.score_files import Higher, as_scores, separation, towards_alike
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind
-from facelab.errors import BadInput, a_kind, check_option, there_are
+from facelab.errors import BadInput, a_kind, check_option, counted, there_are
 from facelab.faces.names import as_names
 
 
@@ -139,6 +139,7 @@ def _over_folds(
     )
 
 
+@counted
 def accuracy_by_group(
     scores: Embeddings | np.ndarray,
     pairs: pd.DataFrame,
@@ -306,6 +307,7 @@ class TarAtFar:
         )
 
 
+@counted
 def tar_at_far(
     comparisons: Comparisons, far: float, group: str | None = None, confidence: float = 0.95
 ) -> TarAtFar:
@@ -364,6 +366,7 @@ def tar_at_far(
     )
 
 
+@counted
 def roc(comparisons: Comparisons, points: int = 200) -> pd.DataFrame:
     """The ROC curve of everybody and of each group, from `Comparisons.det`.
 

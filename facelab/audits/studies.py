@@ -15,7 +15,7 @@ from facelab.audits.arms import FIGURES, arms_by_seed, arms_finding, compare_arm
 from facelab.audits.by_group import Audit, audit
 from facelab.embedders.kept import embed
 from facelab.embedders.kinds import check_faces
-from facelab.errors import BadInput, a_kind, there_are
+from facelab.errors import BadInput, a_kind, counted, there_are
 from facelab.faces.faceset import FaceSet
 from facelab.progress import bar
 from facelab.training.arms import train_arms
@@ -113,6 +113,7 @@ class Study:
         return self.table if figures is None else self.table[self.table["figure"].isin(figures)]
 
 
+@counted
 def study(
     arms: Mapping[str, FaceSet],
     recipes: Recipe | Mapping[str, Recipe] | None,
@@ -188,6 +189,7 @@ def study(
     )
 
 
+@counted
 def audit_arms(
     embedders: Mapping[tuple[str, int], Any],
     test: FaceSet,

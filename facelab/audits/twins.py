@@ -13,11 +13,12 @@ from scipy import stats
 from facelab.audits.tallies import Tally, tallies
 from facelab.comparisons.given import image_names
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput
+from facelab.errors import BadInput, counted
 from facelab.rates.counts import FEW_ERRORS, FEW_SUBJECTS, mated_sums, non_mated_sums
 from facelab.rates.intervals import wilson
 
 
+@counted
 def twin_effects(
     embeddings: Embeddings,
     threshold: float,
@@ -91,6 +92,7 @@ def twin_effects(
     return pd.DataFrame(rows)
 
 
+@counted
 def compare_twin_effects(
     arms: Mapping[str, Sequence[tuple[Embeddings, float]]],
     by: str | list[str] | None = None,

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facelab.errors import counted
 from facelab.search.crowds import crowd
 from facelab.search.gallery import Gallery
 from facelab.search.indexes import Index, one_thread
@@ -29,6 +30,7 @@ PROBES = 1000  # of each sort, searched together
 GROWING = ("enrol s", "save s", "load s", "build s", "exact ms", "approximate ms", "peak GB")
 
 
+@counted
 def search_speed(
     sizes: tuple[int, ...] = SIZES,
     kinds: tuple[str, ...] = ("fastscan",),
@@ -142,11 +144,11 @@ def _spent(work: Callable[[], object]) -> tuple[float, object]:
 def _in_turn(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Median processor seconds of each job, after one round that is not counted."""
     taken: dict[str, list[float]] = {name: [] for name in jobs}
-    for counted in [False] + [True] * rounds:
+    for counts in [False] + [True] * rounds:
         for name, work in jobs.items():
             start = time.process_time()
             work()
-            if counted:
+            if counts:
                 taken[name].append(time.process_time() - start)
     return {name: statistics.median(seconds) for name, seconds in taken.items()}
 
@@ -196,6 +198,7 @@ def search_growth(told: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@counted
 def bytes_a_vector(dim: int = 512, vectors: int = 8192, seed: int = 0) -> pd.DataFrame:
     """Bytes that a vector takes in each kind of index, measured on faiss's own files.
 
@@ -237,6 +240,7 @@ def bytes_a_vector(dim: int = 512, vectors: int = 8192, seed: int = 0) -> pd.Dat
     return pd.DataFrame(rows)
 
 
+@counted
 def search_estimate(
     told: pd.DataFrame,
     sizes: pd.DataFrame,

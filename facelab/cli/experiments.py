@@ -35,7 +35,7 @@ def run(
         "experiments/runs"
     ),
     name: Annotated[str | None, typer.Option(help="Keep the run under this name.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Cases of a sweep side by side.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, max=4096, help="Cases of a sweep side by side.")] = 1,
     cluster: Annotated[
         str | None, typer.Option(help="Dask scheduler to run a sweep on; local starts one.")
     ] = None,

@@ -14,7 +14,9 @@ UsageError = typer.BadParameter.__mro__[1]
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write; it must not exist yet.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what facelab wrote at --out.")]
-Jobs = Annotated[int | None, typer.Option(min=1, help="Workers side by side; default: all cores.")]
+Jobs = Annotated[
+    int | None, typer.Option(min=1, max=4096, help="Workers side by side; default: all cores.")
+]
 Shares = Annotated[
     list[str] | None,
     typer.Option(metavar="GROUP=SHARE", help="Share of the subjects, such as caucasian/male=.8."),

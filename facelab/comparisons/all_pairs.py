@@ -10,11 +10,11 @@ one tile of scores and its counts. The first pass also keeps the highest scores,
 thresholds, and the errors at them, follow without another.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 
@@ -23,6 +23,7 @@ from facelab.comparisons.scores import Enough, Histogram, chosen, tails
 from facelab.comparisons.tiles import LONGEST, Crowd, Hits, joined, tallied
 from facelab.progress import bar
 from facelab.rates.counts import ErrorCounts
+from facelab.workers import as_jobs, pool
 
 TILE = 2048
 KEEP_HITS = 10_000_000  # highest scores kept by the first pass: 12 bytes each ...
@@ -86,7 +87,8 @@ class AllPairs:
         group_to = np.where(group < 0, here, np.searchsorted(group, group, side="right"))
         side = kernels.Side(np.asarray(vectors), order, codes, group, unit, group_from, group_to)
         self._crowd = Crowd(side, _cuts(first, len(codes), tile))
-        self._jobs, self._screened, self._device = jobs, screened, device
+        self._jobs = None if jobs is None else as_jobs(jobs)
+        self._screened, self._device = screened, device
         self._mated_kept: Hits | None = None
         self._hits: Hits | None = None
         self._floor = np.inf
@@ -311,7 +313,7 @@ class AllPairs:
             jobs, band = 1, getattr(all_pairs_torch, band.__name__)
             more = (*more, self._device)
         elif jobs is None:
-            jobs = (os.cpu_count() or 1) if len(self._crowd.side.order) >= _FAN_OUT else 1
+            jobs = joblib.cpu_count() if len(self._crowd.side.order) >= _FAN_OUT else 1
         jobs = min(jobs, len(bands))
         total = len(bands) * (len(bands) + 1) // 2
         with bar(total=total, desc="comparing", unit="tile", show=total > _SHOW_TILES) as progress:
@@ -327,13 +329,9 @@ def _results(
         for number in bands:
             yield band(crowd, number, *more)
         return
-    from joblib import delayed
-
-    from facelab.workers import pool
-
     # Memory-mapped arrays that may be written to are of the type that the kernels know.
     run = pool(jobs, return_as="generator", mmap_mode="c")
-    yield from run(delayed(_in_process)(band, crowd, number, *more) for number in bands)
+    yield from run(joblib.delayed(_in_process)(band, crowd, number, *more) for number in bands)
 
 
 def _in_process(band: Callable[..., Any], *arguments: Any) -> Any:

@@ -17,7 +17,7 @@ from facelab.comparisons.pairs import check_truth, pair_rows, pair_scores, truth
 from facelab.comparisons.score_files import Higher, checked_scores, separation
 from facelab.comparisons.scores import EVERY_PAIR, SAME_GROUP, Histogram, ScoreList, tails
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput, how_many, there_are
+from facelab.errors import BadInput, counted, how_many, there_are
 from facelab.faces.groups import group_labels
 from facelab.rates.counts import FEW_ERRORS, ErrorCounts
 
@@ -300,6 +300,7 @@ class Comparisons:
         return result
 
 
+@counted
 def compare_all(
     embeddings: Embeddings,
     by: str | list[str] | None = None,

@@ -15,7 +15,7 @@ from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 from facelab.faces.origin import facts
 from facelab.progress import bar
-from facelab.workers import pool
+from facelab.workers import as_jobs, pool
 
 Workers = Literal["threads", "processes"]
 
@@ -67,7 +67,7 @@ def embed_batches(
             f"{name} takes faces of {size} px and these are of {faces.size} px: prepare them with "
             f"size={size}"
         )
-    jobs = (jobs or joblib.cpu_count()) if workers else 1
+    jobs = as_jobs(jobs) if workers else 1
     starts = range(0, len(faces), batch)
     # Crops are read as they are needed, and handed over: not a whole set to every process.
     parts = pool(jobs, prefer=workers, return_as="generator")(

@@ -14,7 +14,7 @@ from facelab.embedders.batches import Workers, embed_batches
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.outputs import chosen_output, tried
 from facelab.embedders.vectors import as_vectors
-from facelab.errors import BadInput, FacelabError, a_kind
+from facelab.errors import BadInput, FacelabError, a_kind, counted
 from facelab.faces.faceset import FaceSet
 
 _SIDE = 112  # of the crops that a function for any side is tried on
@@ -126,6 +126,7 @@ class FunctionEmbedder:
         return as_vectors(result, len(crops), f"{self.name} gives", said).astype(np.float64)
 
 
+@counted
 def embedder_of(
     function: Callable[[np.ndarray], Any],
     name: str | None = None,

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput
+from facelab.errors import BadInput, counted
 from facelab.faces.faceset import FaceSet, content
 from facelab.keeping import code_of, made_with, once
 
 
+@counted
 def embed(
     embedder: Any,
     faces: FaceSet,

@@ -5,12 +5,13 @@ In: a FaceSet, group columns, shares. Out: a FaceSet of the size asked for, or h
 
 import numpy as np
 
-from facelab.errors import BadInput, how_many
+from facelab.errors import BadInput, counted, how_many
 from facelab.faces.composition import group_counts, numbered
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import group_labels
 
 
+@counted
 def compose(
     faces: FaceSet,
     by: str | list[str],

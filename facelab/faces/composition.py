@@ -6,7 +6,7 @@ In: a FaceSet's table and group columns. Out: frames with a row a group.
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput, there_are
+from facelab.errors import BadInput, counted, there_are
 from facelab.faces.groups import NO_LABEL, effective_number, group_labels
 from facelab.faces.names import as_name
 
@@ -80,6 +80,7 @@ def _spread(images: np.ndarray) -> dict[str, float]:
     }
 
 
+@counted
 def group_counts(
     groups: list[str], shares: dict[str, float] | None, subjects: int
 ) -> dict[str, int]:

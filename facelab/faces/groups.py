@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput, there_are
+from facelab.errors import BadInput, counted, there_are
 from facelab.faces.colour import age_group
 from facelab.faces.names import as_label_column, as_names
 
@@ -200,6 +200,7 @@ def _makes_groups(column: pd.Series, key: str) -> bool:
         return False
 
 
+@counted
 def effective_number(counts: np.ndarray, order: int = 1) -> float:
     """How many equally large groups would be as diverse as groups of these sizes.
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, counted
 from facelab.faces.groups import Labelled, group_labels
 
 PIXELS = ("skin_red", "skin_green", "skin_blue", "brightness", "contrast", "sharpness")
@@ -21,6 +21,7 @@ def measures_of(table: pd.DataFrame) -> list[str]:
     return [name for name in every if name in table.columns]
 
 
+@counted
 def measures_by_group(
     faces: Labelled, by: str | list[str], confidence: float = 0.95
 ) -> pd.DataFrame:

@@ -9,12 +9,12 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput, a_kind
+from facelab.errors import BadInput, a_kind, counted
 from facelab.faces.colour import fitzpatrick, ita, monk, skin_tone, srgb_to_lab
 from facelab.faces.faceset import FaceSet
 from facelab.faces.measured import PIXELS, POSE
 from facelab.faces.template import LANDMARK_COLUMNS
-from facelab.workers import pool
+from facelab.workers import as_jobs, pool
 
 LIGHT_NOTE = (
     "Apparent skin tone is read from pixels: it follows the light, the exposure and the white "
@@ -41,6 +41,7 @@ _PART = 1024  # crops a call: 40 MB at 112 px
 _CROPS_PER_WORKER = 20_000  # fewer are done before another process has started
 
 
+@counted
 def measure(faces: FaceSet, jobs: int | None = None) -> FaceSet:
     """The same faces with what can be measured of each photo as columns.
 
@@ -122,8 +123,7 @@ def _pixel_columns(found: np.ndarray) -> dict[str, object]:
 
 def _pixel_measures(faces: FaceSet, jobs: int | None) -> np.ndarray:
     """float32 (N, 6), in the order of `PIXELS`."""
-    if jobs is None:
-        jobs = min(joblib.cpu_count(), max(1, len(faces) // _CROPS_PER_WORKER))
+    jobs = as_jobs(jobs, min(joblib.cpu_count(), max(1, len(faces) // _CROPS_PER_WORKER)))
     skin, face = skin_mask(faces.size), face_mask(faces.size)
     starts = range(0, len(faces), _PART)
     # Each process reads its crops from the memory map by itself; only row numbers travel.

@@ -29,7 +29,7 @@ from facelab.audits.overlaps import alike_pairs
 from facelab.comparisons.given import as_cosine, check_embeddings
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind
-from facelab.errors import BadInput, FacelabError, check_option, need
+from facelab.errors import BadInput, FacelabError, check_option, counted, need
 from facelab.faces.tables import as_face_table
 from facelab.grouping.kernel import average_link
 from facelab.workers import apart
@@ -136,6 +136,7 @@ class Grouping:
         )
 
 
+@counted
 def group_faces(
     embeddings: Embeddings,
     threshold: float | None = None,
@@ -227,6 +228,7 @@ def group_faces(
     return Grouping(_by_size(found), table, method, threshold, seconds, dict(embeddings.card))
 
 
+@counted
 def grouping_threshold(
     embeddings: Embeddings, method: str = "average", strangers: float | None = None
 ) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.audits.overlaps import MOST_PAIRS
-from facelab.errors import BadInput, a_kind
+from facelab.errors import BadInput, a_kind, counted
 from facelab.faces.groups import group_labels
 from facelab.grouping.clusters import Grouping
 from facelab.rates.counts import FEW_SUBJECTS, ErrorCounts
@@ -48,6 +48,7 @@ class _Ratio(NamedTuple):
     influence: np.ndarray
 
 
+@counted
 def grouping_accuracy(
     grouping: Grouping, by: str | list[str] | None = None, confidence: float = 0.95
 ) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from scipy.sparse import coo_array
 from facelab.audits.overlaps import alike_pairs
 from facelab.comparisons.given import check_embeddings
 from facelab.embedders.embeddings import Embeddings
+from facelab.errors import counted
 from facelab.grouping.clusters import grouping_threshold
 
 STRANGERS = 0.01  # false neighbours of a face, on average
@@ -53,6 +54,7 @@ class PeopleCount:
         )
 
 
+@counted
 def number_of_people(
     embeddings: Embeddings, threshold: float | None = None, jobs: int | None = None
 ) -> PeopleCount:

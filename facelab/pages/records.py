@@ -61,14 +61,28 @@ def values_of(run: Path, name: str) -> dict[str, Any]:
 
 def notebook_of(run: Path) -> "NotebookNode":
     """The executed notebook of a run."""
-    import nbformat
-
     file, stored = run / "notebook.ipynb", sums.open_stored(run, "run.json", "run")
     if not stored.holds(file.name):
         raise BadInput(f"{run} is no run folder: it has no notebook.ipynb")
-    text = stored.read(file.name)
+    return as_notebook(stored.read(file.name), file, "is damaged, or no notebook: run it again")
+
+
+def as_notebook(data: bytes, file: Path, complaint: str) -> "NotebookNode":
+    """The notebook that a file holds, with cells that are cells.
+
+    Raises
+    ------
+    BadInput
+        It holds none: the file, and the complaint.
+    """
+    import nbformat
+
     try:
-        return nbformat.reads(text.decode(), as_version=4)
+        book = nbformat.reads(data.decode(), as_version=4)
+        whole = all("cell_type" in cell and isinstance(cell.source, str) for cell in book.cells)
     except Exception as error:
         # Whatever its upgraders and validators raise, it says that this is no notebook.
-        raise BadInput(f"{file} is damaged, or no notebook: run it again") from error
+        raise BadInput(f"{file} {complaint}") from error
+    if not whole:
+        raise BadInput(f"{file} {complaint}")
+    return book

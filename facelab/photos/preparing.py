@@ -28,7 +28,7 @@ from facelab import files, sums
 from facelab.artefacts import FACES
 from facelab.datasets.folder import folder
 from facelab.datasets.reader import BOX_COLUMNS, Reader, people_lost
-from facelab.errors import BadInput, Unusable, check_option, how_many
+from facelab.errors import BadInput, Unusable, check_option, counted, how_many
 from facelab.faces.faceset import FaceSet, finish_folder, load, new_card
 from facelab.keeping import code_of, made_with, resume_folder
 from facelab.photos.cutter import MEASURED, Cutter, Outcome, Place, stamp
@@ -41,7 +41,7 @@ from facelab.photos.losses import (
     rejects,
 )
 from facelab.progress import bar
-from facelab.workers import pool
+from facelab.workers import as_jobs, pool
 
 # Columns of a reader's table that say where the labelled face is: pixels of the upright photo.
 _BATCH = 32
@@ -52,6 +52,7 @@ _SAVE_EVERY = 5.0  # seconds of work that a kill may cost
 _DECIDING = ("numpy", "numba", "pillow", "pillow-heif", "opencv-python-headless", "dlib-bin")
 
 
+@counted
 def prepare(
     photos: Reader | str | os.PathLike,
     out: str | os.PathLike,
@@ -149,6 +150,7 @@ def prepare(
     reader = photos if isinstance(photos, Reader) else folder(photos)
     set_aside = detector is not None if set_aside is None else set_aside
     _check_options(reader, size, detector, aligned, face, min_face, rivals)
+    as_jobs(jobs)
     groups = loss_groups(reader, by)
     boxes = _boxes(reader) if face == "labelled" else None
     cutter = Cutter(reader.root, size, detector, aligned, face, min_face, rivals, reader.read)
@@ -363,9 +365,8 @@ def _stream(
 
 def _outcomes(places: list[Place], cutter: Cutter, jobs: int | None) -> Iterator[Outcome]:
     """What becomes of each image, in order."""
-    if jobs is None:
-        enough = _PHOTOS_PER_WORKER if cutter.detector else _IMAGES_PER_WORKER
-        jobs = max(1, min(joblib.cpu_count(), -(-len(places) // enough)))
+    enough = _PHOTOS_PER_WORKER if cutter.detector else _IMAGES_PER_WORKER
+    jobs = as_jobs(jobs, max(1, min(joblib.cpu_count(), -(-len(places) // enough))))
     batches = [places[start : start + _BATCH] for start in range(0, len(places), _BATCH)]
     work = pool(jobs, return_as="generator")(
         joblib.delayed(cutter.batch)(os.getpid(), batch) for batch in batches

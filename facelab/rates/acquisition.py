@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from facelab import limits, sums
-from facelab.errors import BadInput, check_columns
+from facelab.errors import BadInput, check_columns, counted
 from facelab.faces.groups import group_labels
 from facelab.faces.names import as_names
 from facelab.rates.counts import (
@@ -51,6 +51,7 @@ class _Replicates(NamedTuple):
     fte: np.ndarray
 
 
+@counted
 def enrolment(
     presented: pd.DataFrame,
     by: str | list[str],

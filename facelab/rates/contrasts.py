@@ -10,13 +10,14 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput, check_option, there_are
+from facelab.errors import BadInput, check_option, counted, there_are
 from facelab.rates.counts import FEW_ERRORS, ErrorCounts
 
 ERRORS = {"fmr": "false matches", "fnmr": "false non-matches"}
 CORRECTIONS = ("holm", "none")
 
 
+@counted
 def group_contrasts(
     counts: ErrorCounts,
     error: str = "fmr",

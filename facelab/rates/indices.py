@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput, a_kind
+from facelab.errors import BadInput, a_kind, counted
 from facelab.rates.counts import RULE_OF_THREE, Rates
 
 DDOF = 0  # the groups are all there are, not a sample of groups
@@ -143,6 +143,7 @@ def is_ratio(metric: str) -> bool:
     return _METRICS[metric].ratio
 
 
+@counted
 def disparity(
     rates: pd.DataFrame,
     a: float = 0.5,

@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
 
-from facelab.errors import BadInput, check_columns, check_option
+from facelab.errors import BadInput, check_columns, check_option, counted
 from facelab.rates.dependence import Dependence
 
 FEWEST_ERRORS = 10  # expected in the better group: with fewer, a log-ratio is far from normal
 _MOST_SUBJECTS = 10**9
 
 
+@counted
 def required_subjects(
     fmr: float | Iterable[float] | None = None,
     ratio: float | Iterable[float] = 2.0,
@@ -86,6 +87,7 @@ def required_subjects(
     return pd.DataFrame(rows, columns=names)
 
 
+@counted
 def detectable_ratio(
     subjects: float,
     images: float = 5,
@@ -121,6 +123,7 @@ def detectable_ratio(
     return float(np.exp(brentq(spare, 1e-9, most)))
 
 
+@counted
 def detectable_rate(
     subjects: float,
     images: float = 5,
@@ -159,6 +162,7 @@ def detectable_rate(
     return float(np.exp(brentq(spare, log(fewest), log(highest))))
 
 
+@counted
 def too_small(
     rates: pd.DataFrame,
     fmr: float,

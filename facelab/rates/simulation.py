@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, counted
 from facelab.progress import bar
 from facelab.rates.counts import ErrorCounts
 from facelab.rates.dependence import Dependence
 from facelab.rates.intervals import wilson
 from facelab.rates.planning import FEWEST_ERRORS
-from facelab.workers import pool
+from facelab.workers import as_jobs, pool
 
 RATES = (1e-1, 1e-2, 1e-3, 1e-4)
 SUBJECTS = (20, 50, 100, 500)
@@ -31,6 +31,7 @@ _BATCH = 25  # tests in one piece of work
 # ---- tests whose rates are known
 
 
+@counted
 def simulate_test(
     images: np.ndarray,
     rates: Sequence[float] = RATES,
@@ -236,6 +237,7 @@ METHODS: dict[str, Callable[[_Seen, float], tuple[float, float]]] = {
 # ---- the study
 
 
+@counted
 def coverage(
     subjects: Sequence[int] = SUBJECTS,
     rates: Sequence[float] = RATES,
@@ -298,7 +300,7 @@ def coverage(
     sizes = [min(_BATCH, trials - done) for done in range(0, trials, _BATCH)]
     work = [(n, size) for n in sorted(subjects, reverse=True) for size in sizes]
     seeds = np.random.SeedSequence(seed).spawn(len(work))
-    run = pool(joblib.cpu_count() if jobs is None else jobs, return_as="generator")(
+    run = pool(as_jobs(jobs), return_as="generator")(
         joblib.delayed(_trials)(
             n, size, tuple(rates), tuple(images), dependence, image_share, confidence, one
         )

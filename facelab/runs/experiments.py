@@ -22,7 +22,9 @@ from facelab import files, places, sums
 from facelab.errors import BadInput, FacelabError
 from facelab.faces.origin import provenance
 from facelab.keeping import locked
+from facelab.limits import JSON, read_bytes
 from facelab.owners import Lock
+from facelab.pages.records import as_notebook
 from facelab.runs.definitions import (
     UNKNOWN,
     Experiment,
@@ -225,12 +227,8 @@ def plan(
     BadInput
         The notebook cannot be read, or a parameter is unknown or of the wrong type.
     """
-    import nbformat
-
-    try:
-        book = nbformat.read(notebook, as_version=4)
-    except nbformat.reader.NotJSONError as error:
-        raise BadInput(f"{notebook} is not a notebook: it holds no valid JSON") from error
+    data = read_bytes(notebook, JSON)
+    book = as_notebook(data, notebook, "is not a notebook: it holds no valid JSON with cells")
     known = notebook_parameters(book, notebook)
     given = check_parameters(known, parameters)
     shown = {n: v for n, v in known.items() if n != "run_folder" and v is not UNKNOWN} | given

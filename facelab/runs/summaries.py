@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from facelab import sums
-from facelab.errors import BadInput, there_are
+from facelab.errors import BadInput, counted, there_are
 from facelab.runs.records import flatten
 from facelab.words import values as plain_values
 
@@ -90,6 +90,7 @@ def _kept(stored: sums.Stored, name: str) -> dict[str, Any]:
     return values
 
 
+@counted
 def numbers_that_differ(numbers: pd.DataFrame, most: int = 4) -> list[str]:
     """The first numbers in which runs differ, times left out.
 

@@ -16,14 +16,14 @@ from typing import Any
 import joblib
 import pandas as pd
 
-from facelab.errors import BadInput, FacelabError, need, printable
+from facelab.errors import BadInput, FacelabError, counted, need, printable
 from facelab.owners import held
 from facelab.progress import tell
 from facelab.runs.definitions import check_name, read_experiment
 from facelab.runs.experiments import Case, one_at_a_time, plan, run
 from facelab.runs.inputs import same_folders
 from facelab.runs.listing import read_record, runs
-from facelab.workers import pool
+from facelab.workers import as_jobs, pool
 
 
 class SweepFailed(FacelabError):
@@ -41,6 +41,7 @@ class SweepFailed(FacelabError):
         self.table = table
 
 
+@counted
 def sweep(
     experiment: str | Path,
     parameters: Mapping[str, Any] | None = None,
@@ -101,6 +102,7 @@ def sweep(
     >>> table[["n", "status"]].values.tolist()
     [[1, 'finished'], [2, 'finished']]
     """
+    jobs = as_jobs(jobs)
     found = read_experiment(experiment)
     if found.cases is None:
         raise BadInput(f"{experiment} has no cases: run it with fl.run")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput
+from facelab.errors import BadInput, counted
 
 GROUPS = ("a", "b", "c", "d")
 
@@ -19,6 +19,7 @@ _CLEAR, _SPREAD = 0.81, 0.08  # cosine of an image and its subject's centre: mea
 _PART = 4096  # subjects made at a time
 
 
+@counted
 def crowd(
     subjects: int,
     images: int = 1,

@@ -20,7 +20,7 @@ from facelab.artefacts import EXPERIMENT
 from facelab.comparisons.given import as_share, check_frame
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind
-from facelab.errors import BadInput, check_option, how_many
+from facelab.errors import BadInput, check_option, counted, how_many
 from facelab.faces.cells import as_csv
 from facelab.faces.groups import group_labels
 from facelab.faces.names import as_names
@@ -144,6 +144,7 @@ class SearchExperiment:
         return Path(folder)
 
 
+@counted
 def search_experiment(
     probes: Embeddings,
     gallery: Embeddings | Gallery,
@@ -297,6 +298,7 @@ def false_match_list(searches: Searches, threshold: float) -> pd.DataFrame:
     )
 
 
+@counted
 def false_matches_by_group(
     searches: pd.DataFrame, confidence: float = 0.95, replicates: int = 1000, seed: int = 0
 ) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from facelab.audits.by_group import Audit
 from facelab.comparisons.counted import Comparisons
-from facelab.errors import BadInput, a_kind, check_columns, check_option
+from facelab.errors import BadInput, a_kind, check_columns, check_option, counted
 from facelab.faces.composition import group_counts
 from facelab.rates.counts import ErrorCounts, double_or_nothing
 
@@ -88,6 +88,7 @@ class FalseMatches:
         )
 
 
+@counted
 def expected_false_matches(
     source: Audit | Comparisons | pd.DataFrame | float,
     searches: int,

@@ -11,7 +11,7 @@ import pandas as pd
 
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind
-from facelab.errors import BadInput, how_many, there_are
+from facelab.errors import BadInput, counted, how_many, there_are
 from facelab.faces.composition import group_counts
 from facelab.faces.groups import group_keys, group_labels
 from facelab.rates.intervals import wilson
@@ -24,6 +24,7 @@ _FINE = 1_000_000  # parts that shares are reckoned in
 _RATES = [f"{name}{end}" for name in ("fpir", "fnir", "rank1") for end in ("", "_low", "_high")]
 
 
+@counted
 def open_set(
     searched: Embeddings, strangers: Embeddings, share: float = 0.5, seed: int = 0
 ) -> tuple[Embeddings, Embeddings]:
@@ -92,6 +93,7 @@ def open_set(
     return searched[~known], Embeddings(vectors, table, strangers.card)
 
 
+@counted
 def gallery_sizes(
     probes: Embeddings,
     enrolled: Embeddings,
@@ -194,6 +196,7 @@ def gallery_sizes(
     return pd.concat(frames, ignore_index=True)
 
 
+@counted
 def gallery_mixes(
     probes: Embeddings,
     enrolled: Embeddings,

@@ -18,7 +18,7 @@ from facelab.artefacts import IDENTIFICATION
 from facelab.comparisons.given import as_share
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind
-from facelab.errors import BadInput, a_kind, how_many
+from facelab.errors import BadInput, a_kind, counted, how_many
 from facelab.faces.cells import as_csv
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import SEPARATOR
@@ -157,6 +157,7 @@ class Identification:
         return Path(folder)
 
 
+@counted
 def identify(
     gallery: Gallery | Candidates,
     probes: Embeddings | None,

@@ -17,7 +17,7 @@ from scipy import ndimage, signal
 
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_faces, check_kind
-from facelab.errors import BadInput, check_option
+from facelab.errors import BadInput, check_option, counted
 from facelab.faces.colour import LUMA
 from facelab.faces.faceset import FaceSet
 
@@ -139,6 +139,7 @@ DEGRADATIONS: dict[str, Callable[[np.ndarray, float, np.ndarray], np.ndarray]] =
 _ON_TEMPLATE = ("mask", "sunglasses")
 
 
+@counted
 def degrade(faces: FaceSet, kind: str, strength: float = 0.5, seed: int = 0) -> FaceSet:
     """The same faces as unsuitable probes.
 

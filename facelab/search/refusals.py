@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput, a_kind
+from facelab.errors import BadInput, a_kind, counted
 from facelab.search.candidates import Candidates
 from facelab.search.outcomes import Searches
 
 
+@counted
 def refusal(
     searches: Searches,
     scores: Sequence[float] | np.ndarray,

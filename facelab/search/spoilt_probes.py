@@ -13,7 +13,7 @@ import pandas as pd
 
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_faces
-from facelab.errors import BadInput, a_kind
+from facelab.errors import BadInput, a_kind, counted
 from facelab.faces.faceset import FaceSet
 from facelab.faces.fitness import PARTS, POOR, quality
 from facelab.progress import bar
@@ -55,6 +55,7 @@ class ProbeStudy:
     qualities: dict[tuple[str, float], pd.DataFrame]
 
 
+@counted
 def probe_study(
     gallery: Gallery,
     embedder: Any,
@@ -164,6 +165,7 @@ def _by_group(
     return rates["group"].map({**told.to_dict(), "all": whole}).astype(float)
 
 
+@counted
 def search_parts(
     people: FaceSet, shares: Sequence[float] = (0.5, 0.35, 0.15), seed: int = 0
 ) -> dict[str, FaceSet]:
@@ -251,6 +253,7 @@ def all_probes(study: ProbeStudy) -> tuple[Searches, np.ndarray]:
     return Searches(whole, by), scores
 
 
+@counted
 def readable_probes(rates: pd.DataFrame, strength: float | None = None) -> pd.DataFrame:
     """`ProbeStudy.rates` as people read it: percent with the interval in brackets, all text.
 

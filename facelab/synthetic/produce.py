@@ -16,7 +16,7 @@ import numpy as np
 import facelab
 from facelab import files, sums
 from facelab.artefacts import FACES
-from facelab.errors import BadInput, check_option
+from facelab.errors import BadInput, check_option, counted
 from facelab.keeping import code_of, made_with, once, resume_folder
 from facelab.synthetic.capture import build_capture
 from facelab.synthetic.head import load_head
@@ -38,6 +38,7 @@ SIZES = (32, 512)
 FRAMES = ("aligned", "full")
 
 
+@counted
 def synthesize(
     subjects: int | None = None,
     images_per_subject: int | None = None,
@@ -160,11 +161,9 @@ def checked_order(
 def make(order: Order, out: str | Path | None, jobs: int | None, replace: bool) -> "FaceSet":
     """Render an order, to disk or in memory."""
     from facelab.faces.faceset import FaceSet, finish_folder, load
+    from facelab.workers import as_jobs
 
-    if jobs is None:
-        jobs = os.cpu_count() or 1
-    elif int(jobs) != jobs or jobs < 1:
-        raise BadInput(f"`jobs` must be a whole number of at least 1, not {jobs}")
+    jobs = as_jobs(jobs)
     blocks = list(plan_blocks(order))
     count = blocks[-1].row + blocks[-1].count
     shape = (count, order.size, order.size, 3)

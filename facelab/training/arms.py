@@ -20,12 +20,12 @@ import numpy as np
 import pandas as pd
 
 from facelab import files, places
-from facelab.errors import BadInput, FacelabError
+from facelab.errors import BadInput, FacelabError, counted
 from facelab.faces.faceset import FaceSet, content
 from facelab.keeping import code_of, digest, locked, made_with
 from facelab.progress import bar, tell
 from facelab.training.recipe import Recipe
-from facelab.workers import pool
+from facelab.workers import as_jobs, pool
 
 if TYPE_CHECKING:
     from facelab.embedders.trained import TrainedEmbedder
@@ -43,6 +43,7 @@ class _Task:
     out: Path
 
 
+@counted
 def train_arms(
     arms: Mapping[str, FaceSet],
     recipe: Recipe | Mapping[str, Recipe] | None = None,
@@ -109,6 +110,7 @@ def train_arms(
     if set(recipes) != set(arms):
         name = sorted(set(recipes) ^ set(arms))[0]
         raise BadInput(f"there is no {'recipe' if name in arms else 'arm'} {name!r}: give both")
+    jobs = as_jobs(jobs)
     _warn_of_unequal(arms, recipes)
     with tempfile.TemporaryDirectory(prefix="facelab-arms-") as folder:
         work = Path(folder)
@@ -263,7 +265,7 @@ def _run(tasks: list[_Task], work: Path, jobs: int | None) -> None:
     try:
         # One thread each, for OpenMP, MKL and numba alike.
         with (
-            joblib.parallel_config("loky", n_jobs=jobs or -1, inner_max_num_threads=1),
+            joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1),
             warnings.catch_warnings(),
         ):
             # A worker that has grown in one training gives way to a fresh one for the next.

@@ -16,7 +16,7 @@ import torch
 
 from facelab.embedders.kinds import called, check_faces
 from facelab.embedders.trained import TrainedEmbedder
-from facelab.errors import BadInput, Stopped
+from facelab.errors import BadInput, Stopped, counted
 from facelab.faces.faceset import FaceSet, content
 from facelab.keeping import locked
 from facelab.progress import bar
@@ -27,6 +27,7 @@ from facelab.training.recipe import Recipe
 from facelab.training.validation import Watch
 
 
+@counted
 def train(
     faces: FaceSet,
     recipe: Recipe | None = None,

@@ -9,11 +9,13 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from facelab.errors import counted
 from facelab.faces.faceset import FaceSet
 from facelab.training.loop import train
 from facelab.training.recipe import Recipe
 
 
+@counted
 def cpu_cost(
     arms: Mapping[str, FaceSet],
     recipes: Mapping[str, Recipe],

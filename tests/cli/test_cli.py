@@ -379,7 +379,7 @@ def test_a_word_that_is_none_of_those_there_are_is_told_the_nearest(say, tmp_pat
     assert "Value error" not in err
     code, _, err = say("runs", "--out", tmp_path, "--status", "done")
     assert code == 1
-    assert "status must be 'finished', 'failed', 'running', 'abandoned' or" in err
+    assert "status must be 'finished', 'failed', 'running', 'abandoned', 'damaged' or" in err
 
 
 def test_a_taken_place_is_refused_before_the_work_unless_forced(say, tmp_path, monkeypatch):
