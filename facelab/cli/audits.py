@@ -23,7 +23,6 @@ from facelab.cli.shared import (
     print_rates,
     say,
 )
-from facelab.faces.cells import as_csv
 
 app = typer.Typer()
 
@@ -84,6 +83,8 @@ def compare(
     audits = [fl.Audit.load(folder) for folder in (first, second)]
     changes = fl.compare_audits(dict(zip(names, audits, strict=True)))
     if out:
+        from facelab.faces.cells import as_csv
+
         text = as_csv(changes.table)
         files.write_asked(out, text, force, table_like(text))
     say(f"a = {names[0]}, b = {names[1]}; ratio = b / a")
