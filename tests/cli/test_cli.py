@@ -337,6 +337,19 @@ def test_runs_lists_what_was_kept(say, tmp_path):
     assert re.search(r"sum\s+20260101T000000Z-abcd\s+finished", out)
 
 
+def test_verify_tells_what_was_changed_and_seal_accepts_it(say, tmp_path):
+    folder = fl.synthesize(6, 2, size=32, jobs=1).save(tmp_path / "faces")
+    assert say("verify", folder)[0] == 0
+    (folder / "datasheet.md").write_text("mine")
+    code, _, err = say("verify", folder)
+    assert (code, f"facelab seal {folder}" in one_sentence(err)) == (1, True)
+    code, out, _ = say("seal", folder)
+    assert (code, f"sealed: {folder}" in out) == (0, True)
+    assert say("verify", folder)[0] == 0
+    code, _, err = say("seal", tmp_path)
+    assert (code, "nothing that facelab stored" in one_sentence(err)) == (1, True)
+
+
 # ---- exit codes
 
 
