@@ -76,6 +76,7 @@ from .faces.groups import group_labels as group_labels
 from .faces.joining import join as join
 from .faces.measured import measures_by_group as measures_by_group
 from .faces.measures import measure as measure
+from .faces.names import in_markdown as in_markdown
 from .faces.origin import provenance as provenance
 from .figures import plots as plots
 from .grouping.clusters import Grouping as Grouping

@@ -1,6 +1,7 @@
-"""What the tests share: the way to the real faces, and a small FaceSet."""
+"""What the tests share: the way to the real faces, one Chromium, and a small FaceSet."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pandas as pd
 import pytest
 
 import facelab as fl
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -30,6 +33,20 @@ def pytest_terminal_summary(terminalreporter):
             f"tests on real faces that were left out: {len(left_out)}; set FACELAB_REAL to a folder"
             " laid out as the README's section 'Real faces' says, and they run"
         )
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless Chromium; the tests are left out, with the reason said, where there is none."""
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium on this machine: install Debian's chromium")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
+    )
+    with playwright.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

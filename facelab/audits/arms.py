@@ -14,6 +14,7 @@ from scipy import stats
 from facelab.audits.by_group import Audit
 from facelab.audits.differences import audits_of, difference
 from facelab.errors import BadInput, counted, how_many, there_are
+from facelab.faces.names import in_markdown
 from facelab.rates.counts import Rates, double_or_nothing
 from facelab.rates.indices import indices, zero_floor
 
@@ -312,7 +313,8 @@ def arms_finding(table: pd.DataFrame, baseline: str) -> str:
         unit = kind_of(figure).unit
         ends = f"{figure_text(row, 'low', False)} to {figure_text(row, 'high', False)}"
         told[figure] = f"{kind_of(figure).words} {figure_text(row, 'value', False)}{unit} ({ends})"
-    lines = [f"**{baseline}**, which the others are compared with: {', '.join(told.values())}.\n"]
+    values = in_markdown(", ".join(told.values()))
+    lines = [f"**{in_markdown(baseline)}**, which the others are compared with: {values}.\n"]
     for arm, part in table[table["arm"] != baseline].groupby("arm", sort=False):
         said: dict[str, list[str]] = {"helps": [], "costs": [], "": []}
         for row in part.to_dict("records"):
@@ -320,7 +322,7 @@ def arms_finding(table: pd.DataFrame, baseline: str) -> str:
             said[word].append(change_text(row) if word else kind_of(row["figure"]).words)
         words = [f"{verb}: {', '.join(said[verb])}" for verb in ("helps", "costs") if said[verb]]
         words += [f"no clear change: {', '.join(said[''])}"] if said[""] else []
-        lines.append(f"- **{arm}** {'; '.join(words)}")
+        lines.append(f"- **{in_markdown(arm)}** {in_markdown('; '.join(words))}")
     return "\n".join(lines)
 
 

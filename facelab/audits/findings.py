@@ -10,6 +10,7 @@ import pandas as pd
 
 from facelab.audits.by_group import Audit
 from facelab.audits.differences import AuditDifferences
+from facelab.faces.names import in_markdown
 from facelab.rates.tables import points, with_interval
 
 
@@ -40,13 +41,13 @@ def experiment_finding(audits: Mapping[str, Sequence[Audit]], differences: Audit
     - **Overall FNMR** was 4.33% with whole and 25.7% with half training: a difference of +21.3
     points [+16.3, +26.7].
     """
-    first, second = differences.arms
-    seeds = len(audits[first])
-    reference = audits[first][0]
+    first, second = map(in_markdown, differences.arms)
+    seeds = len(audits[differences.arms[0]])
+    reference = audits[differences.arms[0]][0]
     over = f", mean over {seeds} training seeds" if seeds > 1 else ", one training seed"
     said = [
         f"At one threshold for everybody, set for FMR {100 * reference.fmr:g}% on "
-        f"{reference.calibration}{over}:",
+        f"{in_markdown(reference.calibration)}{over}:",
         "",
     ]
     for error, name in (("fmr", "false match"), ("fnmr", "false non-match")):
@@ -107,12 +108,13 @@ def twin_finding(
     for factor, here in rows.dropna(subset="a").groupby("factor", sort=False, observed=True):
         row = here.loc[here["a"].abs().idxmax()]
         effects = (
-            f"{with_interval(row, side, points)} with {arm}"
+            f"{with_interval(row, side, points)} with {in_markdown(arm)}"
             for arm, side in zip(arms, ("a", "b"), strict=True)
         )
         sure = row["low"] > 0 or row["high"] < 0
+        change = in_markdown(f"{factor.replace('_', ' ')} {row['level']}")
         said.append(
-            f"- **{factor.replace('_', ' ')} {row['level']}**: {quantity.upper()} "
+            f"- **{change}**: {quantity.upper()} "
             f"{' and '.join(effects)}; a difference of "
             f"{with_interval(row, 'difference', points, 'low', 'high')} points"
             f"{'' if sure else ', compatible with none'}."
@@ -134,7 +136,7 @@ def _disparity(row: pd.Series, ends: list[tuple[str, str]], arms: tuple[str, str
             f"[{row['ratio_low']:.2g}, {row['ratio_high']:.2g}]"
             f"{_chance(row['ratio_low'], row['ratio_high'], 1)}."
         )
-    return text + (f" Note: {row['note']}." if row["note"] else "")
+    return text + (f" Note: {in_markdown(row['note'])}." if row["note"] else "")
 
 
 def _movers(differences: AuditDifferences, error: str, name: str) -> str:
@@ -148,7 +150,7 @@ def _movers(differences: AuditDifferences, error: str, name: str) -> str:
         low, high = row["ratio_low"], row["ratio_high"]
         way = "fell for" if high < 1 else "rose for" if low > 1 else "shows no clear change for"
         times = f" ({row['ratio']:.2g} times [{low:.2g}, {high:.2g}])" if low == low else ""
-        moved[way].append(row["quantity"].partition(":")[2] + times)
+        moved[way].append(in_markdown(row["quantity"].partition(":")[2]) + times)
     told = [f"{way} {', '.join(groups)}" for way, groups in moved.items() if groups]
     return f"the {name} rate {'; '.join(told)}."
 
@@ -171,7 +173,7 @@ def _worst_and_best(differences: AuditDifferences, error: str, side: str) -> tup
     values = _groups(differences, error).set_index("quantity")[side].dropna()
     if values.empty:  # as where every group is one subject, which has no false matches to make
         return "none", "none"
-    return tuple(name.partition(":")[2] for name in (values.idxmax(), values.idxmin()))
+    return tuple(in_markdown(name.partition(":")[2]) for name in (values.idxmax(), values.idxmin()))
 
 
 def _groups(differences: AuditDifferences, error: str) -> pd.DataFrame:

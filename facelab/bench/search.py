@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.errors import counted
+from facelab.faces.names import in_markdown
 from facelab.search.crowds import crowd
 from facelab.search.gallery import Gallery
 from facelab.search.indexes import Index, one_thread
@@ -325,7 +326,7 @@ def speed_finding(told: pd.DataFrame, worst: pd.Series) -> str:
     >>> print(fl.speed_finding(told, worst))
     With 1,000,000 vectors, `hnsw` searches at 80 times the speed of all comparisons and finds their
     best candidate for 99.9% of the probes with a mate and 98.0% of the strangers. Of groups,
-    strangers of `a` are found least: 97.0% [95.0%, 98.0%].
+    strangers of a are found least: 97.0% [95.0%, 98.0%].
     """
     largest = told[told["vectors"] == told["vectors"].max()]
     best = largest.sort_values("speed-up").iloc[-1]
@@ -333,7 +334,7 @@ def speed_finding(told: pd.DataFrame, worst: pd.Series) -> str:
         f"With {best['vectors']:,} vectors, `{best['kind']}` searches at {best['speed-up']:.3g} "
         f"times the speed of all comparisons and finds their best candidate for "
         f"{best['recall mated']:.1%} of the probes with a mate and {best['recall non_mated']:.1%} "
-        f"of the strangers. Of groups, strangers of `{worst['group']}` are found least: "
+        f"of the strangers. Of groups, strangers of {in_markdown(worst['group'])} are found least: "
         f"{worst['recall']:.1%} [{worst['recall_low']:.1%}, {worst['recall_high']:.1%}]."
     )
 

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 app = typer.Typer()
+ShowRealFaces = Annotated[
+    bool, typer.Option("--show-real-faces", help="Keep pictures of real people, and say so.")
+]
+ShowNames = Annotated[
+    bool, typer.Option("--show-names", help="Keep names of people and paths, and say so.")
+]
 
 
 @app.command()
@@ -45,6 +51,8 @@ def run(
     quick: Annotated[
         bool, typer.Option("--quick", help="Seconds, to see that it runs; no finding.")
     ] = False,
+    show_real_faces: ShowRealFaces = False,
+    show_names: ShowNames = False,
 ) -> None:
     """Run a notebook, or every case of a sweep, and keep reports, numbers and origin.
 
@@ -58,10 +66,23 @@ def run(
     if fl.read_experiment(source).cases is None:
         if jobs > 1 or cluster or again:
             raise UsageError(f"{source} is one run: --jobs, --cluster and --again are for sweeps")
-        done("run finished", fl.run(source, given, out, name) / "report.html")
+        folder = fl.run(
+            source, given, out, name, show_real_faces=show_real_faces, show_names=show_names
+        )
+        done("run finished", folder / "report.html")
         return
     try:
-        table = fl.sweep(source, given, out, name, jobs=jobs, cluster=cluster, again=again)
+        table = fl.sweep(
+            source,
+            given,
+            out,
+            name,
+            jobs=jobs,
+            cluster=cluster,
+            again=again,
+            show_real_faces=show_real_faces,
+            show_names=show_names,
+        )
     except fl.SweepFailed as failure:
         _print_cases(failure.table)
         raise
@@ -106,13 +127,19 @@ def share(
         Path | None, typer.Option("--out", "-o", help="File to write; default: in the run folder.")
     ] = None,
     code: Annotated[bool, typer.Option("--code/--no-code", help="Keep the code, folded.")] = True,
-    show_real_faces: Annotated[
-        bool, typer.Option("--show-real-faces", help="Keep pictures of real people, and say so.")
-    ] = False,
+    show_real_faces: ShowRealFaces = False,
+    show_names: ShowNames = False,
     force: Force = False,
 ) -> None:
-    """Make one self-contained HTML file of a run, without real faces unless asked."""
-    file = fl.share(run, out, code=code, show_real_faces=show_real_faces, replace=force)
+    """Make one self-contained HTML file of a run, without real faces and names unless asked."""
+    file = fl.share(
+        run,
+        out,
+        code=code,
+        show_real_faces=show_real_faces,
+        show_names=show_names,
+        replace=force,
+    )
     done(f"one file, {file.stat().st_size / 1e6:.1f} MB", file)
 
 

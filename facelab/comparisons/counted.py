@@ -20,6 +20,7 @@ from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput, counted, how_many, there_are
 from facelab.faces.groups import group_labels
 from facelab.rates.counts import FEW_ERRORS, ErrorCounts
+from facelab.shown import note_people
 
 
 class Comparisons:
@@ -105,6 +106,7 @@ class Comparisons:
         [[1, 0]]
         """
         frame, groups, cautions = checked_scores(frame, higher)
+        note_people(*(frame[name] for name in ("subject_a", "subject_b") if name in frame))
         doubts = separation(frame["score"].to_numpy(), frame["mated"].to_numpy(), higher)
         for doubt in doubts:
             warnings.warn(doubt, stacklevel=2)

@@ -92,7 +92,8 @@ def folder(
     )
     notes = people.notes()
     if around:
-        notes.append(f"The people's folders lie in {around}: names begin there.")
+        deep = how_many(around.count("/"), "folder")
+        notes.append(f"The people's folders lie {deep} below the one given: names begin there.")
     if split is not None:
         parts = [name.split("/")[split] for _, _, name in people.photos]
         table["split"] = reader.as_categorical(pd.Series(parts))

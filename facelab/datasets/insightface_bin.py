@@ -86,7 +86,7 @@ def insightface_bin(
         ]
     )
     notes = [
-        f"{path.name} does not say who is shown: images that mated pairs join are one subject and "
+        "The file does not say who is shown: images that mated pairs join are one subject and "
         "every other image is its own, so one person can be several subjects, intervals can be too "
         "narrow, and only the listed pairs may be compared."
     ]

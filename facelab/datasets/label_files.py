@@ -227,7 +227,7 @@ def attach_labels(
     notes = []
     if unlabelled.any():
         notes.append(
-            f"{unlabelled.sum()} of {len(images)} images have no row in {source.name} and stay "
+            f"{unlabelled.sum()} of {len(images)} images have no row in the label file and stay "
             f"without labels ({_people(images, unlabelled)})."
         )
     return matched, notes

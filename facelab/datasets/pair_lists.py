@@ -45,7 +45,7 @@ def listed_in(
             f"{len(pairs)} pairs): add the images, or leave such pairs out with partial=True"
         )
     warnings.warn(
-        f"{lost.sum():,} of {len(pairs):,} pairs of {source} ({(lost & pairs['mated']).sum():,} "
+        f"{lost.sum():,} of {len(pairs):,} pairs ({(lost & pairs['mated']).sum():,} "
         "mated) are left out, for images that are not in the table: report them as failures to "
         "acquire",
         stacklevel=3,

@@ -19,6 +19,8 @@ from facelab.datasets.walking import HEIF, HEIF_EXTRA, counted, heif_is_read, su
 from facelab.errors import BadInput, how_many
 from facelab.faces.groups import group_keys, known_groups, there
 from facelab.faces.names import as_label_column, as_names
+from facelab.faces.origin import is_synthetic
+from facelab.shown import note_people
 
 # Reserved columns of a reader's table; every other column is a label column.
 PLAIN_COLUMNS = ("path", "offset", "subject", "image")
@@ -84,6 +86,8 @@ class Reader:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "table", _as_image_table(self.table, self.name))
+        if not is_synthetic(self.card):
+            note_people(self.table["subject"], self.table["image"])
         notes = dict.fromkeys((*self.losses, *self.notes))
         object.__setattr__(self, "notes", tuple(notes))
 

@@ -94,7 +94,7 @@ def table(
         result[column] = reader.as_categorical(frame[column])
     notes = words_for_missing(frame[[*needed[1 : 1 + bool(subject)], *kept]], path)
     if not subject:
-        notes.append(reader.of_their_own(result, path.name))
+        notes.append(reader.of_their_own(result, "The table"))
     facts, groups = reader.card(path.name, "not stated", "not stated"), None
     if by is not None:
         groups = reader.declared(by, result, path)

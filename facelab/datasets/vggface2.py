@@ -82,7 +82,7 @@ def vggface2(root: str | os.PathLike, labels: str | os.PathLike | None = None) -
         if len(unknown):
             notes.append(
                 f"{how_many(len(unknown), 'subject has', 'subjects have')} no line in "
-                f"{source.name}, and no gender."
+                "the list, and no gender."
             )
     if splits:
         table["split"] = reader.as_categorical(table["image"].str.partition("/")[0])

@@ -18,8 +18,9 @@ from facelab.embedders.precomputed import join, read_vectors
 from facelab.embedders.vectors import vectors_of
 from facelab.errors import BadInput, a_kind, how_many
 from facelab.faces.faceset import FaceSet
-from facelab.faces.origin import as_card, facts
+from facelab.faces.origin import as_card, facts, is_synthetic
 from facelab.faces.tables import as_face_table, as_rows, is_named, rows_where, settled
+from facelab.shown import note_people
 
 _PART = 16384  # rows that are looked at in float64 at a time
 
@@ -196,6 +197,8 @@ class Embeddings:
         result = object.__new__(cls)
         for name, value in (("vectors", vectors), ("table", table), ("card", card)):
             object.__setattr__(result, name, value)
+        if not is_synthetic(card):
+            note_people(table["subject"], table["image"])
         return result
 
     def query(self, expression: str) -> "Embeddings":

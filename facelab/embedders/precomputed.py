@@ -136,7 +136,7 @@ def join(
         _counted(unknown, "of the file not in the table"),
     ]
     told = ", ".join(part for part in parts if part)
-    sentence = f"{source.name} does not fit the table: {told}" if told else ""
+    sentence = f"The file of vectors does not fit the table: {told}" if told else ""
     if not len(order):
         first = str(names[0])
         hint = nearly(first, images)

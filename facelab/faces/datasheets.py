@@ -4,7 +4,6 @@ In: a FaceSet. Out: markdown under the headings of Gebru et al. 2021 (Datasheets
 64(12)). Facts only: what is not known is said to be unknown.
 """
 
-import html
 from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +13,7 @@ import pandas as pd
 from facelab.faces.composition import composition, effective_groups, images_per_subject
 from facelab.faces.groups import Labelled, groups_of
 from facelab.faces.measured import measures_by_group, measures_of
+from facelab.faces.names import in_markdown
 from facelab.faces.origin import is_synthetic, withdrawals
 
 if TYPE_CHECKING:
@@ -173,6 +173,4 @@ def _percent(rate: float) -> str:
 
 def _plain(value: Any) -> str:
     """Text that neither markdown nor HTML takes for markup, on one line."""
-    if isinstance(value, _Markdown):
-        return value
-    return html.escape(" ".join(str(value).split()), quote=False).replace("|", "\\|")
+    return value if isinstance(value, _Markdown) else in_markdown(value)

@@ -28,6 +28,7 @@ from facelab.faces.dividing import Parts, constant_by_subject, divided
 from facelab.faces.groups import group_keys, groups_of
 from facelab.faces.origin import as_card, is_synthetic, with_withdrawals
 from facelab.faces.tables import as_face_table, as_rows, is_named, rows_where, settled
+from facelab.shown import note_people, note_picture
 from facelab.words import checked
 
 FILES = ("faces.parquet", "crops.npy", "card.json")
@@ -95,6 +96,8 @@ class FaceSet:
         counts = {"subjects": int(table["subject"].nunique()), "images": len(table)}
         self.table = table
         self.card = dict(card) | counts
+        if not is_synthetic(card):
+            note_people(table["subject"], table["image"])
         self._store = crops
         self._rows = rows  # rows of the store, None for all of them in order
 
@@ -309,11 +312,11 @@ class FaceSet:
                 counts.to_html(border=0, escape=True, formatters={"subject_share": "{:.1%}".format})
             )
         if is_synthetic(self.card) and len(self):
-            image = base64.b64encode(_contact_sheet(self)).decode()
-            parts.append(
-                '<img alt="some of the synthetic faces" data-faces="synthetic" '
-                f'src="data:image/png;base64,{image}">'
-            )
+            sheet = _contact_sheet(self)
+            note_picture(sheet, "synthetic")
+            data = base64.b64encode(sheet).decode()
+            alt = "some of the synthetic faces"
+            parts.append(f'<img alt="{alt}" src="data:image/png;base64,{data}">')
         return "\n".join(parts)
 
 

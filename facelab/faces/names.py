@@ -115,6 +115,22 @@ def _escaped(text: str) -> str:
         return text.encode("utf-8", "backslashreplace").decode()
 
 
+# What makes markup of a text, in Markdown, in the HTML in it, and in formulas.
+_MARKUP = re.compile(r"[\\`*\[\]<>&|~$#!@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
+
+
+def in_markdown(text: Any) -> str:
+    """A label, a name or a note as Markdown that shows it as it is: on one line, without markup.
+
+    Examples
+    --------
+    >>> print(in_markdown("african/female, ![x](/etc/passwd) <b>"))
+    african/female, &#33;&#91;x&#93;(/etc/passwd) &#60;b&#62;
+    """
+    words = " ".join(str(text).split())
+    return _MARKUP.sub(lambda one: f"&#{ord(one[0])};", words)
+
+
 def as_names(column: Iterable[Any], what: str) -> pd.Series:
     """A column of ids as text, by `as_name`.
 

@@ -236,6 +236,7 @@ def cross_group(
         axes.set_xticks(ticks, wrapped(groups), rotation=90 if upright else 0)
         axes.set_yticks(ticks, wrapped(groups) if axes is columns[0] else [], rotation=0)
         axes.tick_params(length=0, labelsize=10.5 if len(groups) <= 12 else 7)
+    figure.faces = "none"
     scale = figure.colorbar(mpl.cm.ScalarMappable(norm, "RdBu_r"), ax=columns, aspect=30, pad=0.02)
     scale.set_label("log10 FMR" + (f" (white: target {fmr:g})" if fmr else ""))
     scale.outline.set_visible(False)

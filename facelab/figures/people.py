@@ -275,6 +275,7 @@ def rows_of_images(
     width = most * inches / 9.0
     axes = figure.add_axes((min(0.5, 0.98 - width), 0, width, tall / (tall + head)))
     axes.imshow(sheet, interpolation="lanczos", aspect="auto")
+    figure.faces = whose(faces.card)
     middles = [row * (size + gap) + size / 2 for row in range(len(rows))]
     axes.set_yticks(middles, list(rows), size=9.5)
     places = [column * (size + gap) + size / 2 for column in range(len(columns))]
@@ -347,9 +348,9 @@ def contact_sheet(
     margin = 1.7
     height = (WIDTH - margin) * sheet.shape[0] / sheet.shape[1]
     figure = Picture(figsize=(WIDTH, height + 0.1))
-    figure.faces = whose(faces.card)
     axes = figure.add_axes((margin / WIDTH, 0, 1 - margin / WIDTH, 1))
     axes.imshow(sheet, interpolation="lanczos", aspect="equal")
+    figure.faces = whose(faces.card)
     axes.set_yticks([row * (size + gap) + size / 2 for row in range(len(groups))], wrapped(groups))
     axes.set_xticks([])
     axes.tick_params(length=0)

@@ -57,7 +57,6 @@ def probe_sheet(
     side, margin = 1.25, 1.5
     width = margin + side * len(strengths)
     figure = Picture(figsize=(width, len(DEGRADATIONS) * (side + 0.2)))
-    figure.faces = whose(faces.card)
     kinds = list(DEGRADATIONS)
     grid = figure.subplots(
         len(kinds), len(strengths), squeeze=False,
@@ -73,6 +72,7 @@ def probe_sheet(
             score = quality(changed)["quality"].iloc[0]
             axes.set_title(f"{told}{score:.0f}", size=8.5, weight="normal", pad=2, loc="center")
         line[0].text(-0.15, 0.5, kind, transform=line[0].transAxes, ha="right", va="center")
+    figure.faces = whose(faces.card)
     levels = ", ".join(f"{strength:g}" for strength in strengths)
     figure.alt = (
         f"One face under {', '.join(kinds)}, at strengths {levels}; its quality score stands above "

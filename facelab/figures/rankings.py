@@ -96,6 +96,7 @@ def rank_agreement(values: pd.DataFrame) -> Picture:
         annot=True, fmt=".2f", linewidths=2, linecolor="white", cbar_kws={"label": "Kendall's tau"},
         xticklabels=names[:-1], yticklabels=names[1:],
     )  # fmt: skip
+    figure.faces = "none"
     axes.tick_params(length=0)
     axes.tick_params(axis="x", rotation=30)
     for label in axes.get_xticklabels():

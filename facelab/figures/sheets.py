@@ -16,6 +16,7 @@ import pandas as pd
 from facelab import files
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
+from facelab.faces.origin import whose
 from facelab.figures.people import contact_sheet
 from facelab.figures.style import FAINT, WIDTH, Picture, drawn
 
@@ -126,7 +127,7 @@ def capture_sheet(
                 labels[-1][1].append(str(level) if own else _caption(factor, str(level)))
             if len(table) < len(levels):
                 raise BadInput(f"{factor}: a level is the plain photo's own, or stands in two rows")
-    return _grid(cells, labels, f"One subject ({group}) under all conditions")
+    return _grid(cells, labels, f"One subject ({group}) under all conditions", "synthetic")
 
 
 def twins_sheet(twins: FaceSet, photos: int = 6, factors: Sequence[str] | None = None) -> Picture:
@@ -181,9 +182,8 @@ def twins_sheet(twins: FaceSet, photos: int = 6, factors: Sequence[str] | None =
         for factor, level in zip(columns["factor"], columns["level"].astype(str), strict=True)
     ]
     labels[-1][1].extend(["as drawn", *names])
-    return _grid(
-        cells, labels, "Twins: each picture differs from the first of its row in one value"
-    )
+    alt = "Twins: each picture differs from the first of its row in one value"
+    return _grid(cells, labels, alt, whose(twins.card))
 
 
 def _caption(factor: str, level: str) -> str:
@@ -191,7 +191,9 @@ def _caption(factor: str, level: str) -> str:
 
 
 @drawn
-def _grid(cells: list[list[np.ndarray]], labels: list[tuple[str, list[str]]], alt: str) -> Picture:
+def _grid(
+    cells: list[list[np.ndarray]], labels: list[tuple[str, list[str]]], alt: str, faces: str
+) -> Picture:
     """Pictures in rows; a name before each row, a caption below each picture that has one."""
     side = cells[0][0].shape[0]
     gap = max(side // 28, 2)
@@ -224,6 +226,7 @@ def _grid(cells: list[list[np.ndarray]], labels: list[tuple[str, list[str]]], al
             ha="right", va="center", size=9, color="#222222" if name else FAINT,
         )  # fmt: skip
         top -= tall
+    figure.faces = faces
     names = ", ".join(name.replace("\n", " ") for name, _ in labels)
     figure.alt = f"{alt}. Rows: {names}."
     return figure

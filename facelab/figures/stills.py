@@ -51,11 +51,11 @@ def people_sheet(rows: list[tuple[str, list[np.ndarray], list[str]]], per_row: i
 def photo_and_twin(pictures: list[np.ndarray], words: list[str], group: str) -> Picture:
     """A synthetic subject as drawn, and its twin."""
     figure = Picture(figsize=(6.2, 3.5), layout="constrained")
-    figure.faces = "synthetic"
     for axes, picture, text in zip(figure.subplots(1, 2), pictures, words, strict=True):
         axes.imshow(picture, interpolation="lanczos")
         axes.set_axis_off()
         axes.set_title(text, size=9, weight="normal", wrap=True)
+    figure.faces = "synthetic"
     figure.alt = f"A synthetic subject ({group}) as drawn, and its twin: {words[1]}."
     return figure
 

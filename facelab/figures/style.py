@@ -15,11 +15,16 @@ import matplotlib as mpl
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.collections import Collection
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.image import _ImageBase
+from matplotlib.patches import Patch
 
+from facelab.errors import check_option
 from facelab.faces.groups import SEPARATOR
 from facelab.figures.lettering import letter
+from facelab.shown import note_picture
 
 # Okabe & Ito 2008 and Tol 2021, both made for colour-blind readers. No colour here stands for a
 # colour of skin, and none of the two genders is pink.
@@ -59,26 +64,55 @@ _STYLE = {
     "savefig.dpi": 160,
     "savefig.bbox": None,
 }
+_MANY = 1000  # marks of which a face could be made
 
 
 class Picture(Figure):
     """A figure that shows itself in a notebook, once, whatever the backend; `alt` describes it.
 
-    `faces` says whose faces are in it: "none", "synthetic" or "real".
+    `faces` says whose faces are in it: "none", "synthetic", "real" or "unknown". Whoever draws
+    images says it, after they are drawn; else they may be anybody's, as may be what comes later.
     """
 
     alt: str = ""
-    faces: str = "none"
+    _said: tuple[str, frozenset[int]] = ("none", frozenset())
+
+    @property
+    def faces(self) -> str:
+        """Whose faces are in it."""
+        faces, seen = self._said
+        return faces if _images_in(self) <= seen else "unknown"
+
+    @faces.setter
+    def faces(self, faces: str) -> None:
+        check_option("faces", faces, ("none", "synthetic", "real", "unknown"))
+        self._said = (faces, _images_in(self))
 
     def png(self) -> bytes:
         """The figure as PNG, at twice the resolution that it is shown at."""
         file = io.BytesIO()
         self.savefig(file, format="png", dpi=160)
+        note_picture(file.getvalue(), self.faces)
         return file.getvalue()
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        shown = {"width": int(self.get_figwidth() * 100), "alt": self.alt, "faces": self.faces}
+        shown = {"width": int(self.get_figwidth() * 100), "alt": self.alt}
         return {"image/png": self.png()}, {"image/png": shown}
+
+
+def _images_in(figure: Figure) -> frozenset[int]:
+    """What in a figure could be a picture of somebody: images, and a thousand coloured marks."""
+    found = set()
+    for image in figure.findobj(_ImageBase):
+        found.add(hash((id(image), np.asarray(image.get_array()).tobytes())))
+    for marks in figure.findobj(Collection):
+        shades = [np.asarray(marks.get_facecolor()), np.ravel(marks.get_array())]
+        if max(map(len, shades)) > _MANY:
+            found.add(hash((id(marks), *(one.tobytes() for one in shades))))
+    patches = [patch.get_facecolor() for patch in figure.findobj(Patch)]
+    if len(patches) > _MANY:
+        found.add(hash(tuple(patches)))
+    return frozenset(found)
 
 
 def drawn(make: Callable[..., Picture]) -> Callable[..., Picture]:

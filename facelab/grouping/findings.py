@@ -5,6 +5,7 @@ In: accuracy by group. Out: text.
 
 import pandas as pd
 
+from facelab.faces.names import in_markdown
 from facelab.grouping.clusters import Grouping
 from facelab.rates.tables import with_interval
 
@@ -85,7 +86,8 @@ def grouping_finding(grouping: Grouping, accuracy: pd.DataFrame) -> str:
     least = min(groups, key=lambda row: row["with_strangers"])
     apart = most["with_strangers_low"] > least["with_strangers_high"]
     verdict = "the intervals do not overlap" if apart else "the intervals overlap"
+    worst, best = (in_markdown(row["group"]) for row in (most, least))
     return (
-        f"{sentence} Grouped with strangers most often were the faces of **{most['group']}**, "
-        f"{told(most)}, least often those of **{least['group']}**, {told(least)}: {verdict}."
+        f"{sentence} Grouped with strangers most often were the faces of **{worst}**, "
+        f"{told(most)}, least often those of **{best}**, {told(least)}: {verdict}."
     )

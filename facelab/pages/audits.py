@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from facelab.audits.by_group import Audit
 from facelab.faces.groups import SEPARATOR
+from facelab.pages.allowed import Allowed, digest
 from facelab.pages.documents import provenance_footer, render
 from facelab.rates.tables import rounded, table
 
@@ -17,10 +18,12 @@ def audit_page(audit: Audit) -> str:
     """The page of an audit, in one piece."""
     title = f"Audit by {SEPARATOR.join(audit.by)}"
     matrix = table(rounded(audit.cross_group), "False match rate for every pair of groups")
+    pictures = {name: (figure.alt, figure.png()) for name, figure in audit.figures().items()}
     return render(
         "audit.html",
+        Allowed(pictures={digest(data) for _, data in pictures.values()}),
         title=title,
-        figures=audit.figures(),
+        pictures=pictures,
         found=Markup(audit._repr_html_()),
         matrix=Markup(matrix.data),
         card=json.dumps(audit.card, indent=2, ensure_ascii=False, default=str),

@@ -1,10 +1,12 @@
 """Documents: how every page is made, from the templates and style sheets in `templates/`.
 
-In: what a page shows. Out: HTML in one piece, its style sheets within, without a single external
-address.
+In: what a page shows, and what of it is allowed. Out: HTML in one piece, its style sheets within,
+that runs no script and asks nothing of a network or of this machine.
 """
 
 import base64
+import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from facelab.faces.origin import provenance
+from facelab.pages.allowed import Allowed, allowed_only, spoken
 
 
 def _highlighting(style: str) -> Markup:
@@ -33,14 +36,30 @@ TEMPLATES.globals["highlighting"] = _highlighting
 TEMPLATES.filters["b64"] = lambda data: base64.b64encode(data).decode()
 
 
-def render(template: str, **values: Any) -> str:
-    """A page made from one of `templates/`; a value is escaped unless it is `Markup`."""
-    return TEMPLATES.get_template(template).render(values)
+def render(template: str, allowed: Allowed, **values: Any) -> str:
+    """A page made from one of `templates/`, of which only what is allowed is left.
+
+    A value is escaped unless it is `Markup`.
+    """
+    text = TEMPLATES.get_template(template).render(values)
+    head, start, rest = text.partition("<body>\n")
+    body, end, tail = rest.rpartition("</body>")
+    before, title, after = re.split("(?<=<title>)(.*?)(?=</title>)", head, maxsplit=1, flags=re.S)
+    head = before + spoken(title, allowed) + after
+    return _with_policy(head) + start + allowed_only(body, allowed)[0] + end + tail
+
+
+def _with_policy(head: str) -> str:
+    """The head of a page with the one style sheet that browsers are to obey: its own."""
+    style = head.partition("<style>")[2].rpartition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return head.replace("STYLE", f"'sha256-{digest}'", 1)
 
 
 def page(
     title: str,
     body: str,
+    allowed: Allowed,
     *,
     facts: Mapping[str, str] | None = None,
     footer: str = "",
@@ -53,15 +72,16 @@ def page(
     title, footer
         Plain text; escaped here. The footer may have several lines: `provenance_footer`.
     body
-        HTML, which the caller has escaped.
+        HTML, of which only what is allowed is left.
+    allowed
+        Which pictures and words may stay.
     facts
         What made the page (run, date, version), shown in one line above it; escaped here.
     code
-        Whether the body holds code cells: adds the button that opens them all.
+        Whether the body holds code cells: adds the switch that opens them all.
     """
-    return render(
-        "report.html", title=title, body=Markup(body), facts=facts or {}, footer=footer, code=code
-    )
+    values = {"title": title, "facts": facts or {}, "footer": footer, "code": code}
+    return render("report.html", allowed, body=Markup(body), **values)
 
 
 def provenance_footer(card: Mapping[str, Any]) -> str:

@@ -17,9 +17,11 @@ from facelab import files
 from facelab.audits.arms import FIGURES, readable_arms
 from facelab.errors import BadInput, FacelabError, there_are
 from facelab.faces.cells import from_csv
+from facelab.pages.allowed import Allowed, digest
 from facelab.pages.documents import render
 from facelab.pages.records import record_of, values_of
 from facelab.rates.tables import readable_changes
+from facelab.shown import shown_in
 from facelab.words import read
 
 __all__ = ["build", "keep"]
@@ -72,6 +74,12 @@ def keep(run: str | Path, folder: str | Path) -> None:
         "numbers": {m[1].strip(): _found(metrics, m[1]) for m in _NUMBER.finditer(example["says"])},
         "alt": _alt(run, example["figure"]),
     }
+    figure = parts[f"{name}.png"]
+    if digest(figure.read_bytes()) not in shown_in(run).safe:
+        raise BadInput(
+            f"{figure.relative_to(run)} may show real people: the gallery keeps charts and "
+            "rendered faces that facelab drew in this run"
+        )
     for target, file in parts.items():
         files.write_bytes(folder / target, file.read_bytes())
     stamps = _read(folder / "stamps.json") if (folder / "stamps.json").is_file() else {}
@@ -127,7 +135,11 @@ def build(folder: str | Path) -> list[Path]:
         if name not in stamps:
             raise BadInput(f"nothing says what made {name!r}: keep a run of it (--keep RUN)")
         shown.append(_Example(folder, name, example, stamps[name]))
-    page = render("gallery.html", opening=_OPENING, examples=shown)
+    allowed = Allowed(
+        pictures=[example.picture for example in shown],
+        links=[link for one in shown for link in (one.picture, *one.links.values())],
+    )
+    page = render("gallery.html", allowed, opening=_OPENING, examples=shown)
     files.write_text(folder / "index.html", page)
     opening = f"{_OPENING} `make gallery` writes this page and `index.html` from `examples.yaml`."
     sections = [example.section() for example in shown]

@@ -1,13 +1,17 @@
 """An executed notebook as a page: prose, tables and pictures first, its code folded away.
 
-In: a notebook with outputs. Out: HTML without a script or an external address.
+In: a notebook with outputs, and what of it is allowed. Out: HTML.
 """
 
+import copy
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facelab.errors import how_many
 from facelab.files import write_text
+from facelab.pages.allowed import Allowed, allowed_only, fit_to_print
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -16,26 +20,45 @@ from facelab.pages.documents import TEMPLATES, page
 
 # What a cell shows, best first. Scripts and live widgets are not among them: they need a network
 # or a kernel, and each has a plain picture or text beside it.
-_SHOWN = ["text/html", "image/png", "image/svg+xml", "text/markdown", "image/jpeg", "text/plain"]
+_SHOWN = ["text/html", "image/png", "text/markdown", "image/jpeg", "text/plain"]
+_ATTACHED = re.compile(r"attachment:([^\s)>\"']+)")
 
 
 def notebook_html(
-    notebook: "NotebookNode | str | Path", facts: Mapping[str, str] | None = None, footer: str = ""
+    notebook: "NotebookNode | str | Path",
+    allowed: Allowed,
+    facts: Mapping[str, str] | None = None,
+    footer: str = "",
 ) -> str:
     """An executed notebook as a self-contained page, its code folded away.
 
-    Pictures are embedded; scripts and widgets are left out; the title is the notebook's first
-    heading.
+    Pictures are embedded as far as they are allowed; scripts and widgets are left out; the title
+    is the notebook's first heading.
     """
     import nbformat
 
     if not hasattr(notebook, "cells"):
         notebook = nbformat.read(notebook, as_version=4)
-    return page(title_of(notebook), notebook_body(notebook), facts=facts, footer=footer, code=True)
+    body, left_out = allowed_only(notebook_body(notebook, allowed), allowed)
+    told = [f"{what}: {words}." for what, words in told_of(allowed, left_out).items()]
+    footer = "\n".join(filter(None, [footer, *told]))
+    return page(title_of(notebook), body, allowed, facts=facts, footer=footer, code=True)
 
 
-def notebook_body(notebook: "NotebookNode", code: bool = True) -> str:
-    """The cells and outputs of an executed notebook as HTML, pictures embedded."""
+def told_of(allowed: Allowed, left_out: int) -> dict[str, str]:
+    """Which faces and names a page shows, in words."""
+    faces = "none"
+    if left_out:
+        faces += f": {how_many(left_out, 'picture was', 'pictures were')} left out"
+    asked = "shown, as was asked for"
+    return {
+        "Real faces": asked if allowed.faces else faces,
+        "Names and paths": asked if allowed.names else "none: pseudonyms stand for them",
+    }
+
+
+def notebook_body(notebook: "NotebookNode", allowed: Allowed, code: bool = True) -> str:
+    """The cells and outputs of an executed notebook as HTML, to be cleaned by `allowed_only`."""
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
@@ -43,10 +66,19 @@ def notebook_body(notebook: "NotebookNode", code: bool = True) -> str:
         template_name="basic",
         template_file="notebook.html.j2",
         extra_loaders=[TEMPLATES.loader],
-        embed_images=True,
         exclude_input=not code,
+        exclude_anchor_links=True,
         config=Config({"NbConvertBase": {"display_data_priority": _SHOWN}}),
     )
+    notebook = copy.deepcopy(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":  # a name is one word here, and several after highlighting
+            cell.source = fit_to_print(cell.source, allowed)
+        else:
+            there = cell.get("attachments", {})
+            cell.source = _ATTACHED.sub(
+                lambda one, there=there: one[0] if one[1] in there else f"#{one[1]}", cell.source
+            )
     body, _ = exporter.from_notebook_node(notebook)
     return _reachable(body)
 
@@ -69,11 +101,12 @@ def _reachable(body: str) -> str:
 def save_report(
     notebook: "NotebookNode | str | Path",
     out: str | Path,
+    allowed: Allowed,
     facts: Mapping[str, str] | None = None,
     footer: str = "",
 ) -> Path:
     """Write `notebook_html` to a file, whole or not at all."""
-    write_text(out, notebook_html(notebook, facts, footer))
+    write_text(out, notebook_html(notebook, allowed, facts, footer))
     return Path(out)
 
 

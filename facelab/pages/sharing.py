@@ -6,7 +6,8 @@ unless that was asked for, and says at its foot what made it.
 
 import base64
 import io
-import re
+import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,28 +17,16 @@ from facelab import files
 from facelab.artefacts import PAGE
 from facelab.errors import FacelabError
 from facelab.faces.origin import provenance
+from facelab.pages.allowed import Allowed, allowed_only, digest, without_paths
 from facelab.pages.documents import render
-from facelab.pages.notebooks import notebook_body, title_of
+from facelab.pages.notebooks import notebook_body, title_of, told_of
 from facelab.pages.records import notebook_of, record_of
+from facelab.shown import shown_in
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 LARGEST = 10_000_000  # bytes; what mail servers take
-_SAFE = ("none", "synthetic")
-_LEFT_OUT = render("left_out.html")
-_BLOCKS = 12  # real faces that facelab has drawn are shown in so many blocks a side of the picture
-_ATTRIBUTES = {
-    "*": {"class", "id", "title", "lang", "dir"},
-    "a": {"href"},
-    "img": {"src", "alt", "width", "height"},
-    "td": {"colspan", "rowspan"},
-    "th": {"colspan", "rowspan", "scope"},
-    "ol": {"start"},
-    "details": {"open"},
-    "div": {"tabindex", "role", "aria-label"},
-}
-_PICTURE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]+")
 
 
 def share(
@@ -46,6 +35,7 @@ def share(
     *,
     code: bool = True,
     show_real_faces: bool = False,
+    show_names: bool = False,
     replace: bool = False,
 ) -> Path:
     """Make one HTML file of a finished run.
@@ -60,7 +50,11 @@ def share(
         Keep every cell's code, folded away.
     show_real_faces
         Keep pictures of real people and pictures that facelab has not drawn itself, and say so at
-        the foot. Else the former are pixelated and the latter left out.
+        the foot. Else they are left out.
+    show_names
+        Keep names of people and of their photos, and paths of this machine, and say so at the foot.
+        Else pseudonyms stand for the names of all who were in the run's sets, as far as they are
+        not mere numbers, and an ellipsis for paths.
     replace
         Write over a file that is there.
 
@@ -90,100 +84,85 @@ def share(
     'shared.html'
     """
     folder = Path(run)
-    record = record_of(folder, "share")
     out = folder / "shared.html" if out is None else Path(out)
     files.check_file(out, replace, PAGE)
-    facts = _facts(folder, record)
+    page = shared_page(folder, code, show_real_faces, show_names)
+    files.write_asked(out, page, replace, PAGE)
+    return out
+
+
+def shared_page(
+    folder: Path, code: bool = True, show_real_faces: bool = False, show_names: bool = False
+) -> str:
+    """The page of `share`."""
+    record, shown = record_of(folder, "share"), shown_in(folder)
     for scale in (1.0, 0.5):
         notebook = notebook_of(folder)
-        hidden = 0 if show_real_faces else _hide_faces(notebook)
-        _shrink(notebook, scale)
-        told = {
-            "Real faces": "shown, as was asked for"
-            if show_real_faces
-            else f"none: {hidden} pictures were pixelated or left out"
-            if hidden
-            else "none"
-        }
-        page = _page(notebook, facts | told, code)
+        smaller = _shrink(notebook, scale, shown.safe)
+        allowed = Allowed(shown, smaller, faces=show_real_faces, names=show_names)
+        body, left_out = allowed_only(notebook_body(notebook, allowed, code), allowed)
+        facts = _facts(folder, record) | told_of(allowed, left_out)
+        page = render(
+            "shared.html",
+            allowed,
+            title=title_of(notebook),
+            body=Markup(body),
+            facts=facts,
+            code=code,
+        )
         if len(page.encode()) <= LARGEST:
-            files.write_asked(out, page, replace, PAGE)
-            return out
+            return page
     raise FacelabError(
         f"the pictures of {folder} take more than {LARGEST // 10**6} MB: keep fewer of them in the "
         "notebook"
     )
 
 
-def _hide_faces(notebook: "NotebookNode") -> int:
-    """Pixelate real faces, leave out what may be some; the number of pictures."""
-    hidden = 0
-    for cell in notebook.cells:
-        hidden += len(cell.pop("attachments", {}))
-        for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            for kind in [kind for kind in data if kind.startswith("image/")]:
-                faces = output.get("metadata", {}).get(kind, {}).get("faces")
-                if faces in _SAFE:
-                    continue
-                hidden += 1
-                if faces == "real" and kind == "image/png":
-                    data[kind] = _pixelated(data[kind])
-                else:
-                    del data[kind]
-                    data["text/html"] = _LEFT_OUT
-            if "text/html" in data:
-                data["text/html"], count = _without_pictures(_text(data["text/html"]))
-                hidden += count
-    return hidden
+def sharable(text: str, folder: Path) -> str:
+    """A text of a run without names of people and paths of this machine."""
+    return without_paths(shown_in(folder).without_names(text))
 
 
-def _without_pictures(text: str) -> tuple[str, int]:
-    """HTML without the pictures in it, but for synthetic faces; the number left out."""
-    from bs4 import BeautifulSoup
+def write_sharable(folder: Path, out: Path) -> None:
+    """What others may be sent of a run: its page, its numbers, its tables and its figures.
 
-    if "<img" not in text.lower():
-        return text, 0
-    soup = BeautifulSoup(text, "html.parser")
-    others = [one for one in soup.find_all("img") if one.get("data-faces") not in _SAFE]
-    for one in others:
-        one.replace_with(BeautifulSoup(_LEFT_OUT, "html.parser"))
-    return str(soup), len(others)
+    Texts are as `sharable` has them; figures that may show real people are left out.
+    """
+    (out / "shared.html").write_text(shared_page(folder), encoding="utf-8")
+    for file in [folder / "metrics.json", *sorted((folder / "tables").glob("*.csv"))]:
+        if file.is_file():
+            to = out / file.relative_to(folder)
+            to.parent.mkdir(exist_ok=True)
+            to.write_text(sharable(file.read_text(encoding="utf-8"), folder), encoding="utf-8")
+    safe = shown_in(folder).safe
+    for figure in sorted((folder / "figures").glob("*.png")):
+        if digest(figure.read_bytes()) in safe:
+            (out / "figures").mkdir(exist_ok=True)
+            shutil.copyfile(figure, out / "figures" / figure.name)
 
 
-def _pixelated(png: str) -> str:
+def _shrink(notebook: "NotebookNode", scale: float, safe: Collection[str]) -> set[str]:
+    """Pictures at a part of their resolution, to be shown as large as before; those that are safe.
+
+    Those in HTML and in prose are left as they are.
+    """
     from PIL import Image
 
-    picture = Image.open(io.BytesIO(base64.b64decode(_text(png)))).convert("RGB")
-    blocks = (_BLOCKS, max(1, round(_BLOCKS * picture.height / picture.width)))
-    coarse = picture.resize(blocks, Image.Resampling.BOX)
-    return _png(coarse.resize(picture.size, Image.Resampling.NEAREST))
-
-
-def _shrink(notebook: "NotebookNode", scale: float) -> None:
-    """Pictures at a part of their resolution; they are shown as large as before."""
-    from PIL import Image
-
-    if scale == 1:
-        return
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            if "image/png" in data:
-                picture = Image.open(io.BytesIO(base64.b64decode(_text(data["image/png"]))))
-                width, height = (max(1, round(side * scale)) for side in picture.size)
-                small = picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
-                data["image/png"] = _png(small.quantize(256))
-
-
-def _png(picture: Any) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def _text(value: str | list[str]) -> str:
-    return value if isinstance(value, str) else "".join(value)
+    smaller = set()
+    for output in (one for cell in notebook.cells for one in cell.get("outputs", ())):
+        data = output.get("data", {})
+        if scale == 1 or "image/png" not in data:
+            continue
+        png = base64.b64decode("".join(data["image/png"]))
+        picture = Image.open(io.BytesIO(png), formats=["PNG"])
+        width, height = (max(1, round(side * scale)) for side in picture.size)
+        small = picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        small.quantize(256).save(buffer, "PNG", optimize=True)
+        data["image/png"] = base64.b64encode(buffer.getvalue()).decode()
+        if digest(png) in safe:
+            smaller.add(digest(buffer.getvalue()))
+    return smaller
 
 
 def _facts(folder: Path, record: dict[str, Any]) -> dict[str, str]:
@@ -198,29 +177,3 @@ def _facts(folder: Path, record: dict[str, Any]) -> dict[str, str]:
     }
     data = [line for card in record.get("inputs", []) for line in provenance(card)]
     return facts | ({"Data": " ".join(data)} if data else {})
-
-
-def _page(notebook: "NotebookNode", facts: dict[str, str], code: bool) -> str:
-    import nh3
-
-    body = nh3.clean(
-        notebook_body(notebook, code),
-        tags=nh3.ALLOWED_TAGS | {"details", "summary"},
-        clean_content_tags={"script", "style"},
-        attributes=_ATTRIBUTES,
-        attribute_filter=_kept,
-        url_schemes={"https", "http", "mailto", "data"},
-        link_rel="noopener noreferrer",
-    )
-    return render(
-        "shared.html", title=title_of(notebook), body=Markup(body), facts=facts, code=code
-    )
-
-
-def _kept(tag: str, attribute: str, value: str) -> str | None:
-    """Pictures are data and links are addresses; nothing else."""
-    if attribute == "src":
-        return value if _PICTURE.fullmatch(value) else None
-    if attribute == "href":
-        return None if value.lower().startswith("data:") else value
-    return value

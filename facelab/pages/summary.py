@@ -4,7 +4,6 @@ In: a finished run of the main experiment, and one of the mix ratio. Out: an HTM
 on one sheet of A4, every number on it taken from the `metrics.json` of the two.
 """
 
-import base64
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from facelab import files
 from facelab.artefacts import PAGE
 from facelab.errors import BadInput
 from facelab.figures.summary import ARMS, summary_figure
+from facelab.pages.allowed import Allowed, digest
 from facelab.pages.documents import render
 from facelab.pages.records import record_of, values_of
 
@@ -123,13 +123,15 @@ def summary_page(
     out = main.folder / "summary.html" if out is None else Path(out)
     files.check_file(out, replace, PAGE)
     groups = list(next(iter(main.at("arms", ARMS[0]).values()))["groups"])
-    picture = summary_figure(main.metrics, sweep.metrics if sweep else None)
+    figure = summary_figure(main.metrics, sweep.metrics if sweep else None)
+    picture = figure.png()
     page = render(
         "summary.html",
+        Allowed(pictures={digest(picture)}),
         main=main,
         mix=sweep,
-        picture=base64.b64encode(picture.png()).decode(),
-        alt=picture.alt,
+        picture=picture,
+        alt=figure.alt,
         moved={way: [one for one in groups if main.way(f"fmr:{one}") == way] for way in _WAYS},
         extremes=_worst_and_best_off(main, groups),
         seeds=len(main.at("arms", ARMS[0])),

@@ -6,12 +6,10 @@ finished outlives a kill: the same call goes on there and ends with the same byt
 """
 
 import hashlib
-import io
 import json
 import os
 import shutil
 import time
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -24,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 import facelab
-from facelab import files, sums
+from facelab import files
 from facelab.artefacts import FACES
 from facelab.datasets.folder import folder
 from facelab.datasets.reader import BOX_COLUMNS, Reader, people_lost
@@ -156,7 +154,7 @@ def prepare(
     cutter = Cutter(reader.root, size, detector, aligned, face, min_face, rivals, reader.read)
     places = _places(reader, boxes)
     with resume_folder(out, _order(reader, places, cutter), replace, FACES) as (aside, done):
-        taken = _resume(reader.table, places, cutter, aside / "crops.npy", done, replace)
+        taken = _resume(reader.table, places, done, replace)
         _stream(taken, places, cutter, aside / "crops.npy", done, jobs)
         if taken.problems and not (set_aside and taken.kept):
             # Nothing to go on with: mended images are other images.
@@ -281,52 +279,24 @@ class _Taken:
         return True
 
 
-def _resume(
-    table: pd.DataFrame, places: list[Place], cutter: Cutter, crops: Path, done: Path, replace: bool
-) -> _Taken:
-    """What an earlier run has finished, if its photos are still the same, as far as it is whole."""
+def _resume(table: pd.DataFrame, places: list[Place], done: Path, replace: bool) -> _Taken:
+    """What an earlier run has finished, if its photos are still the same."""
     taken, now = _Taken(table), cache(stamp)  # many images may lie in one file
-    parts = sorted(done.glob("*.json"))
-    for number, part in enumerate(parts):
-        rows = _finished(part, crops, len(taken.kept), cutter.size)
-        if rows is None:
-            warnings.warn(
-                f"{part} or its crops are damaged: from there on it is done again", stacklevel=3
-            )
-            for late in parts[number:]:
-                late.unlink()
-            break
-        for digest, was, measured, remark, *problem in rows:
+    for part in sorted(done.glob("*.json")):
+        for digest, was, measured, remark, *problem in json.loads(part.read_text(encoding="utf-8")):
             place = places[taken.rows]
-            same = was == now(place.path) or cutter.shows(place, digest)
-            if not same and not replace:
+            if was != now(place.path) and not replace:
                 raise BadInput(
                     f"{table['image'][taken.rows]} has changed since an unfinished run took it: "
                     f"delete {done.parent} to begin again, or choose another folder"
                 )
-            if not same:
+            if was != now(place.path):
                 shutil.rmtree(done)
                 done.mkdir()
                 return _Taken(table)
             told = Unusable(*problem) if problem else None
             taken.add(Outcome(None, digest, was, measured, told, remark))
     return taken
-
-
-def _finished(part: Path, crops: Path, before: int, size: int) -> list[list[Any]] | None:
-    """The rows of a part that is whole, with its crops; `before` is how many crops precede them."""
-    try:
-        sums.check_signed(part)
-        told = json.loads(part.read_text(encoding="utf-8").rpartition("\n")[0])
-        one = size * size * 3
-        with crops.open("rb") as file:
-            file.seek(_header(io.BytesIO(), before, size) + before * one)
-            found = hashlib.sha256()
-            for _ in range(told["crops"]):
-                found.update(file.read(one))
-    except (OSError, BadInput):
-        return None
-    return told["rows"] if found.hexdigest() == told["crops_sha256"] else None
 
 
 def _stream(
@@ -344,20 +314,15 @@ def _stream(
         _header(file, len(taken.kept), size)
         file.seek(len(taken.kept) * size * size * 3, os.SEEK_CUR)
         fresh, first, due = [], taken.rows, time.monotonic() + _SAVE_EVERY
-        kept, told = len(taken.kept), hashlib.sha256()
         for outcome in _outcomes(places[taken.rows :], cutter, jobs):
             fresh.append(outcome)
             if taken.add(outcome):
-                crop = np.ascontiguousarray(outcome.crop).data
-                file.write(crop)
-                told.update(crop)
+                file.write(np.ascontiguousarray(outcome.crop).data)
             elif not progress.disable:
                 progress.set_postfix_str(f"{len(taken.problems)} set aside", refresh=False)
             progress.update()
             if time.monotonic() >= due or taken.rows == len(places):
-                written = {"crops": len(taken.kept) - kept, "crops_sha256": told.hexdigest()}
-                _save(file, fresh, written, done / f"{first:09d}.json")
-                kept, told = len(taken.kept), hashlib.sha256()
+                _save(file, fresh, done / f"{first:09d}.json")
                 fresh, first, due = [], taken.rows, time.monotonic() + _SAVE_EVERY
         file.truncate()
         _header(file, len(taken.kept), size)
@@ -374,7 +339,7 @@ def _outcomes(places: list[Place], cutter: Cutter, jobs: int | None) -> Iterator
     return (outcome for batch in work for outcome in batch)
 
 
-def _save(crops: BinaryIO, fresh: Iterable[Outcome], written: dict[str, Any], part: Path) -> None:
+def _save(crops: BinaryIO, fresh: Iterable[Outcome], part: Path) -> None:
     """Note what is finished, when its crops are on the disk."""
     crops.flush()
     os.fsync(crops.fileno())
@@ -390,22 +355,19 @@ def _save(crops: BinaryIO, fresh: Iterable[Outcome], written: dict[str, Any], pa
     ]
     aside = part.with_suffix(".partial")
     with open(aside, "w", encoding="utf-8") as file:
-        json.dump({**written, "rows": rows}, file)
-    sums.sign_file(aside)
+        json.dump(rows, file)
+        file.flush()
+        os.fsync(file.fileno())
     aside.replace(part)
 
 
-def _header(file: BinaryIO, count: int, size: int) -> int:
-    """(Re)write the .npy header; NumPy pads it so that a longer first axis still fits.
-
-    Gives its length.
-    """
+def _header(file: BinaryIO, count: int, size: int) -> None:
+    """(Re)write the .npy header; NumPy pads it so that a longer first axis still fits."""
     file.seek(0)
     shape = (count, size, size, 3)
     np.lib.format.write_array_header_1_0(
         file, {"descr": "|u1", "fortran_order": False, "shape": shape}
     )
-    return file.tell()
 
 
 def _same_bytes(table: pd.DataFrame, first: int, row: int) -> Unusable:

@@ -15,6 +15,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from facelab import shown
 from facelab.progress import Told
 from facelab.workers import apart
 
@@ -36,7 +37,8 @@ def execute(
         def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
             nb_man.cell_start = _announcing(nb_man.cell_start, told)
             started: list[Any] = []
-            options["kernel_manager_class"] = _this_python(started, cores)
+            noted = str((folder / shown.FILE).resolve())
+            options["kernel_manager_class"] = _this_python(started, cores, noted)
             try:
                 return super().execute_managed_notebook(nb_man, kernel_name, **options)
             except KeyboardInterrupt:
@@ -82,7 +84,7 @@ def _announcing(cell_start: Callable[..., None], told: Any) -> Callable[..., Non
     return announce
 
 
-def _this_python(started: list[Any], cores: int | None) -> type:
+def _this_python(started: list[Any], cores: int | None, noted: str) -> type:
     """A kernel manager that starts this interpreter, whatever kernels the machine has installed.
 
     It puts itself into `started`.
@@ -94,6 +96,7 @@ def _this_python(started: list[Any], cores: int | None) -> type:
     if cores:  # several kernels side by side
         names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
         env = dict.fromkeys((*names, "LOKY_MAX_CPU_COUNT"), str(cores)) | {"FACELAB_PROGRESS": "0"}
+    env[shown.PLACE] = noted
     quiet = "--log-level=ERROR"  # or it warns about TCP, which here never leaves the machine
     # Its own look at its parent misses one that was killed while it started.
     tied = apart("run_module('ipykernel_launcher')", "-f", "{connection_file}", quiet)

@@ -43,6 +43,7 @@ from facelab.runs.records import (
     mirror,
     mirror_wanted,
 )
+from facelab.shown import shown_in
 from facelab.words import as_yaml
 
 __all__ = ["Experiment", "Record", "RunFailed", "read_experiment", "run", "runs"]
@@ -61,6 +62,9 @@ def run(
     parameters: Mapping[str, Any] | None = None,
     out: str | Path = "experiments/runs",
     name: str | None = None,
+    *,
+    show_real_faces: bool = False,
+    show_names: bool = False,
 ) -> Path:
     """Execute a notebook with parameters and keep the result.
 
@@ -77,6 +81,8 @@ def run(
         Where runs are kept, a folder a name.
     name
         Name to keep the run under; by default the notebook's, without number and with hyphens.
+    show_real_faces, show_names
+        What the report keeps, as `share` does, which decides it anew. It is recorded.
 
     Returns
     -------
@@ -111,9 +117,20 @@ def run(
     if name:
         check_name(name)
     home = Path(out) / (name or experiment.name)
-    case = plan(experiment.notebook, {**experiment.written, **(parameters or {})}, home)
+    case = plan(
+        experiment.notebook,
+        {**experiment.written, **(parameters or {})},
+        home,
+        shows=asked_for(show_real_faces, show_names),
+    )
     with one_at_a_time(home):
         return case.carry_out()
+
+
+def asked_for(show_real_faces: bool, show_names: bool) -> tuple[str, ...]:
+    """What the report of a run shows because somebody asked for it."""
+    wishes = {"real faces": show_real_faces, "names": show_names}
+    return tuple(what for what, wished in wishes.items() if wished)
 
 
 def one_at_a_time(home: Path) -> AbstractContextManager[None]:
@@ -135,6 +152,8 @@ class Case:
         What decides the result, with what is in `folders`: the same is the same run.
     cores
         How many its kernel may use; None is all.
+    shows
+        What its report shows for it was asked for: "real faces", "names".
     """
 
     notebook: Path
@@ -146,6 +165,7 @@ class Case:
     keeps: bool
     mirrored: bool
     cores: int | None = None
+    shows: tuple[str, ...] = ()
 
     def carry_out(self, log: bool = False) -> Path:
         """Run it; with `log`, what its cells print goes to `log.txt` and not to the terminal."""
@@ -161,6 +181,7 @@ class Case:
             "parameters": self.given,
             "inputs": cards_of(self.shown),
             "key": self.key,
+            "report_shows": list(self.shows),
             "started": started.isoformat(timespec="seconds"),
             **code_version(),
             "host": socket.gethostname(),
@@ -218,7 +239,11 @@ class Case:
 
 
 def plan(
-    notebook: Path, parameters: Mapping[str, Any], home: Path, cores: int | None = None
+    notebook: Path,
+    parameters: Mapping[str, Any],
+    home: Path,
+    cores: int | None = None,
+    shows: tuple[str, ...] = (),
 ) -> Case:
     """A run, checked before anything starts.
 
@@ -242,6 +267,7 @@ def plan(
         "run_folder" in known,
         mirror_wanted(),
         cores,
+        shows,
     )
 
 
@@ -255,8 +281,11 @@ def _say_where(notebook: Path, aside: str, final: str) -> None:
 
 
 def _report(aside: Path, record: Mapping[str, Any], seconds: float) -> None:
+    from facelab.pages.allowed import Allowed
     from facelab.pages.notebooks import save_report
 
+    shows = record["report_shows"]
+    allowed = Allowed(shown_in(aside), faces="real faces" in shows, names="names" in shows)
     commit = (record["commit"] or "")[:10] + (" + changes" if record["dirty"] else "")
     facts = {
         "run": record["run_id"],
@@ -268,7 +297,7 @@ def _report(aside: Path, record: Mapping[str, Any], seconds: float) -> None:
         "metrics.json, versions in environment.txt of the same run."
     )
     footer = "\n".join([footer, *(line for card in record["inputs"] for line in provenance(card))])
-    save_report(aside / "notebook.ipynb", aside / "report.html", facts, footer)
+    save_report(aside / "notebook.ipynb", aside / "report.html", allowed, facts, footer)
 
 
 def _close(folder: Path, record: Mapping[str, Any], seconds: float, **more: Any) -> None:

@@ -78,20 +78,8 @@ def _paths(value: Any) -> list[Path]:
         return [path for item in value.values() for path in _paths(item)]
     if isinstance(value, list | tuple):
         return [path for item in value for path in _paths(item)]
-    if not isinstance(value, str):
-        return []
-    value = value.removeprefix("local-dir:")  # as timm names a model that lies in a folder
     # os.path: a text that is too long for a path, or holds NUL, is none
-    return [Path(value)] if value and os.path.exists(value) else []
-
-
-def _beside(folder: Path, value: Any) -> Any:
-    """Values whose texts are taken for names of files in a folder."""
-    if isinstance(value, Mapping):
-        return [_beside(folder, item) for item in value.values()]
-    if isinstance(value, list | tuple):
-        return [_beside(folder, item) for item in value]
-    return str(folder / value) if isinstance(value, str) and value else None
+    return [Path(value)] if isinstance(value, str) and value and os.path.exists(value) else []
 
 
 def _contents_of_files(shown: Mapping[str, Any]) -> list[list[str]]:
@@ -116,9 +104,7 @@ def _led_to(path: Path) -> list[Path]:
             return stated
     if path in stated:
         try:
-            named = files.read_values(path)
+            return _paths(files.read_values(path))
         except BadInput:
             return []
-        # Shards of weights are named as they lie beside their index.
-        return [*_paths(named), *_paths(_beside(path.parent, named))]
     return []

@@ -10,6 +10,7 @@ import math
 import os
 import platform
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -269,7 +270,10 @@ def mirror_wanted() -> bool:
 
 
 def mirror(folder: Path, name: str) -> None:
-    """Log a finished run's parameters, numbers and files to MLflow.
+    """Log a finished run's parameters, numbers and what may be shown of it to MLflow.
+
+    That is its shared page, and its tables, numbers and figures by the same rules: no real faces,
+    no names, no paths of this machine.
 
     Raises
     ------
@@ -277,9 +281,13 @@ def mirror(folder: Path, name: str) -> None:
         MLflow refused; the run itself is kept.
     """
     mlflow = need("mlflow", "mlflow")
+    from facelab.pages.sharing import sharable, write_sharable
+
     parameters = files.read_values(folder / "params.yaml") or {}
+    parameters = {name: sharable(str(value), folder) for name, value in parameters.items()}
     metrics = folder / "metrics.json"
     numbers = flatten(json.loads(metrics.read_text(encoding="utf-8"))) if metrics.exists() else {}
+    numbers = {sharable(path, folder): number for path, number in numbers.items()}
     try:
         mlflow.set_experiment(name)
         with mlflow.start_run(run_name=folder.name):
@@ -287,7 +295,9 @@ def mirror(folder: Path, name: str) -> None:
             items = list(numbers.items())
             for start in range(0, len(items), 500):  # a server takes at most 1,000 at once
                 mlflow.log_metrics(dict(items[start : start + 500]))
-            mlflow.log_artifacts(str(folder))
+            with tempfile.TemporaryDirectory() as place:
+                write_sharable(folder, Path(place))
+                mlflow.log_artifacts(place)
     except Exception as error:
         raise FacelabError(
             f"the run is finished and kept in {folder}, but could not be mirrored to MLflow at "

@@ -20,7 +20,7 @@ from facelab.errors import BadInput, FacelabError, counted, need, printable
 from facelab.owners import held
 from facelab.progress import tell
 from facelab.runs.definitions import check_name, read_experiment
-from facelab.runs.experiments import Case, one_at_a_time, plan, run
+from facelab.runs.experiments import Case, asked_for, one_at_a_time, plan, run
 from facelab.runs.inputs import same_folders
 from facelab.runs.listing import read_record, runs
 from facelab.workers import as_jobs, pool
@@ -51,6 +51,8 @@ def sweep(
     jobs: int = 1,
     cluster: str | None = None,
     again: bool = False,
+    show_real_faces: bool = False,
+    show_names: bool = False,
 ) -> pd.DataFrame:
     """Run every case of an experiment that has not been run yet.
 
@@ -73,6 +75,8 @@ def sweep(
         started here. They must see the same files.
     again
         Run what is done already, too.
+    show_real_faces, show_names
+        What the report keeps, as `share` does, which decides it anew. It is recorded.
 
     Returns
     -------
@@ -116,7 +120,10 @@ def sweep(
             )
     home = Path(out) / (name or found.name)
     cores = max(1, joblib.cpu_count() // jobs) if jobs > 1 else None
-    cases = [plan(found.notebook, {**fixed, **case}, home, cores) for case in found.written_cases]
+    shows = asked_for(show_real_faces, show_names)
+    cases = [
+        plan(found.notebook, {**fixed, **case}, home, cores, shows) for case in found.written_cases
+    ]
     differ = tuple(
         {name: case.given[name] for name in written}
         for case, written in zip(cases, found.written_cases, strict=True)

@@ -5,7 +5,6 @@ the bytes do not depend on the number of processes, nor a photo on how many ther
 in blocks; what is finished outlives a kill.
 """
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import facelab
-from facelab import files, sums
+from facelab import files
 from facelab.artefacts import FACES
 from facelab.errors import BadInput, check_option, counted
 from facelab.keeping import code_of, made_with, once, resume_folder
@@ -176,9 +175,9 @@ def make(order: Order, out: str | Path | None, jobs: int | None, replace: bool) 
         return FaceSet(table, crops, _card(order, table))
     with resume_folder(out, _identity(order), replace, FACES) as (folder, done):
         crops = folder / "crops.npy"
-        if not (crops.exists() and any(done.iterdir())):
+        if not any(done.iterdir()):
             files.reserve_array(crops, shape).flush()
-        left = [block for block in blocks if not _is_done(done, block, crops, order.size)]
+        left = [block for block in blocks if not _rows_file(done, block).exists()]
         for _ in _run(store_block, order, left, jobs, count, crops, done):
             pass
         rows = np.concatenate([np.load(_rows_file(done, block)) for block in blocks])
@@ -258,23 +257,9 @@ def store_block(order: Order, block: Block, crops_file: Path, done: Path) -> Non
     aside = _rows_file(done, block).with_suffix(".partial")
     with open(aside, "wb") as file:
         np.save(file, rows)
-    sums.sign_file(aside, crops=hashlib.sha256(faces.data).hexdigest())
+        file.flush()
+        os.fsync(file.fileno())
     aside.replace(_rows_file(done, block))
-
-
-def _is_done(done: Path, block: Block, crops_file: Path, size: int) -> bool:
-    """Whether an earlier run finished a block, and left its rows and crops as they were."""
-    path, one = _rows_file(done, block), size * size * 3
-    if not path.exists():
-        return False
-    with open(crops_file, "rb") as file:
-        crops = np.lib.format.open_memmap(crops_file, "r")
-        file.seek(crops.offset + block.row * one)
-        found = hashlib.sha256(file.read(block.count * one)).hexdigest()
-    try:
-        return sums.check_signed(path)["crops"] == found
-    except BadInput:
-        return False
 
 
 def _rows_file(done: Path, block: Block) -> Path:

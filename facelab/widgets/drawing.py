@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.figures.style import ALERT
+from facelab.shown import note_picture
 
 LABELS = 170  # px left of the first panel, for the names of groups
 ROW, TOP = 24, 46
@@ -290,8 +291,9 @@ def table_html(frame: pd.DataFrame, caption: str) -> str:
 def image(png: bytes, alt: str, faces: str, width: int | None = None) -> str:
     """A PNG as HTML; `faces` says whose are in it, as `Picture.faces`."""
     size = f' width="{width}"' if width else ' style="max-width:100%"'
+    note_picture(png, faces)
     data = base64.b64encode(png).decode()
-    return f'<img alt="{safe(alt)}"{size} data-faces="{faces}" src="data:image/png;base64,{data}">'
+    return f'<img alt="{safe(alt)}"{size} src="data:image/png;base64,{data}">'
 
 
 def png(picture: np.ndarray) -> bytes:

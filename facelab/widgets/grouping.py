@@ -1,7 +1,7 @@
 """The cluster browser: the faces that a grouping took for one person.
 
 In: a grouping whose table says who is who, and the faces. Out: clusters that hold strangers, people
-who were split, and the largest clusters. Photos of real people are shown in a few blocks, and the
+who were split, and the largest clusters. Photos of real people are left out, and the
 people without their names, unless asked for.
 """
 
@@ -20,7 +20,7 @@ from facelab.figures.style import Picture
 from facelab.grouping.clusters import Grouping
 from facelab.grouping.measures import clusters_of, split_people
 from facelab.widgets import drawing
-from facelab.widgets.browser import in_blocks
+from facelab.widgets.browser import HIDDEN
 from facelab.widgets.dial import Dial, choice
 
 _KINDS = {"Strangers together": "merged", "People split": "split", "Largest clusters": "largest"}
@@ -55,7 +55,7 @@ def cluster_browser(
     per_row
         Faces that are shown of each.
     show_real_faces
-        Show photos of real people and their names. Else they are seen in 8 x 8 blocks, and people
+        Show photos of real people and their names. Else grey tiles stand for them, and people
         are called A, B, ... within their row.
 
     Returns
@@ -157,7 +157,7 @@ class ClusterBrowser(Dial):
 
     @property
     def value(self) -> dict[str, Any]:
-        """`kind`, `group`, `method`, `threshold`, `hidden` (are faces pixelated) and `seen`."""
+        """`kind`, `group`, `method`, `threshold`, `hidden` (are faces left out) and `seen`."""
         return {
             "kind": self.kind.value,
             "group": self.group.value,
@@ -168,8 +168,10 @@ class ClusterBrowser(Dial):
         }
 
     def _crops(self, members: np.ndarray) -> list[np.ndarray]:
-        crops = [self._faces.gather([face])[0] for face in self._place[members[: self._per_row]]]
-        return [in_blocks(crop) for crop in crops] if self._hidden else crops
+        places = self._place[members[: self._per_row]]
+        if self._hidden:
+            return [HIDDEN] * len(places)
+        return [self._faces.gather([face])[0] for face in places]
 
     def _tags(self, members: np.ndarray) -> list[str]:
         """A letter a person within a cluster, a number a cluster of one person."""
@@ -202,8 +204,7 @@ class ClusterBrowser(Dial):
                 for crop, tag in zip(self._crops(members), tags, strict=False)
             )
             rows.append(
-                f'<figure style="margin:0 0 .6rem 0;image-rendering:'
-                f'{"pixelated" if self._hidden else "auto"}">{pictures}<figcaption '
+                f'<figure style="margin:0 0 .6rem 0">{pictures}<figcaption '
                 f'style="line-height:1.3">{drawing.safe(self._name(entry))}: '
                 f"{self._words(entry)}</figcaption></figure>"
             )

@@ -1,26 +1,9 @@
-"""What the browser tests share: one Chromium, and a folder that keeps what it showed."""
+"""What the browser tests share: a folder that keeps what they showed."""
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    """A headless Chromium; the tests are left out, with the reason said, where there is none."""
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium on this machine: install Debian's chromium")
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
-    )
-    with playwright.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import pytest
 import facelab as fl
 from facelab.faces.joining import join
 from facelab.faces.origin import combined, facts, provenance, withdrawals
+from facelab.pages.allowed import Allowed
 from facelab.pages.documents import page, provenance_footer
 
 MS_CELEB = "MS-Celeb-1M, from which these images are: withdrawn by Microsoft in 2019"
@@ -151,7 +152,7 @@ def test_an_audits_foot_tells_of_every_set_once_and_escapes(rfw, mine):
     joined = {"embeddings": {"faces": facts(combined([mine.card, rfw.card]))}}
     assert provenance(joined) == [second, first]
     card["embeddings"]["faces"]["licence"] = "<b>free</b>"
-    html = page("Audit", "", footer=provenance_footer(card))
+    html = page("Audit", "", Allowed(), footer=provenance_footer(card))
     assert "&lt;b&gt;free" in html and "<b>free" not in html
 
 

@@ -13,6 +13,7 @@ from test_one_page import flagship, keep
 
 import facelab as fl
 from facelab.pages import examples
+from facelab.pages.allowed import Allowed
 from facelab.pages.notebooks import save_report
 from facelab.pages.summary import summary_page
 
@@ -50,7 +51,8 @@ def audit_page(folder, audit):
 
 
 def report(folder, audit):
-    return save_report(executed(audit), folder / "report.html", {"run": LABEL}, footer=LABEL)
+    told = {"run": LABEL}
+    return save_report(executed(audit), folder / "report.html", Allowed(), told, footer=LABEL)
 
 
 def shared(folder, audit):

@@ -6,6 +6,7 @@ import pytest
 
 import facelab as fl
 from facelab.audits.findings import experiment_finding
+from facelab.pages.allowed import Allowed
 from facelab.pages.documents import page
 from facelab.rates.tables import readable_changes, readable_rates, table
 
@@ -108,7 +109,7 @@ def test_a_table_shows_whole_texts_escaped_and_no_empty_notes():
 
 
 def test_a_page_escapes_what_it_is_told():
-    text = page("<i>t</i>", "<p>body</p>", facts={"run": "<script>"}, footer="a & b")
+    text = page("<i>t</i>", "<p>body</p>", Allowed(), facts={"run": "<script>"}, footer="a & b")
     assert "<script" not in text
     assert "&lt;i&gt;t&lt;/i&gt;" in text
     assert "<p>body</p>" in text

@@ -17,6 +17,7 @@ import yaml
 
 import facelab as fl
 from facelab import sums
+from facelab.pages.allowed import Allowed
 from facelab.pages.notebooks import notebook_html
 from facelab.runs import experiments, records
 from facelab.runs.definitions import check_parameters, notebook_parameters, quick_parameters
@@ -105,6 +106,7 @@ def test_a_finished_run_is_a_whole_folder_under_the_notebooks_name(finished, pla
         "metrics.json",
         "environment.txt",
         "run.json",
+        "shown.jsonl",
         "tables/rates.csv",
         "figures/curve.png",
     }
@@ -399,7 +401,7 @@ def test_scripts_and_widgets_do_not_reach_the_report():
         {"application/javascript": "fetch('https://evil')", "text/plain": "a plain word"},
     )
     cell = nbformat.v4.new_code_cell("1", outputs=[out])
-    page = notebook_html(nbformat.v4.new_notebook(cells=[cell]))
+    page = notebook_html(nbformat.v4.new_notebook(cells=[cell]), Allowed())
     assert "evil" not in page
     assert "a plain word" in page
 
@@ -415,7 +417,9 @@ def test_a_run_is_mirrored_in_mlflow(finished, tmp_path, monkeypatch):
     records.mirror(finished, "small-sum")
     (metric,) = tmp_path.glob("ml/*/*/metrics/total")
     assert metric.read_text().split()[1] == "6.0"
-    assert list(tmp_path.glob("ml/*/*/artifacts/report.html"))
+    (artifacts,) = tmp_path.glob("ml/*/*/artifacts")
+    kept = {str(one.relative_to(artifacts)) for one in artifacts.rglob("*") if one.is_file()}
+    assert kept == {"shared.html", "metrics.json", "tables/rates.csv", "figures/curve.png"}
     (parameter,) = tmp_path.glob("ml/*/*/params/n")
     assert parameter.read_text() == "5"
 

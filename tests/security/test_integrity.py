@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from flipped import flip
 from nbformat import v4 as nb
 from PIL import Image
 
@@ -124,6 +123,14 @@ def refused(kind, folder, what):
             assert str(folder.name) in words, (what, words)
         else:
             pytest.fail(f"{kind}: {what} passes for whole")
+
+
+def flip(path, rng):
+    data = bytearray(path.read_bytes())
+    place, bit = rng.randrange(len(data)), rng.randrange(8)
+    data[place] ^= 1 << bit
+    path.write_bytes(data)
+    return f"bit {bit} of byte {place} of {path.name}"
 
 
 def flips(kind, folder, number, seed):
