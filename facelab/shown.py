@@ -100,10 +100,15 @@ class Shown:
 def shown_in(folder: Path) -> Shown:
     """What was noted of a run; where nothing was, nothing is known to be safe."""
     file = folder / FILE
+    return read_notes(file.read_bytes() if file.is_file() else b"", file)
+
+
+def read_notes(data: bytes, file: Path) -> Shown:
+    """What the bytes of such a file say; it is named where they are damaged."""
     pictures: dict[str, str] = {}
     names: set[str] = set()
     try:
-        for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
+        for line in data.decode().splitlines():
             told = json.loads(line)
             names.update(told.get("names", ()))
             if "picture" in told:

@@ -115,8 +115,12 @@ def _escaped(text: str) -> str:
         return text.encode("utf-8", "backslashreplace").decode()
 
 
-# What makes markup of a text, in Markdown, in the HTML in it, and in formulas.
-_MARKUP = re.compile(r"[\\`*\[\]<>&|~$#!@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
+# What makes markup of a text, in Markdown, in the HTML in it, and in formulas; last what makes a
+# list of one that begins with it.
+_MARKUP = re.compile(
+    r"[\\`*\[\]<>&|~$#!@]|:(?=//)|(?<=www)\.|^[-+]|(?:(?<=^\d)|(?<=^\d\d))[.)](?=\s|$)",
+    re.IGNORECASE,
+)
 
 
 def in_markdown(text: Any) -> str:

@@ -19,9 +19,8 @@ from facelab.errors import BadInput, FacelabError, there_are
 from facelab.faces.cells import from_csv
 from facelab.pages.allowed import Allowed, digest
 from facelab.pages.documents import render
-from facelab.pages.records import record_of, values_of
+from facelab.pages.records import record_of, shown_of, values_of
 from facelab.rates.tables import readable_changes
-from facelab.shown import shown_in
 from facelab.words import read
 
 __all__ = ["build", "keep"]
@@ -75,7 +74,7 @@ def keep(run: str | Path, folder: str | Path) -> None:
         "alt": _alt(run, example["figure"]),
     }
     figure = parts[f"{name}.png"]
-    if digest(figure.read_bytes()) not in shown_in(run).safe:
+    if digest(figure.read_bytes()) not in shown_of(run).safe:
         raise BadInput(
             f"{figure.relative_to(run)} may show real people: the gallery keeps charts and "
             "rendered faces that facelab drew in this run"

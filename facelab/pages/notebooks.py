@@ -4,6 +4,7 @@ In: a notebook with outputs, and what of it is allowed. Out: HTML.
 """
 
 import copy
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ from facelab.pages.documents import TEMPLATES, page
 # What a cell shows, best first. Scripts and live widgets are not among them: they need a network
 # or a kernel, and each has a plain picture or text beside it.
 _SHOWN = ["text/html", "image/png", "text/markdown", "image/jpeg", "text/plain"]
-_ATTACHED = re.compile(r"attachment:([^\s)>\"']+)")
+_ATTACHED = re.compile(r"attachment:([^\s)>\"'\\]+)")
 
 
 def notebook_html(
@@ -74,11 +75,12 @@ def notebook_body(notebook: "NotebookNode", allowed: Allowed, code: bool = True)
     for cell in notebook.cells:
         if cell.cell_type == "code":  # a name is one word here, and several after highlighting
             cell.source = fit_to_print(cell.source, allowed)
-        else:
-            there = cell.get("attachments", {})
-            cell.source = _ATTACHED.sub(
-                lambda one, there=there: one[0] if one[1] in there else f"#{one[1]}", cell.source
-            )
+        # nbconvert gives up where a picture is not attached; here it is left out as others are.
+        asked = _ATTACHED.findall(json.dumps([cell.source, cell.get("outputs")]))
+        cell["attachments"] = {
+            **{name: {"image/png": ""} for name in asked},
+            **cell.get("attachments", {}),
+        }
     body, _ = exporter.from_notebook_node(notebook)
     return _reachable(body)
 

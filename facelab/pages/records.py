@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from facelab import sums, words
 from facelab.errors import BadInput
+from facelab.shown import FILE, Shown, read_notes
 from facelab.words import checked
 
 if TYPE_CHECKING:
@@ -57,6 +58,12 @@ def values_of(run: Path, name: str) -> dict[str, Any]:
     if not stored.holds(name):
         raise BadInput(f"{run} is no finished run that kept metrics: it has no {name}")
     return checked(dict[str, Any], words.values(stored.written(name)), name, run / name)
+
+
+def shown_of(run: Path) -> Shown:
+    """What was noted of what a run shows; nothing, where it was not noted while it ran."""
+    stored = sums.open_stored(run, "run.json", "run")
+    return read_notes(stored.read(FILE), run / FILE) if stored.holds(FILE) else Shown()
 
 
 def notebook_of(run: Path) -> "NotebookNode":

@@ -20,8 +20,7 @@ from facelab.faces.origin import provenance
 from facelab.pages.allowed import Allowed, allowed_only, digest, without_paths
 from facelab.pages.documents import render
 from facelab.pages.notebooks import notebook_body, title_of, told_of
-from facelab.pages.records import notebook_of, record_of
-from facelab.shown import shown_in
+from facelab.pages.records import notebook_of, record_of, shown_of
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -95,7 +94,7 @@ def shared_page(
     folder: Path, code: bool = True, show_real_faces: bool = False, show_names: bool = False
 ) -> str:
     """The page of `share`."""
-    record, shown = record_of(folder, "share"), shown_in(folder)
+    record, shown = record_of(folder, "share"), shown_of(folder)
     for scale in (1.0, 0.5):
         notebook = notebook_of(folder)
         smaller = _shrink(notebook, scale, shown.safe)
@@ -120,7 +119,7 @@ def shared_page(
 
 def sharable(text: str, folder: Path) -> str:
     """A text of a run without names of people and paths of this machine."""
-    return without_paths(shown_in(folder).without_names(text))
+    return without_paths(shown_of(folder).without_names(text))
 
 
 def write_sharable(folder: Path, out: Path) -> None:
@@ -134,7 +133,7 @@ def write_sharable(folder: Path, out: Path) -> None:
             to = out / file.relative_to(folder)
             to.parent.mkdir(exist_ok=True)
             to.write_text(sharable(file.read_text(encoding="utf-8"), folder), encoding="utf-8")
-    safe = shown_in(folder).safe
+    safe = shown_of(folder).safe
     for figure in sorted((folder / "figures").glob("*.png")):
         if digest(figure.read_bytes()) in safe:
             (out / "figures").mkdir(exist_ok=True)

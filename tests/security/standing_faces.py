@@ -10,6 +10,8 @@ import nbformat
 import numpy as np
 from PIL import Image
 
+import facelab as fl
+
 new = nbformat.v4
 
 
@@ -182,4 +184,5 @@ def run_of(notebook, folder, **record):
         **{"facelab": "0", "notebook": "x.ipynb", "started": "2026-01-01T00:00:00"},
     }
     (folder / "run.json").write_text(json.dumps(told | record))
-    return folder
+    (folder / "shared.html").unlink(missing_ok=True)
+    return fl.seal(folder)
