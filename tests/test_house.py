@@ -22,7 +22,7 @@ ROOMS = [
 GROUND = [
     *("artefacts.py", "caches.py", "errors.py", "files.py", "keeping.py"),
     *("limits.py", "moving.py", "owners.py", "places.py", "progress.py", "sums.py", "words.py"),
-    "workers.py",
+    *("shown.py", "workers.py"),
 ]
 MARKERS = ["__init__.py", "__init__.pyi", "__main__.py", "py.typed"]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

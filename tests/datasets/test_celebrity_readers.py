@@ -179,7 +179,7 @@ def test_a_subject_without_a_line_has_no_gender_and_is_counted(vggface2):
     (vggface2 / "identity_meta.csv").write_text("\n".join(META.splitlines()[:2]))
     read = datasets.vggface2(vggface2)
     assert values(read, "gender") == [None, None, "male"]
-    assert "1 subject has no line in identity_meta.csv, and no gender" in read.notes[0]
+    assert "1 subject has no line in the list, and no gender" in read.notes[0]
 
 
 BFW = [

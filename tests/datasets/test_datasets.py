@@ -82,7 +82,7 @@ def test_labels_of_absent_images_are_refused_unless_the_set_is_partial(root):
 def test_images_without_a_label_row_stay_unlabelled_and_are_counted(root):
     edit_labels(root, lambda lines: lines[:-1])
     reader = datasets.lfw(root)
-    assert "1 of 6 images have no row in labels.csv" in reader.notes[0]
+    assert "1 of 6 images have no row in the label file" in reader.notes[0]
     assert reader.table["gender"].isna().sum() == 1
 
 

@@ -124,7 +124,7 @@ def test_images_that_are_not_there_are_counted(root):
     table = table[table["image"] != gone]
     with pytest.raises(fl.BadInput, match=rf"compares '{gone}', which .* \(2 of 160 pairs\)"):
         datasets.rfw_pairs(root, table)
-    with pytest.warns(UserWarning, match=r"2 of 160 pairs .* \(0 mated\)"):
+    with pytest.warns(UserWarning, match=r"2 of 160 pairs \(0 mated\)"):
         assert len(datasets.rfw_pairs(root, table, partial=True)) == 158
 
 

@@ -92,6 +92,7 @@ def run(tmp_path, monkeypatch):
             **{"name": "test", "run_id": "1", "status": "finished", "commit": None, "dirty": None},
             **{"facelab": "0", "notebook": "x.ipynb", "started": "2026-01-01T00:00:00"},
         }
+        monkeypatch.delenv("FACELAB_SHOWN")
         sums.write_card(folder, "run.json", known | record)
         return folder
 
