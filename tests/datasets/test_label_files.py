@@ -104,8 +104,8 @@ def test_unlabelled_images_are_counted_with_their_people():
     labels = pd.DataFrame({"file": ["1"], "mood": ["calm"]})
     _, notes = attach_labels(images, labels, Path("x.csv"), str, False)
     assert notes == [
-        "2 of 3 images have no row in the label file and stay without labels (of 2 people, 1 of them with "
-        "no labelled image)."
+        "2 of 3 images have no row in the label file and stay without labels (of 2 people, 1 of "
+        "them with no labelled image)."
     ]
 
 
