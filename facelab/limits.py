@@ -52,6 +52,7 @@ PACKED = Limit("a file of packed pairs", 4 * _GB)
 MODEL = Limit("an ONNX model's own file", 2**31)  # protobuf's own; larger weights lie beside it
 MOST_COLUMNS = 20_000  # of a table: five times the longest vectors in use
 LONGEST_LINE = 4 * _MB  # of a table in text: so many columns of the longest numbers, many times
+MOST_CASES = 10_000  # of a sweep, each of which is a run
 DEEPEST = 64  # brackets within brackets in yaml and json
 MOST_NODES = 1_000_000  # of a yaml file, each counted as often as it is referred to
 MOST_DIGITS = 1000  # of a whole number; Python reads no more than 4,300

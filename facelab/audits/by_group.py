@@ -12,24 +12,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facelab import files, limits, sums
+from facelab import files, sums
 from facelab.artefacts import AUDIT, PAGE
+from facelab.audits.stored import Facts, csv_table, histogram_frame, histograms_of, parquet
 from facelab.comparisons.counted import Comparisons, compare_all
 from facelab.comparisons.given import as_share
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind, told
 from facelab.errors import BadInput, check_option, counted, how_many
-from facelab.faces.cells import as_csv, from_csv
+from facelab.faces.cells import as_csv
 from facelab.faces.groups import SEPARATOR, group_keys
 from facelab.faces.names import as_names
+from facelab.faces.origin import as_card
 from facelab.rates.contrasts import as_chance, as_ratio, as_sentence, group_contrasts
 from facelab.rates.counts import ErrorCounts, double_or_nothing
 from facelab.rates.indices import disparity
 from facelab.rates.planning import too_small
 from facelab.rates.tables import readable_rates, rounded, table
+from facelab.words import checked
 
-_TEXT = ["group", "group_a", "group_b", "note", "metric", "error", "worst", "best"]
-_COUNTS = ["subjects", "mated", "non_mated", "false_matches", "false_non_matches"]
 _NAMED = 3  # items named in a warning before "and others"
 _LITTLE = (
     0.6  # area under the ROC curve from which on a few subjects are given the benefit of doubt
@@ -190,7 +191,7 @@ class Audit:
                 files.write_text(aside / f"{name}.csv", as_csv(getattr(self, name)))
             self.counts.units.to_parquet(aside / "units.parquet")
             self.counts.pairs.to_parquet(aside / "pairs.parquet")
-            _histogram_frame(self.histograms).to_parquet(aside / "histograms.parquet")
+            histogram_frame(self.histograms).to_parquet(aside / "histograms.parquet")
             told = {name: getattr(self, name) for name in _TOLD}
             told |= {"groups": list(self.counts.groups), "complete": self.counts.complete}
             sums.write_card(aside, "audit.json", told)
@@ -207,16 +208,19 @@ class Audit:
     @classmethod
     def _read(cls, stored: sums.Stored) -> "Audit":
         stored.check()
-        told = {name: stored.card[name] for name in _TOLD}
-        tables = {name: _read(stored, f"{name}.csv") for name in _TABLES}
+        facts = checked(Facts, stored.card, "an audit", "audit.json")
+        told = {name: getattr(facts, name) for name in _TOLD} | {"card": as_card(facts.card)}
+        tables = {name: csv_table(stored, f"{name}.csv") for name in _TABLES}
+        if {*tables["rates"]["group"][1:]} != {*facts.groups}:
+            raise BadInput("its groups are not those of its tables")
         counts = ErrorCounts(
             told["threshold"],
-            tuple(stored.card["groups"]),
-            _parquet(stored, "units"),
-            _parquet(stored, "pairs"),
-            stored.card["complete"],
+            tuple(facts.groups),
+            parquet(stored, "units.parquet"),
+            parquet(stored, "pairs.parquet"),
+            facts.complete,
         )
-        histograms = _histogram_arrays(_parquet(stored, "histograms"))
+        histograms = histograms_of(parquet(stored, "histograms.parquet"))
         return cls(**told, **tables, counts=counts, histograms=histograms)
 
 
@@ -438,50 +442,6 @@ def _doubts(embeddings: Embeddings, comparisons: Comparisons, distinct: int) -> 
 
 def _rate(row: pd.Series, error: str) -> str:
     return f"{row[error]:.3g} [{row[f'{error}_low']:.2g}, {row[f'{error}_high']:.2g}]"
-
-
-def _histogram_frame(
-    histograms: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
-) -> pd.DataFrame:
-    return pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    "group": group,
-                    "low": edges[:-1],
-                    "high": edges[1:],
-                    "mated": mated,
-                    "non_mated": non_mated,
-                }
-            )
-            for group, (edges, mated, non_mated) in histograms.items()
-        ],
-        ignore_index=True,
-    )
-
-
-def _histogram_arrays(
-    frame: pd.DataFrame,
-) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    result = {}
-    for group, rows in frame.groupby("group", sort=False):
-        edges = np.append(rows["low"].to_numpy(), rows["high"].iloc[-1])
-        result[group] = (edges, rows["mated"].to_numpy(), rows["non_mated"].to_numpy())
-    return result
-
-
-def _parquet(stored: sums.Stored, name: str) -> pd.DataFrame:
-    return limits.read_parquet(stored.folder / f"{name}.parquet", stored.read(f"{name}.parquet"))
-
-
-def _read(stored: sums.Stored, name: str) -> pd.DataFrame:
-    """A stored table, its numbers to the last bit; a group may be named "NA"."""
-    frame = from_csv(stored.read(name))
-    for name in frame.columns.difference(_TEXT):
-        kind = "Int64" if name == "images" else "int64" if name in _COUNTS else "float64"
-        numbers = [None if text == "" else float(text) for text in frame[name]]
-        frame[name] = pd.Series(numbers, dtype="float64").astype(kind)
-    return frame
 
 
 _TABLES = ("rates", "cross_group", "disparity", "det")

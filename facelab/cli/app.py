@@ -94,6 +94,9 @@ def command(arguments: list[str]) -> int:
         return _fail(_INTERRUPTED, 143 if _terminations else 130, debug)
     except Stopped as error:
         return _fail(str(error), 143 if error.signal == "SIGTERM" else 130, debug)
+    except MemoryError:
+        words = "there is not enough memory for it: give less, fewer --jobs, or a larger machine"
+        return _fail(words, 1, debug)
     except (FacelabError, OSError) as error:
         return _fail(_words(error), 1, debug)
     except Exception as error:

@@ -5,6 +5,7 @@ In: `img_align_celeba/000001.jpg` (or `img_celeba`), `list_attr_celeba.txt`, `id
 """
 
 import os
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -161,7 +162,9 @@ def _read(path: Path) -> tuple[pd.DataFrame, int]:
         return frame.set_axis(["file", *plain], axis=1), 2
     lines = read_text(path).splitlines()
     first, names = 0, []
-    if lines and lines[0].strip().isdigit():  # list_attr_celeba.txt: the number, then the names
+    if lines and re.fullmatch(
+        "[0-9]{1,9}", lines[0].strip()
+    ):  # list_attr_celeba.txt: the number, then the names
         promised, names, first = int(lines[0]), lines[1].split() if len(lines) > 1 else [], 2
     rows = [(number, line.split()) for number, line in enumerate(lines[first:], first + 1)]
     rows = [(number, words) for number, words in rows if words]

@@ -118,7 +118,7 @@ def _compared_with_property(path: Path, table: pd.DataFrame) -> list[str]:
     if not source.is_file():
         return []
     text = read_bytes(source, YAML).decode(errors="backslashreplace").strip()
-    if not re.fullmatch(r"\d+,\d+,\d+", text):
+    if not re.fullmatch(r"\d{1,9},\d{1,9},\d{1,9}", text):
         raise BadInput(f"{source} says {text[:40]!r} where `classes,height,width` should stand")
     classes, found = int(text.split(",")[0]), table["subject"].nunique()
     if classes == found:

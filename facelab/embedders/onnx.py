@@ -293,7 +293,7 @@ def _is_bgr(channels: Any) -> bool:
 
 
 def _side(size: Any) -> int | None:
-    if size is not None and not re.fullmatch(r"[1-9]\d*", str(size)):
+    if size is not None and not re.fullmatch(r"[1-9]\d{0,3}", str(size)):
         raise BadInput(f"size must be a whole number of pixels, such as 112, not {size!r}")
     return None if size is None else int(size)
 

@@ -65,6 +65,7 @@ def weights_in(path: str, classifier: str | tuple[str, ...] | None) -> dict[str,
         names = list(state)
     except (
         *(OSError, RuntimeError, ValueError, KeyError, EOFError, TypeError, AttributeError),
+        MemoryError,
         *(SafetensorError, pickle.UnpicklingError),
     ) as error:
         raise BadInput(

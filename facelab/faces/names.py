@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from facelab.errors import BadInput, a_kind
 
 # What stands around a name unseen: white space, byte order marks, zero-width characters, NULs.
-_AROUND = re.compile(r"^[\s\ufeff\u200b\u2060\x00]+|[\s\ufeff\u200b\u2060\x00]+$")
+_AROUND = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\ufeff\u200b\u2060\x00"
 _WHOLE = re.compile(r"(-?(?:0|[1-9]\d{0,15}))\.0")  # how floats spell whole numbers
 _UNCLEAN = r"^\s|\s$|^-?\d+\.0$|[^\x20-\x7e]|^$"  # what of a text may have another name than itself
 _INTEGER = re.compile(r"-?\d{1,18}", re.ASCII)
@@ -96,7 +96,7 @@ def _of_number(value: Any) -> str | None:
 
 
 def _of_text(text: str) -> str | None:
-    text = _AROUND.sub("", text)
+    text = text.strip(_AROUND)
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
         try:

@@ -16,6 +16,7 @@ _UNKNOWN = "not stated"
 _INSIDE = ("faces", "embeddings", "calibration")  # cards that a card may hold, besides `sets`
 _LISTS = {"sets": (Mapping, "a list of cards"), "derived": (Mapping, "a list of steps")}
 _LISTS |= dict.fromkeys(("withdrawn", "notes"), (str, "a list of sentences"))
+_LISTS["groups"] = (str, "a list of columns")
 # What a name or a source says, and what is known of that set. Copies and subsets of withdrawn sets
 # go on being used for years (Peng, Mathur & Narayanan 2021, Mitigating dataset harms requires
 # stewardship): whoever reads a number should know that it rests on one.
@@ -66,6 +67,8 @@ def _check_kinds(card: Mapping[str, Any], above: str = "") -> None:
         )
     for name, (kind, wanted) in _LISTS.items():
         value = card.get(name, [])
+        if name == "groups" and (value is None or isinstance(value, str)):
+            continue  # known by their names, or the one column
         if not isinstance(value, list) or not all(isinstance(one, kind) for one in value):
             raise BadInput(f"'{above}{name}' of the card must be {wanted}, not {value!r:.80}")
     for one in card.get("sets", []):

@@ -86,7 +86,12 @@ def as_notebook(data: bytes, file: Path, complaint: str) -> "NotebookNode":
 
     try:
         book = nbformat.reads(data.decode(), as_version=4)
-        whole = all("cell_type" in cell and isinstance(cell.source, str) for cell in book.cells)
+        whole = all(
+            isinstance(cell.cell_type, str)
+            and isinstance(cell.source, str)
+            and isinstance(cell.metadata, dict)
+            for cell in book.cells
+        )
     except Exception as error:
         # Whatever its upgraders and validators raise, it says that this is no notebook.
         raise BadInput(f"{file} {complaint}") from error

@@ -17,6 +17,7 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from facelab import files
 from facelab.errors import BadInput, did_you_mean
+from facelab.limits import MOST_CASES
 from facelab.places import check_plain
 from facelab.words import AsWritten, Typed, Word, advice, checked, listed, number, values, whole
 
@@ -132,6 +133,9 @@ def _beside(source: Path, name: str) -> Path:
 def _cases(written: _Written, source: Path) -> tuple[dict[str, Any], ...]:
     """The parameters of every run of a sweep."""
     listed = written.cases
+    count = len(listed) * math.prod(map(len, written.grid.values())) * max(len(written.seeds), 1)
+    if count > MOST_CASES:
+        raise BadInput(f"{source} has {count:,} cases, and a sweep at most {MOST_CASES:,}")
     grid = written.grid | ({"seed": written.seeds} if written.seeds else {})
     combinations = [
         dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())
@@ -184,7 +188,7 @@ def notebook_parameters(book: "NotebookNode", path: str | Path) -> dict[str, Any
         return {}
     try:
         tree = ast.parse(cell.source)
-    except SyntaxError as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise BadInput(f"the parameters cell of {path} is not plain Python: {error}") from error
     found = {}
     for node in tree.body:
@@ -198,7 +202,7 @@ def notebook_parameters(book: "NotebookNode", path: str | Path) -> dict[str, Any
 def _literal(node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
-    except ValueError:
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return UNKNOWN
 
 
