@@ -337,6 +337,7 @@ def as_yaml(value: Any) -> str:
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
     Dumper.add_representer(str, of_text)
+    Dumper.add_multi_representer(str, of_text)  # words as they were written
     return yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True)
 
 

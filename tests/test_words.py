@@ -253,3 +253,9 @@ def test_a_typed_word_holds_a_list_or_a_mapping_or_itself():
 
 def test_commas_part_a_word_and_quotes_keep_one_together():
     assert Word('phenotype, "age, years" ,gender').parts == ["phenotype", "age, years", "gender"]
+
+
+def test_words_are_stored_as_what_they_say():
+    assert words.as_yaml({words.Word("a"): {words.Typed("b"): words.Word("yes")}}) == (
+        "a:\n  b: 'yes'\n"
+    )
