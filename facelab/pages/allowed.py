@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
+from facelab.errors import BadInput
 from facelab.shown import Shown
 
 _TAGS = {
@@ -93,6 +94,11 @@ class Allowed:
     links: Collection[str] = ()
     faces: bool = False
     names: bool = False
+
+    def __post_init__(self) -> None:
+        for wish, asked in (("show_real_faces", self.faces), ("show_names", self.names)):
+            if not isinstance(asked, bool):
+                raise BadInput(f"{wish} must be True or False, not {asked!r}")
 
 
 def allowed_only(body: str, allowed: Allowed) -> tuple[str, int]:

@@ -129,6 +129,9 @@ def run(
 
 def asked_for(show_real_faces: bool, show_names: bool) -> tuple[str, ...]:
     """What the report of a run shows because somebody asked for it."""
+    from facelab.pages.allowed import Allowed
+
+    Allowed(faces=show_real_faces, names=show_names)  # refuses what is neither true nor false
     wishes = {"real faces": show_real_faces, "names": show_names}
     return tuple(what for what, wished in wishes.items() if wished)
 

@@ -491,3 +491,14 @@ def test_labels_names_and_notes_are_text_in_markdown_too(tried):
 
 def test_a_face_is_not_told_by_its_base64(folder):
     assert base64.b64decode(b64(FACE)) == FACE and shows(f"x{b64(FACE)}y") and not shows("x")
+
+
+@pytest.mark.parametrize("wish", ["show_real_faces", "show_names"])
+def test_a_wish_is_true_or_false_and_nothing_else(folder, wish, tried):
+    run_of(book(), folder)
+    asked = ["no", "false", "", 0, 1, None, [], np.False_]
+    for one in asked:
+        for make in (fl.share, fl.run):
+            with pytest.raises(fl.BadInput, match="must be True or False"):
+                make(folder if make is fl.share else folder / "notebook.ipynb", **{wish: one})
+    tried(2 * len(asked))
