@@ -287,7 +287,7 @@ def test_faces_without_an_embedder_are_one_sentence(say, face_folder):
 def test_run_hands_over_parameters_in_the_words_that_were_typed(say, monkeypatch, tmp_path):
     seen = {}
 
-    def run(source, parameters, out, name):
+    def run(source, parameters, out, name, **shows):
         seen.update(parameters, name=name)
         return tmp_path
 
@@ -305,7 +305,7 @@ def test_run_hands_over_parameters_in_the_words_that_were_typed(say, monkeypatch
 def test_a_quick_run_takes_the_setting_beside_the_notebook(say, monkeypatch, tmp_path):
     seen = {}
 
-    def run(source, parameters, out, name):
+    def run(source, parameters, out, name, **shows):
         seen.update(parameters)
         return tmp_path
 
