@@ -4,6 +4,7 @@ In: the folder. Out: a DataFrame, a row a run.
 """
 
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import field
 from pathlib import Path
@@ -106,8 +107,8 @@ def read_record(folder: Path) -> dict[str, Any]:
         Its record is damaged, or another program's.
     """
     file = folder / "run.json"
-    if file.is_dir():
-        raise BadInput(f"{file} is a folder, and no run's record")
+    if os.path.lexists(file) and not file.is_file():
+        raise BadInput(f"{file} is no file, or a link to none, and so no run's record")
     stored = sums.open_stored(folder, file.name, "run")
     known = checked(_Run, stored.card, "a run's record", file)
     record = dataclasses.asdict(known)
