@@ -24,6 +24,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a share of it, a file
+MOST = 10**11  # of whatever is counted: more people than ever lived
+MOST_SEED = 2**63 - 1  # what torch takes, and a column of a table holds
 _MOST_NAMED = 30
 # Control characters but for line end and tab, and what turns the direction of letters.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")

@@ -263,7 +263,7 @@ def read_values(path: str | Path) -> Any:
     Raises
     ------
     FileNotFoundError, BadInput
-        It is not there, or is neither yaml nor, with the suffix .json, json.
+        It is not there, is empty, or is neither yaml nor, with the suffix .json, json.
     """
     return words.values(read_written(path))
 
@@ -272,7 +272,10 @@ def read_written(path: str | Path) -> Any:
     """The same with the scalars of yaml as words, for whoever knows what is wanted."""
     path = Path(path)
     kind, limit = ("json", limits.JSON) if path.suffix == ".json" else ("yaml", limits.YAML)
-    return words.read(limits.read_bytes(path, limit), path, kind)
+    data = limits.read_bytes(path, limit)
+    if not data.strip():  # what a full disk leaves, and not what somebody means
+        raise BadInput(f"{path} is empty: write in it what is meant, or {{}} where nothing is")
+    return words.read(data, path, kind)
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -34,28 +34,34 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a stopped training left off.")
     ] = False,
-    checkpoint_every: Annotated[int, typer.Option(help="Steps between two checkpoints.")] = 500,
-    keep: Annotated[int, typer.Option(help="Checkpoints to keep while training.")] = 2,
+    checkpoint_every: Annotated[
+        int, typer.Option(min=1, help="Steps between two checkpoints.")
+    ] = 500,
+    keep: Annotated[int, typer.Option(min=1, help="Checkpoints to keep while training.")] = 2,
     force: Force = False,
 ) -> None:
     """Train an embedder on a FaceSet; Ctrl-C saves, --resume goes on.
 
     On several processes: torchrun --nproc-per-node=N -m facelab train ...
     """
+    from facelab.embedders.tensors import pick_device
     from facelab.training.checkpoints import remove_checkpoints
 
     check_free(out, force, EMBEDDER)
+    pick_device(device)
+    how = fl.Recipe.from_yaml(recipe) if recipe else None
+    sets = [fl.load(folder) if folder else None for folder in (faces, held_out, meta)]
     checkpoints = out.with_name(out.name + ".checkpoints")
     leads = os.environ.get("RANK", "0") == "0"
     if force and not resume and leads:
         remove_checkpoints(checkpoints)
     embedder = fl.train(
-        fl.load(faces),
-        fl.Recipe.from_yaml(recipe) if recipe else None,
+        sets[0],
+        how,
         seed=seed,
         device=device,
-        held_out=fl.load(held_out) if held_out else None,
-        meta=fl.load(meta) if meta else None,
+        held_out=sets[1],
+        meta=sets[2],
         checkpoints=checkpoints,
         checkpoint_every=checkpoint_every,
         keep=keep,

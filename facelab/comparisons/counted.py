@@ -351,6 +351,10 @@ def compare_all(
     [['all', 600, 79200, 79], ['a', 168, 6048, 4], ['b', 174, 6496, 12]]
     """
     check_embeddings(embeddings, "compare_all")
+    if device != "cpu":
+        from facelab.embedders.tensors import pick_device
+
+        device = str(pick_device(device))
     subject, labels, cautions = _people(embeddings.table, by)
     scores = AllPairs(embeddings.vectors, subject, labels, tile, jobs, screened, device)
     return Comparisons(scores, cautions)

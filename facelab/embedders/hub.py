@@ -47,12 +47,13 @@ def hub_embedder(
     Raises
     ------
     BadInput
-        There is no such model, or none with pretrained weights.
+        There is no such model, none with pretrained weights, or no such device.
     FacelabError
         The weights could not be fetched and are not in the hub's cache.
     """
     from timm.data import resolve_data_config
 
+    where = pick_device(device)
     architecture = source.removeprefix("timm:")
     given = dict(options)
     if architecture != source and "checkpoint_path" not in options:
@@ -69,7 +70,7 @@ def hub_embedder(
         ) from error
     config = resolve_data_config({}, model=model)
     features = _Features(
-        model.eval().requires_grad_(False).to(pick_device(device)),
+        model.eval().requires_grad_(False).to(where),
         size or config["input_size"][-1],
         config["mean"],
         config["std"],

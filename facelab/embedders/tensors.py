@@ -3,10 +3,13 @@
 In: uint8 crops. Out: uint8 crops of another side, or float tensors.
 """
 
+import reprlib
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 
 
@@ -57,12 +60,33 @@ def as_images(crops: np.ndarray, device: torch.device) -> Tensor:
 
 
 def pick_device(device: str) -> torch.device:
-    """ "auto" is CUDA, else Apple's MPS, else the CPU."""
+    """ "auto" is CUDA, else Apple's MPS, else the CPU.
+
+    Raises
+    ------
+    BadInput
+        torch knows no device of this name, or there is none on this machine.
+    """
     if device != "auto":
-        return torch.device(device)
+        return _device_here(device)
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _device_here(device: str) -> torch.device:
+    try:
+        found = torch.device(device)
+        here = torch.get_device_module(found.type).device_count()
+    except (RuntimeError, TypeError, ValueError, AttributeError):
+        here = 0  # torch has four ways to say so
+    if not here or (found.index or 0) >= here:
+        names = [name for name in ("cuda", "mps") if getattr(torch, name).is_available()]
+        raise BadInput(
+            f"device must be auto or what torch has here, {', '.join(['cpu', *names])}, "
+            f"not {reprlib.repr(device)}"
+        )
+    return found
 
 
 def as_bytes(tensor: Tensor) -> bytes:

@@ -181,6 +181,7 @@ class TrainedEmbedder:
         BadInput
             A file is damaged, or they do not belong together.
         """
+        where = pick_device(device)
         folder = files.stored(folder)
         needed = ("model.safetensors", "history.csv")
         with files.reading(folder, "a trained embedder"):
@@ -198,7 +199,7 @@ class TrainedEmbedder:
             validation = _read_looks(stored.read(looks)) if stored.holds(looks) else None
             if saved.recipe["channels_last"]:
                 network = network.to(memory_format=torch.channels_last)
-        network = network.to(pick_device(device))
+        network = network.to(where)
         return cls(network, saved.recipe, saved.card, history, saved.name, validation)
 
 

@@ -44,7 +44,7 @@ class Checkpoints:
 
     def __init__(self, folder: str | Path, keep: int, order: dict[str, Any]) -> None:
         self.folder = Path(folder)
-        self.keep = max(1, keep)
+        self.keep = keep
         self.order = json.loads(json.dumps(order))
 
     def found(self) -> list[Path]:

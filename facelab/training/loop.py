@@ -16,7 +16,7 @@ import torch
 
 from facelab.embedders.kinds import called, check_faces
 from facelab.embedders.trained import TrainedEmbedder
-from facelab.errors import BadInput, Stopped, counted
+from facelab.errors import BadInput, Stopped, check_count, counted
 from facelab.faces.faceset import FaceSet, content
 from facelab.keeping import locked
 from facelab.progress import bar
@@ -92,7 +92,7 @@ def train(
     ------
     BadInput
         There are too few subjects, faces without a subject or group, checkpoints of another
-        training, or unfinished ones without `resume`.
+        training, or unfinished ones without `resume`; or no such device.
     FacelabError
         The loss stopped being a number; the message names the step and its subjects.
     Stopped
@@ -110,6 +110,8 @@ def train(
     ['step', 'epoch', 'loss', 'lr', 'seconds']
     """
     check_faces(faces, "fl.train")
+    check_count("checkpoint_every", checkpoint_every)
+    check_count("keep", keep)
     if recipe is not None and not isinstance(recipe, Recipe):
         advice = "fl.Recipe(...) or fl.Recipe.from_yaml(file) makes one"
         raise BadInput(f"fl.train takes a recipe, not {called(recipe)}: {advice}")

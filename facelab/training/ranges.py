@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
-from facelab.errors import BadInput
+from facelab.errors import MOST_SEED, BadInput
 from facelab.words import in_one_sentence
 
 
@@ -72,6 +72,9 @@ FromZero = Annotated[Number, _must_be("0 or more", lambda number: number >= 0)]
 Share = Annotated[Number, _must_be("between 0 and 1", lambda share: 0 <= share <= 1)]
 BelowOne = Annotated[Number, _must_be("from 0 to below 1", lambda share: 0 <= share < 1)]
 Count = Annotated[StrictInt, _must_be("at least 1", lambda count: count >= 1)]
+Seed = Annotated[
+    StrictInt, _must_be(f"from 0 to {MOST_SEED:,}", lambda seed: 0 <= seed <= MOST_SEED)
+]
 CountFromZero = Annotated[StrictInt, _must_be("0 or more", lambda count: count >= 0)]
 
 

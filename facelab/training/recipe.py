@@ -26,6 +26,7 @@ from facelab.training.ranges import (
     FromZero,
     GroupWeights,
     Number,
+    Seed,
     Share,
     Written,
     part_of_a_recipe,
@@ -304,7 +305,7 @@ class Recipe:
     augment: Augmentation = field(default_factory=Augmentation)
     mitigate: Mitigation = field(default_factory=Mitigation)
     validate: Validation = field(default_factory=Validation)
-    seed: CountFromZero = 0
+    seed: Seed = 0
     precision: Literal["auto", "fp32", "bf16", "fp16", "fp64"] = "auto"
     channels_last: StrictBool = True
     compile: StrictBool = False
