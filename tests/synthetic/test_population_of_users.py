@@ -236,12 +236,13 @@ def test_a_bad_file_is_named(tmp_path):
     for text, sentence in (
         ("a: [1", "is not valid yaml"),
         ("- 1", "must hold parameters"),
+        ("", "mine.yaml is empty"),
         ("yaww: 1", "mine.yaml: there is no parameter 'yaww'"),
     ):
         path.write_text(text)
         with pytest.raises(BadInput, match=sentence):
             Population.load(path)
-    path.write_text("")
+    path.write_text("# nothing differs\n")
     assert Population.load(path) == default_population()
 
 
