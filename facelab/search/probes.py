@@ -277,7 +277,8 @@ def look_alikes(wanted: Embeddings, pool: Embeddings) -> Embeddings:
         f"{image} shown as {other}"
         for image, other in zip(table["image"], pool.table["image"].to_numpy()[best], strict=True)
     ]
-    card = {**wanted.card, "derived": "look-alikes' photos in place of the people's own"}
+    step = {"look_alikes": "photos of others in place of the people's own"}
+    card = {**wanted.card, "derived": [*wanted.card.get("derived", []), step]}
     return Embeddings(np.asarray(pool.vectors)[best], table, card)
 
 

@@ -96,7 +96,7 @@ def test_a_table_that_is_not_there_or_no_text_is_named(table):
     with pytest.raises(FileNotFoundError, match=r"there is no file .*none\.csv"):
         nist.nist_demographics(table.with_name("none.csv"))
     table.write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe\x00")
-    with pytest.raises(fl.BadInput, match="is not a table in csv"):
+    with pytest.raises(fl.BadInput, match="is no text: it holds NUL"):
         nist.nist_demographics(table)
 
 

@@ -164,7 +164,7 @@ def test_mask_and_sunglasses_cover_what_they_say_and_nothing_else(people):
     [
         ("drawing", 0.5, "kind must be 'sketch', 'low resolution'"),
         ("mask", 1.5, "between 0 and 1, not be 1.5"),
-        ("mask", float("nan"), "between 0 and 1, not be nan"),
+        ("mask", float("nan"), "strength must be a number, not nan"),
     ],
 )
 def test_wrong_wishes_are_refused(people, kind, strength, told):
