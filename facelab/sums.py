@@ -168,6 +168,8 @@ class Mapped:
         import numpy as np
 
         self._path, self._expected, self._seen = path, expected, None
+        if not path.is_file():  # a pipe would be waited for
+            raise _damaged(path, path.parent)
         with contextlib.ExitStack() as stack:
             file = stack.enter_context(open(path, "rb"))
             try:
