@@ -27,6 +27,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a share of it, a fil
 MOST = 10**11  # of whatever is counted: more people than ever lived
 MOST_SEED = 2**63 - 1  # what torch takes, and a column of a table holds
 _MOST_NAMED = 30
+_SHARES = ("fmr", "fpir", "confidence")
+_PERCENT = re.compile(r"\s*([0-9.]{1,9})\s*%\s*")
 # Control characters but for line end and tab, and what turns the direction of letters.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _LISTS = ("collections.abc.Sequence[", "list[", "tuple[")
@@ -288,9 +290,12 @@ def check_number(name: str, value: Any) -> None:
     except (TypeError, ValueError, OverflowError):
         known = isinstance(value, int)
     if not known:
-        raise BadInput(f"{name} must be a number, not {reprlib.repr(value)}")
+        percent = _PERCENT.fullmatch(value) if name in _SHARES and isinstance(value, str) else None
+        hint = f", which is {name}={float(percent[1]) / 100:.6g}" if percent else ""
+        raise BadInput(f"{name} must be a number, not {reprlib.repr(value)}{hint}")
     if name == "confidence" and not 0 < value < 1:
-        raise BadInput(f"confidence must lie between 0 and 1, such as 0.95, not {value!r}")
+        hint = f": {value:g} % is confidence={value / 100:g}" if 1 <= value < 100 else ""
+        raise BadInput(f"confidence must lie between 0 and 1, such as 0.95, not {value!r}{hint}")
 
 
 def check_option(name: str, value: Any, options: Iterable[str]) -> None:

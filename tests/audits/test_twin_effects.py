@@ -285,7 +285,7 @@ def test_twins_that_cannot_be_are_named(twins, edit, message):
 def test_bad_arguments_are_named(twins):
     with pytest.raises(fl.BadInput, match="references must be 'unchanged' or 'changed'"):
         fl.twin_effects(twins, THRESHOLD, references="none")
-    with pytest.raises(fl.BadInput, match="from -1 to 1, not nan"):
+    with pytest.raises(fl.BadInput, match="threshold must be a number, not nan"):
         fl.twin_effects(twins, np.nan)
     with pytest.raises(fl.BadInput, match="lie in several groups"):
         fl.twin_effects(twins, THRESHOLD, by="image")

@@ -89,7 +89,7 @@ def test_every_csv_that_is_written_is_harmless_and_an_audit_is_read_back(evil, t
     assert again.rates["group"].tolist() == audit.rates["group"].tolist()
     pd.testing.assert_frame_equal(again.disparity, audit.disparity)
     record = fl.Record(tmp_path)
-    record.table("=t", audit.rates.set_index("group"))
+    record.table("t", audit.rates.set_index("group"))
     gallery = fl.Gallery().enrol(evil[np.arange(0, 72, 3)])
     fl.identify(gallery, evil[np.arange(1, 144, 3)], by="gender", fpir=0.1).save(tmp_path / "id")
     made = sorted(tmp_path.rglob("*.csv"))
