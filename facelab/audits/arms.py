@@ -131,6 +131,7 @@ def compare_arms(
     return pd.DataFrame(rows, columns=["arm", "figure", *parts, "seeds"])
 
 
+@counted
 def arms_by_seed(
     audits: Mapping[str, Sequence[Audit]], baseline: str, figures: Sequence[str] = FIGURES
 ) -> pd.DataFrame:

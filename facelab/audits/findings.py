@@ -10,10 +10,12 @@ import pandas as pd
 
 from facelab.audits.by_group import Audit
 from facelab.audits.differences import AuditDifferences
+from facelab.errors import counted
 from facelab.faces.names import in_markdown
 from facelab.rates.tables import points, with_interval
 
 
+@counted
 def experiment_finding(audits: Mapping[str, Sequence[Audit]], differences: AuditDifferences) -> str:
     """What two arms of an experiment show, in words with numbers, whichever way they fall.
 
@@ -67,6 +69,7 @@ def experiment_finding(audits: Mapping[str, Sequence[Audit]], differences: Audit
     return "\n".join(said)
 
 
+@counted
 def twin_finding(
     contrasts: pd.DataFrame,
     arms: tuple[str, str],

@@ -10,7 +10,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, counted
 from facelab.faces.colour import MONK_COLOURS, MONK_TONES
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import group_labels
@@ -291,6 +291,7 @@ def rows_of_images(
 
 
 @drawn
+@counted
 def contact_sheet(
     faces: FaceSet,
     by: str | list[str],

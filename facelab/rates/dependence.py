@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtri, owens_t
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, check_number
 from facelab.rates.counts import ErrorCounts
 
 
@@ -66,6 +66,7 @@ class Dependence:
     def __post_init__(self) -> None:
         for name in ("subject", "pair", "mated"):
             value = getattr(self, name)
+            check_number(f"the correlation {name!r}", value)
             if not 0 <= value < 1:
                 raise BadInput(f"the correlation {name!r} must lie in [0, 1), not be {value}")
         if self.pair < 2 * self.subject:

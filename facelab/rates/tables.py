@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from facelab.errors import counted
+
 if TYPE_CHECKING:
     from IPython.display import HTML
 
@@ -75,6 +77,7 @@ def readable_changes(table: pd.DataFrame) -> pd.DataFrame:
     return shown.set_index("quantity")
 
 
+@counted
 def readable_effects(
     effects: pd.DataFrame, quantities: Sequence[str] | None = None
 ) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from facelab import files, places, sums
-from facelab.errors import BadInput, FacelabError
+from facelab.errors import BadInput, FacelabError, counted
 from facelab.faces.origin import provenance
 from facelab.keeping import locked
 from facelab.limits import JSON, read_bytes
@@ -57,6 +57,7 @@ class RunFailed(FacelabError):
         self.folder = folder
 
 
+@counted
 def run(
     notebook: str | Path,
     parameters: Mapping[str, Any] | None = None,

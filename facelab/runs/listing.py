@@ -14,7 +14,7 @@ import pandas as pd
 from pydantic.dataclasses import dataclass
 
 from facelab import sums
-from facelab.errors import BadInput, check_option
+from facelab.errors import BadInput, check_option, counted
 from facelab.owners import held
 from facelab.runs.definitions import meant
 from facelab.words import checked
@@ -43,6 +43,7 @@ class _Run:
     folders: dict[str, str | None] = field(default_factory=dict)
 
 
+@counted
 def runs(
     out: str | Path = "experiments/runs",
     name: str | None = None,

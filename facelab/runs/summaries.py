@@ -18,6 +18,7 @@ from facelab.runs.records import flatten
 from facelab.words import values as plain_values
 
 
+@counted
 def collect_runs(folders: Sequence[str | Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Parameters and numbers of finished runs.
 
@@ -117,6 +118,7 @@ def numbers_that_differ(numbers: pd.DataFrame, most: int = 4) -> list[str]:
     return found[:most]
 
 
+@counted
 def over_seeds(
     cases: pd.DataFrame, numbers: pd.DataFrame, figures: Sequence[str], seed: str = "seed"
 ) -> pd.DataFrame:

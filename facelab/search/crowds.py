@@ -9,6 +9,7 @@ import pandas as pd
 
 from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput, counted
+from facelab.limits import check_room
 
 GROUPS = ("a", "b", "c", "d")
 
@@ -56,7 +57,8 @@ def crowd(
     Raises
     ------
     BadInput
-        A number is too small, or there are fewer subjects than mated probes.
+        A number is too small, or more than fits into memory, or there are fewer subjects than
+        mated probes.
 
     Examples
     --------
@@ -76,6 +78,8 @@ def crowd(
             f"than subjects, not subjects={subjects}, images={images}, dim={dim} and {mated} mated "
             "probes"
         )
+    vectors = subjects * images + probes
+    check_room(4 * dim * (vectors + 2 * dim), f"{vectors:,} vectors of dim={dim:,}")
     rng = np.random.default_rng(seed)
     turn = np.linalg.qr(rng.standard_normal((dim, dim)))[0].astype(np.float32)
     axes = np.exp(-_DECAY / 2 * np.arange(dim) / dim)

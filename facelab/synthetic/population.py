@@ -286,7 +286,8 @@ def _number(name: str, value: Any, low: float, high: float, whole: bool) -> floa
     number = number_of(value)
     if number is None or not low <= number <= high or (whole and int(number) != value):
         kind = "a whole number" if whole else "a number"
-        bound = f"of at least {low}" if high >= 100_000 else f"from {low} to {high}"
+        above = number is not None and number > high
+        bound = f"from {low} to {high:,}" if above or high < 100_000 else f"of at least {low}"
         raise BadInput(f"`{name}` must be {kind} {bound}, not {value!r}")
     return int(number) if whole else number
 

@@ -17,6 +17,7 @@ from facelab import files
 from facelab.artefacts import FACES
 from facelab.errors import BadInput, check_option, counted
 from facelab.keeping import code_of, made_with, once, resume_folder
+from facelab.limits import check_room
 from facelab.synthetic.capture import build_capture
 from facelab.synthetic.head import load_head
 from facelab.synthetic.jpeg import through_jpeg
@@ -163,6 +164,13 @@ def make(order: Order, out: str | Path | None, jobs: int | None, replace: bool) 
     from facelab.workers import as_jobs
 
     jobs = as_jobs(jobs)
+    population = order.population
+    photos = sum(
+        people * population.setting("images_per_subject", group)
+        for group, people in population.counts().items()
+    )
+    each = ROW.itemsize + (0 if out is not None else 3 * order.size**2)
+    check_room(photos * each, f"{photos:,} faces")
     blocks = list(plan_blocks(order))
     count = blocks[-1].row + blocks[-1].count
     shape = (count, order.size, order.size, 3)

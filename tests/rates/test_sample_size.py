@@ -226,7 +226,7 @@ def test_groups_that_are_too_small_are_named_with_what_they_need():
         (lambda: required_subjects(1e-3, images=0), "images must be positive"),
         (lambda: required_subjects(fnmr=0.1, images=1), "must be 2 or more"),
         (lambda: required_subjects(1e-3, power=1), "power must lie in"),
-        (lambda: required_subjects(1e-3, confidence=95), "confidence must lie in"),
+        (lambda: required_subjects(1e-3, confidence=95), "confidence must lie between 0 and 1"),
         (lambda: required_subjects(1e-3, ratio=1.0001), "more than 1,000,000,000 subjects"),
         (lambda: detectable_ratio(1, fmr=1e-3), "2 subjects or more"),
         (lambda: detectable_rate(10, error="fte"), "must be 'fmr' or 'fnmr'"),

@@ -1,8 +1,10 @@
 """Counts, seeds, shares and lists of public functions: what is none is refused in one sentence."""
 
 import inspect
+import re
 import types
 
+import numpy as np
 import pytest
 
 import facelab as fl
@@ -10,39 +12,69 @@ from facelab.errors import BadInput, counted
 
 pytestmark = pytest.mark.security(area="processes")
 WRONG = {
-    "int": [-1, 1.5, float("nan"), "x", "", True, object(), b"1", -(10**30)],
-    "float": [float("nan"), "x", "", True, object(), b"1"],
+    "int": [-1, 1.5, float("nan"), "x", "", True, object(), b"1", -(10**30), 10**30, [], [1], {}],
+    "float": [float("nan"), "x", "", True, object(), b"1", [], [0.1], {}, (), np.ones(2), "0.5"],
+    "float several": [float("nan"), "x", "", True, object(), [], (), ["x"], [0.1, None], [[1.0]]],
+    "int list": [3, None, object(), [], "12", [1, -1], [1.5], [None], [[1]], [True], [10**30]],
+    "float list": [3, 0.5, None, object(), [], "12", [float("nan")], ["x"], [[1.0]], [True]],
+    "list": [3, 0.5, None, object(), True],
+    "float names": [3, "x", [1], [("a", 1)], object(), {"a": "x"}, {"a": None}, {"a": [1]}],
+    "names": [3, "x", [1], [("a", 1)], object(), True],
+    "function": [3, "x", [1], {}, object()],
 }
+FITS = {"int": 1, "float": 0.5, "float several": 0.5, "int list": [1], "float list": [0.5]}
+FITS |= {"list": ["x"], "float names": {}, "names": {}, "function": print}
 
 
-def numbers_of(function):
-    """Its parameters that are whole numbers or numbers."""
-    for name, one in inspect.signature(function).parameters.items():
-        kind = str(one.annotation).split(" | ")[0].removeprefix("<class '").removesuffix("'>")
-        if kind in WRONG:
-            yield name, kind
+def kind_of(annotation):
+    """Which of the kinds above an annotation asks for, if any."""
+    said = re.sub(r"\w+\.(?=\w)", "", str(annotation).removeprefix("<class '").rstrip("'>"))
+    said = said.removesuffix(" | None")
+    if said in ("int", "float"):
+        return said
+    if said == "float | Iterable[float]":
+        return "float several"
+    if found := re.fullmatch(r"(?:Sequence|list|tuple)\[(\w+).*\]", said):
+        if " | ndarray" in said or said.startswith("Sequence[tuple"):
+            return "list"
+        return f"{found[1]} list" if found[1] in ("int", "float") else "list"
+    if said.startswith(("Mapping[", "dict[")) and said.endswith("]"):
+        return "float names" if said.endswith("[str, float]") else "names"
+    return "function" if said.startswith("Callable[") else None
+
+
+def kinds_of(function):
+    """Its parameters of which a kind is asked."""
+    found = {
+        name: kind_of(one.annotation)
+        for name, one in inspect.signature(function).parameters.items()
+    }
+    return {name: kind for name, kind in found.items() if kind}
 
 
 FUNCTIONS = {
     name: found
     for name, found in ((name, getattr(fl, name)) for name in fl.__all__)
-    if isinstance(found, types.FunctionType) and list(numbers_of(found))
+    if isinstance(found, types.FunctionType) and kinds_of(found) and name != "join"  # says more
 }
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_what_is_no_number_is_refused_by_every_function_before_it_works(name, tried):
+def test_what_is_of_another_kind_is_refused_by_every_function_before_it_works(name, tried):
     """Whatever else is given: it comes before everything."""
     function = FUNCTIONS[name]
-    takes = inspect.signature(function).parameters
-    counts = dict(numbers_of(function))
+    takes, kinds = inspect.signature(function).parameters, kinds_of(function)
     needed = {
-        key: 1 if key in counts else ["x"] for key, one in takes.items() if one.default is one.empty
+        key: FITS[kinds[key]] if key in kinds else ["x"]
+        for key, one in takes.items()
+        if one.default is one.empty
     }
-    for number, kind in numbers_of(function):
+    for one, kind in kinds.items():
         for wrong in WRONG[kind]:
-            with pytest.raises(BadInput, match=rf"^{number} must be"):
-                function(**{**needed, number: wrong})
+            if wrong is None and "None" in str(takes[one].annotation):
+                continue
+            with pytest.raises(BadInput, match=rf"^{one} (of .* )?must "):
+                function(**{**needed, one: wrong})
             tried()
 
 
@@ -61,8 +93,6 @@ def example(
 
 
 def test_what_fits_goes_through_and_what_a_call_lacks_python_says():
-    import numpy as np
-
     assert example(np.int64(3), np.float32(0.5), [1], None, jobs=2) == "done"
     assert example(0, 1, (1,), np.uint8(1)) == "done"
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'some'"):
@@ -77,3 +107,34 @@ def test_jobs_are_refused_before_the_work_wherever_they_are_asked_for(jobs):
     people, _ = fl.crowd(20, images=2, dim=16)
     with pytest.raises(BadInput, match="jobs must be a whole number"):
         fl.compare_all(people, "group", jobs=jobs)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda: fl.crowd(10**12),
+        lambda: fl.crowd(10**9, images=100),
+        lambda: fl.crowd(10, dim=10**9),
+        lambda: fl.synthesize(10**12, 1),
+        lambda: fl.synthesize(10**9, 100, size=512),
+        lambda: fl.synthesize(6, 100_000, size=512),
+        lambda: fl.synthesize_twins({"melanin": [0.1]}, 10**9, 10**3, size=512),
+        lambda: fl.audit(fl.crowd(20, images=2, dim=16)[0], "group", replicates=10**12),
+        lambda: fl.compare_audits({}, replicates=10**7),
+        lambda: fl.coverage(trials=10**12),
+        lambda: fl.plots.contact_sheet(fl.synthesize(6, 1, size=32), "gender", per_group=10**30),
+        lambda: fl.widgets.face_browser(None, None, None, per_group=10**5),
+    ],
+)
+def test_what_would_fill_memory_is_refused_before_it_does(work, tried):
+    with pytest.raises(BadInput, match=r"at most|from 1 to 10,000,000,|of memory, and"):
+        work()
+    tried()
+
+
+@pytest.mark.parametrize("wrong", ["x", None, [], [0.1], {}, float("nan"), True])
+def test_correlations_are_numbers(wrong, tried):
+    for name in ("subject", "pair", "mated"):
+        with pytest.raises(BadInput, match=f"'{name}' must be a number"):
+            fl.Dependence(**{name: wrong})
+        tried()
