@@ -262,7 +262,7 @@ def counted(function: Callable[P, T]) -> Callable[P, T]:
     """Let a function refuse what is not of the kind that its types ask for, before it works.
 
     Of parameters of type `int`, whatever is no whole number of 0 or more, or more than anything
-    is counted to; of type `float`, whatever is no number; for lists of them, what is none or empty;
+    is counted to; of type `float`, whatever is no number; for lists of them, what is none;
     for names with values and for functions, what is none. What else a function asks of them it says
     itself, but for confidence, which lies between 0 and 1 wherever it stands.
     """
@@ -323,7 +323,7 @@ def _check_kind(name: str, value: Any, kinds: list[str]) -> None:
             raise BadInput(f"{name} must be a list, not {reprlib.repr(value)}")
         kind = _parts(inside[several], ",")[0]
         if kind in ("int", "float") and "ndarray" not in inside and hasattr(value, "__len__"):
-            if not len(value):
+            if "float" in inside and not len(value):
                 raise BadInput(f"{name} must hold at least one number: it is empty")
             for held in value.tolist() if hasattr(value, "tolist") else value:
                 _check_kind(name, held, [kind])

@@ -77,8 +77,8 @@ def simulate_test(
     """
     dependence, rng = dependence or Dependence(), rng or np.random.default_rng()
     images, wanted = np.asarray(images), np.asarray(rates, dtype=np.float64)
-    if not ((wanted > 0) & (wanted < 1)).all():
-        raise BadInput(f"rates must lie between 0 and 1: {', '.join(map(str, rates))}")
+    if not len(wanted) or not ((wanted > 0) & (wanted < 1)).all():
+        raise BadInput(f"rates must lie between 0 and 1: {', '.join(map(str, rates)) or 'none'}")
     spare = 1 - 2 * image_share - max(dependence.pair, dependence.mated)
     if spare < 0 or image_share < 0:
         raise BadInput(
@@ -292,10 +292,12 @@ def coverage(
     >>> table.query("error == 'fmr'")[["method", "coverage"]].values.tolist()
     [['facelab', 1.0], ['plug-in', 0.95], ['independent', 0.45]]
     """
-    if trials < 1 or min(subjects) < 2 or not 2 <= images[0] <= images[1]:
+    fits = len(images) == 2 and 2 <= images[0] <= images[1]
+    if trials < 1 or min(subjects, default=0) < 2 or not len(rates) or not fits:
         raise BadInput(
-            "a study needs a trial, groups of two subjects or more, and two images or more of each "
-            f"(trials {trials}, subjects {list(subjects)}, images {list(images)})"
+            "a study needs a trial, a rate, groups of two subjects or more, and two images or more "
+            f"of each (trials {trials}, rates {list(rates)}, subjects {list(subjects)}, images "
+            f"{list(images)})"
         )
     sizes = [min(_BATCH, trials - done) for done in range(0, trials, _BATCH)]
     work = [(n, size) for n in sorted(subjects, reverse=True) for size in sizes]

@@ -228,7 +228,7 @@ def test_the_summary_says_how_many_and_who():
     ("change", "words"),
     [
         ({"searches": 0}, "`searches` must be a whole number"),
-        ({"gallery": 1.5}, "`gallery` must be a whole number"),
+        ({"gallery": 1.5}, "gallery must be a whole number"),
         ({"look_at": "best"}, "look_at must be"),
         ({"searched": {"z": 1}}, "there is no group 'z'"),
         ({"enrolled": {"x": 0.6, "y": 0.6}}, "add up to 1.2"),

@@ -15,8 +15,8 @@ WRONG = {
     "int": [-1, 1.5, float("nan"), "x", "", True, object(), b"1", -(10**30), 10**30, [], [1], {}],
     "float": [float("nan"), "x", "", True, object(), b"1", [], [0.1], {}, (), np.ones(2), "0.5"],
     "float several": [float("nan"), "x", "", True, object(), [], (), ["x"], [0.1, None], [[1.0]]],
-    "int list": [3, None, object(), [], "12", [1, -1], [1.5], [None], [[1]], [True], [10**30]],
-    "float list": [3, 0.5, None, object(), [], "12", [float("nan")], ["x"], [[1.0]], [True]],
+    "int list": [3, None, object(), "12", [1, -1], [1.5], [None], [[1]], [True], [10**30]],
+    "float list": [3, 0.5, None, object(), "12", [float("nan")], ["x"], [[1.0]], [True]],
     "list": [3, 0.5, None, object(), True],
     "float names": [3, "x", [1], [("a", 1)], object(), {"a": "x"}, {"a": None}, {"a": [1]}],
     "names": [3, "x", [1], [("a", 1)], object(), True],
@@ -138,3 +138,21 @@ def test_correlations_are_numbers(wrong, tried):
         with pytest.raises(BadInput, match=f"'{name}' must be a number"):
             fl.Dependence(**{name: wrong})
         tried()
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda: fl.coverage(rates=[]),
+        lambda: fl.coverage(subjects=[]),
+        lambda: fl.coverage(images=()),
+        lambda: fl.coverage(images=(2,)),
+        lambda: fl.simulate_test([5, 5], []),
+        lambda: fl.required_subjects(fmr=[]),
+        lambda: fl.gallery_mixes(*fl.crowd(20, probes=10, dim=16)[::-1], "group", mixes={}),
+    ],
+)
+def test_nothing_is_no_list_to_work_on(work, tried):
+    with pytest.raises(BadInput):
+        work()
+    tried()
