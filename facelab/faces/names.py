@@ -128,7 +128,8 @@ def in_markdown(text: Any) -> str:
 
     Examples
     --------
-    >>> print(in_markdown("african/female, ![x](/etc/passwd) <b>"))
+    >>> import facelab as fl
+    >>> print(fl.in_markdown("african/female, ![x](/etc/passwd) <b>"))
     african/female, &#33;&#91;x&#93;(/etc/passwd) &#60;b&#62;
     """
     words = " ".join(str(text).split())
