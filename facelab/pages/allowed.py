@@ -51,7 +51,10 @@ _LEFT_OUT = (
 _TAG = re.compile(r"(<[^>]*>)")
 _SPOKEN = re.compile(r'(?<=\s)(?!src=)([\w-]+)="([^"]*)"')
 # Pictures and other files written down as text.
-_WRITTEN = re.compile(r"data:[\w/+.;=-]*,\S{60,}|(?:[A-Za-z0-9+/%_-]{60,}[\s=]*){4,}")
+_WRITTEN = re.compile(
+    r"data:[\w/+.;=-]*+,\S{60,}+|[A-Za-z0-9+/%_-]{240,}+={0,2}"
+    r"|(?:[A-Za-z0-9+/%_-]{60,}+={0,2}\s++){3,}+[A-Za-z0-9+/%_-]*+={0,2}"
+)
 _LETTERS = 12  # that such a text has at least, and a line of dashes has not
 _PART = r"[^\s/\\\"'`<>|:;,(){}\[\]]+"
 _PARTS = rf"{_PART}(?:(?: {_PART}){{1,3}}(?=/))?"  # folders may have spaces, last parts have none
