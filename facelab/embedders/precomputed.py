@@ -131,12 +131,14 @@ def join(
     missing = images[row < 0].to_numpy()
     row[images.isin(unclear).to_numpy()] = -1
     parts = [
-        _counted(missing, "of the table without a vector"),
-        _counted(twice, "with more than one vector", _how(len(unclear), partial)),
-        _counted(unknown, "of the file not in the table"),
+        _counted(missing, "of the table without a vector", not partial),
+        _counted(twice, "with more than one vector", not partial, len(unclear)),
+        _counted(unknown, "of the file not in the table", not partial),
     ]
     told = ", ".join(part for part in parts if part)
-    sentence = f"The file of vectors does not fit the table: {told}" if told else ""
+    # What is kept as a note names no photo.
+    what = "The file of vectors" if partial else source.name
+    sentence = f"{what} does not fit the table: {told}" if told else ""
     if not len(order):
         first = str(names[0])
         hint = nearly(first, images)
@@ -150,15 +152,14 @@ def join(
     return rows, vectors[row[rows]], sentence
 
 
-def _counted(images: np.ndarray, what: str, more: str = "") -> str:
+def _counted(images: np.ndarray, what: str, named: bool, unclear: int = 0) -> str:
     if not len(images):
         return ""
-    return f"{how_many(len(images), 'image')} {what} (first {str(images[0])!r}{more})"
-
-
-def _how(unclear: int, partial: bool) -> str:
-    left = ", left out" if partial else ""
-    return f"; of {unclear} the vectors differ{left}" if unclear else ""
+    told = [f"first {str(images[0])!r}"] if named else []
+    if unclear:
+        told.append(f"of {unclear} the vectors differ{'' if named else ', left out'}")
+    more = f" ({'; '.join(told)})" if told else ""
+    return f"{how_many(len(images), 'image')} {what}{more}"
 
 
 def _from_npz(path: Path, image: str, vectors: str | None) -> tuple[np.ndarray, np.ndarray]:

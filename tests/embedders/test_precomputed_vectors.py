@@ -96,7 +96,11 @@ def test_what_does_not_fit_is_counted_and_told_in_one_sentence(tmp_path):
     assert read.table["image"].tolist() == IMAGES[3:]
     np.testing.assert_allclose(read.vectors, UNIT[3:], atol=1e-6)
     (note,) = read.card["notes"]
-    assert note == sentence.split(": mend")[0].replace("differ)", "differ, left out)")
+    assert note == (
+        "The file of vectors does not fit the table: 2 images of the table without a vector, 2 images "
+        "with more than one vector (of 1 the vectors differ, left out), 2 images of the file not in "
+        "the table"
+    )
 
 
 def test_a_table_of_a_part_of_the_file_says_so(tmp_path):
