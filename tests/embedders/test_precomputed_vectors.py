@@ -97,9 +97,9 @@ def test_what_does_not_fit_is_counted_and_told_in_one_sentence(tmp_path):
     np.testing.assert_allclose(read.vectors, UNIT[3:], atol=1e-6)
     (note,) = read.card["notes"]
     assert note == (
-        "The file of vectors does not fit the table: 2 images of the table without a vector, 2 images "
-        "with more than one vector (of 1 the vectors differ, left out), 2 images of the file not in "
-        "the table"
+        "The file of vectors does not fit the table: 2 images of the table without a vector, "
+        "2 images with more than one vector (of 1 the vectors differ, left out), 2 images of the "
+        "file not in the table"
     )
 
 

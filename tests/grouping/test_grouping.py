@@ -174,7 +174,7 @@ def test_the_default_threshold_groups_well():
     [
         ({"method": "kmeans"}, "method must be 'average', 'components'"),
         ({"threshold": 1.2}, "from -1 to 1, not 1.2"),
-        ({"threshold": float("nan")}, "from -1 to 1, not nan"),
+        ({"threshold": float("nan")}, "threshold must be a number, not nan"),
         ({"k": 5}, "'average' takes no k"),
         ({"method": "infomap", "k": 0, "threshold": 0.5}, "positive number of neighbours, not 0"),
         ({"method": "hdbscan", "threshold": 0.5}, "takes no threshold"),
