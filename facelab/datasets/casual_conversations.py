@@ -54,7 +54,8 @@ def casual_conversations(
     Examples
     --------
     >>> import facelab as fl
-    >>>     >>> from pathlib import Path
+    >>> import json
+    >>> from pathlib import Path
     >>> from tempfile import mkdtemp
     >>> root = Path(mkdtemp())
     >>> (root / "1140_00_0012.jpg").touch()
