@@ -83,7 +83,7 @@ def in_training(crops):
         ),
         (lambda crops: None, r"gives \(\) for 3 crops"),
         (in_training, "another vector when other faces are beside it.*evaluation mode"),
-        (3, "is made of a function on crops, not an int"),
+        (3, "function must be a function, not 3"),
     ],
 )
 def test_a_function_that_gives_no_vector_a_face_is_refused_when_it_is_given(function, sentence):

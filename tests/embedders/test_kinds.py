@@ -52,6 +52,10 @@ MISTAKEN = {
 }
 
 
+BY_NAME = "takes (arms by name|training sets by arm)|arms must be names with values"
+NO_AUDIT = "arm 'a' holds .* and no audit|'a' must be a list"
+
+
 @pytest.mark.parametrize("verb", EMBEDDINGS)
 @pytest.mark.parametrize("mistaken", MISTAKEN)
 def test_embeddings_are_asked_for_with_how_to_make_them(verb, mistaken):
@@ -72,16 +76,25 @@ def test_embeddings_are_asked_for_with_how_to_make_them(verb, mistaken):
         (lambda one: fl.split_people(one), "takes a grouping, not .*: fl.group_faces"),
         (lambda one: fl.tar_at_far(one, 0.1), "takes comparisons, not .*: fl.compare_all"),
         (lambda one: fl.roc(one), "takes comparisons, not .*: fl.compare_all"),
-        (lambda one: fl.compare_audits(one), "takes arms by name"),
-        (lambda one: fl.compare_audits({"a": one, "b": one}), "arm 'a' holds .* and no audit"),
-        (lambda one: fl.compare_arms({"a": one}, "a"), "arm 'a' holds .* and no audit"),
+        (lambda one: fl.compare_audits(one), BY_NAME),
+        (
+            lambda one: fl.compare_audits({"a": one, "b": one}),
+            NO_AUDIT,
+        ),
+        (
+            lambda one: fl.compare_arms({"a": one}, "a"),
+            NO_AUDIT,
+        ),
         (lambda one: fl.all_probes(one), "takes what fl.probe_study returns"),
-        (lambda one: fl.study(one, None, FACES, FACES, "group", baseline="a"), "sets by arm"),
+        (
+            lambda one: fl.study(one, None, FACES, FACES, "group", baseline="a"),
+            BY_NAME,
+        ),
     ],
 )
 def test_other_things_are_asked_for_by_their_name(given, verb, sentence):
-    if isinstance(given, type(None) | str) and "no audit" in sentence:
-        sentence = "and no audit"
+    if isinstance(given, type(None) | str) and sentence == NO_AUDIT:
+        sentence = "and no audit|must be a list, not None"
     with pytest.raises(fl.BadInput, match=sentence):
         verb(given)
 

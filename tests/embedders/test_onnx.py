@@ -141,7 +141,7 @@ def test_wrong_options_are_one_sentence(model, options, sentence):
         ("null", "states no names with values"),
         ('"rgb"', "states no names with values"),
         ("{", "cannot be read"),
-        ("", "cannot be read"),
+        ("", "is empty: write in it what is meant"),
     ],
 )
 def test_a_wrong_file_beside_the_model_is_one_sentence(model, text, sentence):
