@@ -314,7 +314,7 @@ def test_a_yaml_names_its_notebook_beside_itself(tmp_path):
             "'colour' is not part of an experiment; an experiment has",
         ),
         ("notebook: a.ipynb\nseed: [1]", r"'seed' is not part .* \(did you mean 'seeds'\?\)"),
-        ("", "names no notebook"),
+        ("", "is empty: write in it"),
         ("a.ipynb", "names no notebook"),
         ("- notebook: a.ipynb", "names no notebook"),
         ("notebook: 3", "names the notebook .*3, which is not there"),
@@ -340,7 +340,7 @@ def test_a_wrong_yaml_is_one_sentence(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "has no quick setting"),
+        ("", "is empty: write in it"),
         ("other: {n: 1}", "has no quick setting"),
         ("a: 3", r"quick\.yaml: a must be names with values, not 3"),
         ("[a]", r"quick\.yaml: the quick settings must be names with values"),
