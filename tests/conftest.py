@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,23 @@ def pytest_terminal_summary(terminalreporter):
             f"tests on real faces that were left out: {len(left_out)}; set FACELAB_REAL to a folder"
             " laid out as the README's section 'Real faces' says, and they run"
         )
+    _tell_of_attacks(terminalreporter)
+
+
+def _tell_of_attacks(terminalreporter):
+    """How many attacks were tried, by area, and how many tests of them failed."""
+    tries, faults = Counter(), Counter()
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, []):
+            for area, number in (
+                value for name, value in report.user_properties if name == "tries"
+            ):
+                tries[area] += number or 1
+                faults[area] += outcome == "failed"
+    told = ", ".join(f"{area} {number}" for area, number in sorted(tries.items()))
+    if told:
+        failed = ", ".join(f"{area} {number}" for area, number in (+faults).items()) or "none"
+        terminalreporter.write_line(f"attacks tried: {told}; tests of them that failed: {failed}")
 
 
 @pytest.fixture(scope="session")

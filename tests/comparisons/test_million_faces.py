@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import facelab as fl
-from facelab.faces.faceset import new_card, write_labels
+from facelab.faces.faceset import finish_folder, new_card
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
     crops[::100_000] = 7
     crops.flush()
     del crops
-    write_labels(place, table, new_card("a million", True))
+    finish_folder(place, table, new_card("a million", True), described=False)
     return place
 
 

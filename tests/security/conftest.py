@@ -1,6 +1,4 @@
-"""Attacks are counted: how many tries each area made is told at the end."""
-
-from collections import Counter
+"""Attacks say their area and are counted; the hook in the tests' own conftest tells how many."""
 
 import pytest
 
@@ -21,18 +19,3 @@ def tried(request):
         made[1] += number
 
     return count
-
-
-def pytest_terminal_summary(terminalreporter):
-    tries, faults = Counter(), Counter()
-    for outcome in ("passed", "failed"):
-        for report in terminalreporter.stats.get(outcome, []):
-            for area, number in (
-                value for name, value in report.user_properties if name == "tries"
-            ):
-                tries[area] += number or 1
-                faults[area] += outcome == "failed"
-    told = ", ".join(f"{area} {number}" for area, number in sorted(tries.items()))
-    if told:
-        failed = ", ".join(f"{area} {number}" for area, number in (+faults).items()) or "none"
-        terminalreporter.write_line(f"attacks tried: {told}; tests of them that failed: {failed}")
