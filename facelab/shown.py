@@ -34,7 +34,12 @@ _noted: set[str] = set()
 
 def note_picture(data: bytes, faces: str) -> None:
     """Note that facelab drew a picture, and whose faces it shows: "none", "synthetic", "real"."""
-    _note({"picture": hashlib.sha256(data).hexdigest(), "faces": faces})
+    _note({"picture": digest(data), "faces": faces})
+
+
+def digest(picture: bytes) -> str:
+    """What a picture is known by."""
+    return hashlib.sha256(picture).hexdigest()
 
 
 def note_people(*columns: Iterable[Any]) -> None:
@@ -76,7 +81,7 @@ class Shown:
     @property
     def safe(self) -> set[str]:
         """The pictures that show no real face."""
-        return {digest for digest, faces in self.pictures.items() if faces in SAFE}
+        return {known for known, faces in self.pictures.items() if faces in SAFE}
 
     def without_names(self, text: str) -> str:
         """A text in which pseudonyms stand for the names."""

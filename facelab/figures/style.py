@@ -123,6 +123,8 @@ def drawn(make: Callable[..., Picture]) -> Callable[..., Picture]:
         with mpl.rc_context({**sns.axes_style("ticks"), **_STYLE}):
             figure = make(*args, **options)
             letter(figure)
+            if figure.faces == "unknown" and not figure.findobj(_ImageBase):
+                figure.faces = "none"  # our own charts may have any number of marks
             return figure
 
     return wrapped

@@ -7,14 +7,13 @@ The HTML is read as browsers read it (nh3, which is Mozilla's html5ever).
 
 import base64
 import binascii
-import hashlib
 import html
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from facelab.errors import BadInput
-from facelab.shown import Shown
+from facelab.shown import Shown, digest
 
 _TAGS = {
     *("h1", "h2", "h3", "h4", "h5", "h6", "p", "br", "hr", "div", "span", "blockquote", "pre"),
@@ -156,11 +155,6 @@ def without_paths(text: str) -> str:
     'read […]; african/female; https://example.org/a/b'
     """
     return _PATH.sub("[…]", text)
-
-
-def digest(picture: bytes) -> str:
-    """What a picture is known by."""
-    return hashlib.sha256(picture).hexdigest()
 
 
 def _cleaned(body: str, kept: Callable[[str, str, str], str | None]) -> str:

@@ -9,9 +9,10 @@ from markupsafe import Markup
 
 from facelab.audits.by_group import Audit
 from facelab.faces.groups import SEPARATOR
-from facelab.pages.allowed import Allowed, digest
+from facelab.pages.allowed import Allowed
 from facelab.pages.documents import provenance_footer, render
 from facelab.rates.tables import rounded, table
+from facelab.shown import digest
 
 
 def audit_page(audit: Audit) -> str:

@@ -17,10 +17,11 @@ from facelab import files
 from facelab.audits.arms import FIGURES, readable_arms
 from facelab.errors import BadInput, FacelabError, there_are
 from facelab.faces.cells import from_csv
-from facelab.pages.allowed import Allowed, digest
+from facelab.pages.allowed import Allowed
 from facelab.pages.documents import render
 from facelab.pages.records import record_of, shown_of, values_of
 from facelab.rates.tables import readable_changes
+from facelab.shown import digest
 from facelab.words import read
 
 __all__ = ["build", "keep"]

@@ -17,10 +17,11 @@ from facelab import files
 from facelab.artefacts import PAGE
 from facelab.errors import FacelabError
 from facelab.faces.origin import provenance
-from facelab.pages.allowed import Allowed, allowed_only, digest, without_paths
+from facelab.pages.allowed import Allowed, allowed_only, without_paths
 from facelab.pages.documents import render
 from facelab.pages.notebooks import notebook_body, title_of, told_of
 from facelab.pages.records import notebook_of, record_of, shown_of
+from facelab.shown import digest
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

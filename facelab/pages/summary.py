@@ -14,9 +14,10 @@ from facelab import files
 from facelab.artefacts import PAGE
 from facelab.errors import BadInput
 from facelab.figures.summary import ARMS, summary_figure
-from facelab.pages.allowed import Allowed, digest
+from facelab.pages.allowed import Allowed
 from facelab.pages.documents import render
 from facelab.pages.records import record_of, values_of
+from facelab.shown import digest
 
 __all__ = ["summary_page"]
 _WAYS = ("fell", "rose", "shows no clear change")

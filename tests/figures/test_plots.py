@@ -249,3 +249,14 @@ def test_drawing_needs_no_display_and_changes_nobodys_style():
     )
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
     assert isinstance(plots.error_rates(rates()), Picture)
+
+
+def test_our_own_chart_of_many_marks_shows_no_face_until_somebody_draws_one():
+    people = 1500
+    table = pd.DataFrame({"subject": [f"p{n}" for n in range(people)], "gender": "f"})
+    table["image"] = table["subject"]
+    faces = fl.FaceSet.from_arrays(table, np.zeros((people, 8, 8, 3), np.uint8))
+    figure = plots.images_per_subject(faces, "gender")
+    assert figure.faces == "none"
+    figure.axes[0].scatter(range(people), range(people), c=range(people))
+    assert figure.faces == "unknown"
