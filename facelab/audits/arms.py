@@ -209,7 +209,8 @@ def _figures(one: Audit, names: list[str], replicates: Rates | None = None) -> n
         elif name == "garbe":
             value = found["garbe", "both"]
         elif name == "worst_fnmr":
-            value = np.nanmax(rates["fnmr"][..., 1:], axis=-1)
+            known = np.nan_to_num(rates["fnmr"][..., 1:], nan=-1.0).max(axis=-1)
+            value = np.where(known < 0, np.nan, known)
         else:
             row = one.rates.index[one.rates["group"] == (group or "all")][0]
             value = rates[error][..., row]
@@ -257,7 +258,9 @@ def readable_arms(table: pd.DataFrame, changes: bool = False) -> pd.DataFrame:
     ends = ("change_low", "change_high") if changes else ("low", "high")
     text = table.assign(
         text=[
-            f"{figure_text(row, part, changes)} [{figure_text(row, ends[0], changes)}, "
+            "unknown"
+            if np.isnan(row[part])
+            else f"{figure_text(row, part, changes)} [{figure_text(row, ends[0], changes)}, "
             f"{figure_text(row, ends[1], changes)}]"
             for row in table.to_dict("records")
         ]
@@ -274,6 +277,8 @@ def readable_arms(table: pd.DataFrame, changes: bool = False) -> pd.DataFrame:
 
 def figure_text(row: dict[str, Any], column: str, signed: bool) -> str:
     kind, value = kind_of(row["figure"]), row[column]
+    if np.isnan(value):
+        return "unknown"
     sign = "+" if signed and not kind.log else ""
     shown = 100 * value if kind.unit and not (signed and kind.log) else value
     # What is left of rounding is no change.
@@ -312,23 +317,29 @@ def arms_finding(table: pd.DataFrame, baseline: str) -> str:
     told = {}
     for figure, row in table[table["arm"] == baseline].set_index("figure", drop=False).iterrows():
         unit = kind_of(figure).unit
-        ends = f"{figure_text(row, 'low', False)} to {figure_text(row, 'high', False)}"
-        told[figure] = f"{kind_of(figure).words} {figure_text(row, 'value', False)}{unit} ({ends})"
+        value, low, high = (figure_text(row, name, False) for name in ("value", "low", "high"))
+        told[figure] = f"{kind_of(figure).words} {value}{unit} ({low} to {high})"
+        if np.isnan(row["value"]):
+            told[figure] = f"{kind_of(figure).words} unknown"
     values = in_markdown(", ".join(told.values()))
     lines = [f"**{in_markdown(baseline)}**, which the others are compared with: {values}.\n"]
     for arm, part in table[table["arm"] != baseline].groupby("arm", sort=False):
-        said: dict[str, list[str]] = {"helps": [], "costs": [], "": []}
+        said: dict[str, list[str]] = {"helps": [], "costs": [], "": [], "unknown": []}
         for row in part.to_dict("records"):
-            word = verdict(row)
-            said[word].append(change_text(row) if word else kind_of(row["figure"]).words)
+            word = "unknown" if np.isnan(row["change"]) else verdict(row)
+            clear = word in ("helps", "costs")
+            said[word].append(change_text(row) if clear else kind_of(row["figure"]).words)
         words = [f"{verb}: {', '.join(said[verb])}" for verb in ("helps", "costs") if said[verb]]
         words += [f"no clear change: {', '.join(said[''])}"] if said[""] else []
+        words += [f"unknown: {', '.join(said['unknown'])}"] if said["unknown"] else []
         lines.append(f"- **{in_markdown(arm)}** {in_markdown('; '.join(words))}")
     return "\n".join(lines)
 
 
 def change_text(row: dict[str, Any]) -> str:
     kind = kind_of(row["figure"])
+    if np.isnan(row["change"]):
+        return f"{kind.words} unknown"
     value, low, high = (
         figure_text(row, column, True) for column in ("change", "change_low", "change_high")
     )

@@ -267,7 +267,7 @@ def audit(
     Raises
     ------
     BadInput
-        No mated or no non-mated comparisons, an unknown column, a bad vector, an image twice.
+        One subject and no calibration, an unknown column, a bad vector, an image twice.
 
     Examples
     --------
@@ -294,15 +294,10 @@ def audit(
             "group by"
         )
     subjects = embeddings.table["subject"]
-    if not subjects.duplicated().any():
-        raise BadInput(
-            f"no subject of {told(embeddings)} has two images, so that there are no mated "
-            "comparisons: FNMR needs them"
-        )
-    if (subjects == subjects.iloc[0]).all():
+    if calibration is None and (subjects == subjects.iloc[0]).all():
         raise BadInput(
             f"there is one subject in {told(embeddings)}, so that there are no non-mated "
-            "comparisons: FMR needs two"
+            "comparisons: a threshold needs two, or a calibration"
         )
     source, said, warnings = _calibrate(comparisons, embeddings, calibration, by, fmr, pairs, jobs)
     threshold = source._threshold(fmr, pairs)
@@ -393,11 +388,18 @@ def _cautions(
     keys = pd.Series([hash(row.tobytes()) for row in embeddings.vectors])
     cautions = _doubts(embeddings, comparisons, keys.nunique())
     single = int((embeddings.table["subject"].value_counts() == 1).sum())
-    if single:
+    whole = rates.iloc[0]
+    if not whole["mated"]:
+        cautions.append(
+            "no subject has two images, so that there are no mated comparisons: FNMR is unknown"
+        )
+    elif single:
         have = how_many(
             single, "subject has one image and gives", "subjects have one image and give"
         )
         cautions.append(f"{have} no mated comparisons")
+    if not whole["non_mated"]:
+        cautions.append("there is one subject, so that no comparison is non-mated: FMR is unknown")
     # Twice the target is what a group should be told from; where that is no rate, nothing is said.
     small = too_small(rates, fmr) if 0 < 2 * fmr < 1 else []
     cautions += small[:_NAMED]
@@ -417,10 +419,12 @@ def _doubts(embeddings: Embeddings, comparisons: Comparisons, distinct: int) -> 
     """Whether these are vectors of these faces at all."""
     doubts = []
     images = embeddings.table["subject"].value_counts()
-    # Each subject with two images counts once: that is the least that its comparisons tell.
-    deviation = 1 / np.sqrt(12 * (images > 1).sum())
-    area = comparisons.area_under_roc()
-    if area < 0.5 + 2 * deviation and area < _LITTLE:
+    area = np.nan
+    if len(images) > 1 and images.iloc[0] > 1:
+        # Each subject with two images counts once: that is the least that its comparisons tell.
+        deviation = 1 / np.sqrt(12 * (images > 1).sum())
+        area = comparisons.area_under_roc()
+    if area < _LITTLE and area < 0.5 + 2 * deviation:
         doubts.append(
             "of a mated and a non-mated comparison the mated one scores higher in "
             f"{100 * area:.0f}% of cases, as chance has it: do the vectors stand in the order of "
@@ -441,6 +445,8 @@ def _doubts(embeddings: Embeddings, comparisons: Comparisons, distinct: int) -> 
 
 
 def _rate(row: pd.Series, error: str) -> str:
+    if np.isnan(row[error]):
+        return "unknown"
     return f"{row[error]:.3g} [{row[f'{error}_low']:.2g}, {row[f'{error}_high']:.2g}]"
 
 

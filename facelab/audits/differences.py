@@ -17,6 +17,7 @@ from facelab.audits.by_group import Audit
 from facelab.errors import BadInput, a_kind, counted, there_are
 from facelab.rates.counts import Rates, double_or_nothing
 from facelab.rates.indices import indices, is_ratio, normal_interval, zero_floor
+from facelab.rates.tables import number
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +54,8 @@ class AuditDifferences:
     def summary(self, quantity: str = "max_min_ratio:fmr") -> str:
         """One quantity's change in a sentence, with its interval."""
         row, (first, second) = self.row(quantity), self.arms
-        text = f"{quantity} was {row['a']:.3g} for {first} and {row['b']:.3g} for {second}"
+        a, b = number(row["a"]), number(row["b"])
+        text = f"{quantity} was {a} for {first} and {b} for {second}"
         if np.isfinite(row["ratio"]):
             text += f": {row['ratio']:.3g} times [{row['ratio_low']:.2g}, {row['ratio_high']:.2g}]"
             straddles = row["ratio_low"] <= 1 <= row["ratio_high"]

@@ -62,6 +62,9 @@ def experiment_finding(audits: Mapping[str, Sequence[Audit]], differences: Audit
         said.append(f"- **Who gained, who lost:** {_movers(differences, error, name)}")
     cost = differences.row("fnmr:all")
     a, b, change, low, high = (100 * cost[n] for n in ("a", "b", "difference", "low", "high"))
+    if math.isnan(change):
+        said.append("- **Overall FNMR** is unknown: there are no mated comparisons.")
+        return "\n".join(said)
     said.append(
         f"- **Overall FNMR** was {a:.3g}% with {first} and {b:.3g}% with {second} training: "
         f"a difference of {change:+.3g} points [{low:+.3g}, {high:+.3g}]{_chance(low, high, 0)}."
@@ -149,9 +152,11 @@ def _movers(differences: AuditDifferences, error: str, name: str) -> str:
     must be able to tell.
     """
     moved: dict[str, list[str]] = {"fell for": [], "rose for": [], "shows no clear change for": []}
+    moved["is unknown for"] = []
     for row in _groups(differences, error).to_dict("records"):
         low, high = row["ratio_low"], row["ratio_high"]
         way = "fell for" if high < 1 else "rose for" if low > 1 else "shows no clear change for"
+        way = "is unknown for" if math.isnan(row["difference"]) else way
         times = f" ({row['ratio']:.2g} times [{low:.2g}, {high:.2g}])" if low == low else ""
         moved[way].append(in_markdown(row["quantity"].partition(":")[2]) + times)
     told = [f"{way} {', '.join(groups)}" for way, groups in moved.items() if groups]

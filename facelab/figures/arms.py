@@ -6,6 +6,7 @@ In: what `compare_arms` and `arms_by_seed` return. Out: Pictures.
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import seaborn as sns
 
@@ -51,8 +52,12 @@ def arm_changes(table: pd.DataFrame, seeds: pd.DataFrame, baseline: str) -> Pict
             ends = [row["change_low"] * scale, row["change_high"] * scale]
             axes.plot(ends, [place, place], color=colour, lw=2, solid_capstyle="butt")
             axes.plot(row["change"] * scale, place, "o", ms=7, color=colour, mfc=face, mew=1.6)
+            if np.isnan(row["change"]):
+                words = {"color": FAINT, "size": 9, "va": "center", "style": "italic"}
+                axes.text(none, place, " unknown", **words)
         axes.axvline(none, color=INK, lw=1)
-        start = figure_text(part.loc[baseline].to_dict(), "value", False) + kind.unit
+        start = figure_text(part.loc[baseline].to_dict(), "value", False)
+        start += kind.unit if start != "unknown" else ""
         axes.set_title(f"{_two_lines(kind.words)}\n{baseline}: {start}", size=10.5)
         axes.set_xlabel("times (log)" if kind.log else "points" if kind.unit else "difference")
         if kind.log:

@@ -31,6 +31,7 @@ from facelab.figures.style import (
     percent_ticks,
     wrapped,
 )
+from facelab.rates.tables import with_interval
 
 Rates = pd.DataFrame
 
@@ -117,7 +118,11 @@ def has_note(table: pd.DataFrame) -> pd.Series:
 
 
 def _rate_words(row: pd.Series) -> str:
-    return f"{row['group']} FMR {row['fmr']:.1e} FNMR {row['fnmr']:.3f}"
+    fmr, fnmr = (
+        "unknown" if np.isnan(rate) else digits.format(rate)
+        for rate, digits in ((row["fmr"], "{:.1e}"), (row["fnmr"], "{:.3f}"))
+    )
+    return f"{row['group']} FMR {fmr} FNMR {fnmr}"
 
 
 def log_limits(tables: list[pd.DataFrame], error: str, target: float | None) -> tuple[float, float]:
@@ -220,6 +225,7 @@ def cross_group(
         words = np.where(np.isnan(values), "", words)
         sns.heatmap(
             np.where(np.isfinite(shown), shown, np.nan), ax=axes, cmap="RdBu_r", norm=norm,
+            vmin=norm.vmin, vmax=norm.vmax,  # else it looks for them, where there may be none
             square=True, cbar=False, linewidths=1, linecolor="white", mask=~np.isfinite(shown),
         )  # fmt: skip
         axes.set_facecolor("#EDEDED")
@@ -381,7 +387,7 @@ def changes(differences: AuditDifferences) -> Picture:
         group_rows(axes, names, labelled=error == "fmr")
         axes.set_xlabel(f"{error.upper()}, {second} / {first} (log)")
     figure.alt = f"Ratio of error rates, {second} over {first}, with 95% intervals: " + "; ".join(
-        f"{name} {row['ratio']:.2g} [{row['ratio_low']:.2g}, {row['ratio_high']:.2g}]"
+        f"{name} {with_interval(row, 'ratio', '{:.2g}'.format)}"
         for name, row in table[table.index.str.startswith(("fmr:", "max_min_ratio:"))].iterrows()
     )
     return figure

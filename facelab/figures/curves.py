@@ -48,14 +48,13 @@ def det_curves(det: pd.DataFrame, rates: pd.DataFrame | None = None) -> Picture:
         if rates is not None:
             here = rates[rates["group"] == group]
             axes.plot(here["fmr"], here["fnmr"], "o", ms=7, mec="white", color=look["color"])
-    axes.set(xscale="log", yscale="log", xlabel="FMR", ylabel="FNMR")
-    _percent(axes, "x")
-    _percent(axes, "y")
+    axes.set(xlabel="FMR", ylabel="FNMR")
+    why = _logarithmic(axes, det, ["fmr", "fnmr"], "xy")
     sns.despine(ax=axes)
     figure.legend(loc="outside lower center", ncols=4)
     dots = "; dots: at the one threshold" if rates is not None else ""
     axes.set_title(f"Within each group{dots}")
-    figure.alt = f"DET curves of {', '.join(groups)}: FNMR against FMR, both logarithmic."
+    figure.alt = f"DET curves of {', '.join(groups)}: FNMR against FMR, both logarithmic.{why}"
     return figure
 
 
@@ -83,18 +82,19 @@ def threshold_sweep(
     """
     groups = _groups(det)
     figure, columns = panels(2, 4.6)
-    palette = colours(groups)
+    palette, why = colours(groups), ""
     for axes, error in zip(columns, ("fmr", "fnmr"), strict=True):
         for group in groups:
             curve = _supported(det[det["group"] == group], rates, group, [error])
             label = entry(group) if error == "fmr" else None
             axes.plot(curve["threshold"], curve[error], label=label, **_look(group, palette))
-        axes.set(yscale="log", xlabel="threshold", title=error.upper())
-        _percent(axes, "y")
+        axes.set(xlabel="threshold", title=error.upper())
+        why += _logarithmic(axes, det, [error], "y")
         mark(axes, threshold, f"threshold {threshold:.2f}")
         sns.despine(ax=axes)
     figure.legend(loc="outside lower center", ncols=4)
-    figure.alt = f"FMR and FNMR of {', '.join(groups)} over the threshold; {threshold:.3f} marked."
+    curves = f"FMR and FNMR of {', '.join(groups)} over the threshold"
+    figure.alt = f"{curves}; {threshold:.3f} marked.{why}"
     return figure
 
 
@@ -126,11 +126,20 @@ def _look(group: str, palette: dict[str, str]) -> dict[str, Any]:
     return {"color": palette[group], "lw": 1.6}
 
 
-def _percent(axes: Axes, side: str) -> None:
-    """A logarithmic axis of shares, in percent."""
-    low, high = getattr(axes, f"get_{side}lim")()
-    if not low > 0:  # nothing was drawn, as where no comparison errs
-        return
-    decades = [10.0**k for k in range(int(np.floor(np.log10(low))), 1)]
-    ticks = [tick for tick in decades if low <= tick <= high]
-    getattr(axes, f"set_{side}ticks")(ticks, [f"{100 * tick:.6g}%" for tick in ticks])
+def _logarithmic(axes: Axes, det: pd.DataFrame, errors: list[str], sides: str) -> str:
+    """Logarithmic axes of shares, in percent; where nothing is drawn, why not, in words."""
+    places = [line.get_xydata() for line in axes.lines]
+    if not any((xy > 0).all(axis=1).any() for xy in places):
+        unknown = [error.upper() for error in errors if det[error].isna().all()]
+        why = f"{' and '.join(unknown)} unknown" if unknown else "too few errors for a curve"
+        axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", color=FAINT)
+        for side in sides:
+            getattr(axes, f"set_{side}ticks")([])
+        return f" Nothing is drawn: {why}."
+    for side in sides:
+        getattr(axes, f"set_{side}scale")("log")
+        low, high = getattr(axes, f"get_{side}lim")()
+        decades = [10.0**k for k in range(int(np.floor(np.log10(low))), 1)]
+        ticks = [tick for tick in decades if low <= tick <= high]
+        getattr(axes, f"set_{side}ticks")(ticks, [f"{100 * tick:.6g}%" for tick in ticks])
+    return ""

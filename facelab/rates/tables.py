@@ -70,9 +70,9 @@ def readable_changes(table: pd.DataFrame) -> pd.DataFrame:
     records = table.to_dict("records")
     shown = pd.DataFrame({"quantity": table["quantity"]})
     for arm in ("a", "b"):
-        shown[arm] = table[arm].map(_three)
-    shown["b - a"] = [with_interval(row, "difference", _three, "low", "high") for row in records]
-    shown["b / a"] = [with_interval(row, "ratio", _three) for row in records]
+        shown[arm] = table[arm].map(number)
+    shown["b - a"] = [with_interval(row, "difference", number, "low", "high") for row in records]
+    shown["b / a"] = [with_interval(row, "ratio", number) for row in records]
     shown["note"] = table["note"].fillna("")
     return shown.set_index("quantity")
 
@@ -190,5 +190,6 @@ def points(value: float) -> str:
     return f"{100 * value:+.2f}" if abs(value) < 0.01 else f"{100 * value:+.1f}"
 
 
-def _three(value: float) -> str:
+def number(value: float) -> str:
+    """A number in three digits, or that it is unknown."""
     return "unknown" if pd.isna(value) else f"{value:.3g}"
