@@ -233,7 +233,7 @@ def accuracy_by_group(
     frame["score"] = scores = np.asarray(scores)
     comparisons = Comparisons.from_scores(frame, higher)
     threshold = comparisons.threshold(fmr=fmr)
-    rates = comparisons.error_rates(threshold)
+    rates = comparisons.error_rates(threshold, small_samples=True)
     names = as_names(frame["group_a"], by)
     for group in comparisons.groups:
         inside = (names == group).to_numpy()
@@ -326,7 +326,7 @@ def tar_at_far(
     group
         Only comparisons within this group; None takes all, across groups too.
     confidence
-        Of the interval, which is that of `Comparisons.error_rates`.
+        Of the interval, which is that of `Comparisons.error_rates` with `small_samples`.
 
     Raises
     ------
@@ -348,7 +348,7 @@ def tar_at_far(
     """
     _check_comparisons(comparisons, "fl.tar_at_far")
     threshold = comparisons.threshold(fmr=far, group=group)
-    rates = comparisons.error_rates(threshold, confidence)
+    rates = comparisons.error_rates(threshold, confidence, small_samples=True)
     row = rates[rates["group"] == (group or "all")].iloc[0]
     if not row["mated"]:
         raise BadInput("TAR needs mated comparisons: a subject with two images")

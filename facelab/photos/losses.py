@@ -15,8 +15,7 @@ from facelab.datasets.reader import Reader, names_people
 from facelab.errors import BadInput, Unusable
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import NO_LABEL, group_keys, group_labels
-from facelab.rates.counts import mated_sums
-from facelab.rates.intervals import wilson
+from facelab.rates.persons import interval_of_people
 
 
 class Duplicate(Unusable):
@@ -100,7 +99,7 @@ def rates_of_loss(
 
 def _rates(table: pd.DataFrame, labels: pd.Series) -> dict[str, dict[str, float]]:
     """Of each label the people and who of them is lost, the images and which failed: their share,
-    and Wilson's interval over subjects."""
+    and its interval over subjects."""
     group = labels.astype("str").where(labels.notna(), NO_LABEL)
     people = table.groupby([group.to_numpy(), "subject"])["lost"].first().groupby(level=0)
     counts = table[table["tried"]].groupby([group[table["tried"]].to_numpy(), "subject"])["failed"]
@@ -109,20 +108,20 @@ def _rates(table: pd.DataFrame, labels: pd.Series) -> dict[str, dict[str, float]
     names = [*pd.Categorical(labels).categories.astype(str), NO_LABEL]
     names = [name for name in names if name in set(counts.index.get_level_values(0))]
     place = pd.Categorical(counts.index.get_level_values(0), categories=names).codes
-    sums = mated_sums(counts["size"].to_numpy(), counts["sum"].to_numpy(), place, len(names))
-    low, high = wilson(sums.comparisons, sums.errors, sums.variance)
-    return {
-        name: {
+    found = {}
+    for k, name in enumerate(names):
+        tries, failures = counts.to_numpy(np.float64)[place == k].T[:, :, None]
+        low, high = interval_of_people(tries, failures)
+        found[name] = {
             "subjects": int(people.size()[name]),
             "subjects_lost": int(people.sum()[name]),
-            "images": int(sums.comparisons[k]),
-            "rejected": int(sums.errors[k]),
-            "rate": float(sums.errors[k] / sums.comparisons[k]),
-            "low": float(low[k]),
-            "high": float(high[k]),
+            "images": int(tries.sum()),
+            "rejected": int(failures.sum()),
+            "rate": float(failures.sum() / tries.sum()),
+            "low": float(low[0]),
+            "high": float(high[0]),
         }
-        for k, name in enumerate(names)
-    }
+    return found
 
 
 def failure_to_acquire(faces: FaceSet) -> pd.DataFrame:
@@ -139,8 +138,7 @@ def failure_to_acquire(faces: FaceSet) -> pd.DataFrame:
     DataFrame
         Columns by (the group column, "" for all), group, subjects, subjects_lost (no photo of
         theirs gave a crop; both are absent from sets that earlier versions made), images, rejected,
-        rate, low, high: the share of the images with its 95 % interval, Wilson's with the variance
-        over subjects.
+        rate, low, high: the share of the images with its 95 % interval over subjects.
 
     Raises
     ------

@@ -20,10 +20,9 @@ from facelab.rates.counts import (
     FEW_SUBJECTS,
     RULE_OF_THREE,
     double_or_nothing,
-    mated_sums,
 )
 from facelab.rates.indices import disparity
-from facelab.rates.intervals import wilson
+from facelab.rates.persons import interval_of_people
 
 # How `facelab.photos` begins to say that an image has no usable face. Rejects for other reasons (a
 # damaged file, the same bytes twice) are faults of the files and no attempts to enrol.
@@ -69,7 +68,7 @@ def enrolment(
     by
         A group column, or several for their intersection. Images without a label count in `all`.
     confidence
-        Of all intervals: Wilson's with the variance over subjects for rates (as for FNMR), the
+        Of all intervals: for rates Wilson's over subjects, few or many (as FNMR in audits), the
         subject bootstrap for indices.
     replicates, seed
         Of the bootstrap (double or nothing).
@@ -103,14 +102,10 @@ def enrolment(
 
     frame = pd.DataFrame({"group": ["all", *groups]})
     frame["subjects"] = (attempts > 0).sum(axis=0)
-    column = np.tile(np.arange(len(frame)), len(names))
-    sums = mated_sums(attempts.ravel(), failures.ravel(), column, len(frame))
-    frame["attempts"] = sums.comparisons.astype(np.int64)
-    frame["failures_to_enrol"] = sums.errors.astype(np.int64)
-    frame["fte"] = sums.errors / sums.comparisons
-    frame["fte_low"], frame["fte_high"] = wilson(
-        sums.comparisons, sums.errors, sums.variance, confidence
-    )
+    frame["attempts"] = attempts.sum(axis=0).astype(np.int64)
+    frame["failures_to_enrol"] = failures.sum(axis=0).astype(np.int64)
+    frame["fte"] = frame["failures_to_enrol"] / frame["attempts"]
+    frame["fte_low"], frame["fte_high"] = interval_of_people(attempts, failures, confidence)
     frame["note"] = [_note(row) for row in frame.to_dict("records")]
 
     weights = double_or_nothing(len(names), replicates, np.random.default_rng(seed)).astype(float)
@@ -197,9 +192,9 @@ def _note(row: dict) -> str:
     if row["subjects"] < FEW_SUBJECTS:
         notes.append(f"few subjects ({row['subjects']}): intervals are rough")
     if row["failures_to_enrol"] == 0:
-        bound = min(RULE_OF_THREE / row["attempts"], 1)
+        bound = min(RULE_OF_THREE / row["subjects"], 1)
         notes.append(
-            "no failures to enrol: upper bound takes attempts as independent (rule of three "
+            "no failures to enrol: upper bound takes subjects as independent (rule of three "
             f"{bound:.2g})"
         )
     elif row["failures_to_enrol"] < FEW_ERRORS:

@@ -25,9 +25,9 @@ from facelab.faces.cells import as_csv
 from facelab.faces.groups import group_labels
 from facelab.faces.names import as_names
 from facelab.rates.contrasts import holm
-from facelab.rates.counts import FEW_ERRORS, double_or_nothing, mated_sums
+from facelab.rates.counts import FEW_ERRORS, double_or_nothing
 from facelab.rates.indices import HALF_AN_ERROR, normal_interval
-from facelab.rates.intervals import wilson
+from facelab.rates.persons import interval_of_people
 from facelab.rates.tables import table
 from facelab.search.gallery import Gallery
 from facelab.search.identification import calibrated, check_gallery
@@ -78,8 +78,8 @@ class SearchExperiment:
     >>> result = fl.search_experiment(probes, strangers, "group", fpir=0.1, overlap="drop")
     >>> print(result.summary())
     Of 100 searches of people who are not among the 500 enrolled, at threshold 0.4869 (set for FPIR
-    0.1 on the same searches), 10 named a stranger: 10% [5.52, 17.4]. d are 27% of the searched and
-    40% of the false matches; their rate is 14.8% [5.92, 32.5], 1.8 [0.34, 9.5] times that of
+    0.1 on the same searches), 10 named a stranger: 10% [5.23, 17.6]. d are 27% of the searched and
+    40% of the false matches; their rate is 14.8% [4.93, 33.7], 1.8 [0.34, 9.5] times that of
     everybody else (Fisher's exact p = 1 after Holm over 4 groups).
     >>> result.named[["subject", "candidate"]].head(1).values.tolist()
     [['p00000517', 'p00000458']]
@@ -312,7 +312,7 @@ def false_matches_by_group(
         One row a search of a stranger: `subject`, `group` (missing counts in `all` only),
         `false_match` (bool).
     confidence
-        Of the rates' intervals (Wilson's, with the variance over subjects) and the ratios'.
+        Of the rates' intervals (`interval_of_people`, over subjects) and the ratios'.
     replicates, seed
         Of the subject bootstrap (double or nothing) behind the ratio's interval: the ratio -+ z
         standard errors of its logarithm.
@@ -353,16 +353,10 @@ def false_matches_by_group(
 
     frame = pd.DataFrame({"group": ["all", *groups]})
     frame["people"] = (tries > 0).sum(axis=0)
-    sums = mated_sums(
-        tries.ravel(),
-        wrong.ravel(),
-        np.tile(np.arange(len(frame)), len(names)),
-        len(frame),
-    )
-    frame["searches"] = sums.comparisons.astype(np.int64)
-    frame["false_matches"] = sums.errors.astype(np.int64)
-    frame["rate"] = sums.errors / np.where(sums.comparisons > 0, sums.comparisons, np.nan)
-    frame["rate_low"], frame["rate_high"] = wilson(*sums[:3], confidence)
+    frame["searches"] = tries.sum(axis=0).astype(np.int64)
+    frame["false_matches"] = wrong.sum(axis=0).astype(np.int64)
+    frame["rate"] = frame["false_matches"] / frame["searches"].where(frame["searches"] > 0)
+    frame["rate_low"], frame["rate_high"] = interval_of_people(tries, wrong, confidence)
     frame["share_of_searches"] = tries.sum(0) / tries[:, 0].sum()
     frame["share_of_false_matches"] = wrong.sum(0) / (wrong[:, 0].sum() or np.nan)
     frame["people_matched"] = (wrong > 0).sum(axis=0)
@@ -412,7 +406,7 @@ def _against_the_rest(
 def _note(row: dict[str, Any], uneven: bool, groups: int) -> str:
     notes = []
     if row["false_matches"] == 0:
-        notes.append("no false match: upper bound takes searches as independent")
+        notes.append("no false match: upper bound takes subjects as independent")
     elif row["false_matches"] < FEW_ERRORS:
         notes.append(f"few false matches: {row['false_matches']}")
     if row["group"] != "all" and groups > 1 and np.isnan(row["ratio"]):
@@ -457,7 +451,7 @@ def readable_false_matches(frame: pd.DataFrame) -> pd.DataFrame:
     >>> result = fl.search_experiment(probes, strangers, "group", fpir=0.1, overlap="drop")
     >>> fl.readable_false_matches(result.table).loc["all"].to_dict()
     {'people': '100', 'searches': '100', 'false matches': '10', '% of searched': '100', '% of false
-    matches': '100', 'rate %': '10 [5.52, 17.4]', 'ratio to the rest': '–', 'Fisher p': '–', 'note':
+    matches': '100', 'rate %': '10 [5.23, 17.6]', 'ratio to the rest': '–', 'Fisher p': '–', 'note':
     'few false matches: 10'}
     """
     shown = pd.DataFrame({"group": frame["group"]})

@@ -14,7 +14,7 @@ from facelab.embedders.kinds import check_kind
 from facelab.errors import BadInput, counted, how_many, there_are
 from facelab.faces.composition import group_counts
 from facelab.faces.groups import group_keys, group_labels
-from facelab.rates.intervals import wilson
+from facelab.rates.intervals import small_sample_wilson
 from facelab.search.false_matches import chance_of_any
 from facelab.search.gallery import Gallery
 from facelab.search.outcomes import Searches
@@ -335,7 +335,7 @@ class _Law:
         sums = searches.comparison_sums(threshold)
         with np.errstate(invalid="ignore", divide="ignore"):
             rate = sums.errors / sums.comparisons
-        low, high = wilson(sums.comparisons, sums.errors, sums.variance, confidence)
+        low, high = small_sample_wilson(sums, confidence)
         weights = searches.table["group"].value_counts()
         return cls(
             list(searches.groups),

@@ -9,8 +9,7 @@ import pandas as pd
 
 from facelab.errors import BadInput
 from facelab.faces.groups import group_labels
-from facelab.rates.counts import mated_sums
-from facelab.rates.intervals import wilson
+from facelab.rates.persons import interval_of_people
 from facelab.search.indexes import Effort, Index, cosines, nearest
 
 _BATCH = 1024  # probes that are looked at together
@@ -242,7 +241,7 @@ def recall_table(
     -------
     DataFrame
         `searches` ("all", "mated", "non_mated"), `group` ("all" first), `subjects`, `probes`,
-        `recall`, `recall_low`, `recall_high`: Wilson's interval with the variance over subjects.
+        `recall`, `recall_low`, `recall_high`: Wilson's interval over subjects, few or many.
     """
     labels = {"all": np.ones(len(searched), bool)}
     if by is not None:
@@ -255,15 +254,11 @@ def recall_table(
             subject = codes[which & inside]
             if not len(subject):
                 continue
-            sums = mated_sums(
-                wanted * np.bincount(subject).astype(float),
-                np.bincount(subject, found[which & inside]),
-                np.zeros(subject.max() + 1, np.int64),
-                1,
-            )
-            low, high = wilson(sums.comparisons, sums.errors, sums.variance, confidence)
+            tries = wanted * np.bincount(subject).astype(float)[:, None]
+            hits = np.bincount(subject, found[which & inside])[:, None]
+            low, high = interval_of_people(tries, hits, confidence)
             ends = {"recall_low": float(low[0]), "recall_high": float(high[0])}
-            recall = float(sums.errors[0] / sums.comparisons[0])
+            recall = float(hits.sum() / tries.sum())
             counts = {"subjects": len(np.unique(subject)), "probes": len(subject)}
             rows.append({"searches": searches, "group": name, **counts, "recall": recall, **ends})
     return pd.DataFrame(rows)

@@ -16,8 +16,9 @@ from facelab.comparisons.given import as_cosine, as_share, is_number
 from facelab.errors import BadInput, a_kind, how_many
 from facelab.faces.groups import SEPARATOR, group_keys, group_labels
 from facelab.faces.names import as_names
-from facelab.rates.counts import FEW_ERRORS, FEW_SUBJECTS, RULE_OF_THREE, mated_sums
-from facelab.rates.intervals import Sums, interval
+from facelab.rates.counts import FEW_ERRORS, FEW_SUBJECTS, RULE_OF_THREE
+from facelab.rates.intervals import Sums
+from facelab.rates.persons import interval_of_people, sums_of_people
 from facelab.search.candidates import Candidates
 
 _COSINE = 1.01  # scores beyond are not ours, but those of another search
@@ -206,7 +207,6 @@ class Searches:
         t: float,
         rank: int | None = None,
         confidence: float = 0.95,
-        small_samples: bool = False,
     ) -> pd.DataFrame:
         """FPIR, FNIR and rank-1 hit rate at threshold `t`, of everybody and of each group.
 
@@ -220,8 +220,8 @@ class Searches:
             A candidate counts when its score >= this.
         rank
             None: all that were returned.
-        confidence, small_samples
-            Of the intervals: Wilson's, with the variance over subjects, as for FNMR.
+        confidence
+            Of the intervals: Wilson's over searched subjects, few or many (`interval_of_people`).
 
         Returns
         -------
@@ -232,12 +232,13 @@ class Searches:
         """
         frame = pd.DataFrame({"group": ["all", *self.groups]})
         frame["subjects"] = [self._people, *self._subjects_of_groups()]
-        sums = {error: self._sums(*self._errors(error, t, rank)) for error in _KINDS}
+        seen = {error: self._per_subject(*self._errors(error, t, rank)) for error in _KINDS}
+        sums = {error: sums_of_people(*people) for error, people in seen.items()}
         for error, (tries, *_) in reversed(_KINDS.items()):
             frame[tries] = sums[error].comparisons.astype(np.int64)
-        hits = self._sums(self.table["mated"], self.table["mate_rank"] == 1)
-        for name, found in (*sums.items(), ("rank1", hits)):
-            _with_interval(frame, name, found, confidence, small_samples)
+        hits = self._per_subject(self.table["mated"], self.table["mate_rank"] == 1)
+        for name, people in (*seen.items(), ("rank1", hits)):
+            _with_interval(frame, name, people, confidence)
         frame["note"] = ["; ".join(self._notes(k, frame, sums)) for k in range(len(frame))]
         for error, (_, errors, *_) in _KINDS.items():
             frame[errors] = sums[error].errors.astype(np.int64)
@@ -262,9 +263,9 @@ class Searches:
         for rank in ranks:
             frame = pd.DataFrame({"group": ["all", *self.groups], "rank": rank})
             place = self.table["mate_rank"]
-            sums = self._sums(self.table["mated"], (place > 0) & (place <= rank))
-            frame["searches_mated"] = sums.comparisons.astype(np.int64)
-            _with_interval(frame, "hit_rate", sums, confidence)
+            people = self._per_subject(self.table["mated"], (place > 0) & (place <= rank))
+            frame["searches_mated"] = people[0].sum(axis=0).astype(np.int64)
+            _with_interval(frame, "hit_rate", people, confidence)
             frames.append(frame)
         whole = pd.concat(frames, ignore_index=True)
         order = whole["group"].map({g: k for k, g in enumerate(frames[0]["group"])})
@@ -295,14 +296,16 @@ class Searches:
         frames = []
         for place, group in enumerate(("all", *self.enrolled_groups), start=-1):
             of_group = above if place < 0 else candidate == place
-            sums = self._sums(strangers, of_group[:, 0])
+            people = self._per_subject(strangers, of_group[:, 0])
             frame = pd.DataFrame({"group_probe": ["all", *self.groups], "group_candidate": group})
             stored = len(self._stored) if place < 0 else int((self._stored == place).sum())
             frame["enrolled"] = stored
-            frame["searches"] = sums.comparisons.astype(np.int64)
-            frame["false_positives"] = sums.errors.astype(np.int64)
-            _with_interval(frame, "rate", sums, confidence)
-            frame["named"] = self._sums(strangers, of_group.sum(axis=1)).errors.astype(np.int64)
+            frame["searches"], frame["false_positives"] = (
+                part.sum(axis=0).astype(np.int64) for part in people
+            )
+            _with_interval(frame, "rate", people, confidence)
+            named = self._per_subject(strangers, of_group.sum(axis=1))[1]
+            frame["named"] = named.sum(axis=0).astype(np.int64)
             frames.append(frame)
         whole = pd.concat(frames, ignore_index=True)
         order = whole["group_probe"].map({g: k for k, g in enumerate(frames[0]["group_probe"])})
@@ -328,9 +331,7 @@ class Searches:
         for place in places:
             size = int((self._stored == place).sum())
             tries, named = self._per_subject(strangers, (candidate == place).sum(axis=1))
-            column = np.tile(np.arange(tries.shape[1]), self._people)
-            sums = mated_sums(size * tries.ravel(), named.ravel(), column, tries.shape[1])
-            columns.append(sums)
+            columns.append(sums_of_people(size * tries, named))
         return Sums(*(np.stack(part, axis=1)[1:] for part in zip(*columns, strict=True)))
 
     def cut_off(self, t: float) -> int:
@@ -365,8 +366,8 @@ class Searches:
         for t in self.thresholds(points, mates=True):
             frame = pd.DataFrame({"group": ["all", *self.groups], "threshold": t})
             for error in _KINDS:
-                sums = self._sums(*self._errors(error, t, rank))
-                frame[error] = _share(sums.errors, sums.comparisons)
+                tries, wrong = self._per_subject(*self._errors(error, t, rank))
+                frame[error] = _share(wrong.sum(axis=0), tries.sum(axis=0))
             frames.append(frame)
         whole = pd.concat(frames, ignore_index=True)
         order = whole["group"].map({g: k for k, g in enumerate(frames[0]["group"])})
@@ -427,11 +428,6 @@ class Searches:
             result.append(table)
         return result[0], result[1]
 
-    def _sums(self, counts: np.ndarray, errors: np.ndarray) -> Sums:
-        tries, wrong = self._per_subject(counts, errors)
-        column = np.tile(np.arange(tries.shape[1]), self._people)
-        return mated_sums(tries.ravel(), wrong.ravel(), column, tries.shape[1])
-
     def _subjects_of_groups(self) -> np.ndarray:
         tries, _ = self._per_subject(np.ones(len(self), bool), np.zeros(len(self)))
         return (tries[:, 1:] > 0).sum(axis=0)
@@ -443,9 +439,9 @@ class Searches:
             if n == 0:
                 notes.append(f"no {kind}")
             elif wrong == 0:
-                bound = min(RULE_OF_THREE / n, 1.0)
+                bound = min(RULE_OF_THREE / sums[error].independent[row], 1.0)
                 notes.append(
-                    f"no {name}: upper bound takes searches as independent (rule of three "
+                    f"no {name}: upper bound takes subjects as independent (rule of three "
                     f"{bound:.2g})"
                 )
             elif wrong < FEW_ERRORS:
@@ -458,12 +454,13 @@ class Searches:
 def _with_interval(
     frame: pd.DataFrame,
     name: str,
-    sums: Sums,
+    people: tuple[np.ndarray, np.ndarray],
     confidence: float,
-    small_samples: bool = False,
 ) -> None:
-    frame[name] = _share(sums.errors, sums.comparisons)
-    frame[f"{name}_low"], frame[f"{name}_high"] = interval(sums, confidence, small_samples)
+    """Enter a rate and its interval, from the tries and errors of each person."""
+    tries, wrong = people
+    frame[name] = _share(wrong.sum(axis=0), tries.sum(axis=0))
+    frame[f"{name}_low"], frame[f"{name}_high"] = interval_of_people(tries, wrong, confidence)
 
 
 def _share(errors: np.ndarray, tries: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t as student
 
 import facelab as fl
 from facelab.rates.acquisition import enrolment, presented_images
@@ -40,14 +41,16 @@ def test_failures_are_counted_by_group():
     assert (found.disparity["error"] == "fte").all()
 
 
-def test_intervals_are_wilsons_with_the_variance_over_subjects():
+def test_intervals_are_wilsons_over_subjects_few_or_many():
     table = images()
     rates = enrolment(table, "group").rates.set_index("group")
     own = table[table["group"] == "b"].groupby("subject")["failed"].agg(["size", "sum"])
-    n, p = own["size"].sum(), own["sum"].sum() / own["size"].sum()
-    variance = ((own["sum"] - p * own["size"]) ** 2).sum() / n**2
-    size, z = p * (1 - p) / variance, 1.959964
+    n, p, people = own["size"].sum(), own["sum"].sum() / own["size"].sum(), len(own)
+    squares = ((own["sum"] - p * own["size"]) ** 2).to_numpy()
+    size = p * (1 - p) / (squares.sum() / n**2)
     assert size < n, "failures of one subject go together"
+    freedom = 1 / ((squares**2).sum() / squares.sum() ** 2 - 1 / people)
+    z = student.ppf(0.975, min(freedom, people - 1))
     centre = (p + z**2 / (2 * size)) / (1 + z**2 / size)
     half = z / (1 + z**2 / size) * np.sqrt(p * (1 - p) / size + z**2 / (4 * size**2))
     assert rates.loc["b", "fte_low"] == pytest.approx(centre - half, rel=1e-5)
@@ -73,7 +76,7 @@ def test_a_group_without_failures_is_bounded_and_one_without_label_counts_in_all
     rates = found.rates.set_index("group")
     assert rates.loc["all", "attempts"] == rates.loc[["a", "b"], "attempts"].sum() + 5
     assert rates.loc["a", "fte"] == 0 < rates.loc["a", "fte_high"]
-    assert rates.loc["a", "note"].endswith("independent (rule of three 0.01)")
+    assert rates.loc["a", "note"].endswith("independent (rule of three 0.051)")
     ratio = row(found, "max_min_ratio")
     assert ratio["value"] == pytest.approx(rates.loc["b", "fte"] / (3 / 295))
     assert ratio["note"].startswith("lower bound: a has no failures to enrol")
