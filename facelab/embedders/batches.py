@@ -4,6 +4,7 @@ In: a FaceSet and a function from uint8 crops to vectors. Out: `Embeddings`.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import joblib
@@ -32,6 +33,7 @@ def embed_batches(
     jobs: int | None,
     workers: Workers | None,
     progress: bool,
+    alone: bool = False,
     **card: Any,
 ) -> Embeddings:
     """One unit vector a face.
@@ -53,6 +55,8 @@ def embed_batches(
     jobs, workers
         How many batches are worked on side by side, by default one a core; None as `workers` is
         one after the other.
+    alone
+        Hand `run` one crop at a time: its rows depend on what stands beside them.
     card
         What else is to be known of the embedder.
 
@@ -67,6 +71,8 @@ def embed_batches(
             f"{name} takes faces of {size} px and these are of {faces.size} px: prepare them with "
             f"size={size}"
         )
+    if alone:
+        run, card = partial(_one_at_a_time, run), {**card, "one_at_a_time": True}
     jobs = as_jobs(jobs) if workers else 1
     starts = range(0, len(faces), batch)
     # Crops are read as they are needed, and handed over: not a whole set to every process.
@@ -82,6 +88,10 @@ def embed_batches(
     return Embeddings.from_arrays(
         vectors, faces.table, embedder=name, flip=flip, faces=facts(faces.card), **card
     )
+
+
+def _one_at_a_time(run: Callable[[np.ndarray], np.ndarray], crops: np.ndarray) -> np.ndarray:
+    return np.concatenate([run(crops[place : place + 1]) for place in range(len(crops))])
 
 
 def _embed(run: Callable[[np.ndarray], np.ndarray], crops: np.ndarray, flip: bool) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from facelab.datasets.reader import one_line
 from facelab.embedders.batches import Workers, embed_batches
 from facelab.embedders.embeddings import Embeddings
-from facelab.embedders.outputs import chosen_output, tried
+from facelab.embedders.outputs import Trial, chosen_output, tried
 from facelab.embedders.vectors import as_vectors
 from facelab.errors import BadInput, FacelabError, a_kind, counted
 from facelab.faces.faceset import FaceSet
@@ -44,7 +44,7 @@ class FunctionEmbedder:
     ) -> None:
         self.function, self.name, self.size = function, name, size
         self._workers, self._output, self._card = workers, output, card
-        self.dim = self._try()
+        self.dim, self._alone = self._try()
 
     def __repr__(self) -> str:
         size = f"{self.size} px" if self.size else "crops"
@@ -90,11 +90,12 @@ class FunctionEmbedder:
             jobs=jobs,
             workers=self._workers,
             progress=progress,
+            alone=self._alone,
             **self._card,
         )
 
-    def _try(self) -> int:
-        """Length of a vector, found out on noise."""
+    def _try(self) -> Trial:
+        """Length of a vector and whether it depends on other faces, found out on noise."""
         try:
             return tried(self._rows, self.size or _SIDE, self.name)
         except FacelabError:

@@ -17,7 +17,7 @@ from facelab import files
 from facelab.datasets.reader import one_line
 from facelab.embedders.batches import embed_batches
 from facelab.embedders.embeddings import Embeddings
-from facelab.embedders.external import checksum
+from facelab.embedders.external import checksum, quantises_by_batch
 from facelab.embedders.outputs import no_output, several_outputs, tried
 from facelab.embedders.vectors import as_vectors
 from facelab.errors import BadInput, check_option, need, there_are
@@ -111,7 +111,8 @@ class OnnxEmbedder:
         self._output = self._choose_output(stated.get("output"))
         if self._fixed is None and not self._takes_several():
             self._fixed = 1  # open in name only: a reshape inside counts on one image
-        self.dim = tried(self._run, self.size, self.path.name)
+        quantised = quantises_by_batch(self.path)
+        self.dim, self._alone = tried(self._run, self.size, self.path.name, quantised)
         if known and self.dim != known["dim"]:
             raise BadInput(
                 f"{self.path.name} gives vectors of {self.dim} numbers, and the preset {preset} "
@@ -122,7 +123,8 @@ class OnnxEmbedder:
 
     def identity(self) -> str:
         """The SHA-256 of the model, and how it takes faces: what decides its embeddings."""
-        return files.as_json([self._sha256, self._output, self.preprocessing, self.about])
+        how = ["one at a time"] if self._alone else []
+        return files.as_json([self._sha256, self._output, self.preprocessing, self.about, *how])
 
     def embed(
         self,
@@ -141,7 +143,8 @@ class OnnxEmbedder:
         flip
             Add the vector of the mirror image before normalising.
         batch
-            Faces handed to the model at a time, where it takes more than one.
+            Faces handed to the model at a time, where it takes more than one and gives each the
+            vector that it has alone.
         jobs
             Threads, each running the model on its own batch; by default one a core.
         progress
@@ -166,6 +169,7 @@ class OnnxEmbedder:
             jobs=jobs,
             workers="threads",
             progress=progress,
+            alone=self._alone,
             model_sha256=self._sha256,
             preprocessing=self.preprocessing,
             **facts,
@@ -226,8 +230,9 @@ class OnnxEmbedder:
         if self._channels_first:
             pixels = pixels.transpose(0, 3, 1, 2)
         if count < step:
-            # A model of fixed batch size runs with empty places at the end of the set.
-            pixels = np.concatenate([pixels, np.zeros((step - count, *pixels.shape[1:]), "f4")])
+            # A model of fixed batch size runs with places to fill at the end of the set: by the
+            # last face, since what is quantised by the batch must not see anything else.
+            pixels = np.concatenate([pixels, np.repeat(pixels[-1:], step - count, axis=0)])
         feed = {self._input: np.ascontiguousarray(pixels, dtype=np.float32)}
         try:
             result = self._session.run([self._output], feed)[0]

@@ -4,13 +4,16 @@ In: the result of a function or a model on crops. Out: what holds the vectors, a
 one sentence, the same whoever made the embedder.
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from facelab.embedders.vectors import at_hand
 from facelab.errors import BadInput, there_are
+
+_SAME = 1e-5  # by which a vector may change and be the same; quantised, it changes by 1e-3
 
 
 def chosen_output(result: Any, output: str | int | None, name: str) -> Any:
@@ -59,21 +62,52 @@ def no_output(name: str, output: Any, outputs: Iterable[str | int]) -> str:
     return f"{name} has no output {output!r}{there_are(output, outputs, 'it has')}"
 
 
-def tried(run: Callable[[np.ndarray], np.ndarray], side: int, name: str) -> int:
-    """How long the vectors of an embedder are, found out on noise.
+class Trial(NamedTuple):
+    """How long an embedder's vectors are, and whether it must be given one face at a time."""
+
+    dim: int
+    alone: bool
+
+
+def tried(
+    run: Callable[[np.ndarray], np.ndarray], side: int, name: str, quantised: bool = False
+) -> Trial:
+    """What an embedder is like, found out on noise.
+
+    A network that is quantised dynamically (`quantised` where its file says so) rounds by the
+    largest number in the batch: a face's vector depends, a little, on the faces beside it. It is
+    given one face at a time, and a warning says so.
 
     Raises
     ------
     BadInput
-        It gives a face another vector when other faces are beside it.
+        It gives a face quite another vector when other faces are beside it.
     """
     noise = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), np.uint8)
     three, two = (run(part).astype(np.float64) for part in (noise, noise[:2].copy()))
     lengths = np.linalg.norm(three[:2], axis=1) * np.linalg.norm(two, axis=1)
     cosine = (three[:2] * two).sum(axis=1) / np.where(lengths > 0, lengths, 1)
-    if (lengths > 0).all() and (cosine < 0.999).any():
+    if (lengths > 0).all() and (cosine < 0.999).any() and not quantised:
         raise BadInput(
             f"{name} gives a face another vector when other faces are beside it: put the network "
             "into evaluation mode (network.eval()), before it is exported where it is a file"
         )
-    return three.shape[1]
+    alone = quantised or _depends_on_others(run, noise[0])
+    if alone:
+        warnings.warn(
+            f"{name} gives a face a slightly different vector when other faces are beside it, as "
+            "models that are quantised dynamically do: faces are embedded one at a time",
+            stacklevel=2,
+        )
+    return Trial(three.shape[1], alone)
+
+
+def _depends_on_others(run: Callable[[np.ndarray], np.ndarray], noise: np.ndarray) -> bool:
+    """Whether a face's vector changes with the face beside it, in batches of the same size.
+
+    The same size, because libraries choose their kernels by it, which changes the last digits.
+    """
+    face, quiet = noise // 2 + 64, noise // 32 + 124
+    loud = np.where(noise > 127, 255, 0).astype(np.uint8)
+    one, other = (run(np.stack([face, beside])).astype(np.float64)[0] for beside in (quiet, loud))
+    return bool(np.linalg.norm(one - other) > _SAME * np.linalg.norm(one))
