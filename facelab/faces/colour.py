@@ -23,6 +23,7 @@ MONK_TONES = [str(tone) for tone in range(1, 11)]
 MONK_COLOURS = [f"#{swatch}" for swatch in _MONK]
 FITZPATRICK_TYPES = ["I", "II", "III", "IV", "V", "VI"]
 AGE_GROUPS = ["0-17", "18-29", "30-44", "45-59", "60+"]
+_NO_CHROMA = 1.0  # half of what people can tell from grey
 _AGE_BOUNDS = [18, 30, 45, 60]
 
 
@@ -37,7 +38,8 @@ def ita(lab: np.ndarray) -> np.ndarray:
     Notes
     -----
     ITA = arctan((L* - 50) / b*) (Chardon et al. 1991). Estimates from photos depend on the light:
-    call them apparent.
+    call them apparent. NaN where there is no chroma (a* and b* below 1 together): a grey has no
+    angle, and would otherwise be 90 degrees light or dark.
 
     Examples
     --------
@@ -46,7 +48,8 @@ def ita(lab: np.ndarray) -> np.ndarray:
     [53.1, -48.0]
     """
     lab = np.asarray(lab, dtype=np.float64)
-    return np.degrees(np.arctan2(lab[..., 0] - 50.0, lab[..., 2]))
+    angle = np.degrees(np.arctan2(lab[..., 0] - 50.0, lab[..., 2]))
+    return np.where(np.hypot(lab[..., 1], lab[..., 2]) < _NO_CHROMA, np.nan, angle)
 
 
 def srgb_to_lab(rgb: np.ndarray) -> np.ndarray:

@@ -162,6 +162,8 @@ def _rows(frame: pd.DataFrame) -> _Markdown:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, float) and value != value:
+        return "unknown"
     if isinstance(value, float):
         return f"{int(value):,}" if value.is_integer() else f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) else _plain(value)

@@ -5,11 +5,14 @@ In: a FaceSet of aligned crops. Out: the same FaceSet with the measures as colum
 more than the numbers of subjects do.
 """
 
+import warnings
+
 import joblib
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput, a_kind, counted
+from facelab.errors import BadInput, a_kind, counted, how_many
+from facelab.faces.chroma import CELLS, has_colour
 from facelab.faces.colour import fitzpatrick, ita, monk, skin_tone, srgb_to_lab
 from facelab.faces.faceset import FaceSet
 from facelab.faces.measured import PIXELS, POSE
@@ -21,6 +24,7 @@ LIGHT_NOTE = (
     "balance as well as the skin. Compare groups by it only where all were photographed alike, and "
     "never take it for a person's skin tone."
 )
+_WITHOUT_COLOUR = "no colour, being black and white or toned, and no apparent skin tone"
 # Where skin is on the template of 112 px, as (left, right, top, bottom): both cheeks, the bridge of
 # the nose, and the forehead above the brows but below most hair.
 SKIN = ((27, 42, 66, 82), (70, 85, 66, 82), (51, 61, 52, 66), (44, 68, 30, 38))
@@ -59,6 +63,9 @@ def measure(faces: FaceSet, jobs: int | None = None) -> FaceSet:
     FaceSet
         With these columns more (numbers float32, in place of older ones of the same name):
 
+        - `has_colour`: False where the photo is black and white or toned (`facelab.faces.chroma`),
+          which tells no skin tone: of such photos the next but lightness is missing, and a warning
+          and the card say how many there are.
         - `skin_lightness` (L*, 0 to 100), `apparent_ita` (degrees) and the ordered categoricals
           `apparent_skin_tone`, `apparent_monk` and `apparent_fitzpatrick` (`fl.monk`): of the
           median colour of the pixels where the template has cheeks, nose bridge and low forehead,
@@ -79,13 +86,18 @@ def measure(faces: FaceSet, jobs: int | None = None) -> FaceSet:
         The crops are not aligned, so that nobody knows where the skin is, or some of the landmark
         columns are missing.
 
+    Warns
+    -----
+    UserWarning
+        Photos have no colour.
+
     Examples
     --------
     >>> import facelab as fl
     >>> faces = fl.synthesize(6, 2, size=64)
     >>> measured = fl.measure(faces)
     >>> [column for column in measured.table if column not in faces.table]
-    ['skin_lightness', 'apparent_ita', 'apparent_skin_tone', 'apparent_monk',
+    ['has_colour', 'skin_lightness', 'apparent_ita', 'apparent_skin_tone', 'apparent_monk',
     'apparent_fitzpatrick', 'brightness', 'contrast', 'sharpness']
     """
     if not isinstance(faces, FaceSet):
@@ -97,22 +109,36 @@ def measure(faces: FaceSet, jobs: int | None = None) -> FaceSet:
             f"the crops of {faces.card.get('name', 'the set')!r} are not aligned to the template: "
             "measure aligned crops (fl.prepare, or fl.synthesize with frame='aligned')"
         )
-    columns = _pixel_columns(_pixel_measures(faces, jobs)) | _pose_columns(faces.table)
+    found, coloured = _pixel_measures(faces, jobs)
+    columns = _pixel_columns(found, coloured) | _pose_columns(faces.table)
     measured = faces[:]
     measured.table = measured.table.drop(columns=list(columns), errors="ignore").assign(**columns)
-    notes = measured.card.get("notes", [])
-    measured.card["notes"] = [*(note for note in notes if note != LIGHT_NOTE), LIGHT_NOTE]
+    notes = [note for note in measured.card.get("notes", []) if not _is_ours(note)]
+    measured.card["notes"] = [*notes, LIGHT_NOTE]
+    grey = len(coloured) - int(coloured.sum())
+    if grey:
+        have = how_many(grey, "photo has", "photos have")
+        told = f"{have} {_WITHOUT_COLOUR} ({grey / len(coloured):.1%} of {len(coloured):,})."
+        measured.card["notes"].append(told)
+        warnings.warn(told, stacklevel=3)
     return measured
+
+
+def _is_ours(note: str) -> bool:
+    return note == LIGHT_NOTE or _WITHOUT_COLOUR in note
 
 
 # ---- of the pixels
 
 
-def _pixel_columns(found: np.ndarray) -> dict[str, object]:
+def _pixel_columns(found: np.ndarray, coloured: np.ndarray) -> dict[str, object]:
     lab = srgb_to_lab(found[:, :3] / 255)
+    lightness = lab[:, 0].astype(np.float32)
+    lab[~coloured] = np.nan
     angle = ita(lab)
     columns = {
-        "skin_lightness": lab[:, 0].astype(np.float32),
+        "has_colour": coloured,
+        "skin_lightness": lightness,
         "apparent_ita": angle.astype(np.float32),
         "apparent_skin_tone": skin_tone(angle),
         "apparent_monk": monk(lab),
@@ -121,20 +147,27 @@ def _pixel_columns(found: np.ndarray) -> dict[str, object]:
     return columns | {name: found[:, 3 + place] for place, name in enumerate(PIXELS[3:])}
 
 
-def _pixel_measures(faces: FaceSet, jobs: int | None) -> np.ndarray:
-    """float32 (N, 6), in the order of `PIXELS`."""
+def _pixel_measures(faces: FaceSet, jobs: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """float32 (N, 6), in the order of `PIXELS`, and which photos have colour."""
     jobs = as_jobs(jobs, min(joblib.cpu_count(), max(1, len(faces) // _CROPS_PER_WORKER)))
     skin, face = skin_mask(faces.size), face_mask(faces.size)
     starts = range(0, len(faces), _PART)
     # Each process reads its crops from the memory map by itself; only row numbers travel.
     parts = pool(jobs)(joblib.delayed(_measure_part)(faces, start, skin, face) for start in starts)
-    return np.concatenate([np.zeros((0, len(PIXELS)), np.float32), *parts])
+    found, coloured = zip(*parts, strict=True) if parts else ((), ())
+    return (
+        np.concatenate([np.zeros((0, len(PIXELS)), np.float32), *found]),
+        np.concatenate([np.zeros(0, bool), *coloured]),
+    )
 
 
-def _measure_part(faces: FaceSet, start: int, skin: np.ndarray, face: np.ndarray) -> np.ndarray:
-    from facelab.faces.pixels import measure_crops
+def _measure_part(
+    faces: FaceSet, start: int, skin: np.ndarray, face: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    from facelab.faces.pixels import cell_means, measure_crops
 
-    return measure_crops(faces.gather(slice(start, start + _PART)), skin, face)
+    crops = faces.gather(slice(start, start + _PART))
+    return measure_crops(crops, skin, face), has_colour(cell_means(crops, CELLS))
 
 
 def skin_mask(size: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The measures of a crop's pixels, compiled: one pass for light, one for edges, one for skin.
 
-In: uint8 crops and the masks of skin and face. Out: the numbers of `measures.PIXELS`.
+In: uint8 crops and the masks of skin and face. Out: the numbers of `measures.PIXELS`; mean colours.
 """
 
 import numpy as np
@@ -56,6 +56,34 @@ def measure_crops(crops: np.ndarray, skin: np.ndarray, face: np.ndarray) -> np.n
         found[n, 3] = mean
         found[n, 4] = np.sqrt(max(0.0, light_squares / face_pixels - mean * mean))
         found[n, 5] = max(0.0, edge_squares / face_pixels - bend_mean * bend_mean)
+    return found
+
+
+@compiled(nogil=True, error_model="numpy")
+def cell_means(crops: np.ndarray, cells: int) -> np.ndarray:
+    """The mean colours of cells x cells parts of each crop: float32 (N, cells * cells, 3).
+
+    Crops of fewer pixels a side than cells have some cells of the same pixels.
+    """
+    count, size = crops.shape[0], crops.shape[1]
+    found = np.empty((count, cells * cells, 3), np.float32)
+    for n in range(count):
+        for row in range(cells):
+            top = row * size // cells
+            bottom = max((row + 1) * size // cells, top + 1)
+            for column in range(cells):
+                left = column * size // cells
+                right = max((column + 1) * size // cells, left + 1)
+                red = green = blue = 0
+                for y in range(top, bottom):
+                    for x in range(left, right):
+                        red += crops[n, y, x, 0]
+                        green += crops[n, y, x, 1]
+                        blue += crops[n, y, x, 2]
+                area = (bottom - top) * (right - left)
+                found[n, row * cells + column, 0] = red / area
+                found[n, row * cells + column, 1] = green / area
+                found[n, row * cells + column, 2] = blue / area
     return found
 
 

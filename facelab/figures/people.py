@@ -10,7 +10,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
-from facelab.errors import BadInput, counted
+from facelab.errors import BadInput, counted, how_many
 from facelab.faces.colour import MONK_COLOURS, MONK_TONES
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import group_labels
@@ -126,7 +126,7 @@ def measures_by_group(rows: pd.DataFrame, measures: Sequence[str] | None = None)
     means = rows[rows["group"] != "all"]
     figure.alt = "Measures by group, means with 95% intervals. " + "; ".join(
         f"{row.measure} {row.group} {row.mean:.3g} [{row.low:.3g}, {row.high:.3g}]"
-        for row in means[means["measure"].isin(names)].itertuples()
+        for row in means[means["measure"].isin(names)].dropna(subset="mean").itertuples()
     )
     return figure
 
@@ -153,8 +153,10 @@ def apparent_tones(measured: FaceSet, by: str | list[str]) -> Picture:
     labels = group_labels(measured.table, by)
     if "apparent_monk" not in measured.table:
         raise BadInput("the table has no apparent tones: make them with fl.measure(faces)")
-    counts = pd.crosstab(labels, measured.table["apparent_monk"].astype(str))
-    shares = counts.div(counts.sum(axis=1), axis=0).reindex(columns=MONK_TONES, fill_value=0)
+    tones = measured.table["apparent_monk"].astype(object)
+    without = int((tones.isna() & labels.notna()).sum())
+    counts = pd.crosstab(labels, tones.fillna("")).reindex(columns=MONK_TONES, fill_value=0)
+    shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
     groups = [str(group) for group in shares.index]
     figure, (axes,) = panels(1, 1.3 + 0.36 * len(groups))
     left = np.zeros(len(groups))
@@ -172,10 +174,18 @@ def apparent_tones(measured: FaceSet, by: str | list[str]) -> Picture:
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
     axes.set_xlabel("share of the group's photos by apparent Monk tone, 1 lightest to 10 darkest")
     group_rows(axes, groups)
+    for row in np.flatnonzero(counts.sum(axis=1) == 0):
+        axes.text(0.01, row, "no photo in colour", va="center", size=9, color=INK, style="italic")
     figure.alt = "Shares of the apparent Monk tones by group. " + " ".join(
         f"{group}: " + ", ".join(f"{t} {shares.loc[group, t]:.0%}" for t in MONK_TONES) + "."
+        if counts.loc[group].any()
+        else f"{group}: no photo in colour."
         for group in shares.index
     )
+    if without:
+        told = f"{how_many(without, 'photo')} without colour left out"
+        axes.set_title(told, size=10.5)
+        figure.alt += f" {told}."
     return figure
 
 
