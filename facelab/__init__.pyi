@@ -15,6 +15,8 @@ from .audits.arms import readable_arms as readable_arms
 from .audits.by_group import Audit as Audit
 from .audits.by_group import audit as audit
 from .audits.differences import compare_audits as compare_audits
+from .audits.explanations import Explanation as Explanation
+from .audits.explanations import explain_errors as explain_errors
 from .audits.findings import experiment_finding as experiment_finding
 from .audits.findings import twin_finding as twin_finding
 from .audits.nist import INDEX_NAMES as INDEX_NAMES

@@ -102,7 +102,7 @@ class AllPairs:
             return
         parts = []
         keep = self.mated_total <= KEEP_MATED
-        for a, b in _pairs_within(self._crowd.side.subject):
+        for a, b in pairs_within(self._crowd.side.subject):
             part = a, b, self._crowd.exact(a, b)
             if keep:
                 parts.append(part)
@@ -352,7 +352,7 @@ def _cuts(first: np.ndarray, count: int, tile: int) -> np.ndarray:
     return np.array([*cuts, count])
 
 
-def _pairs_within(subject: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def pairs_within(subject: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Pairs of rows of one subject, a before b, in parts of a few million."""
     order = np.argsort(subject, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(subject[order]) != 0])

@@ -12,6 +12,7 @@ from .curves import threshold_sweep as threshold_sweep
 from .effects import twin_contrasts as twin_contrasts
 from .effects import twin_effects as twin_effects
 from .effects import twin_effects_by_group as twin_effects_by_group
+from .explanations import explained_errors as explained_errors
 from .grouping import grouping_by_group as grouping_by_group
 from .grouping import grouping_over_thresholds as grouping_over_thresholds
 from .people import apparent_tones as apparent_tones
