@@ -15,6 +15,7 @@ import pandas as pd
 from facelab import files, sums
 from facelab.artefacts import AUDIT, PAGE
 from facelab.audits.stored import Facts, csv_table, histogram_frame, histograms_of, parquet
+from facelab.audits.suspects import told_of_suspects
 from facelab.comparisons.counted import Comparisons, compare_all
 from facelab.comparisons.given import as_share
 from facelab.embedders.embeddings import Embeddings
@@ -250,7 +251,8 @@ def audit(
         Target FMR; sets the one global threshold.
     calibration
         Embeddings of other subjects, by the same embedder, to set the threshold on. Without it the
-        threshold is set on the test itself, which the audit then says.
+        threshold is set on the test itself, which the audit then says. Who may be in both under
+        different names, to go by scores, is told of.
     pairs
         The non-mated comparisons that the target FMR is meant over: "all", or "same-group", those
         within any group, which makes a higher threshold.
@@ -268,6 +270,11 @@ def audit(
     ------
     BadInput
         One subject and no calibration, an unknown column, a bad vector, an image twice.
+
+    Warns
+    -----
+    UserWarning
+        Test subjects may be in the calibration under another name; the first are named.
 
     Examples
     --------
@@ -369,6 +376,7 @@ def _calibrate(
     shared = sorted(subjects & set(as_names(test.table["subject"], "subject")))
     caution = source.resolution(fmr, pairs)
     warnings = [f"calibration: {caution}"] if caution else []
+    warnings += told_of_suspects(test, calibration, "test subject", "the calibration")
     if not shared:
         said = f"{len(subjects)} calibration subjects disjoint from the test{over}"
         return source, said, warnings

@@ -11,9 +11,9 @@ import facelab as fl
 from facelab.rates.counts import double_or_nothing
 
 
-def people(noise=0.9, seed=0, sizes=None, prefix="s", harder="b"):
+def people(noise=0.9, seed=0, sizes=None, prefix="s", harder="b", who=99):
     """Two races by two genders; vectors of group `harder` crowd around one direction."""
-    rng = np.random.default_rng(99)
+    rng = np.random.default_rng(who)
     sizes = np.full(40, 5) if sizes is None else np.asarray(sizes)
     subject = np.repeat(np.arange(len(sizes)), sizes)
     race = np.array(["a", "b"])[subject % 2]
@@ -78,13 +78,13 @@ def test_intersections_join_their_labels():
 
 def test_calibration_on_other_subjects_or_not_is_said(found):
     assert "the test itself" in found.calibration
-    other = people(prefix="other", seed=1)
+    other = people(prefix="other", seed=1, who=98)
     disjoint = fl.audit(people(), by="race", fmr=0.01, calibration=other, replicates=10)
     assert disjoint.calibration == "40 calibration subjects disjoint from the test"
     assert disjoint.threshold == fl.compare_all(other).threshold(0.01)
     assert disjoint.card["calibration"]["subjects"] == 40
     assert not any("calibration" in text for text in disjoint.warnings)
-    overlap = people(prefix="other", seed=1)
+    overlap = people(prefix="other", seed=1, who=98)
     overlap.table.loc[overlap.table["subject"] == "other007", "subject"] = "s007"
     shared = fl.audit(people(), by="race", fmr=0.01, calibration=overlap, replicates=10)
     assert "40 calibration subjects, 1 of them in the test too" in shared.calibration
