@@ -4,39 +4,20 @@ In: false match rates by pair of groups, how many searches and of whom, how larg
 whom. Out: how many searches name a stranger and who is named, by group, with intervals.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from facelab.audits.by_group import Audit
 from facelab.comparisons.counted import Comparisons
 from facelab.errors import BadInput, a_kind, check_columns, check_option, counted
 from facelab.faces.composition import group_counts
-from facelab.rates.counts import ErrorCounts, double_or_nothing
+from facelab.rates.counts import ErrorCounts
+from facelab.search.year import Year, year_of_counts, year_of_rates
 
 LOOKS = ("top", "all")
-_CHUNK = 4_000_000  # products of weights held at once
-_BELOW_ONE = 1 - 1e-12
-
-
-def chance_of_any(fmr: np.ndarray, people: np.ndarray | int) -> np.ndarray:
-    """The chance of at least one false match: 1 - prod_g (1 - FMR_g)^people_g.
-
-    The binomial law of a search, comparisons taken as independent.
-
-    Parameters
-    ----------
-    fmr
-        (..., groups) false match rates of one comparison.
-    people
-        (groups,) how many are compared with, or one number for each.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(np.asarray(people) > 0, people * np.log1p(-np.asarray(fmr, float)), 0.0)
-    return 0.0 - np.expm1(terms.sum(axis=-1))  # not -expm1: that of zero is -0
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +41,9 @@ class FalseMatches:
         `searched enrolled named named_low named_high` for every pair of groups.
     confidence
         Of the intervals.
+    bounds
+        Nothing is known of how false matches bunch, as from a table of rates: `chance`, `people`
+        and, at the top candidate, `named` are the most there can be, and their ends are bounds.
     """
 
     searches: int
@@ -69,16 +53,23 @@ class FalseMatches:
     enrolled: pd.DataFrame
     pairs: pd.DataFrame
     confidence: float
+    bounds: bool
 
     def summary(self) -> str:
-        """The expectation in two sentences."""
+        """The expectation in two sentences, and what it assumes."""
         whole, groups = self.enrolled.iloc[0], self.enrolled.iloc[1:]
         what = "the best candidate" if self.look_at == "top" else "every candidate"
         text = (
             f"{self.searches:,} searches a year among {self.gallery:,} people, when {what} above "
-            f"the threshold is looked at, are expected to name {_with_ends(whole, 'named')} "
-            f"strangers, {_with_ends(whole, 'people')} of them different people."
+            f"the threshold is looked at, are expected to name "
+            f"{_told(whole, 'named', self.bounds and self.look_at == 'top')} strangers, "
+            f"{_told(whole, 'people', self.bounds)} of them different people."
         )
+        if self.bounds:
+            text += (
+                " That takes comparisons as independent; where false matches bunch upon few "
+                "people there are fewer, and rates alone do not tell how far."
+            )
         if len(groups) < 2 or not whole["named"]:
             return text
         most = groups.loc[groups["named"].idxmax()]
@@ -99,7 +90,7 @@ def expected_false_matches(
     enrolled: Mapping[str, float] | None = None,
     look_at: str = "top",
     confidence: float = 0.95,
-    replicates: int = 300,
+    replicates: int = 20,
     seed: int = 0,
 ) -> FalseMatches:
     """How many people are wrongly named by a year of searches, and who they are.
@@ -125,25 +116,34 @@ def expected_false_matches(
     confidence
         Of the intervals.
     replicates, seed
-        Of the subject bootstrap (double or nothing) that tells how the rates vary together.
+        One image of each person is drawn so often from those that an audit compared.
 
     Notes
     -----
-    A search of somebody of group p names at least one stranger with probability
-    1 - prod_g (1 - FMR[p, g])^(N share_g), and under "all" sum_g N share_g FMR[p, g] of them. The
-    first takes the comparisons of one search as independent. They are not: some faces resemble many
-    (Doddington's wolves), so that false matches bunch in fewer searches. The number under "all"
-    stays right, being a mean; the chance of any is then too high, never too low, and
-    `fl.gallery_sizes` shows by how much. One image a person is compared: where the best of several
-    counts, N is the number of images. Neither holds for searches of people who are enrolled.
+    **From an audit or comparisons** it is known how false matches bunch: upon few searches, since
+    some faces resemble many (Doddington's wolves), and upon few of the enrolled (his lambs). How
+    many false matches people have coming is a distribution, which is fitted to the errors of every
+    pair of people without a shape being assumed (`facelab.search.bunching`). A search names anybody
+    with probability E[1 - exp(-T)], T being what the searched have coming; E[1 - exp(-U)] of the
+    enrolled are named, U being what they have. At the top candidate a hit counts as the best of its
+    search as often as E[(1 - exp(-T)) / T] for somebody of whom as much was seen. One image a
+    person is compared; an audit's people and those to come are taken to be alike, and the images of
+    one person to resemble others equally.
 
-    Whose the best candidate is takes the groups' scores above the threshold as alike in shape:
-    group g has the best one with probability in proportion to -N share_g log(1 - FMR[p, g]).
+    The intervals hold what the audit leaves open and what chance adds in one year: who is searched
+    and who is enrolled. Where the gallery is much larger than the audit they are wide, since few
+    people then show how most are spread.
 
-    Intervals: the rates are moved together towards their own ends, by their correlation in the
-    subject bootstrap (Zou and Donner 2008, Statistics in Medicine 27); a table tells no
-    correlation, and its rates move as one, which is the widest. Without intervals in the table
-    there are none here.
+    **From a table or one rate** it is not known. Independent comparisons, 1 - prod_g
+    (1 - FMR[p, g])^(N share_g), are then the most that `chance` can be, and so are the `people` and
+    the `named` at the top candidate that follow; the true ones are lower the more false matches
+    bunch. The low ends are what they are where everybody resembles all or nobody: no chance below
+    FMR, no fewer people than N share FMR, where every candidate is looked at. The high ends take
+    the rates at theirs. `named` is a mean where every candidate is looked at, and right in either
+    case; its interval is that of the rates, which move as one, and there is none without theirs.
+
+    Neither holds for searches of people who are enrolled. Where the best of several images of a
+    person counts, N is the number of images.
 
     Raises
     ------
@@ -157,9 +157,16 @@ def expected_false_matches(
     >>> year = fl.expected_false_matches(1e-6, searches=10_000, gallery=25_000)
     >>> print(year.summary())
     10,000 searches a year among 25,000 people, when the best candidate above the threshold is
-    looked at, are expected to name 247 strangers, 246 of them different people.
+    looked at, are expected to name at most 247 strangers, at most 246 of them different people.
+    That takes comparisons as independent; where false matches bunch upon few people there are
+    fewer, and rates alone do not tell how far.
     >>> year.searched[["group", "named", "chance"]].round(3).values.tolist()
     [['all', 246.901, 0.025], ['everybody', 246.901, 0.025]]
+    >>> people, _ = fl.crowd(200, images=2, dim=64)
+    >>> audit = fl.audit(people, "group", fmr=0.01)  # knows how false matches bunch
+    >>> year = fl.expected_false_matches(audit, searches=1000, gallery=200)
+    >>> year.enrolled[["people_low", "people", "people_high"]].round(-1).values[0].tolist()
+    [170.0, 190.0, 200.0]
     """
     for name, number in (("searches", searches), ("gallery", gallery)):
         if isinstance(number, str) or int(number) != number or number < 1:
@@ -171,115 +178,40 @@ def expected_false_matches(
     people = np.array(list(group_counts(groups, enrolled, int(gallery)).values()))
     place = _places(pairs, groups, asked, people)
 
-    def reckon(rates: np.ndarray) -> np.ndarray:
-        return _outcome(rates[:, place], asked, people, look_at)
-
-    rates = pairs["fmr"].fillna(0).to_numpy(float)
-    ends = pairs[["fmr_low", "fmr_high"]].to_numpy(float)
-    used = np.zeros(len(pairs), bool)
-    used[place[np.ix_(asked > 0, people > 0)]] = True
-    found = np.full((3, len(_names(len(groups)))), np.nan)
-    found[0] = reckon(rates[None])[0]
-    if np.isfinite(ends[used]).all():
-        together = np.ones((len(pairs), len(pairs)))  # a table: its rates move as one
-        if counts is not None:
-            together = _correlation(counts, groups, replicates, seed, pairs)
-        ends = np.where(used[:, None], ends, rates[:, None])
-        found[1:] = _ends(reckon, rates, *ends.T, together)
-    return _told(groups, asked, people, look_at, found, confidence)
-
-
-def _names(size: int) -> list[tuple[str, int, int]]:
-    """What `_outcome` holds, in order; place 0 is `all`."""
-    every = range(1 + size)
-    return [
-        *(("named", p, g) for p in every for g in every),
-        *(("chance", p, 0) for p in every),
-        *(("people", 0, g) for g in every),
-    ]
-
-
-def _outcome(fmr: np.ndarray, searches: np.ndarray, people: np.ndarray, look_at: str) -> np.ndarray:
-    """Everything that is expected, float64 (n, len(_names)), of rates (n, searched, enrolled)."""
-    fmr = np.minimum(fmr, _BELOW_ONE)
-    chance = chance_of_any(fmr, people)
-    if look_at == "all":
-        each = people * fmr
+    rates = pairs[["fmr", "fmr_low", "fmr_high"]].to_numpy(float).T[:, place]
+    if counts is None:
+        found = year_of_rates(rates, asked, people, look_at)
     else:
-        weight = -people * np.log1p(-fmr)
-        total = weight.sum(axis=-1, keepdims=True)
-        each = weight / np.where(total > 0, total, 1) * chance[..., None]
-    per_person = np.minimum(each / np.maximum(people, 1), _BELOW_ONE)
-    different = people * chance_of_any(np.swapaxes(per_person, -1, -2), searches)
-    named = searches[:, None] * each
-    named = np.concatenate([named.sum(axis=1, keepdims=True), named], axis=1)
-    named = np.concatenate([named.sum(axis=2, keepdims=True), named], axis=2)
-    whole = chance @ (searches / searches.sum())
-    parts = [named.reshape(len(fmr), -1), whole[:, None], chance]
-    return np.concatenate([*parts, different.sum(axis=1, keepdims=True), different], axis=1)
+        found = year_of_counts(counts, rates, asked, people, look_at, confidence, replicates, seed)
+    return _tables(groups, asked, people, look_at, found, counts is None, confidence)
 
 
-def _ends(
-    reckon: Callable[[np.ndarray], np.ndarray],
-    rates: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
-    together: np.ndarray,
-) -> np.ndarray:
-    """Both ends of everything that is reckoned from rates: float64 (2, quantities).
-
-    Zou and Donner 2008 (MOVER): a sum of estimates reaches sqrt(d' R d) to one side, d being what
-    each estimate alone would do at its own end and R their correlation. The rates are moved to the
-    point where a sum would do so, R d / sqrt(d' R d) of the way to their ends, and everything is
-    reckoned there.
-    """
-    single = np.tile(rates, (len(rates), 1))
-    base = reckon(rates[None])[0]
-    moves = []
-    for end in (low, high):
-        np.fill_diagonal(single, end)
-        moves.append(reckon(single) - base)
-    result = []
-    for side in (-1, 1):
-        down, up = (np.maximum(side * move, 0) for move in moves)
-        pull = np.where(down > up, -down, up)  # which way each rate takes the quantity there
-        joint = together @ pull
-        reach = np.sqrt(np.maximum((pull * joint).sum(axis=0), 0))
-        step = joint / np.where(reach > 0, reach, 1)
-        gap = np.where(step < 0, (rates - low)[:, None], (high - rates)[:, None])
-        result.append(np.diagonal(reckon(np.clip(rates[:, None] + step * gap, 0, 1).T)))
-    return np.stack([np.minimum(result[0], base), np.maximum(result[1], base)])
-
-
-def _told(
+def _tables(
     groups: list[str],
     searches: np.ndarray,
     people: np.ndarray,
     look_at: str,
-    found: np.ndarray,
+    found: Year,
+    bounds: bool,
     confidence: float,
 ) -> FalseMatches:
-    index = pd.MultiIndex.from_tuples(_names(len(groups)))
-    values = pd.DataFrame(found.T, index=index, columns=["", "_low", "_high"])
-
-    def with_ends(frame: pd.DataFrame, name: str, places: list[tuple[int, int]]) -> None:
-        rows = values.loc[[(name, *place) for place in places]]
-        for end in values.columns:
-            frame[f"{name}{end}"] = rows[end].to_numpy()
-
-    every, inner = range(1 + len(groups)), range(1, 1 + len(groups))
     asked = _sizes(groups, "searches", searches)
-    with_ends(asked, "named", [(p, 0) for p in every])
-    with_ends(asked, "chance", [(p, 0) for p in every])
+    _with_ends(asked, "named", found.named[:, :, 0])
+    _with_ends(asked, "chance", found.chance)
     stored = _sizes(groups, "enrolled", people)
-    with_ends(stored, "named", [(0, g) for g in every])
-    with_ends(stored, "people", [(0, g) for g in every])
+    _with_ends(stored, "named", found.named[:, 0])
+    _with_ends(stored, "people", found.people)
     pairs = pd.DataFrame(
         {"searched": np.repeat(groups, len(groups)), "enrolled": groups * len(groups)}
     )
-    with_ends(pairs, "named", [(p, g) for p in inner for g in inner])
+    _with_ends(pairs, "named", found.named[:, 1:, 1:].reshape(3, -1))
     total = int(searches.sum()), int(people.sum())
-    return FalseMatches(*total, look_at, asked, stored, pairs, confidence)
+    return FalseMatches(*total, look_at, asked, stored, pairs, confidence, bounds)
+
+
+def _with_ends(frame: pd.DataFrame, name: str, found: np.ndarray) -> None:
+    for end, values in zip(("", "_low", "_high"), found, strict=True):
+        frame[f"{name}{end}"] = values
 
 
 def _sizes(groups: list[str], name: str, sizes: np.ndarray) -> pd.DataFrame:
@@ -357,52 +289,12 @@ def _places(
     return np.maximum(place, 0)
 
 
-def _correlation(
-    counts: ErrorCounts, groups: list[str], replicates: int, seed: int, pairs: pd.DataFrame
-) -> np.ndarray:
-    """How the rates of the pairs of groups vary together over subjects, float64 (pairs, pairs)."""
-    names, subject = np.unique(counts.units["subject"].to_numpy(object), return_inverse=True)
-    group, images = (counts.units[name].to_numpy() for name in ("group", "images"))
-    a, b = (counts.pairs[name].to_numpy() for name in ("unit_a", "unit_b"))
-    keep = (subject[a] != subject[b]) & (group[a] >= 0) & (group[b] >= 0)
-    a, b = a[keep], b[keep]
-    size = len(groups)
-    row = np.zeros((size, size), int)
-    order = [[groups.index(name) for name in pairs[side]] for side in ("group_a", "group_b")]
-    row[order[0], order[1]] = row[order[1], order[0]] = np.arange(len(pairs))
-    cell = (np.arange(len(a)), row[group[a], group[b]])
-
-    def summed(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        matrix = sparse.csr_array((values[keep].astype(float), cell), (len(a), len(pairs)))
-        step = max(1, _CHUNK // max(len(a), 1))
-        parts = (weights[k : k + step] for k in range(0, len(weights), step))
-        return np.concatenate([(w[:, subject[a]] * w[:, subject[b]]) @ matrix for w in parts])
-
-    weights = double_or_nothing(len(names), replicates, np.random.default_rng(seed)).astype(float)
-    errors = summed(counts.pairs["errors"].to_numpy(), weights)
-    if counts.complete:
-        inside = group >= 0
-        member = np.zeros((len(group), size))
-        member[np.flatnonzero(inside), group[inside]] = images[inside]
-        weighted = weights[:, subject]
-        total, squares = weighted @ member, weighted**2 @ member**2
-        met = total[:, order[0]] * total[:, order[1]]
-        same = np.equal(*order)
-        met[:, same] = (met[:, same] - squares[:, np.array(order[0])[same]]) / 2
-    else:
-        met = summed(counts.pairs["comparisons"].to_numpy(), weights)
-    drawn = np.where(met > 0, errors / np.where(met > 0, met, 1), 0.0)
-    spread = drawn.std(axis=0)
-    drawn = (drawn - drawn.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    found = drawn.T @ drawn / replicates
-    np.fill_diagonal(found, 1.0)  # a rate of zero varies with no other
-    return found
-
-
-def _with_ends(row: pd.Series, name: str) -> str:
-    value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
-    text = _short(value)
-    return f"{text} [{_short(low)}, {_short(high)}]" if np.isfinite(high) else text
+def _told(row: pd.Series, name: str, bound: bool) -> str:
+    """A number with its interval, or the most that it can be."""
+    value, low, high = (_short(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
+    if bound:
+        return f"at most {high}"
+    return f"{value} [{low}, {high}]" if np.isfinite(row[f"{name}_high"]) else value
 
 
 def _short(number: float) -> str:

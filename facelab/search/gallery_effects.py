@@ -15,9 +15,9 @@ from facelab.errors import BadInput, counted, how_many, there_are
 from facelab.faces.composition import group_counts
 from facelab.faces.groups import group_keys, group_labels
 from facelab.rates.intervals import small_sample_wilson
-from facelab.search.false_matches import chance_of_any
 from facelab.search.gallery import Gallery
 from facelab.search.outcomes import Searches
+from facelab.search.year import chance_of_any
 
 _DEPTH = 20
 _FINE = 1_000_000  # parts that shares are reckoned in
@@ -139,8 +139,9 @@ def gallery_sizes(
         `gallery group threshold searches_mated searches_non_mated fpir fpir_low fpir_high fnir
         fnir_low fnir_high rank1 rank1_low rank1_high predicted predicted_low predicted_high
         threshold_at_target fnir_at_target`. `predicted` is the FPIR that the binomial law makes of
-        the false match rates seen in the smallest gallery: 1 - prod_g (1 - FMR[group, g])^n_g. The
-        last two columns: what it takes to keep FPIR at its target, NaN with a given threshold.
+        the false match rates seen in the smallest gallery, 1 - prod_g (1 - FMR[group, g])^n_g, with
+        the ends that the rates' intervals give it: too high where false matches bunch upon few
+        people. The last two columns: what it takes to keep FPIR at its target, NaN with a given threshold.
 
     Raises
     ------

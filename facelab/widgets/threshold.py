@@ -21,7 +21,7 @@ from facelab.comparisons.counted import Comparisons
 from facelab.errors import BadInput, a_kind
 from facelab.figures.style import Picture, colours
 from facelab.progress import bar
-from facelab.search.false_matches import chance_of_any
+from facelab.search.year import chance_of_any
 from facelab.widgets import drawing
 from facelab.widgets.dial import Dial, slider
 
@@ -63,8 +63,10 @@ class Stop:
         """False matches to expect when somebody is searched among that many others.
 
         The gallery has one image of each person, all of the searched one's group (for `all`, of
-        everybody's); comparisons are taken as independent: N FMR false matches, and at least one
-        with probability 1 - (1 - FMR)^N. `fl.expected_false_matches` takes any mix of groups.
+        everybody's): N FMR false matches, and at least one with a probability of at most
+        1 - (1 - FMR)^N, which takes comparisons as independent: the more false matches bunch upon
+        few people, the lower it is. `fl.expected_false_matches` knows how they bunch, and takes any
+        mix of groups.
 
         Returns
         -------

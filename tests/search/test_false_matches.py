@@ -6,8 +6,10 @@ import pytest
 
 import facelab as fl
 from facelab.errors import BadInput
-from facelab.search.false_matches import _correlation, chance_of_any, expected_false_matches
+from facelab.search.bunching import Hits
+from facelab.search.false_matches import expected_false_matches
 from facelab.search.similarity import SimilarityMap
+from facelab.search.year import _correlation, chance_of_any
 
 RATES = pd.DataFrame(
     {
@@ -84,7 +86,10 @@ def test_one_rate_is_one_group_and_the_textbook_formula():
     told = expected_false_matches(1e-4, 5000, 1000)
     assert told.searched["chance"].iloc[0] == pytest.approx(1 - (1 - 1e-4) ** 1000)
     assert told.searched["named"].iloc[0] == pytest.approx(5000 * (1 - (1 - 1e-4) ** 1000))
-    assert told.searched["named_high"].isna().all(), "no interval goes in, none comes out"
+    whole = told.searched.iloc[0]
+    assert whole["chance_high"] == whole["chance"] > whole["chance_low"] == pytest.approx(1e-4)
+    every = expected_false_matches(1e-4, 5000, 1000, look_at="all").searched
+    assert every["named_high"].isna().all(), "no interval goes in, none comes out"
     assert chance_of_any(np.array([0.1, 0.5]), np.array([2, 1])) == pytest.approx(1 - 0.81 * 0.5)
 
 
@@ -116,37 +121,37 @@ def comparisons():
     return fl.compare_all(fl.Embeddings.from_arrays(vectors, table), "group")
 
 
+MANY = 10**8  # where chance adds nothing to what the rates leave open
+
+
 def test_comparisons_bring_their_own_rates_and_intervals(comparisons):
     threshold = comparisons._threshold(0.01)
-    told = expected_false_matches(comparisons, 100, 400, threshold, look_at="all")
+    told = expected_false_matches(comparisons, MANY, MANY, threshold, look_at="all")
     pairs = comparisons.cross_group(threshold, small_samples=True)
-    rate = pairs.set_index(["group_a", "group_b"])
-    expected = (
-        50
-        * 200
-        * (
-            rate.loc[("a", "a"), "fmr"]
-            + rate.loc[("b", "b"), "fmr"]
-            + 2 * rate.loc[("a", "b"), "fmr"]
-        )
-    )
+    expected = MANY**2 / 4 * (pairs["fmr"] @ [1, 2, 1])
     row = told.searched.iloc[0]
     assert row["named"] == pytest.approx(expected)
-    widest = 50 * 200 * (pairs["fmr_high"] * [1, 2, 1]).sum()
+    widest = MANY**2 / 4 * (pairs["fmr_high"] @ [1, 2, 1])
     assert expected < row["named_high"] < widest, "rates that do not move as one"
 
 
 def test_a_sum_reaches_as_far_as_its_parts_and_their_correlation_let_it(comparisons):
     threshold = comparisons._threshold(0.01)
     pairs = comparisons.cross_group(threshold, small_samples=True)
-    told = expected_false_matches(comparisons, 100, 400, threshold, look_at="all").searched
-    together = _correlation(comparisons.counts(threshold), ["a", "b"], 300, 0, pairs)
-    weight = 50 * 200 * np.array([1, 2, 1])
+    told = expected_false_matches(comparisons, MANY, MANY, threshold, look_at="all").searched
+    together = correlation_of(comparisons.counts(threshold))
+    weight = MANY**2 / 4 * np.array([1, 2, 1])
     for end, side in (("low", -1), ("high", 1)):
         part = weight * (pairs["fmr"] - pairs[f"fmr_{end}"]).abs().to_numpy()
-        reach = np.sqrt(part @ together @ part)
-        expected = weight @ pairs["fmr"] + side * reach
-        assert told[f"named_{end}"].iloc[0] == pytest.approx(expected)
+        expected = weight @ pairs["fmr"] + side * np.sqrt(part @ together @ part)
+        assert told[f"named_{end}"].iloc[0] == pytest.approx(expected, rel=1e-3)
+
+
+def correlation_of(counts):
+    fmr = counts.cross_group()["fmr"].to_numpy()
+    rates = np.zeros((2, 2))
+    rates[np.triu_indices(2)] = fmr
+    return _correlation(counts, Hits.of(counts), np.maximum(rates, rates.T))
 
 
 @pytest.mark.parametrize("look_at", ["top", "all"])
@@ -166,7 +171,9 @@ def test_the_estimate_lies_within_its_interval_however_many_pairs_show_no_error(
 
 
 @pytest.mark.parametrize("listed", [False, True])
-def test_how_rates_vary_together_is_that_of_counting_weighted_pairs(comparisons, listed):
+def test_rates_vary_together_as_far_as_people_have_more_than_their_share_in_both(
+    comparisons, listed
+):
     threshold = comparisons._threshold(0.05)
     counts = comparisons.counts(threshold)
     units = counts.units
@@ -177,25 +184,25 @@ def test_how_rates_vary_together_is_that_of_counting_weighted_pairs(comparisons,
         every = pd.DataFrame({"unit_a": i, "unit_b": j, "comparisons": met})
         every = every.merge(counts.pairs, on=["unit_a", "unit_b"], how="left").fillna(0)
         counts = type(counts)(threshold, counts.groups, units, every, complete=False)
-    pairs = counts.cross_group()
-    found = _correlation(counts, ["a", "b"], 40, 0, pairs)
-    weights = 2.0 * np.random.default_rng(0).integers(0, 2, size=(40, len(units)), dtype=np.int8)
-    errors = np.zeros((len(units), len(units)))
+    errors, met = np.zeros((2, len(units), len(units)))
     errors[counts.pairs["unit_a"], counts.pairs["unit_b"]] = counts.pairs["errors"]
-    errors = np.triu(errors, 1)
-    met = np.triu(np.outer(units["images"], units["images"]), 1)
+    errors = np.triu(errors, 1) + np.triu(errors, 1).T
+    met = np.outer(units["images"], units["images"]) * (1.0 - np.eye(len(units)))
     group = units["group"].to_numpy()
-    rates = []
-    for w in weights:
-        both = np.outer(w, w)
-        rates.append(
-            [
-                (both * errors)[np.ix_(group == p, group == q)].sum()
-                / (both * met)[np.ix_(group == p, group == q)].sum()
-                for p, q in ((0, 0), (0, 1), (1, 1))
-            ]
-        )
-    assert found == pytest.approx(np.corrcoef(np.array(rates).T), abs=1e-9)
+    more = []
+    for p, q in ((0, 0), (0, 1), (1, 1)):
+        inside = (group == p)[:, None] & (group == q)
+        inside |= inside.T
+        rate = errors[inside].sum() / met[inside].sum()
+        more.append(np.where(inside, errors - rate * met, 0))
+    sums = np.array(more).sum(axis=2)
+    joint = sums @ sums.T
+    single = np.array([(np.triu(part) ** 2).sum() for part in more])
+    own = np.maximum(np.diagonal(joint) - single, single)
+    expected = joint / np.sqrt(np.outer(own, own))
+    np.fill_diagonal(expected, 1)
+    assert correlation_of(counts) == pytest.approx(expected, abs=1e-9)
+    assert abs(expected[0, 1]) > 0.05
 
 
 def test_an_audit_is_read_at_its_own_threshold(comparisons):
@@ -218,10 +225,62 @@ def test_groups_without_a_false_match_still_get_an_upper_bound(comparisons):
     assert row["named"] == 0 and row["named_low"] == 0 and row["named_high"] > 0
 
 
-def test_the_summary_says_how_many_and_who():
+def test_the_summary_says_how_many_and_who_and_what_it_assumes(comparisons):
     told = expected_false_matches(RATES, SEARCHES, GALLERY, searched=SEARCHED, enrolled=ENROLLED)
     assert "3,000 searches a year among 150 people" in told.summary()
+    assert "expected to name at most 1,445 strangers, at most 150 of them" in told.summary()
+    assert "takes comparisons as independent; where false matches bunch" in told.summary()
     assert "% of those named are y, who are 80% of the gallery" in told.summary()
+    every = expected_false_matches(RATES, 10, GALLERY, look_at="all").summary()
+    assert "expected to name 6 [4.6, 8.6] strangers, at most 8.4 of them" in every
+    seen = expected_false_matches(comparisons, 100, 400, comparisons._threshold(0.01)).summary()
+    assert "at most" not in seen and "independent" not in seen and "[" in seen
+
+
+def hubs(size, rng, share, chance):
+    """Some resemble everybody with some chance, the others nobody: as bunched as can be."""
+    hub = rng.random(size) < share
+    return np.where(hub, chance, 0.0)
+
+
+@pytest.mark.parametrize("look_at", ["top", "all"])
+@pytest.mark.parametrize(("share", "chance"), [(0.02, 0.5), (0.004, 1.0), (1.0, 0.004)])
+def test_a_rate_alone_bounds_what_hubs_do(look_at, share, chance):
+    rng, searches, gallery = np.random.default_rng(1), 400, 300
+    seen = []
+    for _ in range(40):
+        own = [hubs(size, rng, share, chance) for size in (searches, gallery)]
+        hit = rng.random((searches, gallery)) < np.maximum(own[0][:, None], own[1])
+        best = hit & (np.cumsum(hit, axis=1) == 1)
+        named = best if look_at == "top" else hit
+        seen.append([hit.mean(), hit.any(1).mean(), named.any(0).sum(), named.sum()])
+    rate, any_of, people, named = np.mean(seen, axis=0)
+    told = expected_false_matches(rate, searches, gallery, look_at=look_at)
+    searched, enrolled = told.searched.iloc[0], told.enrolled.iloc[0]
+    assert told.bounds
+    assert searched["chance_low"] <= any_of <= searched["chance_high"] * 1.03
+    assert enrolled["people_low"] <= people <= enrolled["people_high"] * 1.03
+    if look_at == "top":
+        assert searched["named_low"] <= named <= searched["named_high"] * 1.03
+    else:
+        assert searched["named"] == pytest.approx(named)
+
+
+def test_the_ends_of_a_table_are_bounds_group_by_group():
+    told = expected_false_matches(RATES, SEARCHES, GALLERY, searched=SEARCHED, enrolled=ENROLLED)
+    x, y = told.searched.set_index("group").loc[["x", "y"]].to_dict("records")
+    assert (x["chance_low"], y["chance_low"]) == (0.003, 0.008)
+    assert x["chance_high"] == pytest.approx(1 - (1 - 0.006) ** 30 * (1 - 0.002) ** 120)
+    cell = told.pairs.set_index(["searched", "enrolled"]).loc[("x", "y")]
+    assert cell["named_low"] == 0, "who is best may always be of the other group"
+    assert cell["named_high"] == pytest.approx(2100 * (1 - (1 - 0.002) ** 120))
+    every = expected_false_matches(
+        RATES, SEARCHES, GALLERY, searched=SEARCHED, enrolled=ENROLLED, look_at="all"
+    ).enrolled.set_index("group")
+    assert every.loc["x", "people_low"] == pytest.approx(30 * 0.003)
+    assert every.loc["y", "people_high"] == pytest.approx(
+        120 * (1 - (1 - 0.002) ** 2100 * (1 - 0.013) ** 900)
+    )
 
 
 @pytest.mark.parametrize(
