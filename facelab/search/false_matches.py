@@ -67,7 +67,7 @@ class FalseMatches:
         )
         if self.bounds:
             text += (
-                " That takes comparisons as independent; where false matches bunch upon few "
+                f" {'That' if self.look_at == 'top' else 'The latter'} takes comparisons as independent; where false matches bunch upon few "
                 "people there are fewer, and rates alone do not tell how far."
             )
         if len(groups) < 2 or not whole["named"]:

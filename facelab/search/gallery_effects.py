@@ -141,7 +141,8 @@ def gallery_sizes(
         threshold_at_target fnir_at_target`. `predicted` is the FPIR that the binomial law makes of
         the false match rates seen in the smallest gallery, 1 - prod_g (1 - FMR[group, g])^n_g, with
         the ends that the rates' intervals give it: too high where false matches bunch upon few
-        people. The last two columns: what it takes to keep FPIR at its target, NaN with a given threshold.
+        people. The last two columns: what it takes to keep FPIR at its target, NaN with a given
+        threshold.
 
     Raises
     ------

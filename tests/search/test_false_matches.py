@@ -232,7 +232,7 @@ def test_the_summary_says_how_many_and_who_and_what_it_assumes(comparisons):
     assert "takes comparisons as independent; where false matches bunch" in told.summary()
     assert "% of those named are y, who are 80% of the gallery" in told.summary()
     every = expected_false_matches(RATES, 10, GALLERY, look_at="all").summary()
-    assert "expected to name 6 [4.6, 8.6] strangers, at most 8.4 of them" in every
+    assert "expected to name 6 [4.5, 8.6] strangers, at most 8.4 of them" in every
     seen = expected_false_matches(comparisons, 100, 400, comparisons._threshold(0.01)).summary()
     assert "at most" not in seen and "independent" not in seen and "[" in seen
 
