@@ -156,7 +156,8 @@ def rate_panel(
     style = {"color": colour, "ms": 6, "mew": 1.4}
     if np.isnan(value):
         words = {"color": FAINT, "size": 9, "va": "center", "style": "italic"}
-        axes.text(left * 1.15, y, "no comparisons", **words)
+        none = "no comparisons" if error in ("fmr", "fnmr") else "no searches"
+        axes.text(left * 1.15, y, none, **words)
     elif value == 0:
         if np.isfinite(high) and high > left:
             axes.plot([left, high], [y, y], color=colour, lw=1.1, ls=(0, (1, 1.5)))

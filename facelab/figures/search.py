@@ -63,9 +63,14 @@ def search_rates(rates: pd.DataFrame, fpir: float | None = None) -> Picture:
     unseen = bool((rates[["fpir", "fnir"]] == 0).any(axis=None))
     arm_legend(figure, [], unseen, has_note(rates).any())
     figure.alt = "Error rates of search by group with 95% intervals: " + ", ".join(
-        f"{row.group} FPIR {row.fpir:.1e} FNIR {row.fnir:.3f}" for row in rates.itertuples()
+        f"{row.group} FPIR {_known(row.fpir, '.1e')} FNIR {_known(row.fnir, '.3f')}"
+        for row in rates.itertuples()
     )
     return figure
+
+
+def _known(rate: float, how: str) -> str:
+    return format(rate, how) if np.isfinite(rate) else "unknown"
 
 
 def _rates(
@@ -144,7 +149,8 @@ def shares_and_rates(table: pd.DataFrame) -> Picture:
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     figure.alt = "Shares and rates of false matches by group: " + ", ".join(
         f"{row['group']} {row['share_of_searches']:.0%} of the searches, "
-        f"{row['share_of_false_matches']:.0%} of the false matches, rate {row['rate']:.3f}"
+        f"{_known(row['share_of_false_matches'], '.0%')} of the false matches, rate "
+        f"{_known(row['rate'], '.3f')}"
         for row in table.iloc[1:].to_dict("records")
     )
     return figure
@@ -318,7 +324,7 @@ def mixes(table: pd.DataFrame) -> Picture:
     handles.append(Line2D([], [], ls="", marker="x", color=INK, label="predicted"))
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
     figure.alt = "FPIR by group for galleries of different mixes: " + "; ".join(
-        f"{row.mix}, {row.group} {row.fpir:.3f}" for row in table.itertuples()
+        f"{row.mix}, {row.group} {_known(row.fpir, '.3f')}" for row in table.itertuples()
     )
     return figure
 
@@ -357,7 +363,16 @@ def search_curves(det: pd.DataFrame, rates: pd.DataFrame | None = None) -> Pictu
                 curve = curve[curve[error] * here[tries] >= 3 - 1e-9]
             axes.plot(here["fpir"], here["fnir"], "o", ms=7, mec="white", color=look["color"])
         axes.plot(curve["fpir"], curve["fnir"], label=entry(group), **look)
-    axes.set(xscale="log", yscale="log", xlabel="FPIR", ylabel="FNIR")
+    axes.set(xlabel="FPIR", ylabel="FNIR")
+    figure.alt = f"FNIR against FPIR of {', '.join(groups)}, both logarithmic."
+    if not any((line.get_xydata() > 0).all(axis=1).any() for line in axes.lines):
+        unknown = [error.upper() for error in ("fpir", "fnir") if det[error].isna().all()]
+        why = f"{' and '.join(unknown)} unknown" if unknown else "too few errors for a curve"
+        axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", color=FAINT)
+        axes.set(xticks=[], yticks=[])
+        figure.alt += f" Nothing is drawn: {why}."
+        return figure
+    axes.set(xscale="log", yscale="log")
     for side, (low, high) in (("x", axes.get_xlim()), ("y", axes.get_ylim())):
         ticks = [s * 10.0**k for k in range(-7, 1) for s in (1, 3)]
         ticks = [tick for tick in ticks if low <= tick <= min(high, 1)]
@@ -368,5 +383,4 @@ def search_curves(det: pd.DataFrame, rates: pd.DataFrame | None = None) -> Pictu
     )
     sns.despine(ax=axes)
     figure.legend(loc="outside lower center", ncols=4)
-    figure.alt = f"FNIR against FPIR of {', '.join(groups)}, both logarithmic."
     return figure

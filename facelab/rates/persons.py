@@ -31,7 +31,8 @@ def interval_of_people(
     `small_sample_wilson`, but never wider than people allow: a person's share of errors varies
     most where it is all or nothing, and then the people who err are binomial. So neither end lies
     beyond Clopper and Pearson's for as many people as there are, counted by their tries (Kish:
-    (sum m)^2 / sum m^2). Where everybody is tried once that is the interval of an exact test.
+    (sum m)^2 / sum m^2). Where everybody is tried once that is the interval of an exact test; with
+    no error, or nothing but errors, the far end is always that one's.
     """
     sums = sums_of_people(tries, errors)
     low, high = small_sample_wilson(sums, confidence)
@@ -43,6 +44,8 @@ def interval_of_people(
     # A beta distribution that starts or ends at nothing lies there altogether.
     least = np.where(wrong > 0, betaincinv(np.maximum(wrong, 1e-9), right + 1, tail), 0.0)
     most = np.where(right > 0, betaincinv(wrong + 1, np.maximum(right, 1e-9), 1 - tail), 1.0)
-    return np.fmax(low, np.where(total > 0, least, np.nan)), np.fmin(
-        high, np.where(total > 0, most, np.nan)
+    least, most = (np.where(total > 0, end, np.nan) for end in (least, most))
+    return (
+        np.where(right > 0, np.fmax(low, least), least),
+        np.where(wrong > 0, np.fmin(high, most), most),
     )

@@ -100,8 +100,9 @@ class SearchExperiment:
     def summary(self) -> str:
         """The finding: how many, whom, as a share and as a rate."""
         whole, groups = self.table.iloc[0], self.table.iloc[1:]
+        searches = how_many(whole["searches"], "search", "searches")
         text = (
-            f"Of {whole['searches']:,} searches of people who are not among the "
+            f"Of {searches} of people who are not among the "
             f"{self.card['enrolled_subjects']:,} enrolled, at threshold {self.threshold:.4f} "
             f"({self.calibration}), {whole['false_matches']:,} named a stranger: "
             f"{_percent(whole, 'rate')}."

@@ -66,8 +66,9 @@ class FalseMatches:
             f"{_told(whole, 'people', self.bounds)} of them different people."
         )
         if self.bounds:
+            which = "That" if self.look_at == "top" else "The latter"
             text += (
-                f" {'That' if self.look_at == 'top' else 'The latter'} takes comparisons as independent; where false matches bunch upon few "
+                f" {which} takes comparisons as independent; where false matches bunch upon few "
                 "people there are fewer, and rates alone do not tell how far."
             )
         if len(groups) < 2 or not whole["named"]:

@@ -81,8 +81,8 @@ class Identification:
     >>> print(result.summary())
     Among 200 enrolled, at threshold 0.4648 (set for FPIR 0.1 on the same searches), FPIR was 10%
     [5.23, 17.6] over 100 non-mated searches, FNIR was 1% [0.0253, 5.45] and the rank-1 hit rate
-    100% [96.4, 100] over 100 mated ones. FPIR by group ran from 0% [0, 13.3] for b to 26.5% [14.2,
-    43.9] for a. FNIR by group ran from 0% [0, 11.7] for a to 5.56% [0.141, 27.3] for b.
+    100% [96.4, 100] over 100 mated ones. FPIR by group ran from 0% [0, 13.7] for b to 26.5% [14.2,
+    43.9] for a. FNIR by group ran from 0% [0, 11.9] for a to 5.56% [0.141, 27.3] for b.
     >>> result.hit_rates.query("group == 'all' and rank <= 3")["hit_rate"].round(2).tolist()
     [1.0, 1.0, 1.0]
     """
@@ -105,17 +105,18 @@ class Identification:
     def summary(self) -> str:
         """The finding in a few sentences, with its numbers and no more than they bear."""
         whole, groups = self.rates.iloc[0], self.rates.iloc[1:]
-        told = []
-        if whole["searches_non_mated"]:
-            told.append(
-                f"FPIR was {_rate(whole, 'fpir')} over {whole['searches_non_mated']:,} non-mated "
-                "searches"
-            )
-        if whole["searches_mated"]:
+        non_mated, mated = whole["searches_non_mated"], whole["searches_mated"]
+        told = ["FPIR is unknown, since everybody who is searched is enrolled"]
+        if non_mated:
+            searches = how_many(non_mated, "non-mated search", "non-mated searches")
+            told = [f"FPIR was {_rate(whole, 'fpir')} over {searches}"]
+        if mated:
             told.append(
                 f"FNIR was {_rate(whole, 'fnir')} and the rank-1 hit rate "
-                f"{_rate(whole, 'rank1')} over {whole['searches_mated']:,} mated ones"
+                f"{_rate(whole, 'rank1')} over {how_many(mated, 'mated one', 'mated ones')}"
             )
+        else:
+            told.append("FNIR is unknown, since nobody who is searched is enrolled")
         text = [
             f"Among {self.card['enrolled_subjects']:,} enrolled, at threshold "
             f"{self.threshold:.4f} ({self.calibration}), {', '.join(told)}."
@@ -288,7 +289,12 @@ def check_gallery(value: Any, verb: str, what: str = "a gallery") -> None:
 
 
 def _never_meet(searches: Searches) -> list[str]:
-    """What is to be said where nobody who is searched is enrolled."""
+    """What is to be said where nobody who is searched is enrolled, or everybody is."""
+    if searches.table["mated"].all():
+        return [
+            "everybody who is searched is enrolled, so that there are no non-mated searches and no "
+            "FPIR: search people who are not enrolled, too"
+        ]
     if searches.table["mated"].any():
         return []
     enrolled = searches.found.enrolled["subject"]
@@ -381,6 +387,6 @@ def readable_searches(rates: pd.DataFrame) -> pd.DataFrame:
 
 def _rate(row: pd.Series, name: str) -> str:
     if not np.isfinite(row[name]):
-        return "–"
+        return "unknown"
     value, low, high = (f"{100 * row[f'{name}{end}']:.3g}" for end in ("", "_low", "_high"))
     return f"{value}% [{low}, {high}]"

@@ -196,7 +196,7 @@ class Searches:
         if not len(best):
             raise BadInput(
                 "there are no non-mated searches: a threshold for FPIR needs probes of people who "
-                "are not enrolled"
+                "are not enrolled; give such people as `calibration`, or a `threshold`"
             )
         return best
 

@@ -280,7 +280,7 @@ def readable_probes(rates: pd.DataFrame, strength: float | None = None) -> pd.Da
         ]
     wrong = [f"rank1{end}" for end in ("", "_high", "_low")]
     shown["wrong person on top, %"] = [
-        "–"
+        "unknown"
         if pd.isna(rank1)
         else f"{100 - 100 * rank1:.3g} [{100 - 100 * high:.3g}, {100 - 100 * low:.3g}]"
         for rank1, high, low in rates[wrong].to_numpy(float)
@@ -314,6 +314,8 @@ def probe_finding(study: ProbeStudy) -> str:
 
     def told(row: pd.Series, error: str) -> str:
         value, low, high = (100 * row[f"{error}{end}"] for end in ("", "_low", "_high"))
+        if np.isnan(value):
+            return "unknown"
         return f"{value:.3g}% [{low:.3g}, {high:.3g}]"
 
     good, *rest = (row for _, row in rates.iterrows())
@@ -323,14 +325,20 @@ def probe_finding(study: ProbeStudy) -> str:
     )
     if not rest:
         return text
-    missed, wrong = (max(rest, key=lambda row: row[error]) for error in ("fnir", "fpir"))
-    top = 100 * (1 - missed["rank1"])
+    if good["searches_mated"]:
+        missed = max(rest, key=lambda row: row["fnir"])
+        text += (
+            f" **Most people were missed with {missed['degradation']}** at strength "
+            f"{missed['strength']:g}: FNIR {told(missed, 'fnir')}; who looks at the top candidate "
+            f"all the same sees the wrong person in {100 * (1 - missed['rank1']):.3g}% of those "
+            f"searches (good probes: {100 * (1 - good['rank1']):.3g}%)."
+        )
+    if not good["searches_non_mated"]:
+        return text
+    wrong = max(rest, key=lambda row: row["fpir"])
     text += (
-        f" **Most people were missed with {missed['degradation']}** at strength "
-        f"{missed['strength']:g}: FNIR {told(missed, 'fnir')}; who looks at the top candidate all "
-        f"the same sees the wrong person in {top:.3g}% of those searches (good probes: "
-        f"{100 * (1 - good['rank1']):.3g}%). **Most strangers were named with "
-        f"{wrong['degradation']}** at strength {wrong['strength']:g}: FPIR {told(wrong, 'fpir')}"
+        f" **Most strangers were named with {wrong['degradation']}** at strength "
+        f"{wrong['strength']:g}: FPIR {told(wrong, 'fpir')}"
     )
     alike = (study.rates["degradation"] == wrong["degradation"]) & (
         study.rates["strength"] == wrong["strength"]

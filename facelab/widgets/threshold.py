@@ -319,7 +319,7 @@ class ThresholdExplorer(Dial):
         return (
             drawing.table_html(frame, caption)
             + f"{words}{said} A search is imagined: one image a person, comparisons taken as "
-            "independent: where false matches bunch upon few people, the chance of any is lower.</p>"
+            "independent: where false matches bunch upon few people, the chance is lower.</p>"
         )
 
     def still(self) -> tuple[list[Picture], str]:

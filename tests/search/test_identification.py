@@ -234,7 +234,7 @@ def test_a_mate_behind_a_stranger_is_a_miss_at_rank_one_only():
     assert rates.loc["b", "fpir"] == 1 and rates.loc["all", "fpir"] == 1
     assert np.isnan(rates.loc["a", "fpir"]) and "no non-mated searches" in rates.loc["a", "note"]
     assert "few subjects (2)" in rates.loc["all", "note"]
-    assert "–" in readable_searches(searches.error_rates(0.4)).loc["a", "FPIR %"]
+    assert readable_searches(searches.error_rates(0.4)).loc["a", "FPIR %"] == "unknown"
     assert any("the enrolled bear no g labels" in text for text in searches.warnings)
     with pytest.raises(BadInput, match="enrol them with the column"):
         searches.cross_group(0.5)
@@ -357,3 +357,49 @@ def test_a_calibration_of_the_enrolled_is_refused():
     gallery = Gallery().enrol(named([1, 1, 2, 2, 3, 3]))
     with pytest.raises(fl.BadInput, match="everybody of the calibration is enrolled"):
         identify(gallery, named([4, 4, 5, 5, 6, 6]), "group", calibration=named([1, 1, 2, 2, 3, 3]))
+
+
+def open_and_shut():
+    """A crowd's gallery; probes of people who are not in it, and of people who are."""
+    enrolled, probes = fl.crowd(200, images=2, probes=200, dim=64)
+    known = probes.table["subject"].isin(enrolled.table["subject"]).to_numpy()
+    return Gallery().enrol(enrolled), probes[~known], probes[known]
+
+
+def test_where_nobody_is_enrolled_fpir_is_told_and_fnir_is_unknown():
+    gallery, strangers, _ = open_and_shut()
+    found = identify(gallery, strangers, "group", fpir=0.1)
+    assert found.rates["fpir"].notna().all() and found.rates["fnir"].isna().all()
+    assert "FPIR was 10% [5.23, 17.6] over 100 non-mated searches" in found.summary()
+    assert "FNIR is unknown, since nobody who is searched is enrolled" in found.summary()
+    assert any("no FNIR" in told for told in found.warnings)
+    assert (readable_searches(found.rates)["FNIR %"] == "unknown").all()
+    values = found.disparity.groupby("error")["value"].count()
+    assert values["fpir"] > 0 == values["fnir"]
+    assert "FNIR unknown" in found.plot().alt and "nan" not in found.plot().alt
+    assert fl.plots.search_curves(found.det, found.rates).alt.endswith("drawn: FNIR unknown.")
+
+
+def test_where_everybody_is_enrolled_fnir_is_told_and_fpir_is_unknown(tmp_path):
+    gallery, strangers, known = open_and_shut()
+    with pytest.raises(BadInput, match="give such people as `calibration`, or a `threshold`"):
+        identify(gallery, known, "group", fpir=0.1)
+    for given in ({"threshold": 0.4648}, {"fpir": 0.1, "calibration": strangers}):
+        found = identify(gallery, known, "group", **given)
+        assert found.rates["fnir"].notna().all() and found.rates["fpir"].isna().all()
+        assert "FPIR is unknown, since everybody who is searched is enrolled" in found.summary()
+        assert "FNIR was 1% [0.0253, 5.45]" in found.summary()
+        assert any("no FPIR" in told for told in found.warnings)
+        assert (readable_searches(found.rates)["FPIR %"] == "unknown").all()
+        assert "FPIR unknown" in found.plot().alt and "nan" not in found.plot().alt
+        assert found._repr_html_() and found.save(tmp_path / str(len(given)))
+    with pytest.raises(BadInput, match="100 of 100 probe subjects are in the gallery"):
+        fl.search_experiment(known, gallery, "group", 0.46)
+
+
+def test_one_search_is_one_search():
+    gallery, strangers, known = open_and_shut()
+    told = identify(gallery, known[:1], "group", threshold=0.45).summary()
+    assert "over 1 mated one." in told and "FNIR was 0% [0, 97.5]" in told
+    told = identify(gallery, strangers[:1], "group", threshold=0.45).summary()
+    assert "over 1 non-mated search, FNIR is unknown" in told
