@@ -265,7 +265,9 @@ class Model:
     def figure(self, value: float, contrast: np.ndarray) -> Figure:
         """An estimate whose slopes over the rates are `contrast`.
 
-        Student's degrees of freedom are half of Satterthwaite's, as in `small_sample_wilson`.
+        Student's degrees of freedom are Satterthwaite's, and half of them for non-mated
+        comparisons: false matches bunch around the few people who resemble many, and a test that
+        misses them has a low rate and a low variance at once, as in `small_sample_wilson`.
         """
         moves = self.influence(contrast)
         squares, alone = float(moves @ moves), float(contrast @ self._of_pairs @ contrast)
@@ -276,7 +278,8 @@ class Model:
         freedom = max(people - 1, 1)
         if fourths > 0:
             gap = fourths / squares**2 - 1 / people
-            freedom = float(np.clip(2 / max(gap, 2 / freedom), 1, freedom))
+            share = 2 if self.compared.mated else 1
+            freedom = float(np.clip(share / max(gap, share / freedom), 1, freedom))
         return Figure(value, float(np.sqrt(variance)), freedom)
 
 
