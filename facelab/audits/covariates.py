@@ -88,10 +88,10 @@ def _covariate(table: pd.DataFrame, name: str, rules: Any) -> Covariate:
         return Covariate(name, _rules(name, rules, NUMBERS, "numbers", usual), values, ())
     labels = group_labels(table, name).array
     if len(labels.categories) > MOST_LABELS:
-        raise BadInput(
-            f"column {name!r} has {len(labels.categories):,} different labels: join them to "
-            f"{MOST_LABELS} or fewer"
-        )
+        advice = f"join them to {MOST_LABELS} or fewer"
+        if pd.to_numeric(pd.Series(labels.categories), errors="coerce").notna().all():
+            advice = f"they are numbers written as text, make them pd.to_numeric(table[{name!r}])"
+        raise BadInput(f"column {name!r} has {len(labels.categories):,} different labels: {advice}")
     chosen = _rules(name, rules, LABELS, "labels", LABELS)
     codes = labels.codes.astype(np.int64)
     if not (codes >= 0).any():

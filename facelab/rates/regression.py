@@ -122,11 +122,8 @@ class Model:
 
     # ---- the fit
 
-    def _design(self, rows: slice | np.ndarray, group: int | None = None) -> np.ndarray:
-        groups = self.compared.group[rows]
-        if group is not None:
-            groups = np.full(len(groups), group)
-        return np.hstack([np.eye(self._size)[groups], self._terms[rows]])
+    def _design(self, rows: slice | np.ndarray) -> np.ndarray:
+        return np.hstack([np.eye(self._size)[self.compared.group[rows]], self._terms[rows]])
 
     def _fit(self) -> np.ndarray:
         """Newton's method on the weighted likelihood, from the groups' own rates."""
@@ -158,18 +155,24 @@ class Model:
 
     # ---- rates and their slopes
 
-    def _states(self, rows: slice | np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """Of each rate but the groups' own its number and the design that makes it."""
-        for group in range(self._size):
-            yield self._size + group, self._design(rows, group)
-        design, place = self._design(rows), 2 * self._size
+    def _states(
+        self, rows: slice | np.ndarray
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+        """Of each rate but the groups' own: its number, what it would be by comparison, and the
+        groups and terms that make it."""
+        group, terms, place = self.compared.group[rows], self._terms[rows], self._size
+        slopes = self.theta[self._size :]
+        at = terms @ slopes
+        for one in range(self._size):
+            yield place, expit(self.theta[one] + at), np.full(len(group), one), terms
+            place += 1
         for change in self._changes:
             for values in (change.low, change.high):
-                moved = design.copy()
+                moved = terms.copy()
                 for column, value in zip(change.columns, values, strict=True):
-                    at, step = self._size + column, value / self._spread[column]
-                    moved[:, at] = moved[:, at] + step if change.moved else step
-                yield place, moved
+                    step = value / self._spread[column]
+                    moved[:, column] = moved[:, column] + step if change.moved else step
+                yield place, expit(self.theta[group] + moved @ slopes), group, moved
                 place += 1
 
     def _parts(self) -> Iterator[slice]:
@@ -182,10 +185,11 @@ class Model:
             group, share = c.group[rows], c.weights[rows] / self._of_group[c.group[rows]]
             wrong = np.bincount(group, share * c.errors[rows], minlength=self._size)
             self._means[np.arange(self._size), np.arange(self._size)] += wrong
-            for place, design in self._states(rows):
-                rate = expit(design @ self.theta)
+            for place, rate, groups, terms in self._states(rows):
                 self._means[:, place] += np.bincount(group, share * rate, minlength=self._size)
-                self._slopes[place] += (share * rate * (1 - rate) / self._size) @ design
+                steep = share * rate * (1 - rate) / self._size
+                of_groups = np.bincount(groups, steep, minlength=self._size)
+                self._slopes[place] += np.append(of_groups, steep @ terms)
 
     def _deviations(self, rows: np.ndarray | slice) -> np.ndarray:
         """What each comparison adds to each rate's deviation, the model being fixed."""
@@ -194,8 +198,7 @@ class Model:
         result = np.zeros((len(group), len(self.rates)))
         own = np.arange(len(group))
         result[own, group] = share * (c.errors[rows] - self._means[group, group])
-        for place, design in self._states(rows):
-            rate = expit(design @ self.theta)
+        for place, rate, _, _ in self._states(rows):
             result[:, place] = share / self._size * (rate - self._means[group, place])
         return result
 
