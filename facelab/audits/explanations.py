@@ -74,9 +74,9 @@ class Explanation:
     >>> import facelab as fl
     >>> people, _ = fl.crowd(100, images=4, dim=64)
     >>> people.table["blur"] = [row % 4 for row in range(400)]
-    >>> found = fl.explain_errors(people, 0.5, "group", ["blur"], error="fnmr")
+    >>> found = fl.explain_errors(people, 0.55, "group", ["blur"], error="fnmr")
     >>> found.facts["errors"], len(found.effects), found.groups["group"].tolist()
-    (57, 2, ['a', 'b', 'c', 'd'])
+    (99, 2, ['a', 'b', 'c', 'd'])
     """
 
     error: str

@@ -38,7 +38,7 @@ def explained_errors(explanation: Any) -> Picture:
     >>> import facelab as fl
     >>> people, _ = fl.crowd(100, images=4, dim=64)
     >>> people.table["blur"] = [row % 4 for row in range(400)]
-    >>> found = fl.explain_errors(people, 0.5, "group", ["blur"], error="fnmr")
+    >>> found = fl.explain_errors(people, 0.55, "group", ["blur"], error="fnmr")
     >>> print(fl.plots.explained_errors(found).alt)
     What goes along with FNMR, with intervals that hold together: ...
     """
