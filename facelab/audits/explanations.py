@@ -112,7 +112,7 @@ class Explanation:
         kind = "mated" if self.error == "fnmr" else "non-mated"
         begin = (
             f"At threshold {self.threshold:.4f}, {facts['errors']:,} of {facts['comparisons']:,} "
-            f"{kind} comparisons within groups were {name}; they tell as much as "
+            f"{kind} comparisons within the groups compared were {name}; they tell as much as "
             f"{facts['effective_errors']:.0f} independent ones, from "
             f"{how_many(facts['subjects'], 'subject')}."
         )
@@ -120,7 +120,8 @@ class Explanation:
             "What a covariate goes along with need not be its doing, and one that is not named "
             "here may be behind it."
         )
-        return " ".join([begin, *self.findings(), end])
+        limits = [f"{note[0].upper()}{note[1:]}." for note in self.notes]
+        return " ".join([begin, *self.findings(), *limits, end])
 
     def readable(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Effects and groups as people read them, with the joint intervals; all text."""
@@ -168,7 +169,7 @@ def explain_errors(
         "mean", or "lower", "higher"; of labels "different" (are the two not the same?) and
         "levels" (both of one label, against both of the most frequent one). Names alone take
         the first two of their kind, `quality` of `fl.quality` takes "lower"; names with rules
-        choose: ``{"age": "difference", "light": ["lower", "higher"]}``. Of a pose in degrees to
+        choose: ``{"age": "difference", "sharpness": ["lower", "higher"]}``. Of a pose in degrees to
         both sides give the absolute value.
     error
         "fmr" or "fnmr".
@@ -249,7 +250,7 @@ def explain_errors(
         model = Model(compared, changes)
         found = _Told(model, error, confidence, _weights(used_names, reference), changes)
     except Unfitted as why:
-        raise _why(why, used_names, terms, compared, error, embeddings) from None
+        raise _why(why, used_names, terms, compared, error) from None
     between = _between_labels(subject, group)
     if between and error == "fnmr":
         notes.append(
@@ -376,7 +377,6 @@ def _why(
     terms: list[known.Term],
     compared: Compared,
     error: str,
-    embeddings: Embeddings,
 ) -> BadInput:
     """What keeps the model from being fitted, in one sentence."""
     what = why.column - len(names)
@@ -450,16 +450,18 @@ class _Told:
         quoted, contrast = (ratio, slopes) if self._logs else (difference, step)
         return _Row(quoted, contrast, difference, ratio)
 
-    def _joint(self, row: _Row) -> tuple[float, float]:
-        ends = row.quoted.interval(self._level)
-        return tuple(np.exp(ends)) if self._logs else ends
+    @staticmethod
+    def _ends(figure: Figure, level: float, logs: bool) -> tuple[float, float]:
+        low, high = figure.interval(level)
+        with np.errstate(over="ignore"):  # an end beyond all numbers is no end
+            return (float(np.exp(low)), float(np.exp(high))) if logs else (low, high)
 
     def effects(self, terms: Sequence[known.Term]) -> pd.DataFrame:
         rows = []
         for term, row, p in zip(terms, self._rows, self._p, strict=False):
-            low, high = row.difference.interval(self._alpha)
-            ratio_low, ratio_high = np.exp(row.ratio.interval(self._alpha))
-            joint_low, joint_high = self._joint(row)
+            low, high = self._ends(row.difference, self._alpha, False)
+            ratio_low, ratio_high = self._ends(row.ratio, self._alpha, True)
+            joint_low, joint_high = self._ends(row.quoted, self._level, self._logs)
             rows.append(
                 {
                     **term._asdict(),
@@ -494,13 +496,13 @@ class _Told:
         return joined.assign(note=counts["note"])
 
     def _told(self, when: str, row: _Row, p: float) -> dict[str, float]:
-        turned = np.exp if self._logs else float
-        low, high = row.quoted.interval(self._alpha)
-        joint_low, joint_high = self._joint(row)
+        value = row.quoted.value
+        low, high = self._ends(row.quoted, self._alpha, self._logs)
+        joint_low, joint_high = self._ends(row.quoted, self._level, self._logs)
         return {
-            when: turned(row.quoted.value),
-            f"{when}_low": turned(low),
-            f"{when}_high": turned(high),
+            when: float(np.exp(value)) if self._logs else value,
+            f"{when}_low": low,
+            f"{when}_high": high,
             f"{when}_p": p,
             f"{when}_joint_low": joint_low,
             f"{when}_joint_high": joint_high,

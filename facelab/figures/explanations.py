@@ -18,6 +18,8 @@ from facelab.figures.style import FAINT, INK, Picture, colours, drawn, group_row
 
 _TIMES = {"before": ("as they are", "o", -0.17), "after": ("photos made alike", "D", 0.17)}
 
+_REACH = (1e-3, 1e3)  # of ratios
+
 
 @drawn
 def explained_errors(explanation: Any) -> Picture:
@@ -111,6 +113,8 @@ def _dot(
     """A mark and its interval; filled where the interval leaves out no difference."""
     none = 1 if ratio else 0
     sure = ends[0] > none or ends[1] < none
+    if ratio:  # what reaches further is drawn to there
+        ends = np.clip(ends, *_REACH)
     axes.plot(ends, [y, y], color=colour, lw=1.5, solid_capstyle="butt", alpha=0.85)
     face = colour if sure else "white"
     axes.plot(value, y, marker=marker, ms=5.5, mew=1.2, color=colour, mfc=face)

@@ -79,12 +79,14 @@ class Figure(NamedTuple):
 
     @property
     def p(self) -> float:
-        if not self.error > 0:
-            return 0.0 if self.value else 1.0
+        if not self.error > 0:  # nothing is known of what would vary
+            return 1.0
         return float(2 * stdtr(self.freedom, -abs(self.value) / self.error))
 
     def interval(self, level: float) -> tuple[float, float]:
         """Both ends; outside them lies the truth with probability `level`."""
+        if not self.error > 0:
+            return -np.inf, np.inf
         half = stdtrit(self.freedom, 1 - level / 2) * self.error
         return self.value - half, self.value + half
 

@@ -18,7 +18,15 @@ from facelab.audits import explanations
 from facelab.audits import sampled as sampling
 from facelab.audits.covariates import check_apart, covariates_of, round_step, terms_of
 from facelab.audits.explained import effect_sentences, group_sentences, readable
-from facelab.rates.regression import Change, Compared, Model, Unfitted, effective_errors, family
+from facelab.rates.regression import (
+    Change,
+    Compared,
+    Figure,
+    Model,
+    Unfitted,
+    effective_errors,
+    family,
+)
 
 PER_UNIT = Change((0,), (-0.5,), (0.5,), True)
 
@@ -512,6 +520,7 @@ def test_what_is_missing_is_counted_by_group():
         "12 images without yaw left out (african 12 of 294)",
     ]
     assert found.facts["comparisons"] == 1200 - 6 * 4 - 6 * 7  # one or two of five photos gone
+    assert " 12 images without yaw left out (african 12 of 294). " in found.summary()
 
 
 def test_a_subject_of_two_groups_is_counted():
@@ -692,9 +701,9 @@ def test_the_summary_says_what_it_rests_on_and_what_it_does_not_say(people):
     said = found.summary()
     facts = found.facts
     assert said.startswith(
-        f"At threshold 0.4500, {facts['errors']} of 1,200 mated comparisons within groups were "
-        f"false non-matches; they tell as much as {facts['effective_errors']:.0f} independent "
-        "ones, from 120 subjects. FNMR was "
+        f"At threshold 0.4500, {facts['errors']} of 1,200 mated comparisons within the groups "
+        "compared were false non-matches; they tell as much as "
+        f"{facts['effective_errors']:.0f} independent ones, from 120 subjects. FNMR was "
     )
     assert said.endswith(
         " What a covariate goes along with need not be its doing, and one that is not named here "
@@ -717,6 +726,18 @@ def test_sentences_intervals_and_p_values_agree(people):
             low, high = (found.groups[f"{when}_joint_{end}"] for end in ("low", "high"))
             apart = (low > none) | (high < none)
             assert (apart == (found.groups[f"{when}_p"] < 0.05)).all()
+
+
+def test_what_does_not_vary_is_not_told_from_anything():
+    still = Figure(0.5, 0.0, 3.0)
+    assert (still.p, still.interval(0.05)) == (1.0, (-np.inf, np.inf))
+
+
+def test_an_end_beyond_all_numbers_is_no_end():
+    said = effect_sentences(pd.DataFrame([effect(size=(2.0, 0.0, np.inf), p=0.9)]), "fmr", 0.05)
+    assert said == [
+        "Effects on FMR cannot be told from none: for +10 in the mean of yaw (2 times [0, no end])."
+    ]
 
 
 def test_a_figure_that_is_there_twice_costs_nothing():
