@@ -55,7 +55,7 @@ GALLERY = _kind(
     "a gallery",
     "card.json",
     "template kind",
-    "vectors.npy table.parquet index.faiss index_rows.npy",
+    "vectors.npy table.parquet photos.npy index.faiss index_rows.npy",
 )
 EMBEDDER = _kind(
     "a trained embedder", "embedder.json", "recipe", "model.safetensors history.csv validation.csv"

@@ -197,7 +197,9 @@ def assert_stored_again(found, stored):
         if (stored / name).suffix == ".json":
             one, other = (json.loads((place / name).read_text()) for place in (found, stored))
             assert one.pop("threshold") == pytest.approx(other.pop("threshold"), rel=1e-6)
-            assert len(one.pop("warnings")) == len(other.pop("warnings"))
+            # Its gallery was stored without what it takes to know a photo again.
+            new = [text for text in one.pop("warnings") if "as the same photo is not" not in text]
+            assert len(new) == len(other.pop("warnings"))
             assert unsealed(one) == unsealed(other)
             continue
         one, other = (read[Path(name).suffix](place / name) for place in (found, stored))

@@ -31,6 +31,7 @@ from facelab.rates.persons import interval_of_people
 from facelab.rates.tables import table
 from facelab.search.gallery import Gallery
 from facelab.search.identification import calibrated, check_gallery
+from facelab.search.mix_ups import new_photos, under_other_names
 from facelab.search.outcomes import Searches
 
 if TYPE_CHECKING:
@@ -205,6 +206,8 @@ def search_experiment(
     check_gallery(gallery, "fl.search_experiment", "embeddings or a gallery")
     confidence = as_share(confidence, "the confidence", "confidence")
     probes, warnings = _strangers(probes, gallery, overlap)
+    probes, mixed_up = new_photos(gallery, probes)
+    warnings += mixed_up + under_other_names(gallery, probes)
     searches = Searches(gallery.search(probes, k or min(20, len(gallery))), by)
     warnings += searches.warnings
     said = "given"

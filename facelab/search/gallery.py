@@ -1,8 +1,8 @@
 """Gallery: enrol subjects, search them with probes.
 
 In: Embeddings of the enrolled, then of probes. Out: `Candidates`, the most similar subjects of each
-probe with exact cosines. On disk `vectors.npy`, `table.parquet`, `card.json`; where an approximate
-index was built, `index.faiss`.
+probe with exact cosines. On disk `vectors.npy`, `table.parquet`, `photos.npy` and
+`card.json`; where an approximate index was built, `index.faiss`.
 """
 
 from collections.abc import Iterable
@@ -23,6 +23,7 @@ from facelab.faces.spelling import nearly
 from facelab.search.candidates import Candidates
 from facelab.search.indexes import Index, Kind, kind_for
 from facelab.search.lookup import calibrate, recall_table, search_all, search_index
+from facelab.search.photos import NUMBERS, points_of
 from facelab.search.templates import mean_templates, of_subjects, stacked
 
 Template = Literal["mean", "max"]
@@ -80,6 +81,7 @@ class Gallery:
         self.table = pd.DataFrame({"subject": pd.Series(dtype="str"), "images": np.int64([])})
         self._parts: list[np.ndarray | sums.Mapped] = []
         self._index: Index | None = None
+        self._photos: list[np.ndarray] | None = []
 
     def __len__(self) -> int:
         return len(self.table)
@@ -107,6 +109,17 @@ class Gallery:
                 start += len(part)
             self._parts = [whole]
         return _checked(self._parts[0])
+
+    @property
+    def photos(self) -> np.ndarray | None:
+        """By what each enrolled image is known again, in the order of `table`: see `photos`.
+
+        None where a gallery was stored without, and has averaged its images.
+        """
+        if self._photos is not None:
+            return np.concatenate([np.zeros((0, NUMBERS), np.float32), *self._photos])
+        every = int(self.table["images"].sum())
+        return points_of(self.vectors) if len(self.vectors) == every else None
 
     @property
     def _dim(self) -> int:
@@ -155,6 +168,9 @@ class Gallery:
         table.insert(1, "images", images)
         self.table = stacked(self.table, table) if len(self) else table
         self._parts.append(np.ascontiguousarray(vectors, np.float32))
+        if self._photos is not None:
+            points = points_of(embeddings.vectors)
+            self._photos.append(points if in_order else points[order])
         if self._index is not None:
             self._index.add(_checked(self._parts[-1]))
         self.card["embedder"] = embeddings.card.get("embedder")
@@ -183,6 +199,8 @@ class Gallery:
         if self._index is not None:
             self._index.forget(staying)
         self._parts = [self.vectors[staying]] if keep.any() else []
+        if self._photos is not None:
+            self._photos = [self.photos[np.repeat(keep, self.table["images"])]]
         self.table = self.table[keep].reset_index(drop=True)
         if not keep.any():
             self._index, self.card["enrolled"] = None, []
@@ -385,6 +403,8 @@ class Gallery:
         with files.write_folder(folder, replace, GALLERY) as aside:
             np.save(aside / "vectors.npy", self.vectors)
             self.table.to_parquet(aside / "table.parquet")
+            if (photos := self.photos) is not None:
+                np.save(aside / "photos.npy", photos)
             if self._index is not None:
                 self._index.write(aside / "index.faiss")
                 if self._index.rows is not None:
@@ -428,6 +448,13 @@ class Gallery:
             if shape != (gallery._counts().sum(), dim) or vectors.dtype != np.float32:
                 raise BadInput("its table is not of its vectors")
             gallery._parts = [vectors] if len(vectors) else []
+            gallery._photos = None
+            if stored.holds("photos.npy"):
+                photos = stored.array("photos.npy").checked()
+                shape = (gallery.table["images"].sum(), NUMBERS)
+                if photos.shape != shape or photos.dtype != np.float32:
+                    raise BadInput("its photos are not those of its table")
+                gallery._photos = [photos]
             if verify:
                 vectors.checked()
             if about := stored.card.get("index"):

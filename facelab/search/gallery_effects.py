@@ -16,7 +16,9 @@ from facelab.faces.composition import group_counts
 from facelab.faces.groups import group_keys, group_labels
 from facelab.rates.intervals import small_sample_wilson
 from facelab.search.gallery import Gallery
+from facelab.search.mix_ups import new_photos
 from facelab.search.outcomes import Searches
+from facelab.search.photos import points_of
 from facelab.search.year import chance_of_any
 
 _DEPTH = 20
@@ -157,7 +159,7 @@ def gallery_sizes(
     >>> table.query("group == 'all'")[["gallery", "fpir", "predicted"]].round(2).values.tolist()
     [[100.0, 0.1, 0.09], [300.0, 0.27, 0.24], [1000.0, 0.66, 0.48]]
     """
-    _check_sets(probes, enrolled, "fl.gallery_sizes")
+    probes = _checked_sets(probes, enrolled, "fl.gallery_sizes")
     sizes = [int(size) for size in sizes]
     subjects = enrolled.table["subject"]
     searched = set(probes.table["subject"])
@@ -253,7 +255,7 @@ def gallery_mixes(
     """
     if not mixes:
         raise BadInput('there is no mix: give names and shares, such as {"even": None}')
-    _check_sets(probes, enrolled, "fl.gallery_mixes")
+    probes = _checked_sets(probes, enrolled, "fl.gallery_mixes")
     absent = [key for key in group_keys(by) if key not in enrolled.table.columns]
     if absent:
         known = there_are(absent[0], enrolled.table.columns, "they have")
@@ -305,9 +307,11 @@ def gallery_mixes(
     return pd.concat(frames, ignore_index=True)
 
 
-def _check_sets(probes: Embeddings, enrolled: Embeddings, verb: str) -> None:
+def _checked_sets(probes: Embeddings, enrolled: Embeddings, verb: str) -> Embeddings:
+    """The probes that are not among those to enrol as the same photo."""
     check_kind(probes, verb, "the probes as embeddings")
     check_kind(enrolled, verb, "those to enrol as embeddings")
+    return new_photos(points_of(enrolled.vectors), probes)[0]
 
 
 class _Law:

@@ -28,6 +28,7 @@ from facelab.rates.indices import disparity
 from facelab.rates.tables import table
 from facelab.search.candidates import Candidates
 from facelab.search.gallery import Gallery
+from facelab.search.mix_ups import ALL_ENROLLED, new_photos, under_other_names
 from facelab.search.outcomes import Searches
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ class Identification:
                     f"{error.upper()} by {SEPARATOR.join(self.by)} ran from {_rate(best, error)} "
                     f"for {best['group']} to {_rate(worst, error)} for {worst['group']}."
                 )
+        text += [f"Every probe is {ALL_ENROLLED}." for one in self.warnings if ALL_ENROLLED in one]
         return " ".join(text)
 
     def plot(self) -> "Picture":
@@ -181,7 +183,8 @@ def identify(
     gallery
         The enrolled; or what a search found, and `probes` is None.
     probes
-        The searched: unit rows and their table.
+        The searched: unit rows and their table. Those that are enrolled as the same photo are left
+        out, which is told, as is who may be enrolled under another name.
     by
         A group column, or several for their intersection.
     fpir
@@ -218,16 +221,18 @@ def identify(
     if isinstance(gallery, Candidates):
         if probes is not None or calibration is not None:
             raise BadInput("these are candidates already: probes and calibration go with a gallery")
-        found = gallery
+        found, mixed_up = gallery, []
     else:
         check_gallery(gallery, "fl.identify")
         if probes is None:
             raise BadInput("a gallery needs probes: give the embeddings of the searched")
         check_kind(probes, "fl.identify", "the probes as embeddings")
+        probes, mixed_up = new_photos(gallery, probes)
         k = min(max(_DEPTH, rank or 1), len(gallery)) if k is None else k
         found = gallery.search(probes, max(k, 1))
+        mixed_up += under_other_names(gallery, probes)
     searches = Searches(found, by)
-    warnings = [*_never_meet(searches), *searches.warnings, *_approximate(found)]
+    warnings = [*mixed_up, *_never_meet(searches), *searches.warnings, *_approximate(found)]
     if threshold is not None:
         searches.check(threshold)
         said, target = "given", None
@@ -338,6 +343,8 @@ def calibrated(
         said = f"set for FPIR {fpir:g} on the same searches"
         return searches.threshold(fpir), said, told + ([caution] if caution else [])
     check_kind(calibration, "calibration", "embeddings of people who are not enrolled")
+    calibration, mixed_up = new_photos(gallery, calibration, "calibration photo")
+    mixed_up += under_other_names(gallery, calibration, "calibration")
     source = Searches(gallery.search(calibration, 1))
     if source.table["mated"].all():
         raise BadInput(
@@ -345,7 +352,7 @@ def calibrated(
             "FPIR needs probes of people who are not"
         )
     caution = source.resolution(fpir)
-    told = [f"calibration: {caution}"] if caution else []
+    told = [*mixed_up, *([f"calibration: {caution}"] if caution else [])]
     shared = set(source.table["subject"]) & set(searches.table["subject"])
     people = source.people
     if shared:

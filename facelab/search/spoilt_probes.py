@@ -21,6 +21,7 @@ from facelab.rates.tables import with_interval
 from facelab.search.candidates import Candidates
 from facelab.search.gallery import Gallery
 from facelab.search.identification import calibrated, check_gallery
+from facelab.search.mix_ups import new_photos
 from facelab.search.outcomes import Searches
 from facelab.search.probes import DEGRADATIONS, degrade, look_alikes
 
@@ -127,7 +128,8 @@ def probe_study(
             faces = degrade(probes, *key, seed=seed)
         embeddings = embedder.embed(faces)
         if key == (GOOD, 0.0):
-            good = embeddings
+            embeddings = good = new_photos(gallery, embeddings)[0]
+            probes = faces = faces[faces.table["image"].isin(good.table["image"]).to_numpy()]
         found[key] = Searches(gallery.search(embeddings, depth), by)
         qualities[key] = quality(faces)
     if pool is not None:
