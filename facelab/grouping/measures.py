@@ -147,7 +147,7 @@ def _row(cells: _Cells, m: np.ndarray, confidence: float) -> dict[str, object]:
         squares, fourths = (influence**2).sum(), (influence**4).sum()
         # Doubled, for `interval` halves it: the halves are for the skewness of pairs of subjects.
         effective = 2 * squares**2 / fourths if fourths else 1.0
-        sums = Sums(*map(np.array, (bottom, top, squares, people, people, effective)))
+        sums = Sums(*map(np.array, (bottom, top, squares, people, people, effective, 0.0, squares)))
         ends = interval(sums, confidence, small_samples=True)
         row[f"{name}_low"], row[f"{name}_high"] = map(float, ends)
     notes = []

@@ -1,7 +1,7 @@
 """Error rates at one threshold, by group and across groups, with intervals that respect subjects.
 
-In: the errors of every pair of subjects at a threshold. Out: frames of FMR and FNMR, and the
-weighted rates of a subject bootstrap, from which disparity and paired differences get intervals.
+In: the errors of every pair of subjects at a threshold. Out: frames of FMR and FNMR, and the sums
+from which contrasts and paired differences get their intervals.
 """
 
 from dataclasses import dataclass
@@ -10,22 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
-
 from facelab.rates.intervals import Sums, interval
 from facelab.rates.kernels import add_up
 
 FEW_ERRORS = 30  # Doddington's rule of 30: below, the rate is known to no better than +-30%
 FEW_SUBJECTS = 10
 RULE_OF_THREE = 3.0
-_CHUNK = 4_000_000  # weights held at once by the bootstrap
-
-
-class Rates(NamedTuple):
-    """Weighted rates of a subject bootstrap: float64 (replicates, 1 + groups), `all` first."""
-
-    fmr: np.ndarray
-    fnmr: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +49,7 @@ class ErrorCounts:
 
     @cached_property
     def subjects(self) -> np.ndarray:
-        """The subjects in sorted order: what the columns of bootstrap weights stand for."""
+        """The subjects in sorted order."""
         return np.unique(self.units["subject"].to_numpy(dtype=object))
 
     @cached_property
@@ -116,22 +106,18 @@ class ErrorCounts:
             return images * (images - 1) / 2, missed
         return np.bincount(subject, comparisons, minlength=size), missed
 
-    def _non_mated_of_units(self) -> Sums:
+    def _non_mated_of_units(self, weights: str = "comparisons") -> Sums:
         """Non-mated sums for every pair of groups, as (groups, groups) arrays."""
-        return non_mated_sums(
-            self._images if self.complete else None,
-            self._group,
-            len(self.groups),
-            (*self._ends, *self._counted()),
-            owner=self._subject,
-        )
+        images = self._images if self.complete else None
+        images, pairs = _weighted(images, (*self._ends, *self._counted()), weights)
+        return non_mated_sums(images, self._group, len(self.groups), pairs, owner=self._subject)
 
     def _counted(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Errors of the listed pairs, and their comparisons unless those follow from images."""
         comparisons = None if self.complete else self.pairs["comparisons"].to_numpy()
         return self.pairs["errors"].to_numpy(), comparisons
 
-    def _non_mated_of_subjects(self) -> Sums:
+    def _non_mated_of_subjects(self, weights: str = "comparisons") -> Sums:
         """Non-mated sums over everything, as (1, 1) arrays."""
         size = len(self.subjects)
         images = np.bincount(self._subject, self._images) if self.complete else None
@@ -143,15 +129,27 @@ class ErrorCounts:
             a, b, (errors, given) = _merge(a[apart], b[apart], np.stack([errors[apart], given]))
             comparisons = None if comparisons is None else given
         everyone = np.zeros(size, dtype=np.int64)
-        return non_mated_sums(images, everyone, 1, (a, b, errors, comparisons))
+        images, pairs = _weighted(images, (a, b, errors, comparisons), weights)
+        return non_mated_sums(images, everyone, 1, pairs)
 
-    def sums(self, error: str) -> Sums:
-        """Comparisons, errors and variance of "fmr" or "fnmr" within each group."""
+    def sums(self, error: str, weights: str = "comparisons") -> Sums:
+        """Comparisons, errors and variance of "fmr" or "fnmr" within each group.
+
+        With weights "subjects" every subject (every pair of them, for FMR) counts once, with the
+        share of its comparisons that are errors; people with many photos dominate otherwise.
+        """
         if error == "fmr":
-            return Sums(*(np.diagonal(part) for part in self._non_mated_of_units()))
+            return Sums(*(np.diagonal(part) for part in self._non_mated_of_units(weights)))
         inside = self._group >= 0
-        own = (part[inside] for part in self._unit_mated())
+        own = _evened(*(part[inside] for part in self._unit_mated()), weights)
         return mated_sums(*own, self._group[inside], len(self.groups))
+
+    def sums_of_all(self, error: str, weights: str = "comparisons") -> Sums:
+        """The same over everything, as arrays of one."""
+        if error == "fmr":
+            return Sums(*(part.ravel() for part in self._non_mated_of_subjects(weights)))
+        everyone = np.zeros(len(self.subjects), dtype=np.int64)
+        return mated_sums(*_evened(*self._subject_mated(), weights), everyone, 1)
 
     def rates(self, confidence: float = 0.95, small_samples: bool = False) -> pd.DataFrame:
         """FMR and FNMR of everybody and of each group.
@@ -166,16 +164,16 @@ class ErrorCounts:
         -------
         pandas.DataFrame
             `group subjects images mated non_mated fmr fmr_low fmr_high fnmr fnmr_low fnmr_high
-            note false_matches false_non_matches`; the first row, `all`, holds every comparison,
-            across groups too; a group's row holds the comparisons within it.
+            note false_matches false_non_matches effective_non_mated effective_mated
+            fmr_by_subject fmr_by_subject_low fmr_by_subject_high fnmr_by_subject
+            fnmr_by_subject_low fnmr_by_subject_high`; the first row, `all`, holds every comparison,
+            across groups too; a group's row holds the comparisons within it. Rates by subject are
+            means over subjects (FMR: over pairs of them), so that people with many photos weigh
+            no more than others; all other rates count comparisons. `effective` numbers say how
+            many independent comparisons would tell as much.
         """
         size, inside = len(self.groups), self._group >= 0
-        everybody = Sums(*(part.ravel() for part in self._non_mated_of_subjects()))
-        non_mated = _one_after_another(everybody, self.sums("fmr"))
-        everyone = np.zeros(len(self.subjects), dtype=np.int64)
-        mated = _one_after_another(
-            mated_sums(*self._subject_mated(), everyone, 1), self.sums("fnmr")
-        )
+        counted = {error: self._of_everybody_and_groups(error) for error in ("fmr", "fnmr")}
         subjects = np.bincount(self._group[inside], minlength=size)
         images = np.bincount(self._group[inside], self._images[inside], minlength=size)
         frame = pd.DataFrame({"group": ["all", *self.groups]})
@@ -183,23 +181,36 @@ class ErrorCounts:
         frame["images"] = pd.array(np.append(self._images.sum(), images), dtype="Int64")
         if not self._images.any():
             frame["images"] = pd.NA  # a score file that does not name its images
-        frame["mated"] = mated.comparisons.astype(np.int64)
-        frame["non_mated"] = non_mated.comparisons.astype(np.int64)
-        for error, sums in (("fmr", non_mated), ("fnmr", mated)):
-            frame[error] = _ratio(sums.errors, sums.comparisons)
-            low, high = interval(sums, confidence, small_samples)
-            frame[f"{error}_low"], frame[f"{error}_high"] = low, high
-        told = [
-            np.stack([sums.comparisons, sums.errors, sums.independent], 1).tolist()
-            for sums in (non_mated, mated)
-        ]
+        frame["mated"] = counted["fnmr"][0].comparisons.astype(np.int64)
+        frame["non_mated"] = counted["fmr"][0].comparisons.astype(np.int64)
+        for error, (sums, _) in counted.items():
+            frame[error] = sums.rate
+            frame[f"{error}_low"], frame[f"{error}_high"] = interval(
+                sums, confidence, small_samples
+            )
+        notes = [notes_of(counted[e][0], frame[f"{e}_high"], e, frame["subjects"]) for e in ("fmr", "fnmr")]
         frame["note"] = [
-            _note(people, *both, small_samples)
-            for people, *both in zip(frame["subjects"], *told, strict=True)
+            _note(people, *told)
+            for people, *told in zip(frame["subjects"], *notes, strict=True)
         ]
-        frame["false_matches"] = non_mated.errors.astype(np.int64)
-        frame["false_non_matches"] = mated.errors.astype(np.int64)
+        for error, (name, tries) in _COLUMNS.items():
+            frame[name] = counted[error][0].errors.astype(np.int64)
+        for error, (_, tries) in _COLUMNS.items():
+            frame[f"effective_{tries}"] = counted[error][1]
+        for error in _COLUMNS:
+            sums, _ = self._of_everybody_and_groups(error, "subjects")
+            frame[f"{error}_by_subject"] = sums.rate
+            ends = interval(sums, confidence, small_samples)
+            frame[f"{error}_by_subject_low"], frame[f"{error}_by_subject_high"] = ends
         return frame
+
+    def _of_everybody_and_groups(
+        self, error: str, weights: str = "comparisons"
+    ) -> tuple[Sums, np.ndarray]:
+        """Sums of everybody and then of each group, and the effective numbers of comparisons."""
+        parts = self.sums_of_all(error, weights), self.sums(error, weights)
+        numbers = np.concatenate([part.number for part in parts])
+        return Sums(*map(np.concatenate, zip(*parts, strict=True))), numbers
 
     def cross_group(self, confidence: float = 0.95, small_samples: bool = False) -> pd.DataFrame:
         """FMR for every pair of groups, one row each: the cross-group matrix in long form.
@@ -221,85 +232,71 @@ class ErrorCounts:
                 "group_b": names[second],
                 "non_mated": sums.comparisons.astype(np.int64),
                 "false_matches": sums.errors.astype(np.int64),
-                "fmr": _ratio(sums.errors, sums.comparisons),
+                "fmr": sums.rate,
                 "fmr_low": low,
                 "fmr_high": high,
-                "note": [
-                    "; ".join(
-                        _note_of(*told, "non-mated comparisons", "false matches", small_samples)
-                    )
-                    for told in zip(sums.comparisons, sums.errors, sums.independent, strict=True)
-                ],
+                "note": ["; ".join(told) for told in notes_of(sums, high, "fmr", 0 * high)],
             }
         )
 
-    def resample(self, weights: np.ndarray) -> Rates:
-        """Rates when each subject counts with a weight and a comparison with the product of two.
+    def non_mated_within(self, group: int | None = None) -> "NonMated":
+        """The non-mated comparisons within a group, or of everybody, by pair of nodes.
 
-        A mated comparison has one subject, whose weight it takes.
-
-        Parameters
-        ----------
-        weights
-            (replicates, subjects) in the order of `subjects`; `double_or_nothing` draws them.
-
-        Returns
-        -------
-        Rates
-            NaN where a replicate leaves a group without comparisons.
+        Nodes are units, or for everybody subjects.
         """
-        step = max(1, _CHUNK // max(len(self.units), 1))
-        parts = [self._resample(weights[k : k + step]) for k in range(0, len(weights), step)]
-        return Rates(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-
-    def _resample(self, weights: np.ndarray) -> Rates:
-        weights = weights.astype(np.float64)
-        by_unit = weights[:, self._subject]
-        inside = np.flatnonzero(self._group >= 0)
-        member = sparse.csr_array(
-            (np.ones(len(inside)), (inside, self._group[inside])),
-            shape=(len(self.units), len(self.groups)),
-        )
         a, b, errors, comparisons = self._listed(~self._mated)
-        own_group = (self._group[a] >= 0) & (self._group[a] == self._group[b])
-        within = (a[own_group], b[own_group])
-        across = (self._subject[a], self._subject[b])
-        false_matches = np.column_stack(
-            [
-                _quadratic(weights, *across, errors).sum(axis=1),
-                _quadratic(by_unit, *within, errors[own_group]) @ member,
-            ]
-        )
-        if self.complete:
-            images = np.bincount(self._subject, self._images)
-            every = np.ones((len(images), 1))
-            non_mated = np.column_stack(
-                [_all_pairs(weights * images, every), _all_pairs(by_unit * self._images, member)]
-            )
+        if group is None:
+            images = np.bincount(self._subject, self._images, minlength=len(self.subjects))
+            a, b = self._subject[a], self._subject[b]
         else:
-            non_mated = np.column_stack(
-                [
-                    _quadratic(weights, *across, comparisons).sum(axis=1),
-                    _quadratic(by_unit, *within, comparisons[own_group]) @ member,
-                ]
-            )
-        (total, missed), (own_total, own_missed) = self._subject_mated(), self._unit_mated()
-        false_non_matches = np.column_stack([weights @ missed, (by_unit * own_missed) @ member])
-        mated_total = np.column_stack([weights @ total, (by_unit * own_total) @ member])
-        return Rates(_ratio(false_matches, non_mated), _ratio(false_non_matches, mated_total))
+            images = np.where(self._group == group, self._images, 0.0)
+            inside = (self._group[a] == group) & (self._group[b] == group)
+            a, b, errors, comparisons = (x[inside] for x in (a, b, errors, comparisons))
+        return NonMated(a, b, errors, comparisons, images if self.complete else None, len(images))
+
+    def mated_within(self, group: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Mated comparisons and false non-matches by unit of a group, or by subject."""
+        if group is None:
+            return self._subject_mated()
+        inside = self._group == group
+        return tuple(np.where(inside, part, 0.0) for part in self._unit_mated())
 
 
-def _one_after_another(first: Sums, second: Sums) -> Sums:
-    return Sums(*(np.append(*parts) for parts in zip(first, second, strict=True)))
+class NonMated(NamedTuple):
+    """Pairs of nodes that met: all that did, unless `images` says that everybody met everybody."""
+
+    a: np.ndarray
+    b: np.ndarray
+    errors: np.ndarray
+    comparisons: np.ndarray
+    images: np.ndarray | None
+    nodes: int
 
 
-def double_or_nothing(subjects: int, replicates: int, rng: np.random.Generator) -> np.ndarray:
-    """Bootstrap weights: each subject counts twice or not at all, each with probability 1/2.
+def _evened(
+    comparisons: np.ndarray, errors: np.ndarray, weights: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Comparisons and errors of each subject, or with weights "subjects" one and its rate."""
+    if weights == "comparisons":
+        return comparisons, errors
+    some = comparisons > 0
+    return some.astype(np.float64), errors / np.where(some, comparisons, 1)
 
-    Comparisons then vary together when they share a subject. Where single comparisons rather than
-    shared subjects make the noise, this bootstrap is wider than need be: up to sqrt(3) times.
-    """
-    return 2 * rng.integers(0, 2, size=(replicates, subjects), dtype=np.int8)
+
+_Pairs = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
+
+
+def _weighted(
+    images: np.ndarray | None, pairs: _Pairs, weights: str
+) -> tuple[np.ndarray | None, _Pairs]:
+    """The same for pairs of nodes: what `non_mated_sums` takes."""
+    if weights == "comparisons":
+        return images, pairs
+    a, b, errors, comparisons = pairs
+    if comparisons is None:
+        return np.ones(len(images)), (a, b, errors / (images[a] * images[b]), None)
+    ones, shares = _evened(comparisons, errors, weights)
+    return images, (a, b, shares, ones)
 
 
 def non_mated_sums(
@@ -316,7 +313,7 @@ def non_mated_sums(
 
     Var = [sum over pairs of subjects y^2 + max(sum over pairs that share one subject y y', 0)] /
     n^2 with y = errors - p comparisons. The second sum needs only row sums R of y: it is
-    sum R^2 - 2 sum y^2. `images` is None for a list of comparisons; otherwise everybody met
+    sum R^2 - 2 sum y^2; leverage-corrected, R is lifted (`lifted`). `images` is None for a list of comparisons; otherwise everybody met
     everybody, and comparisons may be None. Pairs of one `owner` (a subject under two labels) and
     of a node of group -1 do not count.
     """
@@ -324,23 +321,22 @@ def non_mated_sums(
     if owner is None:
         owner = np.arange(len(group))
     told = np.zeros(0) if comparisons is None else comparisons
-    met = np.zeros(0) if images is None else np.asarray(images, np.float64)
-    sums, rows = add_up(a, b, errors, told, met, owner, group, size)
-    wrong, wrong_squares, crossed, e4, e3c, e2c2, ec3, total, squares, c4, met = sums
+    each = np.zeros(0) if images is None else np.asarray(images, np.float64)
+    sums, rows = add_up(a, b, errors, told, each, owner, group, size)
+    wrong, wrong_squares, crossed, e4, e3c, e2c2, ec3, total, squares, c4 = sums
     row_wrong, row_total = rows
     if images is not None:
         known = group >= 0
         powers = {
             k: np.bincount(group[known], images[known] ** k, minlength=size)
-            for k in (0, 1, 2, 4, 8)
+            for k in (1, 2, 4, 8)
         }
         n = powers[1]
-        met, total, squares, c4 = (_every_pair(powers[k], powers[2 * k]) for k in (0, 1, 2, 4))
+        total, squares, c4 = (_every_pair(powers[k], powers[2 * k]) for k in (1, 2, 4))
         row_total = np.outer(images, n)
         row_total[known, group[known]] -= images[known] ** 2
         for x, y in _one_subject_pairs(owner, group):
             both, place = images[x] * images[y], tuple(sorted((group[x], group[y])))
-            met[place] -= 1
             total[place] -= both
             squares[place] -= both**2
             c4[place] -= both**4
@@ -350,22 +346,28 @@ def non_mated_sums(
     p = np.nan_to_num(_ratio(wrong, total))
     single = wrong_squares - 2 * p * crossed + p**2 * squares
     known = np.flatnonzero(group >= 0)
-    either = p + np.triu(p, 1).T
-    rest = (row_wrong[known] - either[group[known]] * row_total[known]) ** 2
-    spread = np.zeros((size, size))
-    np.add.at(spread, group[known], rest)
-    shared = np.triu(spread) + np.tril(spread, -1).T - 2 * single
-    whole = single + np.maximum(shared, 0)
-    variance = whole / np.where(total > 0, total, 1) ** 2
+    either, whole = (x + np.triu(x, 1).T for x in (p, total))
+    shares = row_total[known] / np.where(whole > 0, whole, 1)[group[known]]
+    residual = row_wrong[known] - either[group[known]] * row_total[known]
+    rest = lifted(residual, shares) ** 2
+    by_group = np.zeros((4, size, size))
+    for place, terms in enumerate((residual**2, rest, rest**2, shares**2)):
+        np.add.at(by_group[place], group[known], terms)
+    largest = np.zeros((size, size))
+    np.maximum.at(largest, group[known], shares)
+    plain, spread, spread4, shares2 = (np.triu(x) + np.tril(x, -1).T for x in by_group)
+    largest = np.maximum(np.triu(largest), np.tril(largest, -1).T)
+    plain, variance = (
+        (single + np.maximum(rows - 2 * single, 0)) / np.where(total > 0, total, 1) ** 2
+        for rows in (plain, spread)
+    )
     # (e - p c)^4, multiplied out: only the last term is of pairs without errors too.
     fourths = e4 - 4 * p * e3c + 6 * p**2 * e2c2 - 4 * p**3 * ec3 + p**4 * c4
-    spread4, people = np.zeros((2, size, size))
-    np.add.at(spread4, group[known], rest**2)
-    np.add.at(people, group[known], row_total[known] > 0)
-    spread4, people = (np.triu(x) + np.tril(x, -1).T for x in (spread4, people))
     # A pair's term stands in two rows: its fourth power is taken off once.
-    effective = _effective(whole, np.maximum(spread4 - fourths, fourths))
-    return Sums(total, wrong, variance, people, met, effective)
+    effective = _effective(variance * total**2, np.maximum(spread4 - fourths, fourths))
+    people = np.where(shares2 > 0, 4 / np.where(shares2 > 0, shares2, 1), 0)
+    pairs = _effective(total, squares)
+    return Sums(total, wrong, variance, people, pairs, effective, largest, plain)
 
 
 def mated_sums(comparisons: np.ndarray, errors: np.ndarray, group: np.ndarray, size: int) -> Sums:
@@ -376,11 +378,28 @@ def mated_sums(comparisons: np.ndarray, errors: np.ndarray, group: np.ndarray, s
     total = np.bincount(group, comparisons, minlength=size)
     wrong = np.bincount(group, errors, minlength=size)
     p = np.nan_to_num(_ratio(wrong, total))
-    terms = (errors - p[group] * comparisons) ** 2
-    squares, fourths = (np.bincount(group, terms**power, minlength=size) for power in (1, 2))
-    people = np.bincount(group, comparisons > 0, minlength=size)
-    variance = squares / np.where(total > 0, total, 1) ** 2
-    return Sums(total, wrong, variance, people, people, _effective(squares, fourths))
+    shares = comparisons / np.where(total > 0, total, 1)[group]
+    residual = errors - p[group] * comparisons
+    terms = lifted(residual, shares) ** 2
+    plain, squares, fourths = (
+        np.bincount(group, x, minlength=size) for x in (residual**2, terms, terms**2)
+    )
+    people = _effective(total, np.bincount(group, comparisons**2, minlength=size))
+    people = np.where(total > 0, people, 0)
+    largest = np.zeros(size)
+    np.maximum.at(largest, group, shares)
+    plain, variance = (x / np.where(total > 0, total, 1) ** 2 for x in (plain, squares))
+    effective = _effective(squares, fourths)
+    return Sums(total, wrong, variance, people, people, effective, largest, plain)
+
+
+def lifted(residuals: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Residuals over 1 - their subject's share of the comparisons, as a jackknife has them.
+
+    The rate follows whoever has most comparisons, so that their residual hides how far they stand
+    from all others. Who has all the comparisons has no residual.
+    """
+    return np.where(shares < 1, residuals / np.where(shares < 1, 1 - shares, 1), 0)
 
 
 def _every_pair(one: np.ndarray, squared: np.ndarray) -> np.ndarray:
@@ -415,47 +434,55 @@ def _merge(
     return keys // base, keys % base, merged
 
 
-def _quadratic(weights: np.ndarray, a: np.ndarray, b: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Terms of w' V w, by column: (replicates, nodes), with V sparse and one-sided."""
-    size = weights.shape[1]
-    matrix = sparse.csr_array((values, (a, b)), shape=(size, size))
-    return (weights @ matrix) * weights
-
-
-def _all_pairs(weighted: np.ndarray, member: np.ndarray | sparse.csr_array) -> np.ndarray:
-    """Sum over pairs of different nodes of the product of their weights, by group."""
-    return ((weighted @ member) ** 2 - weighted**2 @ member) / 2
-
-
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """Errors over comparisons; NaN where there are none."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(denominator > 0, numerator / denominator, np.nan)
 
 
-def _note(people: int, non_mated: list[float], mated: list[float], small_samples: bool) -> str:
-    """What a reader must know before quoting a row; each error as (comparisons, errors, pairs of
-    subjects or subjects)."""
-    if people == 1:
-        notes = ["one subject: no non-mated comparisons"]
-    else:
-        notes = _note_of(*non_mated, "non-mated comparisons", "false matches", small_samples)
-    notes += _note_of(*mated, "mated comparisons", "false non-matches", small_samples)
+# Shares of the comparisons from which on one person is named (in FMR everybody is in 2 / n of them).
+_DOMINANT = {"fmr": 0.4, "fnmr": 0.2}
+_COLUMNS = {"fmr": ("false_matches", "non_mated"), "fnmr": ("false_non_matches", "mated")}
+
+
+def _note(people: int, non_mated: list[str], mated: list[str]) -> str:
+    """What a reader must know before quoting a row."""
+    notes = ["one subject: no non-mated comparisons"] if people == 1 else list(non_mated)
+    notes += mated
     if 1 < people < FEW_SUBJECTS:
         notes.append(f"few subjects ({people}): intervals are rough")
     return "; ".join(notes)
 
 
-def _note_of(
-    comparisons: float, errors: float, people: float, kind: str, name: str, small_samples: bool
-) -> list[str]:
-    if comparisons == 0:
-        return [f"no {kind}"]
-    if errors == 0:
-        what = "subjects" if kind.startswith("mated") else "pairs of subjects"
-        what, tries = (what, people) if small_samples else ("comparisons", comparisons)
-        bound = min(RULE_OF_THREE / tries, 1.0)
-        return [f"no {name}: upper bound takes {what} as independent (rule of three {bound:.2g})"]
-    if errors < FEW_ERRORS:
-        return [f"few errors: {int(errors)} {name if errors > 1 else name.removesuffix('es')}"]
-    return []
+def notes_of(
+    sums: Sums, high: np.ndarray, error: str, people: np.ndarray
+) -> list[list[str]]:
+    """What limits each rate: no errors, few independent ones, one person in most comparisons."""
+    errors, tries = (name.replace("_", " ") for name in _COLUMNS[error])
+    tries = f"{tries.replace('non ', 'non-')} comparisons"
+    errors = errors.replace("non ", "non-")
+    found = []
+    worth = sums.rate * sums.number
+    for place, (n, wrong) in enumerate(zip(sums.comparisons, sums.errors, strict=True)):
+        notes = []
+        if n == 0:
+            notes.append(f"no {tries}")
+        elif wrong == 0:
+            notes.append(f"no {errors}: a rate up to {high[place]:.2g} would show none as well")
+        elif told := few_errors(wrong, worth[place], errors):
+            notes.append(told)
+        if people[place] >= FEW_SUBJECTS - 2 and sums.largest[place] > _DOMINANT[error]:
+            share = min(sums.largest[place], 0.995)
+            notes.append(f"one person makes up {share:.0%} of the {tries}")
+        found.append(notes)
+    return found
+
+
+def few_errors(errors: float, worth: float, name: str, where: str = "") -> str:
+    """A caution where errors tell as much as fewer than thirty independent ones, else ""."""
+    if worth >= FEW_ERRORS:
+        return ""
+    worth = max(round(worth), 1)
+    less = f", which tell as much as {worth}" if worth < round(errors) else ""
+    name = name if round(errors) > 1 else name.removesuffix("es")
+    return f"few errors: {errors:,.0f} {name}{where}{less}"

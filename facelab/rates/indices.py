@@ -1,11 +1,12 @@
 """Disparity: one number for how unequally a recogniser errs over groups.
 
-In: error rates by group, and, for intervals, their bootstrap. Out: one row an index, with the
-worst and best group and what limits the number. No index is a verdict: read it beside the rates.
+In: error rates by group and how many independent comparisons each is worth. Out: one row an index,
+with its interval, what equal groups would show, the worst and best group and what limits the
+number. No index is a verdict: read it beside the rates.
 """
 
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -13,10 +14,11 @@ import numpy as np
 import pandas as pd
 
 from facelab.errors import BadInput, a_kind, counted
-from facelab.rates.counts import RULE_OF_THREE, Rates
+from facelab.rates.counts import RULE_OF_THREE
+from facelab.rates.parity import DRAWS, Found, Groups, Parity, homogeneous
 
 DDOF = 0  # the groups are all there are, not a sample of groups
-HALF_AN_ERROR = 0.5
+EFFECTIVE = "effective_"  # comparisons, as so many independent ones: `effective_mated`
 
 
 class _Error(NamedTuple):
@@ -35,60 +37,77 @@ _ERRORS = {
     "fnir": _Error("false negatives", "searches_mated", "false_negatives"),
 }
 _TRIES = {"fte": "attempts", "fpir": "searches", "fnir": "searches"}
-_COLUMNS = ["metric", "error", "value", "low", "high", "worst", "best", "note"]
+_NUMBERS = ["value", "low", "high", "corrected", "parity", "parity_high", "p_parity"]
+_COLUMNS = ["metric", "error", *_NUMBERS, "worst", "best", "note"]
 
 
-def max_min_ratio(x: np.ndarray, floor: np.ndarray) -> np.ndarray:
+class _Seen(NamedTuple):
+    """Rates of one error, (groups,) or (draws, groups), and by group what stands for a zero in a
+    denominator and how many independent comparisons there are, NaN where that is not known."""
+
+    x: np.ndarray
+    floor: np.ndarray
+    number: np.ndarray
+
+
+def max_min_ratio(seen: _Seen) -> np.ndarray:
     """max x / min x; 1 is parity (NIST)."""
-    return _over_zero(np.nanmax(x, axis=-1), np.nanmin(_lifted(x, floor), axis=-1))
+    return _over_zero(np.max(seen.x, axis=-1), np.min(_lifted(seen), axis=-1))
 
 
-def max_min_difference(x: np.ndarray, floor: np.ndarray) -> np.ndarray:
+def max_min_difference(seen: _Seen) -> np.ndarray:
     """max x - min x; 0 is parity."""
-    return np.nanmax(x, axis=-1) - np.nanmin(x, axis=-1)
+    return np.max(seen.x, axis=-1) - np.min(seen.x, axis=-1)
 
 
-def max_geomean_ratio(x: np.ndarray, floor: np.ndarray) -> np.ndarray:
+def max_geomean_ratio(seen: _Seen) -> np.ndarray:
     """max x / geometric mean of x; 1 is parity (NISTIR 8429 draft)."""
-    lifted = _lifted(x, floor)
     with np.errstate(divide="ignore"):
-        mean = np.exp(np.nanmean(np.log(lifted), axis=-1))
-    return _over_zero(np.nanmax(x, axis=-1), mean)
+        mean = np.exp(np.mean(np.log(_lifted(seen)), axis=-1))
+    return _over_zero(np.max(seen.x, axis=-1), mean)
 
 
-def gini(x: np.ndarray, floor: np.ndarray) -> np.ndarray:
+def gini(seen: _Seen) -> np.ndarray:
     """Gini coefficient with the n/(n-1) correction: 0 is parity, 1 is one group has all errors.
 
     n/(n-1) * sum_ij |x_i - x_j| / (2 n^2 mean x), which GARBE is made of (Howard et al. 2022).
     """
-    n = np.sum(~np.isnan(x), axis=-1)
-    ranked = np.sort(x, axis=-1)  # NaN goes last and weighs nothing
-    rank = np.arange(1, x.shape[-1] + 1)
-    spread = np.nansum((2 * rank - n[..., None] - 1) * ranked, axis=-1)
-    total = np.nansum(x, axis=-1)
+    n = seen.x.shape[-1]
+    spread = np.sort(seen.x, axis=-1) @ (2.0 * np.arange(1, n + 1) - n - 1)
+    total = np.sum(seen.x, axis=-1)
     return np.where(total > 0, spread / np.where(total > 0, (n - 1) * total, 1), 0.0)
 
 
-def std(x: np.ndarray, floor: np.ndarray) -> np.ndarray:
+def std(seen: _Seen) -> np.ndarray:
     """Standard deviation over groups (ddof 0); 0 is parity."""
-    return np.nanstd(x, axis=-1, ddof=DDOF)
+    return np.std(seen.x, axis=-1, ddof=DDOF)
 
 
-def mad(x: np.ndarray, floor: np.ndarray) -> np.ndarray:
+def spread(seen: _Seen) -> np.ndarray:
+    """Standard deviation between groups (ddof 1) less what their standard errors explain of it.
+
+    Root of the variance minus the mean squared standard error (Lum, Zhang and Bower 2022), zero
+    where that is negative; 0 is parity. NaN where the standard errors are not known.
+    """
+    errors = np.mean(seen.x * (1 - seen.x) / seen.number, axis=-1)
+    return np.sqrt(np.maximum(np.var(seen.x, axis=-1, ddof=1) - errors, 0))
+
+
+def mad(seen: _Seen) -> np.ndarray:
     """Mean absolute deviation from the groups' mean; 0 is parity.
 
     Salvador et al. 2022 (FairCal) call this AAD, and the next one MAD.
     """
-    return np.nanmean(_deviations(x), axis=-1)
+    return np.mean(_deviations(seen.x), axis=-1)
 
 
-def max_abs_deviation(x: np.ndarray, floor: np.ndarray) -> np.ndarray:
+def max_abs_deviation(seen: _Seen) -> np.ndarray:
     """Largest absolute deviation from the groups' mean; 0 is parity."""
-    return np.nanmax(_deviations(x), axis=-1)
+    return np.max(_deviations(seen.x), axis=-1)
 
 
 def _deviations(x: np.ndarray) -> np.ndarray:
-    return np.abs(x - np.nanmean(x, axis=-1, keepdims=True))
+    return np.abs(x - np.mean(x, axis=-1, keepdims=True))
 
 
 class _Index(NamedTuple):
@@ -96,45 +115,33 @@ class _Index(NamedTuple):
 
     of: Callable[..., np.ndarray]
     parity: float
-    least: float
-    most: float
     ratio: bool = False
 
 
 _OF_ONE = {
-    "max_min_ratio": _Index(max_min_ratio, 1, 1, np.inf, ratio=True),
-    "max_min_difference": _Index(max_min_difference, 0, 0, 1),
-    "max_geomean_ratio": _Index(max_geomean_ratio, 1, 1, np.inf, ratio=True),
-    "gini": _Index(gini, 0, 0, 1),
-    "std": _Index(std, 0, 0, 1),
-    "mad": _Index(mad, 0, 0, 1),
-    "max_abs_deviation": _Index(max_abs_deviation, 0, 0, 1),
+    "max_min_ratio": _Index(max_min_ratio, 1, ratio=True),
+    "max_min_difference": _Index(max_min_difference, 0),
+    "max_geomean_ratio": _Index(max_geomean_ratio, 1, ratio=True),
+    "gini": _Index(gini, 0),
+    "std": _Index(std, 0),
+    "spread": _Index(spread, 0),
+    "mad": _Index(mad, 0),
+    "max_abs_deviation": _Index(max_abs_deviation, 0),
 }
 _OF_BOTH = {
     # GARBE: Howard et al. 2022. FDR and IR: de Freitas Pereira and Marcel 2021 and Grother 2021.
-    "garbe": _Index(
-        lambda f, n, ff, nf, a: a * gini(f, ff) + (1 - a) * gini(n, nf), parity=0, least=0, most=1
-    ),
+    "garbe": _Index(lambda f, n, a: a * gini(f) + (1 - a) * gini(n), 0),
     "fdr": _Index(
-        lambda f, n, ff, nf, a: (
-            1 - a * max_min_difference(f, ff) - (1 - a) * max_min_difference(n, nf)
-        ),
-        parity=1,
-        least=0,
-        most=1,
+        lambda f, n, a: 1 - a * max_min_difference(f) - (1 - a) * max_min_difference(n), 1
     ),
     "inequity": _Index(
-        lambda f, n, ff, nf, a: max_min_ratio(f, ff) ** a * max_min_ratio(n, nf) ** (1 - a),
-        parity=1,
-        least=1,
-        most=np.inf,
-        ratio=True,
+        lambda f, n, a: max_min_ratio(f) ** a * max_min_ratio(n) ** (1 - a), 1, ratio=True
     ),
 }
 # The skewed error ratio: Wang and Deng 2020. Theirs is of errors on pair lists with a threshold for
 # each group; here the error is a FMR + (1 - a) FNMR at the one threshold, which for a = 0.5 is that
 # on a list of as many mated as non-mated pairs.
-_OF_WEIGHTED = {"ser": _Index(max_min_ratio, 1, 1, np.inf, ratio=True)}
+_OF_WEIGHTED = {"ser": _Index(max_min_ratio, 1, ratio=True)}
 _METRICS = {**_OF_ONE, **_OF_BOTH, **_OF_WEIGHTED}
 
 
@@ -147,8 +154,9 @@ def is_ratio(metric: str) -> bool:
 def disparity(
     rates: pd.DataFrame,
     a: float = 0.5,
-    replicates: Rates | None = None,
     confidence: float = 0.95,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Indices of how far apart the groups' error rates lie at one threshold.
 
@@ -160,29 +168,36 @@ def disparity(
         rate is left out of the index and named. The counts behind the rates bound a rate of zero:
         `non_mated`, `mated`, `attempts` (to enrol), `searches_non_mated`, `searches_mated`; those
         of errors (`false_matches`, `false_non_matches`, `failures_to_enrol`, `false_positives`,
-        `false_negatives`) tell which ratios hang on one or two.
+        `false_negatives`) tell which ratios hang on one or two. The same counts with `effective_`
+        before their name say how many independent ones would tell as much; they give the intervals
+        and what equal groups would show.
     a
         Weight of FMR against FNMR in `garbe`, `fdr`, `inequity` and `ser`, in [0, 1].
-    replicates
-        Bootstrapped rates of the same groups, float64 (replicates, 1 + groups) by error; `audit`
-        passes them. Errors that they lack have no interval, and the note says so.
     confidence
         Of the intervals.
+    draws, seed
+        Of simulated tests.
 
     Returns
     -------
     pandas.DataFrame
-        `metric error value low high worst best note`. `error` is fmr, fnmr, fte or, for indices of
-        FMR and FNMR together, both. Ratios whose denominator is a group without errors take the
-        rule-of-three bound 3/n for it: they are lower bounds, marked so, without an upper end;
-        without a count n they are NaN, and marked so.
+        `metric error value low high corrected parity parity_high p_parity worst best note`.
+        `error` is fmr, fnmr, fte or, for indices of FMR and FNMR together, both. `parity` and
+        `parity_high` are the median and the 95th percentile of what groups with equal rates and
+        these numbers of comparisons would show, `p_parity` how often they show as much as was seen;
+        `corrected` is the index whose median estimate is the one that was seen. Ratios whose
+        denominator is a group without errors take the rule-of-three bound 3/n for it: they are
+        lower bounds, marked so; without a count n they are NaN, and marked so.
 
     Notes
     -----
     Noise alone pushes the highest and the lowest rate apart: equal groups of 30 subjects show a
-    max/min ratio well above 1, and percentile intervals of it never hold 1. The intervals are
-    therefore the estimate -+ z bootstrap standard errors (ratios: of the logarithm), cut at parity.
-    In a replicate, a group that lost its errors counts as having half an error.
+    max/min ratio well above 1. An index is therefore to be read beside `parity`, and its interval
+    is that of a test inverted: it holds the indices of all groups, from equal ones to some that
+    differ by more than what was seen, that might have shown it. It holds parity exactly when
+    `p_parity` is 1 - `confidence` or more. `spread` is the standard deviation between groups with
+    the mean squared standard error taken off (Lum, Zhang and Bower 2022), zero where nothing is
+    left. Nothing is corrected for reading several indices.
 
     Raises
     ------
@@ -200,26 +215,27 @@ def disparity(
     {'max_min_ratio': 8.0, 'max_min_difference': 0.007, 'max_geomean_ratio': 3.175}
     >>> table["worst"].iloc[0], table["best"].iloc[0]
     ('c', 'a')
+    >>> rates["non_mated"] = rates["effective_non_mated"] = 4000
+    >>> fl.disparity(rates).loc[0, ["value", "low", "parity", "parity_high"]].round(1).to_dict()
+    {'value': 8.0, 'low': 4.2, 'parity': 1.4, 'parity_high': 2.1}
     """
     groups = _checked(rates, a)
     observed = _observed(groups, None, a)
-    point = indices(groups, a=a)
-    draws = {} if replicates is None else indices(groups, replicates, a)
+    chance = Parity(_behind(groups), partial(indices, groups, a=a), draws, seed)
     rows = []
-    for (metric, error), value in point.items():
+    for (metric, error), value in indices(groups, a=a).items():
         ratio = _METRICS[metric].ratio
         parts = ["fmr", "fnmr"] if metric in _OF_BOTH else [error]
-        notes = [note for part in parts for note in _limits(groups, part, *observed[part], ratio)]
+        notes = [note for part in parts for note in _limits(groups, part, observed[part], ratio)]
         if metric == "std":
             notes.append(f"ddof={DDOF}")
-        low = high = np.nan
-        if (metric, error) not in draws:
+        found = Found(*[np.nan] * 6)
+        if (metric, error) not in chance.keys:
             notes.append("no interval: it needs the comparisons, as audit has them")
         elif np.isfinite(value):
-            bounded = ratio and any(_zero_among(observed[part][0]) for part in parts)
-            low, high = index_interval(metric, float(value), draws[metric, error], confidence)
-            high = np.nan if bounded else high
-        ends = [_ends(groups["group"], observed[part][0]) for part in parts]
+            most = np.inf if ratio else 1 - _METRICS[metric].parity
+            found = chance.found((metric, error), float(value), confidence, most, metric == "fdr")
+        ends = [_ends(groups["group"], observed[part].x) for part in parts]
         worst, best = (
             "; ".join(
                 end if len(parts) == 1 else f"{part}: {end}"
@@ -227,80 +243,144 @@ def disparity(
             )
             for side in zip(*ends, strict=True)
         )
-        rows.append((metric, error, float(value), low, high, worst, best, "; ".join(notes)))
+        rows.append((metric, error, float(value), *found, worst, best, "; ".join(notes)))
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
+@counted
+def homogeneity(rates: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> pd.DataFrame:
+    """Whether the groups' error rates can be told from one rate for all: one joint test an error.
+
+    The statistic is Pearson's, in independent comparisons; its distribution is simulated from
+    groups with one rate whose errors bunch by subjects as these do.
+
+    Parameters
+    ----------
+    rates
+        As `disparity` takes them, with effective numbers of comparisons.
+    draws, seed
+        Of simulated tests.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `error groups statistic p`; NaN where nobody erred or fewer than two groups have a rate.
+
+    Raises
+    ------
+    BadInput
+        As `disparity`, or there are no effective numbers.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> audit = fl.audit(people, "group", fmr=0.01)
+    >>> fl.homogeneity(audit.rates)[["error", "groups"]].values.tolist()
+    [['fmr', 4], ['fnmr', 4]]
+    """
+    groups = _checked(rates, 0.5)
+    behind = _behind(groups)
+    if not behind:
+        raise BadInput(
+            "a test needs to know how many independent comparisons the rates are worth: give the "
+            "rates of an audit"
+        )
+    rng = np.random.default_rng(seed)
+    rows = [
+        (error, int(one.known.sum()), *homogeneous(one, draws, rng))
+        for error, one in behind.items()
+    ]
+    return pd.DataFrame(rows, columns=["error", "groups", "statistic", "p"])
+
+
 def indices(
-    rates: pd.DataFrame, replicates: Rates | None = None, a: float = 0.5
+    rates: pd.DataFrame,
+    replicates: Mapping[str, np.ndarray] | None = None,
+    a: float = 0.5,
+    exact: bool = False,
 ) -> dict[tuple[str, str], np.ndarray]:
-    """Every index of the groups' rates, or of each bootstrap replicate: (metric, error) -> value.
+    """Every index of the groups' rates, or of each replicate: (metric, error) -> value.
 
     NaN where fewer than two groups have a rate, or where a ratio has errors nowhere or a zero
-    denominator that nothing bounds.
+    denominator that nothing bounds. Replicates are float64 (replicates, groups) by error; `exact`
+    ones are true rates, without noise to be taken off.
     """
-    observed = _observed(rates[rates["group"] != "all"], replicates, a)
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        # Where no group has a rate numpy says that there is nothing to average; NaN says it too.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        result = {
-            (metric, error): _where_two(index.of(x, floor), x)
-            for error, (x, floor) in observed.items()
-            for metric, index in (_OF_WEIGHTED if error == "both" else _OF_ONE).items()
-        }
-        if "both" in observed:
-            (fmr, fmr_floor), (fnmr, fnmr_floor) = observed["fmr"], observed["fnmr"]
+    observed = _observed(rates[rates["group"] != "all"], replicates, a, exact)
+    told = {error: _told(seen) for error, seen in observed.items()}
+    result = {}
+    with np.errstate(all="ignore"):
+        for error, seen in told.items():
+            for metric, index in (_OF_WEIGHTED if error == "both" else _OF_ONE).items():
+                if metric != "spread" or (observed[error].number > 0).any():
+                    result[metric, error] = index.of(seen) if _two(seen) else _unknown(seen)
+        if "both" in told:
+            fmr, fnmr = told["fmr"], told["fnmr"]
             for metric, index in _OF_BOTH.items():
-                value = index.of(fmr, fnmr, fmr_floor, fnmr_floor, a)
-                result[metric, "both"] = _where_two(_where_two(value, fmr), fnmr)
+                both = _two(fmr) and _two(fnmr)
+                result[metric, "both"] = index.of(fmr, fnmr, a) if both else _unknown(fmr)
     return result
 
 
-def _observed(
-    groups: pd.DataFrame, replicates: Rates | None, a: float
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Every error's rates, (groups,) or (replicates, groups), and what stands for a zero in them.
+def _told(seen: _Seen) -> _Seen:
+    """Of the groups that have a rate."""
+    known = ~np.isnan(seen.x if seen.x.ndim == 1 else seen.x[0])
+    return _Seen(seen.x[..., known], seen.floor[known], seen.number[known])
 
-    `both` is FMR and FNMR in one: their mean with the weights a and 1 - a.
-    """
+
+def _two(seen: _Seen) -> bool:
+    return seen.x.shape[-1] > 1
+
+
+def _unknown(seen: _Seen) -> np.ndarray:
+    return np.full(seen.x.shape[:-1], np.nan)
+
+
+def _observed(
+    groups: pd.DataFrame, replicates: Mapping[str, np.ndarray] | None, a: float, exact: bool = False
+) -> dict[str, _Seen]:
+    """Every error's rates; `both` is FMR and FNMR in one, with the weights a and 1 - a."""
     found = {}
     for error, (_, tries, _) in _ERRORS.items():
-        drawn = getattr(replicates, error, None)
-        if error not in groups.columns or (replicates is not None and drawn is None):
+        if error not in groups.columns or (replicates is not None and error not in replicates):
             continue
-        x = groups[error].to_numpy(dtype=np.float64) if drawn is None else drawn[:, 1:]
-        found[error] = x, zero_floor(groups, error, tries, in_replicates=drawn is not None)
+        x = groups[error].to_numpy(np.float64) if replicates is None else replicates[error]
+        number = _numbers(groups, EFFECTIVE + tries)
+        found[error] = _Seen(x, zero_floor(groups, tries), number if not exact else np.inf * number)
     if {"fmr", "fnmr"} <= set(found):
         pairs = zip(found["fmr"], found["fnmr"], strict=True)
-        found["both"] = tuple(a * of_fmr + (1 - a) * of_fnmr for of_fmr, of_fnmr in pairs)
+        found["both"] = _Seen(*(a * of_fmr + (1 - a) * of_fnmr for of_fmr, of_fnmr in pairs))
     return found
 
 
-def zero_floor(
-    groups: pd.DataFrame, error: str, kind: str, in_replicates: bool = False
-) -> np.ndarray:
+def _behind(groups: pd.DataFrame) -> dict[str, Groups]:
+    """The rates that chance can be told of, by error."""
+    return {
+        error: Groups(
+            groups[error].to_numpy(np.float64),
+            _numbers(groups, EFFECTIVE + tries),
+            _numbers(groups, tries),
+        )
+        for error, (_, tries, _) in _ERRORS.items()
+        if {error, tries, EFFECTIVE + tries} <= set(groups.columns)
+    }
+
+
+def _numbers(groups: pd.DataFrame, column: str) -> np.ndarray:
+    """A column of numbers above zero; NaN where there is none."""
+    if column not in groups.columns:
+        return np.full(len(groups), np.nan)
+    n = groups[column].to_numpy(dtype=np.float64)
+    return np.where(n > 0, n, np.nan)
+
+
+def zero_floor(groups: pd.DataFrame, tries: str) -> np.ndarray:
     """What stands for a rate of zero in a denominator, by group; NaN where nothing is known.
 
-    A group without observed errors: the rule-of-three bound 3/n, at most 1. A group that lost its
-    errors in a bootstrap replicate: half an error.
+    The rule-of-three bound 3/n, at most 1; of n independent comparisons where that is known.
     """
-    if kind not in groups.columns:
-        return np.full(len(groups), np.nan)
-    n = groups[kind].to_numpy(dtype=np.float64)
-    n = np.where(n > 0, n, np.nan)
-    if not in_replicates:
-        return np.minimum(RULE_OF_THREE / n, 1.0)
-    return np.where(groups[error] == 0, RULE_OF_THREE, HALF_AN_ERROR) / n
-
-
-def index_interval(
-    metric: str, value: float, draws: np.ndarray, confidence: float
-) -> tuple[float, float]:
-    """The interval of an index, cut at parity and at the index's other end."""
-    index = _METRICS[metric]
-    ends = normal_interval(value, draws, confidence, log=index.ratio)
-    low, high = (float(np.clip(end, index.least, index.most)) for end in ends)
-    return low, high
+    n = _numbers(groups, EFFECTIVE + tries)
+    return np.minimum(RULE_OF_THREE / np.where(np.isnan(n), _numbers(groups, tries), n), 1.0)
 
 
 def normal_interval(
@@ -350,22 +430,14 @@ def _checked(rates: pd.DataFrame, a: float) -> pd.DataFrame:
     return groups
 
 
-def _lifted(x: np.ndarray, floor: np.ndarray) -> np.ndarray:
+def _lifted(seen: _Seen) -> np.ndarray:
     """Zeros replaced by their floor, which may not pass the highest rate; 0 where none is known."""
-    highest = np.nanmax(x, axis=-1, keepdims=True)
-    return np.where(x == 0, np.nan_to_num(np.minimum(floor, highest)), x)
+    highest = np.max(seen.x, axis=-1, keepdims=True)
+    return np.where(seen.x == 0, np.nan_to_num(np.minimum(seen.floor, highest)), seen.x)
 
 
 def _over_zero(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     return np.where(denominator > 0, numerator / np.where(denominator > 0, denominator, 1), np.nan)
-
-
-def _where_two(value: np.ndarray, x: np.ndarray) -> np.ndarray:
-    return np.where(np.sum(~np.isnan(x), axis=-1) >= 2, value, np.nan)
-
-
-def _zero_among(x: np.ndarray) -> bool:
-    return bool((x == 0).any() and (x > 0).any())
 
 
 def _ends(names: pd.Series, x: np.ndarray) -> tuple[str, str]:
@@ -375,11 +447,9 @@ def _ends(names: pd.Series, x: np.ndarray) -> tuple[str, str]:
     return names.iloc[np.nanargmax(x)], names.iloc[np.nanargmin(x)]
 
 
-def _limits(
-    groups: pd.DataFrame, error: str, x: np.ndarray, floor: np.ndarray, ratio: bool
-) -> list[str]:
+def _limits(groups: pd.DataFrame, error: str, seen: _Seen, ratio: bool) -> list[str]:
     """What limits an index of one error."""
-    notes, names = [], groups["group"]
+    notes, names, (x, floor, _) = [], groups["group"], seen
     words, _, count = _ERRORS.get(error, _Error("errors", "", ""))
     unknown = np.isnan(x)
     if unknown.any():

@@ -27,11 +27,11 @@ def add_up(
     Returns
     -------
     tuple
-        By pair of groups, float64 (11, size, size), in the upper triangle: with errors e and
-        comparisons c of a pair, the sums of e, e^2, e c, e^4, e^3 c, e^2 c^2, e c^3, c, c^2, c^4
-        and 1. By node and the other's group, float64 (2, nodes, size): e and c.
+        By pair of groups, float64 (10, size, size), in the upper triangle: with errors e and
+        comparisons c of a pair, the sums of e, e^2, e c, e^4, e^3 c, e^2 c^2, e c^3, c, c^2 and
+        c^4. By node and the other's group, float64 (2, nodes, size): e and c.
     """
-    sums, rows = np.zeros((11, size, size)), np.zeros((2, len(group), size))
+    sums, rows = np.zeros((10, size, size)), np.zeros((2, len(group), size))
     for n in range(len(a)):
         i, j = a[n], b[n]
         if owner[i] == owner[j] or group[i] < 0 or group[j] < 0:
@@ -49,7 +49,6 @@ def add_up(
         sums[7, low, high] += c
         sums[8, low, high] += c * c
         sums[9, low, high] += c * c * c * c
-        sums[10, low, high] += 1
         rows[0, i, group[j]] += e
         rows[0, j, group[i]] += e
         rows[1, i, group[j]] += c
