@@ -99,6 +99,7 @@ from .rates.acquisition import presented_images as presented_images
 from .rates.contrasts import group_contrasts as group_contrasts
 from .rates.dependence import Dependence as Dependence
 from .rates.indices import disparity as disparity
+from .rates.indices import homogeneity as homogeneity
 from .rates.planning import detectable_rate as detectable_rate
 from .rates.planning import detectable_ratio as detectable_ratio
 from .rates.planning import required_subjects as required_subjects

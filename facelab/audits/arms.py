@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from facelab.audits.by_group import Audit
+from facelab.audits.changes import Arms, Change
 from facelab.audits.differences import audits_of, difference
 from facelab.errors import BadInput, counted, how_many, there_are
 from facelab.faces.names import in_markdown
-from facelab.rates.counts import Rates, double_or_nothing
-from facelab.rates.indices import indices, zero_floor
+from facelab.rates.indices import indices
 
 FIGURES = ("fmr_ratio", "garbe", "fnmr", "worst_fnmr")
 
@@ -36,6 +35,12 @@ _KINDS = {
     "garbe": _Kind("GARBE", False, "", 0, 1),
     "fnmr": _Kind("overall FNMR", False, "%", 0, 1),
     "worst_fnmr": _Kind("worst group's FNMR", False, "%", 0, 1),
+}
+
+_INDICES = {
+    "fmr_ratio": ("max_min_ratio", "fmr"),
+    "garbe": ("garbe", "both"),
+    "worst_fnmr": ("highest", "fnmr"),
 }
 
 
@@ -70,22 +75,21 @@ def compare_arms(
         "fnmr" (overall), "worst_fnmr" (highest of a group), "fmr_ratio" (highest of a group over
         lowest), "garbe", "fmr:<group>", "fnmr:<group>".
     replicates, seed
-        Of the subject bootstrap; the same weights for all audits, so that changes are paired.
+        Of the simulated tests behind changes of indices.
 
     Returns
     -------
     pandas.DataFrame
         `arm figure value low high change change_low change_high seeds`, all figures of an arm
-        together. Values are means over seeds; `change` is arm less baseline. FMRs and their ratio
-        have geometric means, and their change is a factor: 1 is no change.
+        together. Rates are means over seeds, indices those of the mean rates; `change` is arm less
+        baseline, for FMRs and their ratio a factor, where 1 is no change.
 
     Notes
     -----
-    The variance of a mean over n seeds is that of its subject bootstrap (double or nothing) and
-    that of the seeds, their sample variance over n; with the few seeds there are, the interval
-    takes Student's t with Satterthwaite's degrees of freedom. Thresholds are taken as given, and
-    nothing is corrected for the number of arms. With one seed, training noise is not in the
-    interval.
+    Intervals allow for the people of the test, those that the thresholds were set on and the seeds
+    (`facelab.audits.changes`); those of indices are tests inverted, as `fl.disparity` has them.
+    With one seed, training noise is not in the interval. Nothing is corrected for the number of
+    arms.
 
     Raises
     ------
@@ -104,31 +108,44 @@ def compare_arms(
     [['whole', 'fnmr', 0.04, 0.0], ['whole', 'worst_fnmr', 0.06, 0.0], ['half', 'fnmr', 0.26, 0.21],
     ['half', 'worst_fnmr', 0.32, 0.27]]
     """
-    names = list(figures)
-    checked = _checked(audits, baseline, names)
-    subjects = len(checked[baseline][0].counts.subjects)
-    weights = double_or_nothing(subjects, replicates, np.random.default_rng(seed))
-    points = {arm: [_figures(a, names) for a in several] for arm, several in checked.items()}
-    draws = {
-        arm: sum(_figures(a, names, a.counts.resample(weights)) for a in several) / len(several)
-        for arm, several in checked.items()
-    }
-    confidence = checked[baseline][0].confidence
+    checked = _checked(audits, baseline, list(figures))
+    arms = Arms(checked, replicates, seed)
+    start = arms.names.index(baseline)
     rows = []
-    for arm in checked:
-        point, start = np.array(points[arm]), np.array(points[baseline])
-        for place, figure in enumerate(names):
+    for place, arm in enumerate(arms.names):
+        for figure in figures:
             kind = kind_of(figure)
-            own = _interval(point[:, place], draws[arm][:, place], confidence)
-            paired = _interval(
-                (point - start)[:, place], (draws[arm] - draws[baseline])[:, place], confidence
-            )
-            value, low, high = np.exp(own) if kind.log else own
+            value, low, high = _value(arms, figure, place)
             ends = np.clip([low, high], kind.least, kind.most)
-            change = np.exp(paired) if kind.log else paired
-            rows.append((arm, figure, value, *ends, *change, len(point)))
+            change = _change(arms, figure, start, place)
+            told = [change.ratio, change.ratio_low, change.ratio_high]
+            if not kind.log:
+                told = [change.difference, change.low, change.high]
+            rows.append((arm, figure, value, *ends, *told, arms.seeds))
     parts = ["value", "low", "high", "change", "change_low", "change_high"]
     return pd.DataFrame(rows, columns=["arm", "figure", *parts, "seeds"])
+
+
+def _value(arms: Arms, figure: str, arm: int) -> tuple[float, float, float]:
+    """A figure of one arm with its interval."""
+    if figure in _INDICES:
+        row = arms.disparity[arm].loc[_INDICES[figure]]
+        return row["value"], row["low"], row["high"]
+    error, group = _rate_of(figure)
+    ends = arms.rate_interval(error, group, arm, kind_of(figure).log)
+    return float(arms.rate(error, group)[arm]), *ends
+
+
+def _change(arms: Arms, figure: str, start: int, arm: int) -> Change:
+    if figure in _INDICES:
+        return arms.index_change(*_INDICES[figure], start, arm)
+    return arms.rate_change(*_rate_of(figure), start, arm)
+
+
+def _rate_of(figure: str) -> tuple[str, str]:
+    """Error and group of a figure that is a rate."""
+    error, _, group = figure.partition(":")
+    return error, group or "all"
 
 
 @counted
@@ -151,17 +168,28 @@ def arms_by_seed(
     >>> fl.arms_by_seed(audits, baseline="whole", figures=["fnmr"]).round(2).values.tolist()
     [['whole', 'fnmr', 0, 0.04, 0.0], ['half', 'fnmr', 0, 0.26, 0.21]]
     """
-    names = list(figures)
-    checked = _checked(audits, baseline, names)
-    points = {arm: [_figures(a, names) for a in several] for arm, several in checked.items()}
+    checked = _checked(audits, baseline, list(figures))
+    points = {
+        arm: [[_figure(one, name) for name in figures] for one in several]
+        for arm, several in checked.items()
+    }
     rows = []
     for arm, several in points.items():
-        for place, (point, start) in enumerate(zip(several, points[baseline], strict=True)):
-            for figure, value, change in zip(names, point, point - start, strict=True):
-                log = kind_of(figure).log
-                both = (np.exp(value), np.exp(change)) if log else (value, change)
-                rows.append((arm, figure, place, *both))
+        for place, (values, starts) in enumerate(zip(several, points[baseline], strict=True)):
+            for figure, value, start in zip(figures, values, starts, strict=True):
+                change = value - start
+                if kind_of(figure).log:
+                    change = value / start if start > 0 else np.nan
+                rows.append((arm, figure, place, value, change))
     return pd.DataFrame(rows, columns=["arm", "figure", "seed", "value", "change"])
+
+
+def _figure(one: Audit, figure: str) -> float:
+    """A figure of one audit."""
+    if figure in _INDICES:
+        return float(indices(one.rates)[_INDICES[figure]])
+    error, group = _rate_of(figure)
+    return float(one.rates.loc[one.rates["group"] == group, error].iloc[0])
 
 
 def _checked(
@@ -192,47 +220,6 @@ def _checked(
             known = there_are(group, reference[0].counts.groups, "the groups are")
             raise BadInput(f"there is no group for the figure {figure!r}{known}")
     return checked
-
-
-def _figures(one: Audit, names: list[str], replicates: Rates | None = None) -> np.ndarray:
-    """One audit's figures, ratios and FMRs as logarithms: (figures,), or (replicates, figures)."""
-    found = indices(one.rates, replicates)
-    rates = {
-        error: one.rates[error].to_numpy() if replicates is None else getattr(replicates, error)
-        for error in ("fmr", "fnmr")
-    }
-    values = []
-    for name in names:
-        error, _, group = name.partition(":")
-        if name == "fmr_ratio":
-            value = np.log(found["max_min_ratio", "fmr"])
-        elif name == "garbe":
-            value = found["garbe", "both"]
-        elif name == "worst_fnmr":
-            known = np.nan_to_num(rates["fnmr"][..., 1:], nan=-1.0).max(axis=-1)
-            value = np.where(known < 0, np.nan, known)
-        else:
-            row = one.rates.index[one.rates["group"] == (group or "all")][0]
-            value = rates[error][..., row]
-            if error == "fmr":
-                # On the log scale no errors count as half of one.
-                floor = zero_floor(one.rates.loc[[row]], "fmr", "non_mated", in_replicates=True)
-                value = np.log(np.maximum(value, floor[0]))
-        values.append(value)
-    return np.stack(np.broadcast_arrays(*values), axis=-1)
-
-
-def _interval(
-    by_seed: np.ndarray, draws: np.ndarray, confidence: float
-) -> tuple[float, float, float]:
-    """The mean over seeds with its interval, from the seeds' values and the mean's replicates."""
-    mean, seeds = float(by_seed.mean()), len(by_seed)
-    of_subjects = float(np.var(draws[np.isfinite(draws)])) if np.isfinite(draws).any() else np.nan
-    of_seeds = float(np.var(by_seed, ddof=1)) / seeds if seeds > 1 else 0.0
-    variance = of_subjects + of_seeds
-    freedom = (seeds - 1) * (variance / of_seeds) ** 2 if of_seeds > 0 else np.inf
-    reach = float(stats.t.ppf((1 + confidence) / 2, freedom)) * np.sqrt(variance)
-    return mean, mean - reach, mean + reach
 
 
 def readable_arms(table: pd.DataFrame, changes: bool = False) -> pd.DataFrame:

@@ -14,8 +14,10 @@ import pandas as pd
 
 from facelab import files, sums
 from facelab.artefacts import AUDIT, PAGE
+from facelab.audits import sentences
 from facelab.audits.stored import Facts, csv_table, histogram_frame, histograms_of, parquet
 from facelab.audits.suspects import told_of_suspects
+from facelab.audits.thresholds import at_target, realised
 from facelab.comparisons.counted import Comparisons, compare_all
 from facelab.comparisons.given import as_share
 from facelab.embedders.embeddings import Embeddings
@@ -25,9 +27,10 @@ from facelab.faces.cells import as_csv
 from facelab.faces.groups import SEPARATOR, group_keys
 from facelab.faces.names import as_names
 from facelab.faces.origin import as_card
-from facelab.rates.contrasts import as_chance, as_ratio, as_sentence, group_contrasts
-from facelab.rates.counts import ErrorCounts, double_or_nothing
-from facelab.rates.indices import disparity
+from facelab.rates.contrasts import group_contrasts
+from facelab.rates.counts import ErrorCounts
+from facelab.rates.indices import disparity, homogeneity
+from facelab.rates.parity import DRAWS
 from facelab.rates.planning import too_small
 from facelab.rates.tables import readable_rates, rounded, table
 from facelab.words import checked
@@ -36,6 +39,7 @@ _NAMED = 3  # items named in a warning before "and others"
 _LITTLE = (
     0.6  # area under the ROC curve from which on a few subjects are given the benefit of doubt
 )
+BY_CONSTRUCTION = "FMR is what the threshold was set for"
 _MANY_NUMBERS = 16  # of a vector, from which on none of them makes up half of it
 
 
@@ -56,7 +60,8 @@ class Audit:
     cross_group
         FMR for every pair of groups, in long form.
     disparity
-        Indices of how far apart the groups lie, with bootstrap intervals: see `fl.disparity`.
+        Indices of how far apart the groups lie, beside what equal groups would show: see
+        `fl.disparity`.
     warnings
         What limits the audit, one sentence each.
     calibration
@@ -71,6 +76,10 @@ class Audit:
         `group threshold fmr fnmr`.
     histograms
         Score distributions: group -> (edges, mated counts, non-mated counts).
+    pairs
+        The comparisons that the target FMR is meant over: "all" or "same-group".
+    calibration_counts
+        Errors of the calibration at the threshold, where there is one: how sure the threshold is.
 
     Examples
     --------
@@ -80,8 +89,7 @@ class Audit:
     >>> audit.rates.set_index("group")["fmr"].round(3).to_dict()
     {'all': 0.01, 'a': 0.009, 'b': 0.015, 'c': 0.014, 'd': 0.014}
     >>> print(audit.findings()[0])
-    FMR for b was 1.6 [0.95, 2.8] times that for a at the threshold set for 0.01 overall, which is
-    compatible with no difference.
+    No two groups can be told apart ...
     >>> audit.contrasts()[["group", "reference", "ratio"]].round(1).head(2).values.tolist()
     [['b', 'a', 1.6], ['d', 'a', 1.5]]
     >>> print(audit.plot().alt)
@@ -101,50 +109,56 @@ class Audit:
     counts: ErrorCounts = field(repr=False)
     det: pd.DataFrame = field(repr=False)
     histograms: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = field(repr=False)
+    pairs: str = "all"
+    calibration_counts: ErrorCounts | None = field(default=None, repr=False)
+    _contrasts: dict[tuple, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     def summary(self) -> str:
         """The finding in a few sentences, with its numbers and no more than they bear."""
-        whole = self.rates.iloc[0]
-        text = [
-            f"At threshold {self.threshold:.4f}, set for FMR {self.fmr:g} on {self.calibration}, "
-            f"overall FMR was {_rate(whole, 'fmr')} and FNMR {_rate(whole, 'fnmr')}."
-        ]
-        groups = self.rates.iloc[1:]
-        for error in ("fmr", "fnmr"):
-            known = groups.dropna(subset=error)
-            if len(known) < 2 or not known[error].any():
-                continue
-            worst, best = known.loc[known[error].idxmax()], known.loc[known[error].idxmin()]
-            text.append(
-                f"{error.upper()} by {SEPARATOR.join(self.by)} ran from {_rate(best, error)} for "
-                f"{best['group']} to {_rate(worst, error)} for {worst['group']}"
-                f"{self._times(error)}."
-            )
-        return " ".join(text)
+        return sentences.summary(self)
 
-    def _times(self, error: str) -> str:
-        row = self.disparity.query("metric == 'max_min_ratio' and error == @error").iloc[0]
-        if not np.isfinite(row["value"]):
-            return ""
-        if not np.isfinite(row["high"]):
-            return f", a ratio of {row['value']:.3g} or more [{row['low']:.3g}, no upper end]"
-        contrasts = self.contrasts(error)
-        return f", a ratio of {as_ratio(contrasts.iloc[0])}{as_chance(contrasts)}"
+    @property
+    def set_on_itself(self) -> bool:
+        """Whether the threshold was set on the test's own comparisons."""
+        return "calibration" not in self.card
+
+    def realised_fmr(self) -> tuple[float, float]:
+        """Both ends of the FMR that this threshold realises among people like those it was set on.
+
+        NaN for an audit that was stored without its calibration's errors.
+        """
+        return realised(self)
+
+    def at_target(self) -> pd.DataFrame:
+        """Rates at the target FMR, with intervals that allow for the threshold's uncertainty.
+
+        `rates` is about this one threshold; a threshold set for the same target on as many other
+        people is another one. `group fmr fmr_low fmr_high fnmr fnmr_low fnmr_high`.
+        """
+        return at_target(self)
 
     def contrasts(
-        self, error: str = "fmr", reference: str | None = None, correct: str = "holm"
+        self,
+        error: str = "fmr",
+        reference: str | None = None,
+        correct: str = "family",
+        weights: str = "comparisons",
     ) -> pd.DataFrame:
-        """Groups two at a time, with corrected p-values: see `contrasts.group_contrasts`."""
-        return group_contrasts(self.counts, error, reference, correct, self.confidence)
+        """Groups two at a time, allowing for all pairs: see `contrasts.group_contrasts`."""
+        key = (error, reference, correct, weights)
+        if key not in self._contrasts:
+            self._contrasts[key] = group_contrasts(
+                self.counts, error, reference, correct, self.confidence, weights
+            )
+        return self._contrasts[key].copy()
+
+    def homogeneity(self) -> pd.DataFrame:
+        """Whether all groups may have one rate, by error: see `fl.homogeneity`."""
+        return homogeneity(self.rates)
 
     def findings(self) -> list[str]:
-        """Of each error the two groups that lie furthest apart, in a sentence."""
-        found = []
-        for error in ("fmr", "fnmr"):
-            if (self.counts.sums(error).comparisons > 0).sum() > 1:
-                rows = self.contrasts(error)
-                found.append(as_sentence(rows, error, self.fmr))
-        return found
+        """Of each error the two groups that stand apart most surely, in a sentence."""
+        return sentences.findings(self)
 
     def plot(self) -> Any:
         """Error rates by group with their intervals, as a matplotlib figure."""
@@ -190,13 +204,23 @@ class Audit:
         with files.write_folder(folder, replace, AUDIT) as aside:
             for name in _TABLES:
                 files.write_text(aside / f"{name}.csv", as_csv(getattr(self, name)))
-            self.counts.units.to_parquet(aside / "units.parquet")
-            self.counts.pairs.to_parquet(aside / "pairs.parquet")
+            for name, counts in self._counts().items():
+                counts.units.to_parquet(aside / f"{name}units.parquet")
+                counts.pairs.to_parquet(aside / f"{name}pairs.parquet")
             histogram_frame(self.histograms).to_parquet(aside / "histograms.parquet")
             told = {name: getattr(self, name) for name in _TOLD}
             told |= {"groups": list(self.counts.groups), "complete": self.counts.complete}
+            if self.calibration_counts is not None:
+                told["calibration_groups"] = list(self.calibration_counts.groups)
             sums.write_card(aside, "audit.json", told)
         return Path(folder)
+
+    def _counts(self) -> dict[str, ErrorCounts]:
+        """What is stored of counts, by how its files' names begin."""
+        found = {"": self.counts}
+        if self.calibration_counts is not None:
+            found["calibration_"] = self.calibration_counts
+        return found
 
     @classmethod
     @files.of_one_version
@@ -214,15 +238,26 @@ class Audit:
         tables = {name: csv_table(stored, f"{name}.csv") for name in _TABLES}
         if {*tables["rates"]["group"][1:]} != {*facts.groups}:
             raise BadInput("its groups are not those of its tables")
-        counts = ErrorCounts(
-            told["threshold"],
-            tuple(facts.groups),
-            parquet(stored, "units.parquet"),
-            parquet(stored, "pairs.parquet"),
-            facts.complete,
-        )
+        counts = _stored_counts(stored, "", facts.threshold, facts.groups, facts.complete)
+        calibrated = None
+        if facts.calibration_groups is not None:
+            calibrated = _stored_counts(
+                stored, "calibration_", facts.threshold, facts.calibration_groups, True
+            )
         histograms = histograms_of(parquet(stored, "histograms.parquet"))
-        return cls(**told, **tables, counts=counts, histograms=histograms)
+        if "effective_mated" not in tables["rates"]:  # of an older version
+            tables["rates"] = counts.rates(facts.confidence, small_samples=True)
+            tables["disparity"] = disparity(tables["rates"], confidence=facts.confidence)
+        return cls(
+            **told, **tables, counts=counts, histograms=histograms, calibration_counts=calibrated
+        )
+
+
+def _stored_counts(
+    stored: sums.Stored, name: str, threshold: float, groups: list[str], complete: bool
+) -> ErrorCounts:
+    units, pairs = (parquet(stored, f"{name}{kind}.parquet") for kind in ("units", "pairs"))
+    return ErrorCounts(threshold, tuple(groups), units, pairs, complete)
 
 
 @counted
@@ -233,7 +268,7 @@ def audit(
     calibration: Embeddings | None = None,
     pairs: str = "all",
     confidence: float = 0.95,
-    replicates: int = 1000,
+    replicates: int = DRAWS,
     seed: int = 0,
     jobs: int | None = None,
 ) -> Audit:
@@ -259,10 +294,9 @@ def audit(
     confidence
         Of all intervals.
     replicates
-        Of the subject bootstrap (double or nothing) behind the disparity's intervals; it takes the
-        threshold as given.
+        Simulated tests behind the disparity's intervals and what equal groups would show.
     seed
-        Of the bootstrap.
+        Of the simulation.
     jobs
         Processes, as `compare_all` takes them.
 
@@ -310,7 +344,10 @@ def audit(
     threshold = source._threshold(fmr, pairs)
     counts = comparisons.counts(threshold)
     rates = counts.rates(confidence, small_samples=True)
-    weights = double_or_nothing(len(counts.subjects), replicates, np.random.default_rng(seed))
+    set_on_itself = calibration is None and pairs == "all"
+    if set_on_itself:
+        rates.loc[0, ["fmr_low", "fmr_high"]] = np.nan
+        rates.loc[0, "note"] = "; ".join(filter(None, [BY_CONSTRUCTION, rates.loc[0, "note"]]))
     card = {
         "embeddings": embeddings.card,
         "images": len(embeddings),
@@ -332,7 +369,7 @@ def audit(
         threshold=threshold,
         rates=rates,
         cross_group=counts.cross_group(confidence, small_samples=True),
-        disparity=disparity(rates, replicates=counts.resample(weights), confidence=confidence),
+        disparity=disparity(rates, confidence=confidence, draws=replicates, seed=seed),
         warnings=comparisons.warnings + warnings + _cautions(embeddings, comparisons, rates, fmr),
         calibration=said,
         confidence=confidence,
@@ -340,6 +377,8 @@ def audit(
         counts=counts,
         det=comparisons.det(),
         histograms=comparisons.histograms(),
+        pairs=pairs,
+        calibration_counts=None if calibration is None else source.counts(threshold),
     )
 
 
@@ -452,11 +491,5 @@ def _doubts(embeddings: Embeddings, comparisons: Comparisons, distinct: int) -> 
     return doubts
 
 
-def _rate(row: pd.Series, error: str) -> str:
-    if np.isnan(row[error]):
-        return "unknown"
-    return f"{row[error]:.3g} [{row[f'{error}_low']:.2g}, {row[f'{error}_high']:.2g}]"
-
-
 _TABLES = ("rates", "cross_group", "disparity", "det")
-_TOLD = ["by", "fmr", "threshold", "warnings", "calibration", "confidence", "card"]
+_TOLD = ["by", "fmr", "threshold", "warnings", "calibration", "confidence", "card", "pairs"]

@@ -14,9 +14,8 @@ import numpy as np
 import pandas as pd
 
 from facelab.audits.by_group import Audit
+from facelab.audits.changes import Arms
 from facelab.errors import BadInput, a_kind, counted, there_are
-from facelab.rates.counts import Rates, double_or_nothing
-from facelab.rates.indices import indices, is_ratio, normal_interval, zero_floor
 from facelab.rates.tables import number
 
 
@@ -30,8 +29,8 @@ class AuditDifferences:
         Their names: the columns a and b of the tables. A difference is b - a, a ratio b / a.
     table
         `quantity a b difference low high ratio ratio_low ratio_high note`, one row for each
-        `fmr:<group>`, `fnmr:<group>` and `<metric>:<error>`. Indices that are ratios are averaged
-        over seeds and compared by geometric means, everything else by arithmetic means.
+        `fmr:<group>`, `fnmr:<group>` and `<metric>:<error>`. Rates are means over seeds, indices
+        those of the mean rates.
     per_seed
         `quantity seed a b difference ratio`, where seed counts the pairs of audits.
     confidence
@@ -82,10 +81,9 @@ def compare_audits(
         Two named arms, the baseline first; each an audit or a list of audits, one a training seed,
         in the same order of seeds.
     replicates
-        Of the bootstrap. Every replicate weights the test subjects double or nothing, the same for
-        all audits, and draws the seeds with replacement, the same for both arms.
+        Simulated tests behind changes of indices.
     seed
-        Of the bootstrap.
+        Of the simulation.
 
     Returns
     -------
@@ -93,11 +91,12 @@ def compare_audits(
 
     Notes
     -----
-    Rates take percentile intervals; indices, which noise biases, take the estimate -+ z bootstrap
-    standard errors, for ratios on the log scale (`disparity`).
-    Thresholds are taken as given. With few seeds their part of the interval is crude: n seeds drawn
-    with replacement vary by (n - 1) / n of what they should, and one seed not at all; look at
-    `per_seed`. Nothing is corrected for looking at many quantities.
+    Differences are those of models at their own thresholds, each set for the target FMR: intervals
+    allow for the people of the test, those that the thresholds were set on, and the seeds, and are
+    paired in all three (`facelab.audits.changes`). Interval of ratio and of difference leave out no
+    change together. An index depends on noise: where an arm cannot be told from parity the note
+    says so, and a change of it may be one of noise. Nothing is corrected for looking at many
+    quantities.
 
     Raises
     ------
@@ -119,36 +118,33 @@ def compare_audits(
     unseen).
     """
     names, audits = _paired(arms)
-    reference = audits[0][0]
-    rng = np.random.default_rng(seed)
-    weights = double_or_nothing(len(reference.counts.subjects), replicates, rng)
-    seeds = len(audits[0])
-    drawn = rng.integers(0, seeds, size=(seeds, replicates))
+    both = Arms(dict(zip(names, audits, strict=True)), replicates, seed)
+    singles = [_values(one) for arm in audits for one in arm]
+    rows, by_seed = [], []
+    for quantity in singles[0]:
+        name, _, of = quantity.partition(":")
+        change = both.rate_change if name in ("fmr", "fnmr") else both.index_change
+        found = change(name, of, 0, 1)
+        rows.append((quantity, *found[:-1], _joined(found.note, both.caution)))
+        values = [one[quantity] for one in singles]
+        for place, (a, b) in enumerate(
+            zip(values[: both.seeds], values[both.seeds :], strict=True)
+        ):
+            by_seed.append((quantity, place, a, b, b - a, b / a if a > 0 else np.nan))
+    parts = ["a", "b", "difference", "low", "high", "ratio", "ratio_low", "ratio_high", "note"]
+    table = pd.DataFrame(rows, columns=["quantity", *parts])
+    per_seed = pd.DataFrame(by_seed, columns=["quantity", "seed", "a", "b", "difference", "ratio"])
+    return AuditDifferences(names, table, per_seed, both.confidence)
 
-    points, draws = [], []
-    for arm in audits:
-        sides = [_quantities(audit, audit.counts.resample(weights)) for audit in arm]
-        points.append({key: np.array([one[key][0] for one, _ in sides]) for key in sides[0][0]})
-        draws.append({key: np.stack([side[key] for _, side in sides]) for key in sides[0][1]})
-    rows, singles = [], []
-    for quantity in points[0]:
-        values = [point[quantity] for point in points]
-        resampled = [draw[quantity][drawn, np.arange(replicates)] for draw in draws]
-        floors = [np.array([_floor(audit, quantity) for audit in arm]) for arm in audits]
-        rows.append(
-            {
-                "quantity": quantity,
-                **_compare(quantity, values, resampled, floors, drawn, reference.confidence),
-            }
-        )
-        for place, (a, b) in enumerate(zip(*values, strict=True)):
-            ratio = b / a if a > 0 else np.nan
-            singles.append((quantity, place, a, b, b - a, ratio))
-    table = pd.DataFrame(rows)
-    if seeds == 1:
-        table["note"] = [_joined(note, "one seed: training noise unseen") for note in table["note"]]
-    per_seed = pd.DataFrame(singles, columns=["quantity", "seed", "a", "b", "difference", "ratio"])
-    return AuditDifferences(names, table, per_seed, reference.confidence)
+
+def _values(audit: Audit) -> dict[str, float]:
+    """Every rate and index of one audit."""
+    rates = audit.rates.set_index("group")
+    values = {f"{e}:{group}": rates.loc[group, e] for e in ("fmr", "fnmr") for group in rates.index}
+    index = audit.disparity
+    index = index[index["error"].isin(["fmr", "fnmr", "both"])]
+    keys = index["metric"] + ":" + index["error"]
+    return {**values, **dict(zip(keys, index["value"], strict=True))}
 
 
 def audits_of(arms: Any, verb: str) -> dict[str, list[Audit]]:
@@ -213,95 +209,6 @@ def difference(audit: Audit, reference: Audit) -> str:
             f"{str(alone[0])!r} is in one of them only)"
         )
     return "the images of their subjects, or who is in which group"
-
-
-def _quantities(
-    audit: Audit, replicates: Rates
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Every rate and index of one audit: the estimate (1,) and its replicates."""
-    point, draws = {}, {}
-    for error in ("fmr", "fnmr"):
-        for column, group in enumerate(audit.rates["group"]):
-            point[f"{error}:{group}"] = audit.rates[error].to_numpy()[[column]]
-            draws[f"{error}:{group}"] = getattr(replicates, error)[:, column]
-    for (metric, error), value in indices(audit.rates).items():
-        point[f"{metric}:{error}"] = np.atleast_1d(value)
-    for (metric, error), values in indices(audit.rates, replicates).items():
-        draws[f"{metric}:{error}"] = values
-    return point, draws
-
-
-def _floor(audit: Audit, quantity: str) -> float:
-    """What stands for a rate of zero in a ratio of rates; NaN for indices."""
-    error, group = quantity.split(":", 1)
-    if error not in ("fmr", "fnmr"):
-        return np.nan
-    kind = "non_mated" if error == "fmr" else "mated"
-    row = audit.rates[audit.rates["group"] == group]
-    return float(zero_floor(row, error, kind, in_replicates=True)[0])
-
-
-def _compare(
-    quantity: str,
-    values: list[np.ndarray],
-    draws: list[np.ndarray],
-    floors: list[np.ndarray],
-    drawn: np.ndarray,
-    confidence: float,
-) -> dict[str, float | str]:
-    """Difference and ratio of two arms for one quantity, with intervals and a note."""
-    name = quantity.split(":", 1)[0]
-    is_rate = name in ("fmr", "fnmr")
-    log = not is_rate and is_ratio(name)
-    (a, b), notes = (_mean(value, log) for value in values), []
-    with np.errstate(all="ignore"):
-        a_draws, b_draws = (_mean(draw, log) for draw in draws)
-        difference, ratio = b - a, (b / a if a > 0 else np.nan)
-        if is_rate:
-            low, high = _percentiles(b_draws - a_draws, confidence)
-            top, bottom = (
-                _mean(np.where(draw > 0, draw, floor[drawn]), False)
-                for draw, floor in ((draws[1], floors[1]), (draws[0], floors[0]))
-            )
-            ratio_low, ratio_high = _percentiles(top / bottom, confidence)
-            if a == 0 or b == 0:
-                notes.append("no errors in " + ("both arms" if a == b else "ab"[int(a > 0)]))
-                ratio = ratio_low = ratio_high = np.nan
-        else:
-            # A ratio's difference is linearised on the log scale, where a lost group stays bounded.
-            spread = b * np.log(b_draws) - a * np.log(a_draws) if log else b_draws - a_draws
-            low, high = normal_interval(0.0, spread, confidence, log=False)
-            low, high = difference + low, difference + high
-            ratio_low, ratio_high = normal_interval(ratio, b_draws / a_draws, confidence, log=True)
-    if not np.isfinite(difference):
-        notes.append("undefined in an audit: see its disparity or rates")
-    undefined = float(np.mean(~np.isfinite(b_draws - a_draws)))
-    if np.isfinite(difference) and undefined > 0.01:
-        notes.append(f"{undefined:.0%} of replicates undefined and left out")
-    return {
-        "a": a,
-        "b": b,
-        "difference": difference,
-        "low": low,
-        "high": high,
-        "ratio": ratio,
-        "ratio_low": ratio_low,
-        "ratio_high": ratio_high,
-        "note": "; ".join(notes),
-    }
-
-
-def _mean(values: np.ndarray, log: bool) -> np.ndarray:
-    """Mean over seeds, geometric for ratios."""
-    return np.exp(np.log(values).mean(axis=0)) if log else values.mean(axis=0)
-
-
-def _percentiles(draws: np.ndarray, confidence: float) -> tuple[float, float]:
-    draws = draws[np.isfinite(draws)]
-    if not len(draws):
-        return np.nan, np.nan
-    tail = (1 - confidence) / 2
-    return tuple(float(value) for value in np.quantile(draws, [tail, 1 - tail]))
 
 
 def _joined(*notes: str) -> str:

@@ -4,7 +4,7 @@ In: a stored folder, opened by its sums. Out: facts, each of its kind; frames, t
 last bit.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,8 @@ class Facts:
     card: dict[str, Any]
     groups: list[str]
     complete: bool
+    pairs: Literal["all", "same-group"] = "all"
+    calibration_groups: list[str] | None = None
 
 
 def csv_table(stored: sums.Stored, name: str) -> pd.DataFrame:

@@ -19,10 +19,10 @@ from facelab.rates.counts import (
     FEW_ERRORS,
     FEW_SUBJECTS,
     RULE_OF_THREE,
-    double_or_nothing,
 )
 from facelab.rates.indices import disparity
-from facelab.rates.persons import interval_of_people
+from facelab.rates.parity import DRAWS
+from facelab.rates.persons import interval_of_people, worth
 
 # How `facelab.photos` begins to say that an image has no usable face. Rejects for other reasons (a
 # damaged file, the same bytes twice) are faults of the files and no attempts to enrol.
@@ -35,7 +35,8 @@ class Enrolment(NamedTuple):
     Attributes
     ----------
     rates
-        `group subjects attempts failures_to_enrol fte fte_low fte_high note`, the row `all` first.
+        `group subjects attempts failures_to_enrol fte fte_low fte_high note
+        effective_attempts`, the row `all` first.
     disparity
         The indices of `fte` over the groups, as `fl.disparity` gives them.
     """
@@ -44,18 +45,12 @@ class Enrolment(NamedTuple):
     disparity: pd.DataFrame
 
 
-class _Replicates(NamedTuple):
-    """Bootstrapped rates: float64 (replicates, 1 + groups), `all` first."""
-
-    fte: np.ndarray
-
-
 @counted
 def enrolment(
     presented: pd.DataFrame,
     by: str | list[str],
     confidence: float = 0.95,
-    replicates: int = 1000,
+    replicates: int = DRAWS,
     seed: int = 0,
 ) -> Enrolment:
     """Whose images fail to enrol, and how unequally.
@@ -68,10 +63,10 @@ def enrolment(
     by
         A group column, or several for their intersection. Images without a label count in `all`.
     confidence
-        Of all intervals: for rates Wilson's over subjects, few or many (as FNMR in audits), the
-        subject bootstrap for indices.
+        Of all intervals: for rates Wilson's over subjects, few or many (as FNMR in audits), for
+        indices simulated tests (`fl.disparity`).
     replicates, seed
-        Of the bootstrap (double or nothing).
+        Of the simulated tests behind the indices.
 
     Raises
     ------
@@ -107,11 +102,10 @@ def enrolment(
     frame["fte"] = frame["failures_to_enrol"] / frame["attempts"]
     frame["fte_low"], frame["fte_high"] = interval_of_people(attempts, failures, confidence)
     frame["note"] = [_note(row) for row in frame.to_dict("records")]
+    frame["effective_attempts"] = worth(attempts, failures)
 
-    weights = double_or_nothing(len(names), replicates, np.random.default_rng(seed)).astype(float)
-    with np.errstate(invalid="ignore"):
-        drawn = _Replicates((weights @ failures) / (weights @ attempts))
-    return Enrolment(frame, disparity(frame, replicates=drawn, confidence=confidence))
+    found = disparity(frame, confidence=confidence, draws=replicates, seed=seed)
+    return Enrolment(frame, found)
 
 
 def presented_images(folder: str | os.PathLike) -> pd.DataFrame:

@@ -74,7 +74,8 @@ class Pairs(NamedTuple):
         t = np.where(np.isinf(self.freedom), z, -stdtrit(np.minimum(self.freedom, 1e9), tail))
         p, q = self.one, self.other
         (p_low, p_high), (q_low, q_high) = (
-            wilson_limits(rate, number, t) for rate, number in zip((p, q), self.numbers, strict=True)
+            wilson_limits(rate, number, t)
+            for rate, number in zip((p, q), self.numbers, strict=True)
         )
         with np.errstate(divide="ignore"):
             high = 1 / _lower_ratio(q, q_low, p, p_high)
@@ -96,9 +97,7 @@ class Pairs(NamedTuple):
         return np.where(np.isfinite(self.one - self.other), inside, np.nan)
 
 
-def _lower_ratio(
-    p: np.ndarray, p_low: np.ndarray, q: np.ndarray, q_high: np.ndarray
-) -> np.ndarray:
+def _lower_ratio(p: np.ndarray, p_low: np.ndarray, q: np.ndarray, q_high: np.ndarray) -> np.ndarray:
     """The lower end of p / q, from the lower end of one and the upper end of the other."""
     pull, push = p_low * (2 * p - p_low), q_high * (2 * q - q_high)
     root = np.sqrt(np.maximum((p * q) ** 2 - pull * push, 0))

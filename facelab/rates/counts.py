@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+
 from facelab.rates.intervals import Sums, interval
 from facelab.rates.kernels import add_up
 
@@ -188,12 +189,14 @@ class ErrorCounts:
             frame[f"{error}_low"], frame[f"{error}_high"] = interval(
                 sums, confidence, small_samples
             )
-        notes = [notes_of(counted[e][0], frame[f"{e}_high"], e, frame["subjects"]) for e in ("fmr", "fnmr")]
-        frame["note"] = [
-            _note(people, *told)
-            for people, *told in zip(frame["subjects"], *notes, strict=True)
+        notes = [
+            notes_of(counted[e][0], frame[f"{e}_high"], e, frame["subjects"])
+            for e in ("fmr", "fnmr")
         ]
-        for error, (name, tries) in _COLUMNS.items():
+        frame["note"] = [
+            _note(people, *told) for people, *told in zip(frame["subjects"], *notes, strict=True)
+        ]
+        for error, (name, _) in _COLUMNS.items():
             frame[name] = counted[error][0].errors.astype(np.int64)
         for error, (_, tries) in _COLUMNS.items():
             frame[f"effective_{tries}"] = counted[error][1]
@@ -299,6 +302,15 @@ def _weighted(
     return images, (a, b, shares, ones)
 
 
+def double_or_nothing(subjects: int, replicates: int, rng: np.random.Generator) -> np.ndarray:
+    """Bootstrap weights: each subject counts twice or not at all, each with probability 1/2.
+
+    Comparisons then vary together when they share a subject. Where single comparisons rather than
+    shared subjects make the noise, this bootstrap is wider than need be: up to sqrt(3) times.
+    """
+    return 2 * rng.integers(0, 2, size=(replicates, subjects), dtype=np.int8)
+
+
 def non_mated_sums(
     images: np.ndarray | None,
     group: np.ndarray,
@@ -313,9 +325,9 @@ def non_mated_sums(
 
     Var = [sum over pairs of subjects y^2 + max(sum over pairs that share one subject y y', 0)] /
     n^2 with y = errors - p comparisons. The second sum needs only row sums R of y: it is
-    sum R^2 - 2 sum y^2; leverage-corrected, R is lifted (`lifted`). `images` is None for a list of comparisons; otherwise everybody met
-    everybody, and comparisons may be None. Pairs of one `owner` (a subject under two labels) and
-    of a node of group -1 do not count.
+    sum R^2 - 2 sum y^2; leverage-corrected, R is `lifted`. `images` is None for a list of
+    comparisons; otherwise everybody met everybody, and comparisons may be None. Pairs of one
+    `owner` (a subject under two labels) and of a node of group -1 do not count.
     """
     a, b, errors, comparisons = pairs
     if owner is None:
@@ -328,8 +340,7 @@ def non_mated_sums(
     if images is not None:
         known = group >= 0
         powers = {
-            k: np.bincount(group[known], images[known] ** k, minlength=size)
-            for k in (1, 2, 4, 8)
+            k: np.bincount(group[known], images[known] ** k, minlength=size) for k in (1, 2, 4, 8)
         }
         n = powers[1]
         total, squares, c4 = (_every_pair(powers[k], powers[2 * k]) for k in (1, 2, 4))
@@ -440,7 +451,7 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
         return np.where(denominator > 0, numerator / denominator, np.nan)
 
 
-# Shares of the comparisons from which on one person is named (in FMR everybody is in 2 / n of them).
+# Shares of the comparisons from which on one person is named; in FMR everybody is in 2 / n of them.
 _DOMINANT = {"fmr": 0.4, "fnmr": 0.2}
 _COLUMNS = {"fmr": ("false_matches", "non_mated"), "fnmr": ("false_non_matches", "mated")}
 
@@ -454,9 +465,7 @@ def _note(people: int, non_mated: list[str], mated: list[str]) -> str:
     return "; ".join(notes)
 
 
-def notes_of(
-    sums: Sums, high: np.ndarray, error: str, people: np.ndarray
-) -> list[list[str]]:
+def notes_of(sums: Sums, high: np.ndarray, error: str, people: np.ndarray) -> list[list[str]]:
     """What limits each rate: no errors, few independent ones, one person in most comparisons."""
     errors, tries = (name.replace("_", " ") for name in _COLUMNS[error])
     tries = f"{tries.replace('non ', 'non-')} comparisons"

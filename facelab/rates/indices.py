@@ -18,6 +18,7 @@ from facelab.rates.counts import RULE_OF_THREE
 from facelab.rates.parity import DRAWS, Found, Groups, Parity, homogeneous
 
 DDOF = 0  # the groups are all there are, not a sample of groups
+HALF_AN_ERROR = 0.5
 EFFECTIVE = "effective_"  # comparisons, as so many independent ones: `effective_mated`
 
 
@@ -106,16 +107,22 @@ def max_abs_deviation(seen: _Seen) -> np.ndarray:
     return np.max(_deviations(seen.x), axis=-1)
 
 
+def highest(seen: _Seen) -> np.ndarray:
+    """The highest rate, which noise pushes up: at parity it is what all groups have."""
+    return np.max(seen.x, axis=-1)
+
+
 def _deviations(x: np.ndarray) -> np.ndarray:
     return np.abs(x - np.mean(x, axis=-1, keepdims=True))
 
 
 class _Index(NamedTuple):
-    """How an index is computed and read."""
+    """How an index is computed and read, and whether it stands in the table of them."""
 
     of: Callable[..., np.ndarray]
-    parity: float
+    parity: float | None
     ratio: bool = False
+    shown: bool = True
 
 
 _OF_ONE = {
@@ -127,6 +134,7 @@ _OF_ONE = {
     "spread": _Index(spread, 0),
     "mad": _Index(mad, 0),
     "max_abs_deviation": _Index(max_abs_deviation, 0),
+    "highest": _Index(highest, None, shown=False),
 }
 _OF_BOTH = {
     # GARBE: Howard et al. 2022. FDR and IR: de Freitas Pereira and Marcel 2021 and Grother 2021.
@@ -219,6 +227,18 @@ def disparity(
     >>> fl.disparity(rates).loc[0, ["value", "low", "parity", "parity_high"]].round(1).to_dict()
     {'value': 8.0, 'low': 4.2, 'parity': 1.4, 'parity_high': 2.1}
     """
+    table = index_table(rates, a, confidence, draws, seed)
+    return table[[_METRICS[metric].shown for metric in table["metric"]]].reset_index(drop=True)
+
+
+def index_table(
+    rates: pd.DataFrame,
+    a: float = 0.5,
+    confidence: float = 0.95,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """`disparity`, and the indices that are not shown."""
     groups = _checked(rates, a)
     observed = _observed(groups, None, a)
     chance = Parity(_behind(groups), partial(indices, groups, a=a), draws, seed)
@@ -233,8 +253,9 @@ def disparity(
         if (metric, error) not in chance.keys:
             notes.append("no interval: it needs the comparisons, as audit has them")
         elif np.isfinite(value):
-            most = np.inf if ratio else 1 - _METRICS[metric].parity
-            found = chance.found((metric, error), float(value), confidence, most, metric == "fdr")
+            least = _METRICS[metric].parity
+            most = np.inf if ratio else float(metric != "fdr")
+            found = chance.found((metric, error), float(value), confidence, least, most)
         ends = [_ends(groups["group"], observed[part].x) for part in parts]
         worst, best = (
             "; ".join(

@@ -31,9 +31,7 @@ class Together:
         float64 (models,); NaN where there are no comparisons.
     """
 
-    def __init__(
-        self, models: Sequence[ErrorCounts], error: str, group: int | None = None
-    ) -> None:
+    def __init__(self, models: Sequence[ErrorCounts], error: str, group: int | None = None) -> None:
         told = _false_matches if error == "fmr" else _false_non_matches
         self.rate, self._rows, self._products, self._people = told(models, group)
 
@@ -53,6 +51,12 @@ class Together:
         gap = 1 / max(effective, 1) - 1 / max(self._people, 1)
         return variance, float(np.clip(2 / max(gap, 1 / most), 1, most))
 
+    def covariance(self) -> np.ndarray:
+        """Of the rates: float64 (models, models), without negative directions."""
+        shared = self._rows @ self._rows.T - 2 * self._products
+        values, turned = np.linalg.eigh(shared)
+        return self._products + (turned * np.maximum(values, 0)) @ turned.T
+
 
 _Told = tuple[np.ndarray, np.ndarray, np.ndarray, float]
 
@@ -60,7 +64,8 @@ _Told = tuple[np.ndarray, np.ndarray, np.ndarray, float]
 def _false_matches(models: Sequence[ErrorCounts], group: int | None) -> _Told:
     parts = [model.non_mated_within(group) for model in models]
     first = parts[0]
-    keys = [part.a * first.nodes + part.b for part in parts]
+    ends = [np.sort(np.stack([part.a, part.b]).astype(np.int64), axis=0) for part in parts]
+    keys = [low * first.nodes + high for low, high in ends]
     every, places = np.unique(np.concatenate(keys), return_inverse=True)
     rows = np.repeat(np.arange(len(parts)), [len(key) for key in keys])
     shape = (len(parts), len(every))

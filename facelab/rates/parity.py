@@ -71,9 +71,7 @@ def pooled(groups: Groups, number: np.ndarray) -> float:
     return float(np.nansum(groups.rate * number) / np.nansum(np.where(groups.known, number, 0)))
 
 
-def drawn(
-    rate: np.ndarray, number: np.ndarray, draws: int, rng: np.random.Generator
-) -> np.ndarray:
+def drawn(rate: np.ndarray, number: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
     """Rates as tests would show them, float64 (draws, groups).
 
     Errors come in bunches: their number is Poisson's, their sizes are exponential, so that mean
@@ -146,13 +144,14 @@ class Parity:
         self.keys = set(self._tests[0])
 
     def found(
-        self, key: Key, seen: float, confidence: float, most: float, falling: bool = False
+        self, key: Key, seen: float, confidence: float, least: float | None, most: float
     ) -> Found:
         """What chance makes of an index, and the interval of the one that lies behind `seen`.
 
-        `most` is where the index of groups that differ as far as can be lies; `falling` is whether
-        it falls as groups differ more.
+        `least` is the index of equal groups, None where that is a rate of theirs, `most` that of
+        groups that differ as far as can be.
         """
+        falling = least is not None and most < least
         sign = -1.0 if falling else 1.0
         seen, most = sign * seen, sign * most
         tests = [sign * test[key] for test in self._tests]
@@ -160,6 +159,8 @@ class Parity:
         if not np.isfinite(seen) or not all(map(len, tests)):
             return Found(*[np.nan] * 6)
         truths = np.array([float(sign * truth[key][0]) for truth in self._truths])
+        if least is not None:
+            truths[0] = sign * least  # to the last bit
         truths = np.maximum.accumulate(truths)
         miss = 1 - confidence
         limit = np.quantile(tests[0], confidence)

@@ -49,3 +49,10 @@ def interval_of_people(
         np.where(right > 0, np.fmax(low, least), least),
         np.where(wrong > 0, np.fmin(high, most), most),
     )
+
+
+def worth(tries: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """How many independent tries would tell as much, by column; the first is everybody's."""
+    first, rest = slice(0, 1), slice(1, None)
+    parts = [sums_of_people(tries[:, one], errors[:, one]).number for one in (first, rest)]
+    return np.concatenate(parts)

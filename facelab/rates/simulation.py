@@ -5,7 +5,6 @@ tests whose interval held the rate; one method takes comparisons as independent,
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import joblib
 import numpy as np
@@ -16,7 +15,7 @@ from facelab.errors import BadInput, counted
 from facelab.progress import bar
 from facelab.rates.counts import ErrorCounts
 from facelab.rates.dependence import Dependence
-from facelab.rates.intervals import wilson
+from facelab.rates.intervals import Sums, wilson
 from facelab.rates.planning import FEWEST_ERRORS
 from facelab.workers import as_jobs, pool
 
@@ -160,75 +159,18 @@ def _normal(rng: np.random.Generator, variance: float, shape: int | tuple[int, .
 # ---- methods
 
 
-class _Seen(NamedTuple):
-    """What one test shows of one error."""
-
-    comparisons: float
-    errors: float
-    variance: float
-    subjects: int
-    independent: float  # subjects (FNMR) or pairs of subjects (FMR): errors within them go together
-    effective: float  # number of equally large independent terms that the variance is made of
-
-
-def seen(counts: ErrorCounts) -> dict[str, _Seen]:
-    """Sums of the one group of a simulated test: fmr and fnmr."""
-    pairs, images = counts.pairs, counts.units["images"].to_numpy(dtype=np.float64)
-    a, b, wrong = (pairs[name].to_numpy() for name in ("unit_a", "unit_b", "errors"))
-    other, size = a != b, len(images)
-
-    def all_pairs(power: int) -> float:
-        return ((images**power).sum() ** 2 - (images ** (2 * power)).sum()) / 2
-
-    n, errors = all_pairs(1), wrong[other].sum()
-    p, tries = errors / n, images[a[other]] * images[b[other]]
-    y = wrong[other] - p * tries
-    # Pairs of subjects without errors are not listed: theirs is -p tries.
-    squares, fourths = (
-        (y**power).sum() + p**power * (all_pairs(power) - (tries**power).sum()) for power in (2, 4)
-    )
-    rows = np.bincount(np.append(a[other], b[other]), np.tile(wrong[other], 2), size)
-    rows = rows - p * images * (images.sum() - images)
-    total = squares + max((rows**2).sum() - 2 * squares, 0)
-    # A pair's term stands in two rows, so that its fourth power is taken off once.
-    largest = max((rows**4).sum() - fourths, fourths)
-    fmr = _Seen(n, errors, total / n**2, size, size * (size - 1) / 2, _ratio(total**2, largest))
-
-    own = images * (images - 1) / 2
-    missed = np.bincount(a[~other], wrong[~other], size)
-    n, errors = own.sum(), missed.sum()
-    squared = (missed - errors / n * own) ** 2
-    effective = _ratio(squared.sum() ** 2, (squared**2).sum())
-    with_two = int((own > 0).sum())
-    return {
-        "fmr": fmr,
-        "fnmr": _Seen(n, errors, squared.sum() / n**2, with_two, with_two, effective),
-    }
-
-
-def _ratio(numerator: float, denominator: float) -> float:
-    return numerator / denominator if denominator > 0 else 1.0
-
-
-def plug_in(one: _Seen, confidence: float) -> tuple[float, float]:
+def plug_in(sums: Sums, confidence: float) -> tuple[np.ndarray, np.ndarray]:
     """Wilson's interval with n_eff = p(1-p)/Var: arXiv 2306.01198."""
-    return _wilson(one.comparisons, one.errors, one.variance, confidence)
+    return wilson(sums.comparisons, sums.errors, sums.plain, confidence)
 
 
-def independent(one: _Seen, confidence: float) -> tuple[float, float]:
+def independent(sums: Sums, confidence: float) -> tuple[np.ndarray, np.ndarray]:
     """Wilson's interval as if every comparison were of two people met only once."""
-    p = one.errors / one.comparisons
-    return _wilson(one.comparisons, one.errors, p * (1 - p) / one.comparisons, confidence)
+    p = sums.rate
+    return wilson(sums.comparisons, sums.errors, p * (1 - p) / sums.comparisons, confidence)
 
 
-def _wilson(
-    comparisons: float, errors: float, variance: float, confidence: float
-) -> tuple[float, float]:
-    low, high = wilson(*(np.array([x]) for x in (comparisons, errors, variance)), confidence)
-    return float(low[0]), float(high[0])
-
-
-METHODS: dict[str, Callable[[_Seen, float], tuple[float, float]]] = {
+METHODS: dict[str, Callable[[Sums, float], tuple[np.ndarray, np.ndarray]]] = {
     "plug-in": plug_in,
     "independent": independent,
 }
@@ -328,11 +270,14 @@ def _trials(
         tests = simulate_test(each, rates, dependence, image_share, rng)
         for rate, counts in zip(rates, tests, strict=True):
             told = counts.rates(confidence, small_samples=True).iloc[1]
-            for error, one in seen(counts).items():
+            for error in ("fmr", "fnmr"):
+                one = counts.sums(error)
                 found = {"facelab": (told[f"{error}_low"], told[f"{error}_high"])}
-                found |= {name: method(one, confidence) for name, method in METHODS.items()}
+                for name, method in METHODS.items():
+                    found[name] = tuple(float(end[0]) for end in method(one, confidence))
+                n, wrong = float(one.comparisons[0]), float(one.errors[0])
                 rows += [
-                    (error, rate, subjects, name, one.comparisons * rate, one.errors, low, high)
+                    (error, rate, subjects, name, n * rate, wrong, low, high)
                     for name, (low, high) in found.items()
                 ]
     names = ["error", "rate", "subjects", "method", "expected", "errors", "low", "high"]
@@ -345,7 +290,10 @@ def _summary(tests: pd.DataFrame) -> pd.DataFrame:
         rate, trials = key[1], len(part)
         held = int(((part["low"] <= rate) & (rate <= part["high"])).sum())
         share = held / trials
-        low, high = _wilson(trials, held, share * (1 - share) / trials, 0.95)
+        low, high = (
+            float(end[0])
+            for end in wilson(*np.array([[trials], [held], [share * (1 - share) / trials]]), 0.95)
+        )
         none = float((part["errors"] == 0).mean())
         too_few = part["expected"].mean() < FEWEST_ERRORS
         rows.append(

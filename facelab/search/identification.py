@@ -23,8 +23,8 @@ from facelab.faces.cells import as_csv
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import SEPARATOR
 from facelab.faces.spelling import apart
-from facelab.rates.counts import double_or_nothing
 from facelab.rates.indices import disparity
+from facelab.rates.parity import DRAWS
 from facelab.rates.tables import table
 from facelab.search.candidates import Candidates
 from facelab.search.gallery import Gallery
@@ -171,7 +171,7 @@ def identify(
     rank: int | None = None,
     k: int | None = None,
     confidence: float = 0.95,
-    replicates: int = 1000,
+    replicates: int = DRAWS,
     seed: int = 0,
 ) -> Identification:
     """Search a gallery for every probe and read the error rates of groups at one threshold.
@@ -201,7 +201,7 @@ def identify(
     confidence
         Of all intervals; those of rates are Wilson's over searched subjects, few or many.
     replicates, seed
-        Of the subject bootstrap (double or nothing) behind the disparity's intervals.
+        Of the simulated tests behind the disparity.
 
     Raises
     ------
@@ -250,7 +250,6 @@ def identify(
             f"{searches.depth} candidates above the threshold, as many as were asked for: `named` "
             "counts no more of them"
         )
-    weights = double_or_nothing(searches.people, replicates, np.random.default_rng(seed))
     named = searches.cross_group(threshold, confidence) if searches.enrolled_groups else None
     return Identification(
         by=searches.by,
@@ -260,11 +259,7 @@ def identify(
         rates=rates,
         cross_group=pd.DataFrame() if named is None else named,
         hit_rates=searches.hit_rates(confidence=confidence),
-        disparity=disparity(
-            rates,
-            replicates=searches.resample(threshold, weights.astype(float), rank),
-            confidence=confidence,
-        ),
+        disparity=disparity(rates, confidence=confidence, draws=replicates, seed=seed),
         det=searches.det(rank=rank),
         warnings=warnings,
         calibration=said,

@@ -6,8 +6,6 @@ whom. A candidate counts when its score >= threshold. The gallery is taken as gi
 what other probes would show, not another gallery.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import pandas as pd
 
@@ -18,7 +16,7 @@ from facelab.faces.groups import SEPARATOR, group_keys, group_labels
 from facelab.faces.names import as_names
 from facelab.rates.counts import FEW_ERRORS, FEW_SUBJECTS, RULE_OF_THREE
 from facelab.rates.intervals import Sums
-from facelab.rates.persons import interval_of_people, sums_of_people
+from facelab.rates.persons import interval_of_people, sums_of_people, worth
 from facelab.search.candidates import Candidates
 
 _COSINE = 1.01  # scores beyond are not ours, but those of another search
@@ -26,13 +24,6 @@ _KINDS = {
     "fpir": ("searches_non_mated", "false_positives", "non-mated searches", "false positives"),
     "fnir": ("searches_mated", "false_negatives", "mated searches", "false negatives"),
 }
-
-
-class SearchRates(NamedTuple):
-    """Bootstrapped rates: float64 (replicates, 1 + groups), `all` first."""
-
-    fpir: np.ndarray
-    fnir: np.ndarray
 
 
 class Searches:
@@ -240,8 +231,9 @@ class Searches:
         for name, people in (*seen.items(), ("rank1", hits)):
             _with_interval(frame, name, people, confidence)
         frame["note"] = ["; ".join(self._notes(k, frame, sums)) for k in range(len(frame))]
-        for error, (_, errors, *_) in _KINDS.items():
+        for error, (tries, errors, *_) in _KINDS.items():
             frame[errors] = sums[error].errors.astype(np.int64)
+            frame[f"effective_{tries}"] = worth(*seen[error])
         return frame
 
     def hit_rates(self, ranks: list[int] | None = None, confidence: float = 0.95) -> pd.DataFrame:
@@ -372,14 +364,6 @@ class Searches:
         whole = pd.concat(frames, ignore_index=True)
         order = whole["group"].map({g: k for k, g in enumerate(frames[0]["group"])})
         return whole.iloc[np.lexsort((whole["threshold"], order))].reset_index(drop=True)
-
-    def resample(self, t: float, weights: np.ndarray, rank: int | None = None) -> SearchRates:
-        """Rates when each searched subject counts with a weight, (replicates, subjects)."""
-        drawn = []
-        for error in _KINDS:
-            tries, wrong = self._per_subject(*self._errors(error, t, rank))
-            drawn.append(_share(weights @ wrong, weights @ tries))
-        return SearchRates(*drawn)
 
     @property
     def people(self) -> int:

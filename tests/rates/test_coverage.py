@@ -15,10 +15,9 @@ from scipy.special import stdtrit
 import facelab as fl
 from facelab.figures import plots
 from facelab.rates import simulation as study
-from facelab.rates.counts import mated_sums
 from facelab.rates.dependence import Dependence
-from facelab.rates.intervals import wilson
-from facelab.rates.simulation import METHODS, coverage, readable_coverage, seen, simulate_test
+from facelab.rates.intervals import Sums, small_sample_wilson, wilson
+from facelab.rates.simulation import METHODS, coverage, readable_coverage, simulate_test
 
 STRONG = Dependence(0.1, 0.5, 0.5)
 
@@ -32,7 +31,7 @@ def simulated(trials, subjects=20, rates=(0.1, 0.01), seed=0):
 def test_simulated_rates_are_what_they_claim():
     told = np.array(
         [
-            [[one.errors / one.comparisons for one in seen(counts).values()] for counts in tests]
+            [[counts.sums(error).rate[0] for error in ("fmr", "fnmr")] for counts in tests]
             for tests in simulated(200)
         ]
     )
@@ -45,32 +44,19 @@ def test_subjects_pairs_and_images_make_errors_go_together():
     # With every effect left out, the variance of a rate is that of independent comparisons.
     alone, together = (
         [
-            seen(simulate_test(np.full(20, 5), [0.1], dependence, share, rng)[0])
+            simulate_test(np.full(20, 5), [0.1], dependence, share, rng)[0]
             for rng in map(np.random.default_rng, range(60))
         ]
         for dependence, share in ((Dependence(0, 0, 0), 0.0), (STRONG, 0.05))
     )
     for error, n in (("fmr", 190 * 25), ("fnmr", 200)):
-        rates = np.array([one[error].errors / n for one in alone])
+        rates = np.array([one.sums(error).errors[0] / n for one in alone])
         assert rates.var() == pytest.approx(0.09 / n, rel=0.6)
-        rates = np.array([one[error].errors / n for one in together])
+        rates = np.array([one.sums(error).errors[0] / n for one in together])
         assert rates.var() > 1.7 * 0.09 / n
 
 
-def test_sums_of_a_test_are_the_librarys_own():
-    for tests in simulated(3):
-        for counts in tests:
-            found, row = seen(counts), counts.rates().loc[1]
-            mated = mated_sums(*counts._unit_mated(), np.zeros(20, dtype=int), 1)
-            for error, sums in (("fmr", counts._non_mated_of_units()), ("fnmr", mated)):
-                one = found[error]
-                assert one.comparisons == np.ravel(sums.comparisons)[0]
-                assert one.errors == np.ravel(sums.errors)[0]
-                assert one.variance == pytest.approx(np.ravel(sums.variance)[0])
-                assert one.errors / one.comparisons == row[error]
-
-
-def test_the_effective_number_equals_a_sum_over_a_dense_matrix():
+def test_sums_equal_those_over_a_dense_matrix():
     for counts, *_ in simulated(3):
         images = counts.units["images"].to_numpy()
         wrong = np.zeros((20, 20))
@@ -79,26 +65,39 @@ def test_the_effective_number_equals_a_sum_over_a_dense_matrix():
         wrong = np.triu(wrong, 1) + np.triu(wrong, 1).T
         tries = np.outer(images, images) * (1 - np.eye(20))
         y = wrong - wrong.sum() / tries.sum() * tries
-        rows, cells = y.sum(axis=1), y[np.triu_indices(20, 1)]
-        squares = (rows**2).sum() - (cells**2).sum()
-        assert squares > (cells**2).sum(), "or pairs that share a subject would go against it"
-        fourths = (rows**4).sum() - (cells**4).sum()
-        assert seen(counts)["fmr"].effective == pytest.approx(squares**2 / fourths)
+        n, cells = tries.sum() / 2, y[np.triu_indices(20, 1)]
+        share = tries.sum(axis=1) / n
+        plain, rows = y.sum(axis=1), y.sum(axis=1) / (1 - share)
+        single = (cells**2).sum()
+        squares = (rows**2).sum() - single
+        assert squares > single, "or pairs that share a subject would go against it"
+        sums = counts.sums("fmr")
+        assert (sums.comparisons[0], sums.errors[0]) == (n, wrong.sum() / 2)
+        assert sums.plain[0] == pytest.approx(((plain**2).sum() - single) / n**2)
+        assert sums.variance[0] == pytest.approx(squares / n**2)
+        assert sums.effective[0] == pytest.approx(squares**2 / ((rows**4).sum() - (cells**4).sum()))
+        assert sums.subjects[0] == pytest.approx(4 / (share**2).sum())
+        pairs = tries[np.triu_indices(20, 1)]
+        assert sums.independent[0] == pytest.approx(n**2 / (pairs**2).sum())
+        assert sums.largest[0] == pytest.approx(share.max())
         own = images * (images - 1) / 2
-        u = missed - missed.sum() / own.sum() * own
-        assert seen(counts)["fnmr"].effective == pytest.approx((u**2).sum() ** 2 / (u**4).sum())
+        u = (missed - missed.sum() / own.sum() * own) / (1 - own / own.sum())
+        sums = counts.sums("fnmr")
+        assert sums.effective[0] == pytest.approx((u**2).sum() ** 2 / (u**4).sum())
+        assert sums.variance[0] == pytest.approx((u**2).sum() / own.sum() ** 2)
+        assert sums.subjects[0] == pytest.approx(own.sum() ** 2 / (own**2).sum())
 
 
-def by_hand(one, confidence=0.95):
-    """`error_rates.small_sample_wilson` for one rate, in plain numbers."""
+def by_hand(sums, confidence=0.95):
+    """`small_sample_wilson` for one rate, in plain numbers."""
     z = NormalDist().inv_cdf((1 + confidence) / 2)
-    p = one.errors / one.comparisons
-    if not 0 < p < 1 or one.variance <= 0:
-        n_eff = one.independent
+    p = float(sums.errors / sums.comparisons)
+    if not 0 < p < 1 or sums.variance <= 0:
+        n_eff = float(sums.independent)
     else:
-        n_eff = p * (1 - p) / one.variance
-        gap = 1 / max(one.effective, 1.0) - 1 / one.subjects
-        most = one.subjects - 1
+        n_eff = p * (1 - p) / float(sums.variance)
+        gap = 1 / max(float(sums.effective), 1.0) - 1 / float(sums.subjects)
+        most = max(float(sums.subjects) - 1, 1.0)
         freedom = float(np.clip(1 / gap, 1, most)) if gap > 0 else most
         z = float(stdtrit(freedom, (1 + confidence) / 2))
     centre = p + z**2 / (2 * n_eff)
@@ -112,18 +111,20 @@ def test_the_corrected_interval_by_hand():
     for size in (20, 60):
         for counts in simulate_test(rng.integers(2, 9, size), (0.3, 0.02, 1e-4), STRONG, rng=rng):
             told = counts.rates(small_samples=True).iloc[1]
-            for error, one in seen(counts).items():
+            for error in ("fmr", "fnmr"):
                 found = told[f"{error}_low"], told[f"{error}_high"]
-                assert found == pytest.approx(by_hand(one), rel=1e-9, abs=1e-12)
+                expected = by_hand(counts.sums(error))
+                assert found == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
 def test_many_equal_terms_bring_the_corrected_interval_back_to_the_plug_in():
-    one = study._Seen(1e6, 1e4, 1e-8, 10**6, 1e6, 3e5)
-    assert by_hand(one) == pytest.approx(study.plug_in(one, 0.95), rel=1e-5)
-    few = one._replace(effective=3.0, subjects=20)
-    low, high = by_hand(few)
-    inner = study.plug_in(few, 0.95)
-    assert low < inner[0] and inner[1] < high
+    numbers = (1e6, 1e4, 1e-8, 10**6, 1e6, 3e5, 0.0, 1e-8)
+    one = Sums(*(np.array([number]) for number in numbers))
+    plain = np.concatenate(study.plug_in(one, 0.95))
+    np.testing.assert_allclose(np.concatenate(small_sample_wilson(one)), plain, rtol=1e-5)
+    few = one._replace(effective=np.array([3.0]), subjects=np.array([20.0]))
+    low, high = np.concatenate(small_sample_wilson(few))
+    assert low < plain[0] and plain[1] < high
 
 
 def test_without_errors_only_subjects_count_as_independent():
@@ -134,8 +135,8 @@ def test_without_errors_only_subjects_count_as_independent():
     expected = wilson(np.array([190.0]), np.zeros(1), np.zeros(1))
     assert (told["fmr_low"], told["fmr_high"]) == pytest.approx((0, expected[1][0]))
     assert told["fmr_high"] > paper["fmr_high"]
-    assert "takes pairs of subjects as independent (rule of three 0.016)" in told["note"]
-    assert "takes comparisons as independent" in paper["note"]
+    assert "no false matches: a rate up to 0.02 would show none as well" in told["note"]
+    assert "no false matches: a rate up to 0.0022 would show none as well" in paper["note"]
 
 
 @pytest.fixture(scope="module")

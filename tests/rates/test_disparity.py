@@ -6,20 +6,24 @@ import pytest
 from fairlearn.metrics import MetricFrame
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from scipy.stats import norm
 
 import facelab as fl
-from facelab.rates.counts import ErrorCounts, Rates, double_or_nothing
-from facelab.rates.indices import indices, is_ratio, normal_interval
+from facelab.rates.counts import ErrorCounts
+from facelab.rates.indices import indices, is_ratio
+from facelab.rates.parity import Groups, drawn, shrunk
 
 
-def rates(fmr, fnmr=None, n=None):
+def rates(fmr, fnmr=None, n=None, worth=None):
     frame = pd.DataFrame({"group": [f"g{k}" for k in range(len(fmr))], "fmr": fmr})
     if fnmr is not None:
         frame["fnmr"] = fnmr
     if n is not None:
         frame["non_mated"] = frame["mated"] = n
         frame["false_matches"] = np.round(frame["fmr"] * n)
+    if worth is not None:
+        frame["effective_non_mated"] = frame["effective_mated"] = worth
     return frame
 
 
@@ -52,20 +56,14 @@ def test_every_index_of_the_field_is_there():
     found = fl.disparity(rates([0.01, 0.04], [0.1, 0.2]).assign(fte=[0.0, 0.3]))
     of_one = ["max_min_ratio", "max_min_difference", "max_geomean_ratio", "gini"]
     of_one += ["std", "mad", "max_abs_deviation"]
+    numbers = ["value", "low", "high", "corrected", "parity", "parity_high", "p_parity"]
     for error in ("fmr", "fnmr", "fte"):
         assert found.loc[found["error"] == error, "metric"].tolist() == of_one
     both = set(found.loc[found["error"] == "both", "metric"])
     assert both == {"garbe", "fdr", "inequity", "ser"}
-    assert list(found.columns) == [
-        "metric",
-        "error",
-        "value",
-        "low",
-        "high",
-        "worst",
-        "best",
-        "note",
-    ]
+    assert list(found.columns) == ["metric", "error", *numbers, "worst", "best", "note"]
+    worth = fl.disparity(rates([0.01, 0.04], n=1000, worth=100))
+    assert "spread" in set(worth["metric"]), "which needs to know how sure the rates are"
 
 
 def test_deviations_from_the_mean_by_hand():
@@ -125,12 +123,12 @@ def test_failures_to_enrol_are_summarised_too():
     assert "no count of attempts to bound the rate with" in row["note"]
 
 
-def test_errors_that_the_replicates_lack_have_no_interval():
-    frame = rates([0.1, 0.2], [0.1, 0.2], n=1000).assign(fte=[0.1, 0.2])
-    draws = Rates(np.full((9, 3), 0.1), np.full((9, 3), 0.1))
-    found = fl.disparity(frame, replicates=draws)
-    assert found.loc[found["error"] == "fte", ["low", "high"]].isna().all(axis=None)
-    assert found.loc[found["error"] == "fte", "note"].str.contains("no interval").all()
+def test_rates_that_nobody_knows_the_worth_of_have_no_interval():
+    frame = rates([0.1, 0.2], [0.1, 0.2], n=1000, worth=300).assign(fte=[0.1, 0.2])
+    found = fl.disparity(frame)
+    unknown = found[found["error"] == "fte"]
+    assert unknown[["low", "high", "parity", "p_parity"]].isna().all(axis=None)
+    assert unknown["note"].str.contains("no interval").all()
     assert found.loc[found["error"] != "fte", "low"].notna().all()
 
 
@@ -226,67 +224,131 @@ def test_bad_rates_are_named(frame, a, message):
         fl.disparity(frame, a)
 
 
-def test_replicates_equal_one_by_one_and_skip_empty_groups():
+def test_replicates_equal_one_by_one():
     rng = np.random.default_rng(0)
-    draws = Rates(rng.random((8, 4)), rng.random((8, 4)))
-    draws.fmr[3, 2] = np.nan
-    frame = rates([0.2, 0.3, 0.4], [0.1, 0.2, 0.5], n=1000)
-    found = indices(frame, draws, a=0.3)
+    draws = {error: rng.random((8, 3)) for error in ("fmr", "fnmr")}
+    found = indices(rates([0.2, 0.3, 0.4], [0.1, 0.2, 0.5], n=1000), draws, a=0.3)
     for k in range(8):
-        one = fl.disparity(rates(draws.fmr[k, 1:], draws.fnmr[k, 1:]), a=0.3)
+        one = fl.disparity(rates(draws["fmr"][k], draws["fnmr"][k]), a=0.3)
         for (metric, error), replicates in found.items():
-            expected = value(one, metric, error)["value"]
-            assert replicates[k] == pytest.approx(expected), (metric, error)
+            if metric != "highest":
+                expected = value(one, metric, error)["value"]
+                assert replicates[k] == pytest.approx(expected), (metric, error)
 
 
-def test_intervals_hold_the_estimate_and_stop_at_parity():
-    rng = np.random.default_rng(1)
+def test_groups_without_a_rate_do_not_weigh():
+    known = rates([0.2, 0.4], [0.1, 0.5], n=1000, worth=200)
+    more = pd.concat([known, rates([np.nan], [np.nan]).assign(group="g9")], ignore_index=True)
+    columns = ["value", "low", "high", "parity", "p_parity"]
+    for one, other in zip(fl.disparity(known).iloc, fl.disparity(more).iloc, strict=True):
+        assert one["value"] == pytest.approx(other["value"])
+        np.testing.assert_allclose(one[columns].astype(float), other[columns].astype(float), 0.2)
+
+
+def test_an_interval_holds_parity_exactly_when_the_p_value_says_so():
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        frame = rates(rng.gamma(9, 0.002, 5), rng.gamma(9, 0.01, 5), n=5000, worth=400)
+        found = fl.disparity(frame)
+        for row in found[found["metric"] != "spread"].to_dict("records"):
+            parity = 1 if is_ratio(row["metric"]) or row["metric"] == "fdr" else 0
+            holds = row["low"] <= parity <= row["high"]
+            if abs(row["p_parity"] - 0.05) > 0.003:
+                assert holds == (row["p_parity"] >= 0.05), row
+            assert row["low"] <= row["corrected"] <= row["high"]
+
+
+def test_far_from_parity_the_interval_is_the_textbooks():
+    """Two groups: the logarithm of the ratio has variance 1/200 + 1/50."""
+    frame = rates([0.002, 0.0005], n=10**6, worth=10**5)
+    row = value(fl.disparity(frame, draws=20_000), "max_min_ratio")
+    half = 1.96 * np.sqrt(1 / 200 + 1 / 50)
+    assert row["low"] == pytest.approx(4 * np.exp(-half), rel=0.06)
+    assert row["high"] == pytest.approx(4 * np.exp(half), rel=0.08)
+    assert row["parity"] < row["parity_high"] < 2
+    assert row["p_parity"] < 0.01
+
+
+def test_equal_groups_show_what_the_range_of_normal_numbers_says():
+    """Six rates of 1,000 effective errors: the range of six normals, Tukey's, is the floor."""
+    frame = rates([0.01] * 5 + [0.0104], n=10**7, worth=10**5)
+    row = value(fl.disparity(frame, draws=20_000), "max_min_ratio")
+    deviation = np.sqrt(1 / 1000)
+    for share, name in ((0.5, "parity"), (0.95, "parity_high")):
+        expected = np.exp(deviation * stats.studentized_range.ppf(share, 6, 1e5))
+        assert row[name] == pytest.approx(expected, rel=0.01)
+
+
+def test_spread_is_what_standard_errors_leave_of_the_variance():
     x = np.array([0.01, 0.02, 0.03])
-    noisy = x * np.exp(0.2 * rng.normal(size=(2000, 3)))
-    draws = Rates(np.column_stack([x.mean() + 0 * noisy[:, 0], noisy]), np.full((2000, 4), 0.1))
-    found = fl.disparity(rates(x, [0.1] * 3, n=10**6), replicates=draws)
-    row = value(found, "max_min_ratio")
-    assert row["low"] < 3 < row["high"]
-    # ln(max/min) of two lognormal rates with sd 0.2 has sd 0.28.
-    assert np.log(row["high"] / row["low"]) == pytest.approx(2 * 1.96 * 0.2 * np.sqrt(2), rel=0.15)
-    assert (found["low"] <= found["value"] + 1e-12).all()
-    assert (found["high"] >= found["value"] - 1e-12).all()
-    assert value(found, "max_min_ratio", "fnmr")[["low", "high"]].tolist() == [1, 1]
+    row = value(fl.disparity(rates(x, n=9999, worth=5000)), "spread")
+    left = np.var(x, ddof=1) - (x * (1 - x) / 5000).mean()
+    assert row["value"] == pytest.approx(np.sqrt(left))
+    row = value(fl.disparity(rates(x, n=9999, worth=100)), "spread")
+    assert row["value"] == row["low"] == 0, "noise explains all of it"
+    assert row["high"] > 0, "which is not to say that there is nothing"
 
 
-def test_a_lower_bound_has_no_upper_end():
-    draws = Rates(np.tile([0.01, 0.0, 0.02], (100, 1)), np.full((100, 3), 0.1))
-    found = fl.disparity(rates([0.0, 0.02], [0.1, 0.1], n=3000), replicates=draws)
-    row = value(found, "max_min_ratio")
-    assert [row["value"], row["low"]] == pytest.approx([20, 20])
-    assert np.isnan(row["high"])
+def test_drawn_rates_have_the_mean_the_variance_and_the_zeros_of_bunched_errors():
+    rng = np.random.default_rng(0)
+    rate, number = np.array([0.001, 0.02, 0.4, 0.97]), np.array([3000.0, 500, 40, 90])
+    found = drawn(rate, number, 200_000, rng)
+    np.testing.assert_allclose(found.mean(axis=0), rate, rtol=0.02)
+    np.testing.assert_allclose(found.var(axis=0), rate * (1 - rate) / number, rtol=0.05)
+    assert (found[:, 0] == 0).mean() == pytest.approx(np.exp(-2 * 3 / 0.999), rel=0.1)
 
 
-def test_the_interval_of_an_index_stands_about_its_estimate():
-    draws = 3 + np.random.default_rng(0).normal(size=10_000)
-    low, high = normal_interval(2, draws, 0.95, log=False)
-    assert [low, high] == pytest.approx([2 - 1.96, 2 + 1.96], abs=0.06)
-    low, high = normal_interval(2, np.exp(draws), 0.95, log=True)
-    assert [low, high] == pytest.approx([2 * np.exp(-1.96), 2 * np.exp(1.96)], rel=0.03)
-    assert np.isnan(normal_interval(2, np.array([np.nan]), 0.95, log=False)).all()
+def test_groups_learn_from_each_other_how_errors_bunch():
+    groups = Groups(np.array([0.1, 0.1, 0.1]), np.array([100.0, 100, 1000]), np.full(3, 1000.0))
+    own = shrunk(groups)
+    assert 100 < own[0] == own[1] < own[2] < 1000
+    nobody = Groups(np.zeros(2), np.array([50.0, 70]), np.full(2, 1000.0))
+    np.testing.assert_array_equal(shrunk(nobody), [50, 70])
 
 
-def test_equal_groups_are_seldom_called_unequal():
-    # Six groups with one rate; look-alike pairs bring several false matches at once.
-    rng, subjects, groups, hits = np.random.default_rng(3), 30, 6, 0
+def test_one_test_of_all_groups_together():
+    found = fl.homogeneity(rates([0.01, 0.011, 0.009], [0.1, 0.1, 0.4], n=10**4, worth=2000))
+    p = found.set_index("error")["p"]
+    assert p["fmr"] > 0.5 and p["fnmr"] < 0.001
+    # Of independent comparisons it is the chi-squared test.
+    table = [[20, 1980], [22, 1978], [40, 1960]]
+    frame = rates([0.01, 0.011, 0.02], n=2000, worth=2000)
+    expected = stats.chi2_contingency(table, correction=False)
+    row = fl.homogeneity(frame, draws=40_000).iloc[0]
+    assert row["statistic"] == pytest.approx(expected.statistic, rel=0.03)
+    assert row["p"] == pytest.approx(expected.pvalue, abs=0.012)
+    assert np.isnan(fl.homogeneity(rates([0.0, 0.0], n=9, worth=9))["p"].iloc[0])
+    with pytest.raises(fl.BadInput, match="how many independent comparisons the rates are worth"):
+        fl.homogeneity(rates([0.1, 0.2]))
+
+
+def bunched(rng, rate, subjects=30, groups=6):
+    """Groups whose look-alike pairs bring several false matches at once: rates and counts."""
     units = pd.DataFrame({"subject": [f"s{k:03d}" for k in range(subjects * groups)]})
     units["group"], units["images"] = np.repeat(np.arange(groups), subjects), 10
     a, b = np.triu_indices(len(units), 1)
     within = a // subjects == b // subjects
     a, b = a[within], b[within]
-    for _ in range(40):
-        p = norm.cdf(-4.2 + np.sqrt(0.9) * rng.normal(size=len(a)))
-        pairs = pd.DataFrame({"unit_a": a, "unit_b": b, "errors": rng.binomial(100, p)})
-        counts = ErrorCounts(0.5, tuple("abcdef"), units, pairs.query("errors > 0"), True)
-        weights = double_or_nothing(len(units), 200, rng)
-        found = fl.disparity(counts.rates(), replicates=counts.resample(weights))
-        hits += value(found, "max_min_ratio")["low"] == 1
-    assert hits >= 34
+    p = norm.cdf(
+        norm.ppf(rate[a // subjects]) * np.sqrt(1.9) + np.sqrt(0.9) * rng.normal(size=len(a))
+    )
+    pairs = pd.DataFrame({"unit_a": a, "unit_b": b, "errors": rng.binomial(100, p)})
+    return ErrorCounts(0.5, tuple("abcdef"[:groups]), units, pairs.query("errors > 0"), True)
+
+
+def test_equal_groups_are_seldom_called_unequal_and_unequal_ones_held():
+    rng, held, told = np.random.default_rng(3), [], []
+    factors = np.array([1, 1, 1.5, 1.5, 2, 3])
+    for _ in range(60):
+        for rate, into in ((np.full(6, 0.004), held), (0.004 * factors, told)):
+            found = fl.disparity(bunched(rng, rate).rates(small_samples=True), draws=600)
+            for metric, of_factors in (("max_min_ratio", 3.0), ("gini", None)):
+                row = value(found, metric)
+                parity = 1.0 if metric == "max_min_ratio" else 0.0
+                exact = value(fl.disparity(rates(factors / 10)), "gini")["value"]
+                true = parity if into is held else of_factors or exact
+                into.append(row["low"] <= true <= row["high"])
+    assert np.mean(held) >= 0.89 and np.mean(told) >= 0.89
 
 
 @pytest.mark.real

@@ -45,8 +45,10 @@ def test_intervals_are_wilsons_over_subjects_few_or_many():
     table = images()
     rates = enrolment(table, "group").rates.set_index("group")
     own = table[table["group"] == "b"].groupby("subject")["failed"].agg(["size", "sum"])
-    n, p, people = own["size"].sum(), own["sum"].sum() / own["size"].sum(), len(own)
-    squares = ((own["sum"] - p * own["size"]) ** 2).to_numpy()
+    n, p = own["size"].sum(), own["sum"].sum() / own["size"].sum()
+    shares = own["size"] / n
+    squares = (((own["sum"] - p * own["size"]) / (1 - shares)) ** 2).to_numpy()
+    people = 1 / (shares**2).sum()
     size = p * (1 - p) / (squares.sum() / n**2)
     assert size < n, "failures of one subject go together"
     freedom = 1 / ((squares**2).sum() / squares.sum() ** 2 - 1 / people)
@@ -78,9 +80,11 @@ def test_a_group_without_failures_is_bounded_and_one_without_label_counts_in_all
     assert rates.loc["a", "fte"] == 0 < rates.loc["a", "fte_high"]
     assert rates.loc["a", "note"].endswith("independent (rule of three 0.051)")
     ratio = row(found, "max_min_ratio")
-    assert ratio["value"] == pytest.approx(rates.loc["b", "fte"] / (3 / 295))
+    worth = rates.loc["a", "effective_attempts"]
+    assert 59 < worth < 295, "people who fail do so more than once, as those of b show"
+    assert ratio["value"] == pytest.approx(rates.loc["b", "fte"] / (3 / worth))
     assert ratio["note"].startswith("lower bound: a has no failures to enrol")
-    assert np.isnan(ratio["high"])
+    assert ratio["high"] == np.inf
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from facelab.rates.contrasts import group_contrasts
 from facelab.rates.counts import ErrorCounts
 from facelab.rates.dependence import Dependence, _covariance, _products
 from facelab.rates.planning import detectable_rate, detectable_ratio, required_subjects, too_small
-from facelab.rates.simulation import seen, simulate_test
+from facelab.rates.simulation import simulate_test
 
 
 def two_groups(one, other):
@@ -48,8 +48,9 @@ def test_variances_equal_those_of_simulated_tests():
     dependence, trials, p = Dependence(0.1, 0.4, 0.4), 400, 0.1
     rng, each, told = np.random.default_rng(0), np.full(25, 4), []
     for _ in range(trials):
-        found = seen(simulate_test(each, [p], dependence, 0.0, rng)[0])
-        told.append([(one.errors / one.comparisons, one.variance) for one in found.values()])
+        found = simulate_test(each, [p], dependence, 0.0, rng)[0]
+        sums = [found.sums(error) for error in ("fmr", "fnmr")]
+        told.append([(one.rate[0], one.plain[0]) for one in sums])
     for (rate, plug_in), variance in zip(
         np.transpose(told, (1, 2, 0)),
         (dependence.variance_of_fmr(p, 25, 4), dependence.variance_of_fnmr(p, 25, 4)),

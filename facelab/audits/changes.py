@@ -1,0 +1,273 @@
+"""What changes from one arm to another on the same test: one way for every rate and index.
+
+In: audits of several arms on the same people, one a training seed. Out: every arm's rates and
+indices, and paired changes, whose intervals allow for the people of the test, for those that the
+thresholds were set on, and for the trainings' seeds.
+
+An arm's rates are means over its seeds and its indices those of the mean rates. The variance of a
+difference has three parts: of the test, linearised and paired (`Together`); of the thresholds,
+which models calibrated on the same people share (`Shift`), through the slope of each rate; and
+between seeds, paired too, over their number. The interval takes Student's t with Satterthwaite's
+degrees of freedom.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+from facelab.audits.by_group import Audit
+from facelab.audits.thresholds import Shift, added, slopes
+from facelab.rates.contrasts import Pairs
+from facelab.rates.indices import index_table, indices, is_ratio
+from facelab.rates.paired import Together
+
+_ERRORS = {"fmr": "non_mated", "fnmr": "mated"}
+_MOST_NOISE = 1.0  # of a rate's logarithm, in simulated changes of indices
+
+
+class Change(NamedTuple):
+    """From a to b: the difference and the ratio, each with its interval."""
+
+    a: float
+    b: float
+    difference: float
+    low: float
+    high: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    note: str = ""
+
+
+class Arms:
+    """Arms of an experiment, audited on the same people.
+
+    Parameters
+    ----------
+    audits
+        By arm, one a seed, as many of each and in the same order.
+    replicates, seed
+        Of the simulation behind changes of indices.
+    """
+
+    def __init__(self, audits: Mapping[str, Sequence[Audit]], replicates: int, seed: int) -> None:
+        self.names = list(audits)
+        self.audits = [audit for several in audits.values() for audit in several]
+        self.seeds = len(self.audits) // len(self.names)
+        first = self.audits[0]
+        self.groups = first.rates["group"].tolist()
+        self.confidence = first.confidence
+        self._replicates, self._seed = replicates, seed
+        self._shift = Shift(self.audits)
+        self._slopes = [slopes(audit) for audit in self.audits]
+        self._together: dict[tuple[str, str], Together] = {}
+        # Whose mean each model is part of: float64 (arms, models).
+        self._mean = np.kron(np.eye(len(self.names)), np.full(self.seeds, 1 / self.seeds))
+
+    @property
+    def caution(self) -> str:
+        """What the intervals do not allow for."""
+        notes = [] if self.seeds > 1 else ["one seed: training noise unseen"]
+        notes += [] if self._shift.known else ["the thresholds are taken as given"]
+        return "; ".join(notes)
+
+    def _models(self, error: str, group: str) -> Together:
+        key = (error, group)
+        if key not in self._together:
+            place = None if group == "all" else self.audits[0].counts.groups.index(group)
+            models = [audit.counts for audit in self.audits]
+            self._together[key] = Together(models, error, place)
+        return self._together[key]
+
+    def _slope(self, error: str, group: str) -> np.ndarray:
+        return np.array([slope.loc[group, error] for slope in self._slopes])
+
+    def fixed(self, error: str, group: str) -> bool:
+        """Whether a rate is what the thresholds were set for, on these very comparisons."""
+        return (error, group) == ("fmr", "all") and all(
+            audit.set_on_itself and audit.pairs == "all" for audit in self.audits
+        )
+
+    def rate(self, error: str, group: str) -> np.ndarray:
+        """Of each arm."""
+        return self._mean @ self._models(error, group).rate
+
+    def variance(self, error: str, group: str, weights: np.ndarray) -> tuple[float, float]:
+        """Variance of sum_arm weights_arm rate_arm, and its degrees of freedom."""
+        models = self._models(error, group)
+        each = weights @ self._mean
+        parts = [models.variance(each), self._shift.variance(each * self._slope(error, group))]
+        if self.seeds > 1:
+            by_seed = weights @ models.rate.reshape(len(self.names), self.seeds)
+            parts.append((float(np.var(by_seed, ddof=1)) / self.seeds, self.seeds - 1))
+        return added(parts)
+
+    def rate_change(self, error: str, group: str, a: int, b: int) -> Change:
+        """The change of a rate from one arm to another.
+
+        The interval is that of the ratio's logarithm; the difference's is the same one in its own
+        unit, so that both leave out no change together.
+        """
+        rate = self.rate(error, group)
+        before, after = float(rate[a]), float(rate[b])
+        ratio = after / before if before > 0 else np.nan
+        nothing = Change(before, after, after - before, *[np.nan] * 2, ratio, *[np.nan] * 2)
+        if not np.isfinite(after - before):
+            return nothing._replace(note="undefined in an audit: see its disparity or rates")
+        if self.fixed(error, group):
+            return nothing._replace(note="FMR is what the thresholds were set for")
+        if a == b:
+            return Change(before, after, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0)
+        if before == 0 or after == 0:
+            return self._from_nothing(error, group, a, b, before, after)
+        weights = np.zeros(len(rate))
+        weights[[a, b]] = -1 / before, 1 / after
+        low, high = np.log(ratio) + self._reach(self.variance(error, group, weights))
+        # The logarithmic mean turns log ratios into differences.
+        unit = (after - before) / np.log(ratio) if after != before else before
+        ends = (np.exp(low), np.exp(high))
+        return Change(before, after, after - before, unit * low, unit * high, ratio, *ends)
+
+    def _from_nothing(
+        self, error: str, group: str, a: int, b: int, before: float, after: float
+    ) -> Change:
+        """The change where an arm has no errors: as if the two were of different people."""
+        numbers = self._numbers(error).loc[group].to_numpy()[[b, a], None]
+        one, other = np.array([after]), np.array([before])
+        pairs = Pairs(one, other, numbers, np.array([np.inf]))
+        limits = [float(end[0]) for end in pairs.limits(self._z)]
+        note = "no errors in " + ("both arms" if before == after else "ab"[int(before > 0)])
+        ratio = after / before if before > 0 else np.nan
+        return Change(before, after, after - before, *limits[2:], ratio, *limits[:2], note)
+
+    @property
+    def _z(self) -> float:
+        return float(stdtrit(1e9, (1 + self.confidence) / 2))
+
+    def _reach(self, variance: tuple[float, float]) -> np.ndarray:
+        """How far an interval reaches down and up."""
+        freedom = min(variance[1], 1e9)
+        half = float(stdtrit(freedom, (1 + self.confidence) / 2)) * np.sqrt(variance[0])
+        return np.array([-half, half])
+
+    def rate_interval(self, error: str, group: str, arm: int, log: bool) -> tuple[float, float]:
+        """The interval of one arm's rate, on the scale of logarithms or of the rate."""
+        rate = self.rate(error, group)[arm]
+        if not rate > 0 or self.fixed(error, group):
+            number = self._numbers(error).loc[group].iloc[arm]
+            none = np.isnan(rate) or self.fixed(error, group)
+            return (np.nan, np.nan) if none else (0.0, self._z**2 / (number + self._z**2))
+        weights = np.zeros(len(self.names))
+        weights[arm] = 1 / rate if log else 1
+        low, high = self._reach(self.variance(error, group, weights))
+        if log:
+            return rate * np.exp(low), rate * np.exp(high)
+        return max(rate + low, 0.0), min(rate + high, 1.0)
+
+    def _numbers(self, error: str) -> pd.DataFrame:
+        """Effective numbers of comparisons: by group, a column an arm; means over seeds."""
+        column = f"effective_{_ERRORS[error]}"
+        each = np.stack([audit.rates[column].to_numpy(float) for audit in self.audits], axis=1)
+        return pd.DataFrame(each @ self._mean.T, index=self.groups)
+
+    @cached_property
+    def rates(self) -> list[pd.DataFrame]:
+        """Every arm's rates by group and what they are worth, as `fl.disparity` takes them."""
+        frames = []
+        for arm in range(len(self.names)):
+            frame = self.audits[0].rates[["group", *_ERRORS.values()]].iloc[1:].copy()
+            for error, tries in _ERRORS.items():
+                frame[error] = [self.rate(error, group)[arm] for group in self.groups[1:]]
+                weights = np.eye(len(self.names))[arm]
+                number = []
+                for group, rate, own in zip(
+                    frame["group"], frame[error], self._numbers(error).iloc[1:, arm], strict=True
+                ):
+                    variance = self.variance(error, group, weights)[0] if rate > 0 else 0.0
+                    number.append(rate * (1 - rate) / variance if variance > 0 else own)
+                frame[f"effective_{tries}"] = number
+            frames.append(frame)
+        return frames
+
+    @cached_property
+    def disparity(self) -> list[pd.DataFrame]:
+        """Every arm's indices, as `fl.disparity` gives them."""
+        return [
+            index_table(frame, confidence=self.confidence, seed=self._seed).set_index(
+                ["metric", "error"]
+            )
+            for frame in self.rates
+        ]
+
+    @cached_property
+    def _drawn(self) -> list[dict[tuple[str, str], np.ndarray]]:
+        """Every arm's indices in simulated tests about what was seen, paired."""
+        rng = np.random.default_rng(self._seed)
+        size = self._replicates
+        off = _normal(self._shift.covariance(), size, rng)
+        rates: dict[str, list[np.ndarray]] = {}
+        for error in _ERRORS:
+            by_group = []
+            for group in self.groups[1:]:
+                together = self._models(error, group)
+                if not np.isfinite(together.rate).all():
+                    by_group.append(np.full((size, len(self.names)), np.nan))
+                    continue
+                moved = _normal(together.covariance(), size, rng)
+                moved += off * self._slope(error, group)
+                moved = moved @ self._mean.T
+                if self.seeds > 1:
+                    seeds = together.rate.reshape(len(self.names), self.seeds)
+                    moved += _normal(np.atleast_2d(np.cov(seeds)) / self.seeds, size, rng)
+                mean = self._mean @ together.rate
+                relative = moved / np.where(mean > 0, mean, 1)
+                deviation = relative.std(axis=0)
+                shrink = np.minimum(1, _MOST_NOISE / np.where(deviation > 0, deviation, 1))
+                by_group.append(np.minimum(mean * np.exp(relative * shrink), 1))
+            rates[error] = list(np.stack(by_group, axis=-1).swapaxes(0, 1))
+        return [
+            indices(frame, {error: drawn[arm] for error, drawn in rates.items()})
+            for arm, frame in enumerate(self.rates)
+        ]
+
+    def index_change(self, metric: str, error: str, a: int, b: int) -> Change:
+        """The change of an index, by simulated tests about what was seen."""
+        log = is_ratio(metric)
+        key = (metric, error)
+        before, after = (float(self.disparity[arm].loc[key, "value"]) for arm in (a, b))
+        ratio = after / before if before > 0 else np.nan
+        nothing = Change(before, after, after - before, *[np.nan] * 2, ratio, *[np.nan] * 2)
+        if not np.isfinite(after - before):
+            return nothing._replace(note="undefined in an audit: see its disparity or rates")
+        one, other = self._drawn[a][key], self._drawn[b][key]
+        note = self._at_parity(key, a, b)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            spread = np.log(other) - np.log(one) if log else other - one
+        half = self._z * float(np.std(spread[np.isfinite(spread)]))
+        if log:
+            low, high = np.log(ratio) - half, np.log(ratio) + half
+            unit = (after - before) / np.log(ratio) if after != before else before
+            return Change(
+                *(before, after, after - before, unit * low, unit * high),
+                *(ratio, np.exp(low), np.exp(high), note),
+            )
+        low, high = after - before - half, after - before + half
+        ends = (max(1 + low / before, 0), 1 + high / before) if before > 0 else (np.nan, np.nan)
+        return Change(before, after, after - before, low, high, ratio, *ends, note)
+
+    def _at_parity(self, key: tuple[str, str], a: int, b: int) -> str:
+        """Which of the arms cannot be told from parity by an index."""
+        equal = [self.disparity[arm].loc[key, "p_parity"] >= 1 - self.confidence for arm in (a, b)]
+        if all(equal):
+            return "neither arm can be told from parity"
+        return f"{'ab'[equal.index(True)]} cannot be told from parity" if any(equal) else ""
+
+
+def _normal(covariance: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Draws of as many normal numbers that go together: float64 (size, n)."""
+    values, turned = np.linalg.eigh(covariance)
+    return (rng.standard_normal((size, len(values))) * np.sqrt(np.maximum(values, 0))) @ turned.T
