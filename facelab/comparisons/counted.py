@@ -14,7 +14,7 @@ import pandas as pd
 from facelab.comparisons.all_pairs import TILE, AllPairs
 from facelab.comparisons.given import as_cosine, as_share, check_embeddings, is_number
 from facelab.comparisons.pairs import check_truth, pair_rows, pair_scores, truth_of
-from facelab.comparisons.score_files import Higher, checked_scores, separation
+from facelab.comparisons.score_files import Higher, checked_scores, repeated, separation
 from facelab.comparisons.scores import EVERY_PAIR, SAME_GROUP, Histogram, ScoreList, tails
 from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput, counted, how_many, there_are
@@ -91,7 +91,8 @@ class Comparisons:
         Warns
         -----
         UserWarning
-            The scores tell mated comparisons from others no better than chance.
+            The scores tell mated comparisons from others no better than chance; comparisons are
+            listed more than once, or of an image with itself.
 
         Examples
         --------
@@ -108,6 +109,7 @@ class Comparisons:
         frame, groups, cautions = checked_scores(frame, higher)
         note_people(*(frame[name] for name in ("subject_a", "subject_b") if name in frame))
         doubts = separation(frame["score"].to_numpy(), frame["mated"].to_numpy(), higher)
+        doubts += repeated(frame)
         for doubt in doubts:
             warnings.warn(doubt, stacklevel=2)
         return cls(ScoreList(frame, groups), cautions + doubts, higher, cosines=False)

@@ -21,6 +21,7 @@ Higher = Literal["similar", "different"]
 _SURE = 3.0  # standard errors from chance that leave no doubt
 _CLEAR = 2.0
 _LITTLE = 0.6  # area under the ROC curve from which on a few pairs are given the benefit of doubt
+_REPEATS = 10.0  # times as many repeats as chance has are no chance
 _TWO_UNITS = 0.1  # least share of mated scores in either unit
 
 
@@ -108,6 +109,67 @@ def _advice(value: Any) -> str:
     if re.fullmatch(r"[-+]?\d+,\d+", text):
         return "it has a decimal comma, read the file with decimal=','"
     return "leave failed comparisons out and report them as failures to acquire"
+
+
+# ---- the same comparison twice
+
+
+def repeated(checked: pd.DataFrame) -> list[str]:
+    """What is to be said where comparisons are listed more than once, or of an image with itself.
+
+    Where images are named, a comparison is known by its two images. Where they are not, by its two
+    subjects and its score: exact repeats are told of where they are ten times as many as equal
+    scores of the file let expect, for rounded scores are equal by chance.
+    """
+    named = {"image_a", "image_b"} <= set(checked.columns)
+    known = checked[["image_a", "image_b"]].notna().all(axis=1) if named else False
+    known = np.broadcast_to(known, len(checked))
+    said = []
+    pairs = _unordered(checked[known], "image") if named else pd.DataFrame()
+    if twice := int(pairs.duplicated().sum()):
+        said.append(
+            f"{_rows(twice, len(checked))} two images that are compared in another row already and "
+            "count each time: list every pair once"
+        )
+    if own := int((pairs["low"] == pairs["high"]).sum()) if named else 0:
+        said.append(f"{_rows(own, len(checked))} an image and itself, which tells nothing")
+    rest = checked[~known]
+    keys = _unordered(rest, "subject").assign(score=rest["score"], mated=rest["mated"])
+    twice = int(keys.duplicated().sum())
+    if twice > _REPEATS * _by_chance(keys):
+        said.append(
+            f"{_rows(twice, len(checked))} two subjects who have the very same score in another "
+            "row and count each time: is every comparison listed once? (image_a and image_b would "
+            "tell)"
+        )
+    return said
+
+
+def _rows(count: int, of: int) -> str:
+    return f"{count:,} of {of:,} rows {'is' if count == 1 else 'are'} of"
+
+
+def _unordered(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """The two names of each row, as numbers, the lower first."""
+    codes = pd.factorize(pd.concat([frame[f"{kind}_a"], frame[f"{kind}_b"]]))[0]
+    one, other = codes[: len(frame)], codes[len(frame) :]
+    low, high = np.minimum(one, other), np.maximum(one, other)
+    return pd.DataFrame({"low": low, "high": high}, index=frame.index)
+
+
+def _by_chance(keys: pd.DataFrame) -> float:
+    """How many repeats are to be expected of scores that are equal by chance."""
+    expected = 0.0
+    for _, part in keys.groupby("mated"):
+        # Repeats themselves say nothing of how often scores are equal by chance.
+        once = part.drop_duplicates()
+        values = once["score"].value_counts().to_numpy(np.float64)
+        met = part.groupby(["low", "high"]).size().to_numpy(np.float64)
+        every = len(once) * (len(once) - 1)
+        if every:
+            equal = (values * (values - 1)).sum() / every
+            expected += (met * (met - 1) / 2).sum() * equal
+    return expected
 
 
 # ---- which way the scores point, and in which unit

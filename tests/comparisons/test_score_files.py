@@ -1,5 +1,6 @@
 """Score files as people have them: which way scores point, their unit, and whose they are."""
 
+import warnings
 from decimal import Decimal
 
 import numpy as np
@@ -295,3 +296,64 @@ def test_labels_that_are_no_groups_are_refused_and_an_order_of_groups_stays():
     order = pd.CategoricalDtype(["z", "y", "x"], ordered=True)
     ranked = FRAME.astype({"group_a": order, "group_b": order})
     assert rates(ranked)["group"].tolist() == ["all", "z", "y", "x"]
+
+
+# ---- the same comparison twice
+
+IMAGES = FRAME.assign(
+    image_a=[f"{a}/{row}" for row, a in enumerate(FRAME["subject_a"])],
+    image_b=[f"{b}/{row + 1000}" for row, b in enumerate(FRAME["subject_b"])],
+)
+
+
+def turned(frame):
+    """The same comparisons, listed the other way round."""
+    names = {f"{kind}_{side}": f"{kind}_{other}" for kind in ("subject", "group", "image")
+             for side, other in ("ab", "ba")}  # fmt: skip
+    return frame.rename(columns=names)
+
+
+@pytest.mark.parametrize("other", [lambda rows: rows, turned])
+@pytest.mark.parametrize("count", [1, 12])
+def test_rows_listed_twice_are_told_of(other, count):
+    are = "is" if count == 1 else "are"
+    for frame, told in (
+        (FRAME, f"{count} of {ROWS + count} rows {are} of two subjects who have the very same"),
+        (IMAGES, f"{count} of {ROWS + count} rows {are} of two images that are compared in anoth"),
+    ):
+        again = pd.concat([frame, other(frame.iloc[3 : 3 + count])], ignore_index=True)
+        with pytest.warns(UserWarning, match=told):
+            found = fl.Comparisons.from_scores(again)
+        assert any(told in text for text in found.warnings)
+        assert len(found) == ROWS + count, "they count each time"
+
+
+def test_files_in_which_every_comparison_stands_once_are_not_told_of():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fl.Comparisons.from_scores(FRAME)
+        fl.Comparisons.from_scores(IMAGES)
+        # Named images may have equal scores: they are two comparisons.
+        fl.Comparisons.from_scores(IMAGES.assign(score=IMAGES["score"].round(1)))
+
+
+@pytest.mark.parametrize("digits", [1, 2, 3])
+def test_rounded_scores_are_equal_by_chance_and_that_is_not_told_of(digits):
+    """Many photos of few people, without names: 100 rounds of 3,000 comparisons of 8 people."""
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        a, b = rng.integers(0, 8, (2, 3000))
+        own = rng.normal(0, 0.1, (8, 8))  # two people's scores lie together
+        score = (np.where(a == b, 0.7, 0.2) + own[a, b] + rng.normal(0, 0.08, 3000)).round(digits)
+        frame = pd.DataFrame({"score": score, "mated": a == b, "subject_a": a, "subject_b": b})
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            fl.Comparisons.from_scores(frame)
+
+
+def test_an_image_compared_with_itself_is_told_of():
+    frame = IMAGES.copy()
+    row = frame.index[frame["mated"]][0]
+    frame.loc[row, "image_b"] = frame.loc[row, "image_a"]
+    with pytest.warns(UserWarning, match="1 of 90 rows is of an image and itself, which tells"):
+        fl.Comparisons.from_scores(frame)
