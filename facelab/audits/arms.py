@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.audits.by_group import Audit
-from facelab.audits.changes import Arms, Change
+from facelab.audits.changes import Arms, Change, in_family
 from facelab.audits.differences import audits_of, difference
 from facelab.errors import BadInput, counted, how_many, there_are
 from facelab.faces.names import in_markdown
@@ -80,16 +80,17 @@ def compare_arms(
     Returns
     -------
     pandas.DataFrame
-        `arm figure value low high change change_low change_high seeds`, all figures of an arm
-        together. Rates are means over seeds, indices those of the mean rates; `change` is arm less
-        baseline, for FMRs and their ratio a factor, where 1 is no change.
+        `arm figure value low high change change_low change_high family_low family_high seeds`, all
+        figures of an arm together. Rates are means over seeds, indices those of the mean rates;
+        `change` is arm less baseline, for FMRs and their ratio a factor, where 1 is no change.
+        Between `family_low` and `family_high` all changes of all arms lie at once: who says which
+        arm helps has looked at all of them.
 
     Notes
     -----
     Intervals allow for the people of the test, those that the thresholds were set on and the seeds
     (`facelab.audits.changes`); those of indices are tests inverted, as `fl.disparity` has them.
-    With one seed, training noise is not in the interval. Nothing is corrected for the number of
-    arms.
+    With one seed, training noise is not in the interval.
 
     Raises
     ------
@@ -111,19 +112,25 @@ def compare_arms(
     checked = _checked(audits, baseline, list(figures))
     arms = Arms(checked, replicates, seed)
     start = arms.names.index(baseline)
+    family = in_family(arms.confidence, (len(arms.names) - 1) * len(figures))
     rows = []
     for place, arm in enumerate(arms.names):
         for figure in figures:
             kind = kind_of(figure)
             value, low, high = _value(arms, figure, place)
             ends = np.clip([low, high], kind.least, kind.most)
-            change = _change(arms, figure, start, place)
-            told = [change.ratio, change.ratio_low, change.ratio_high]
-            if not kind.log:
-                told = [change.difference, change.low, change.high]
-            rows.append((arm, figure, value, *ends, *told, arms.seeds))
+            told = [_unit(_change(arms, figure, start, place, c), kind) for c in (None, family)]
+            rows.append((arm, figure, value, *ends, *told[0], *told[1][1:], arms.seeds))
     parts = ["value", "low", "high", "change", "change_low", "change_high"]
-    return pd.DataFrame(rows, columns=["arm", "figure", *parts, "seeds"])
+    parts += ["family_low", "family_high", "seeds"]
+    return pd.DataFrame(rows, columns=["arm", "figure", *parts])
+
+
+def _unit(change: Change, kind: _Kind) -> tuple[float, float, float]:
+    """A change as a factor or as a difference, with its interval."""
+    if kind.log:
+        return change.ratio, change.ratio_low, change.ratio_high
+    return change.difference, change.low, change.high
 
 
 def _value(arms: Arms, figure: str, arm: int) -> tuple[float, float, float]:
@@ -136,10 +143,10 @@ def _value(arms: Arms, figure: str, arm: int) -> tuple[float, float, float]:
     return float(arms.rate(error, group)[arm]), *ends
 
 
-def _change(arms: Arms, figure: str, start: int, arm: int) -> Change:
+def _change(arms: Arms, figure: str, start: int, arm: int, confidence: float | None) -> Change:
     if figure in _INDICES:
-        return arms.index_change(*_INDICES[figure], start, arm)
-    return arms.rate_change(*_rate_of(figure), start, arm)
+        return arms.index_change(*_INDICES[figure], start, arm, confidence)
+    return arms.rate_change(*_rate_of(figure), start, arm, confidence)
 
 
 def _rate_of(figure: str) -> tuple[str, str]:
@@ -273,15 +280,20 @@ def figure_text(row: dict[str, Any], column: str, signed: bool) -> str:
 
 
 def verdict(row: Mapping[str, Any]) -> str:
-    """What a change does, all figures being errors: "helps", "costs", or "" where it is unclear."""
+    """What a change does, all figures being errors: "helps", "costs", or "" where it is unclear.
+
+    Told by the interval that allows for all arms and figures.
+    """
     none = 1 if kind_of(row["figure"]).log else 0
-    if row["change_high"] < none:
+    if row["family_high"] < none:
         return "helps"
-    return "costs" if row["change_low"] > none else ""
+    return "costs" if row["family_low"] > none else ""
 
 
 def arms_finding(table: pd.DataFrame, baseline: str) -> str:
     """What each arm changed, in sentences: what the interval leaves no doubt about comes first.
+
+    The intervals allow for all arms and figures.
 
     Parameters
     ----------
@@ -328,7 +340,7 @@ def change_text(row: dict[str, Any]) -> str:
     if np.isnan(row["change"]):
         return f"{kind.words} unknown"
     value, low, high = (
-        figure_text(row, column, True) for column in ("change", "change_low", "change_high")
+        figure_text(row, column, True) for column in ("change", "family_low", "family_high")
     )
     if kind.log:
         return f"{kind.words} ×{value} ({low} to {high})"

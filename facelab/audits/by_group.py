@@ -169,11 +169,13 @@ class Audit:
     def figures(self) -> dict[str, Any]:
         """Every figure of the audit by its title; the first is `plot`."""
         from facelab.figures.audits import cross_group
+        from facelab.figures.audits import disparity as disparity_figure
         from facelab.figures.curves import det_curves, threshold_sweep
         from facelab.figures.scores import score_distributions
 
         return {
             "Error rates by group": self.plot(),
+            "Disparity, and what equal groups would show": disparity_figure(self.disparity),
             "False match rate for every pair of groups": cross_group(self.cross_group),
             "Scores by group": score_distributions(self.histograms, self.threshold),
             "FNMR against FMR by group": det_curves(self.det, self.rates),

@@ -106,7 +106,9 @@ class Arms:
             parts.append((float(np.var(by_seed, ddof=1)) / self.seeds, self.seeds - 1))
         return added(parts)
 
-    def rate_change(self, error: str, group: str, a: int, b: int) -> Change:
+    def rate_change(
+        self, error: str, group: str, a: int, b: int, confidence: float | None = None
+    ) -> Change:
         """The change of a rate from one arm to another.
 
         The interval is that of the ratio's logarithm; the difference's is the same one in its own
@@ -123,35 +125,41 @@ class Arms:
         if a == b:
             return Change(before, after, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0)
         if before == 0 or after == 0:
-            return self._from_nothing(error, group, a, b, before, after)
+            return self._from_nothing(error, group, a, b, before, after, confidence)
         weights = np.zeros(len(rate))
         weights[[a, b]] = -1 / before, 1 / after
-        low, high = np.log(ratio) + self._reach(self.variance(error, group, weights))
+        low, high = np.log(ratio) + self._reach(self.variance(error, group, weights), confidence)
         # The logarithmic mean turns log ratios into differences.
         unit = (after - before) / np.log(ratio) if after != before else before
         ends = (np.exp(low), np.exp(high))
         return Change(before, after, after - before, unit * low, unit * high, ratio, *ends)
 
     def _from_nothing(
-        self, error: str, group: str, a: int, b: int, before: float, after: float
+        self,
+        error: str,
+        group: str,
+        a: int,
+        b: int,
+        before: float,
+        after: float,
+        confidence: float | None,
     ) -> Change:
         """The change where an arm has no errors: as if the two were of different people."""
         numbers = self._numbers(error).loc[group].to_numpy()[[b, a], None]
         one, other = np.array([after]), np.array([before])
         pairs = Pairs(one, other, numbers, np.array([np.inf]))
-        limits = [float(end[0]) for end in pairs.limits(self._z)]
+        limits = [float(end[0]) for end in pairs.limits(self._z(confidence))]
         note = "no errors in " + ("both arms" if before == after else "ab"[int(before > 0)])
         ratio = after / before if before > 0 else np.nan
         return Change(before, after, after - before, *limits[2:], ratio, *limits[:2], note)
 
-    @property
-    def _z(self) -> float:
-        return float(stdtrit(1e9, (1 + self.confidence) / 2))
+    def _z(self, confidence: float | None = None, freedom: float = np.inf) -> float:
+        """Standard errors to either end of an interval."""
+        return float(stdtrit(min(freedom, 1e9), (1 + (confidence or self.confidence)) / 2))
 
-    def _reach(self, variance: tuple[float, float]) -> np.ndarray:
+    def _reach(self, variance: tuple[float, float], confidence: float | None = None) -> np.ndarray:
         """How far an interval reaches down and up."""
-        freedom = min(variance[1], 1e9)
-        half = float(stdtrit(freedom, (1 + self.confidence) / 2)) * np.sqrt(variance[0])
+        half = self._z(confidence, variance[1]) * np.sqrt(variance[0])
         return np.array([-half, half])
 
     def rate_interval(self, error: str, group: str, arm: int, log: bool) -> tuple[float, float]:
@@ -160,7 +168,7 @@ class Arms:
         if not rate > 0 or self.fixed(error, group):
             number = self._numbers(error).loc[group].iloc[arm]
             none = np.isnan(rate) or self.fixed(error, group)
-            return (np.nan, np.nan) if none else (0.0, self._z**2 / (number + self._z**2))
+            return (np.nan, np.nan) if none else (0.0, self._z() ** 2 / (number + self._z() ** 2))
         weights = np.zeros(len(self.names))
         weights[arm] = 1 / rate if log else 1
         low, high = self._reach(self.variance(error, group, weights))
@@ -234,7 +242,9 @@ class Arms:
             for arm, frame in enumerate(self.rates)
         ]
 
-    def index_change(self, metric: str, error: str, a: int, b: int) -> Change:
+    def index_change(
+        self, metric: str, error: str, a: int, b: int, confidence: float | None = None
+    ) -> Change:
         """The change of an index, by simulated tests about what was seen."""
         log = is_ratio(metric)
         key = (metric, error)
@@ -247,7 +257,7 @@ class Arms:
         note = self._at_parity(key, a, b)
         with np.errstate(divide="ignore", invalid="ignore"):
             spread = np.log(other) - np.log(one) if log else other - one
-        half = self._z * float(np.std(spread[np.isfinite(spread)]))
+        half = self._z(confidence) * float(np.std(spread[np.isfinite(spread)]))
         if log:
             low, high = np.log(ratio) - half, np.log(ratio) + half
             unit = (after - before) / np.log(ratio) if after != before else before
@@ -265,6 +275,11 @@ class Arms:
         if all(equal):
             return "neither arm can be told from parity"
         return f"{'ab'[equal.index(True)]} cannot be told from parity" if any(equal) else ""
+
+
+def in_family(confidence: float, rows: int) -> float:
+    """The confidence of one interval among so many that are all to hold (Sidak)."""
+    return confidence ** (1 / max(rows, 1))
 
 
 def _normal(covariance: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

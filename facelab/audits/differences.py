@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.audits.by_group import Audit
-from facelab.audits.changes import Arms
+from facelab.audits.changes import Arms, in_family
 from facelab.errors import BadInput, a_kind, counted, there_are
 from facelab.rates.tables import number
 
@@ -28,19 +28,25 @@ class AuditDifferences:
     arms
         Their names: the columns a and b of the tables. A difference is b - a, a ratio b / a.
     table
-        `quantity a b difference low high ratio ratio_low ratio_high note`, one row for each
-        `fmr:<group>`, `fnmr:<group>` and `<metric>:<error>`. Rates are means over seeds, indices
-        those of the mean rates.
+        `quantity a b difference low high ratio ratio_low ratio_high family_low family_high note`,
+        one row for each `fmr:<group>`, `fnmr:<group>` and `<metric>:<error>`. Rates are means over
+        seeds, indices those of the mean rates. Between `family_low` and `family_high` the ratios of
+        all groups' own rates, of both errors, lie at once: who says for whom a rate fell has looked
+        at all of them. Other rows stand by themselves.
     per_seed
         `quantity seed a b difference ratio`, where seed counts the pairs of audits.
     confidence
         Of the intervals.
+    indices
+        By arm: its indices as `fl.disparity` gives them, beside what equal groups would show; the
+        index is the quantity.
     """
 
     arms: tuple[str, str]
     table: pd.DataFrame
     per_seed: pd.DataFrame
     confidence: float
+    indices: dict[str, pd.DataFrame]
 
     def row(self, quantity: str) -> pd.Series:
         """One quantity's row, such as ``row("max_min_ratio:fmr")``."""
@@ -58,7 +64,7 @@ class AuditDifferences:
         if np.isfinite(row["ratio"]):
             text += f": {row['ratio']:.3g} times [{row['ratio_low']:.2g}, {row['ratio_high']:.2g}]"
             straddles = row["ratio_low"] <= 1 <= row["ratio_high"]
-            text += ", which is compatible with no change" if straddles else ""
+            text += ", which cannot be told from no change" if straddles else ""
         return text + (f" ({row['note']})" if row["note"] else "") + "."
 
     def _repr_html_(self) -> str:
@@ -95,8 +101,7 @@ def compare_audits(
     allow for the people of the test, those that the thresholds were set on, and the seeds, and are
     paired in all three (`facelab.audits.changes`). Interval of ratio and of difference leave out no
     change together. An index depends on noise: where an arm cannot be told from parity the note
-    says so, and a change of it may be one of noise. Nothing is corrected for looking at many
-    quantities.
+    says so, and a change of it may be one of noise.
 
     Raises
     ------
@@ -120,21 +125,32 @@ def compare_audits(
     names, audits = _paired(arms)
     both = Arms(dict(zip(names, audits, strict=True)), replicates, seed)
     singles = [_values(one) for arm in audits for one in arm]
-    rows, by_seed = [], []
+    rows, by_seed, family = [], [], 2 * len(both.groups[1:])
     for quantity in singles[0]:
         name, _, of = quantity.partition(":")
         change = both.rate_change if name in ("fmr", "fnmr") else both.index_change
-        found = change(name, of, 0, 1)
-        rows.append((quantity, *found[:-1], _joined(found.note, both.caution)))
+        found = wider = change(name, of, 0, 1)
+        if name in ("fmr", "fnmr") and of != "all":
+            wider = change(name, of, 0, 1, in_family(both.confidence, family))
+        ends = wider.ratio_low, wider.ratio_high
+        rows.append((quantity, *found[:-1], *ends, _joined(found.note, both.caution)))
         values = [one[quantity] for one in singles]
         for place, (a, b) in enumerate(
             zip(values[: both.seeds], values[both.seeds :], strict=True)
         ):
             by_seed.append((quantity, place, a, b, b - a, b / a if a > 0 else np.nan))
-    parts = ["a", "b", "difference", "low", "high", "ratio", "ratio_low", "ratio_high", "note"]
+    parts = ["a", "b", "difference", "low", "high", "ratio", "ratio_low", "ratio_high"]
+    parts += ["family_low", "family_high", "note"]
     table = pd.DataFrame(rows, columns=["quantity", *parts])
     per_seed = pd.DataFrame(by_seed, columns=["quantity", "seed", "a", "b", "difference", "ratio"])
-    return AuditDifferences(names, table, per_seed, both.confidence)
+    told = {name: _shown(one) for name, one in zip(names, both.disparity, strict=True)}
+    return AuditDifferences(names, table, per_seed, both.confidence, told)
+
+
+def _shown(table: pd.DataFrame) -> pd.DataFrame:
+    """An arm's indices with what equal groups would show, by quantity."""
+    columns = ["value", "low", "high", "corrected", "parity", "parity_high", "p_parity"]
+    return table[columns].set_axis([":".join(key) for key in table.index])
 
 
 def _values(audit: Audit) -> dict[str, float]:

@@ -30,7 +30,7 @@ def experiment_finding(audits: Mapping[str, Sequence[Audit]], differences: Audit
     -------
     str
         Markdown: for false matches and for false non-matches the disparity and whose rate moved
-        which way; then what it cost.
+        which way (allowing for all groups and both errors); then what it cost.
 
     Examples
     --------
@@ -55,9 +55,10 @@ def experiment_finding(audits: Mapping[str, Sequence[Audit]], differences: Audit
     for error, name in (("fmr", "false match"), ("fnmr", "false non-match")):
         row = differences.row(f"max_min_ratio:{error}")
         ends = [_worst_and_best(differences, error, arm) for arm in ("a", "b")]
+        indices = [differences.indices[arm].loc[row["quantity"]] for arm in differences.arms]
         said.append(
             f"- **Disparity in {name} rates {_direction(row)}.** "
-            + _disparity(row, ends, (first, second))
+            + _disparity(row, ends, (first, second), indices)
         )
         said.append(f"- **Who gained, who lost:** {_movers(differences, error, name)}")
     cost = differences.row("fnmr:all")
@@ -128,13 +129,15 @@ def twin_finding(
     return "\n".join(said)
 
 
-def _disparity(row: pd.Series, ends: list[tuple[str, str]], arms: tuple[str, str]) -> str:
+def _disparity(
+    row: pd.Series, ends: list[tuple[str, str]], arms: tuple[str, str], indices: list[pd.Series]
+) -> str:
     if not math.isfinite(row["a"]) or not math.isfinite(row["b"]):
         return f"The ratio of worst to best group is undefined ({row['note']})."
     text = " ".join(
-        f"With {arm} training the worst group ({worst}) erred {row[side]:.3g} times as often as "
-        f"the best ({best})."
-        for arm, side, (worst, best) in zip(arms, ("a", "b"), ends, strict=True)
+        f"With {arm} training the worst group ({worst}) erred {row[side]:.3g} times "
+        f"[{index['low']:.2g}, {index['high']:.2g}] as often as the best ({best}){_floor(index)}."
+        for arm, side, (worst, best), index in zip(arms, ("a", "b"), ends, indices, strict=True)
     )
     if math.isfinite(row["ratio"]):
         text += (
@@ -145,16 +148,26 @@ def _disparity(row: pd.Series, ends: list[tuple[str, str]], arms: tuple[str, str
     return text + (f" Note: {in_markdown(row['note'])}." if row["note"] else "")
 
 
+def _floor(index: pd.Series) -> str:
+    """What equal groups would show, and whether these can be told from them."""
+    if not math.isfinite(index["parity_high"]):
+        return ""
+    told = f"{index['parity']:.2g}, seldom more than {index['parity_high']:.2g}"
+    if index["low"] > 1:
+        return f"; equal groups would show {told}"
+    return f", which cannot be told from parity: equal groups would show {told}"
+
+
 def _movers(differences: AuditDifferences, error: str, name: str) -> str:
     """For whom an error rate fell, for whom it rose, and for whom nothing can be said.
 
     A disparity also shrinks when those who were served best come to be served worse, and a reader
-    must be able to tell.
+    must be able to tell. Intervals allow for all groups and both errors.
     """
     moved: dict[str, list[str]] = {"fell for": [], "rose for": [], "shows no clear change for": []}
     moved["is unknown for"] = []
     for row in _groups(differences, error).to_dict("records"):
-        low, high = row["ratio_low"], row["ratio_high"]
+        low, high = row["family_low"], row["family_high"]
         way = "fell for" if high < 1 else "rose for" if low > 1 else "shows no clear change for"
         way = "is unknown for" if math.isnan(row["difference"]) else way
         times = f" ({row['ratio']:.2g} times [{low:.2g}, {high:.2g}])" if low == low else ""
@@ -173,7 +186,7 @@ def _direction(row: pd.Series) -> str:
 
 
 def _chance(low: float, high: float, parity: float) -> str:
-    return ", compatible with no change" if low <= parity <= high else ""
+    return ", which cannot be told from no change" if low <= parity <= high else ""
 
 
 def _worst_and_best(differences: AuditDifferences, error: str, side: str) -> tuple[str, str]:

@@ -21,8 +21,9 @@ _LOOKS = {"helps": ("#0072B2", "#0072B2"), "costs": ("#D55E00", "#D55E00"), "": 
 def arm_changes(table: pd.DataFrame, seeds: pd.DataFrame, baseline: str) -> Picture:
     """What does each arm change against the baseline? A row an arm, a panel a figure.
 
-    Left of the line is better; a filled dot's interval leaves out "no change", ticks are single
-    trainings. `table` and `seeds` are what `compare_arms` and `arms_by_seed` return.
+    Left of the line is better; a filled dot's interval leaves out "no change" although all arms and
+    figures were looked at (the thin line), ticks are single trainings. `table` and `seeds` are what
+    `compare_arms` and `arms_by_seed` return.
 
     Examples
     --------
@@ -50,7 +51,9 @@ def arm_changes(table: pd.DataFrame, seeds: pd.DataFrame, baseline: str) -> Pict
             each = seeds.query("arm == @arm and figure == @figure")["change"] * scale
             axes.plot(each, [place] * len(each), "|", ms=7, color=colour, alpha=0.8)
             ends = [row["change_low"] * scale, row["change_high"] * scale]
-            axes.plot(ends, [place, place], color=colour, lw=2, solid_capstyle="butt")
+            axes.plot(ends, [place, place], color=colour, lw=2.4, solid_capstyle="butt")
+            ends = [row["family_low"] * scale, row["family_high"] * scale]
+            axes.plot(ends, [place, place], color=colour, lw=0.9)
             axes.plot(row["change"] * scale, place, "o", ms=7, color=colour, mfc=face, mew=1.6)
             if np.isnan(row["change"]):
                 words = {"color": FAINT, "size": 9, "va": "center", "style": "italic"}
@@ -66,7 +69,8 @@ def arm_changes(table: pd.DataFrame, seeds: pd.DataFrame, baseline: str) -> Pict
         axes.grid(axis="y", color="#EEEEEE", lw=0.8)
         group_rows(axes, arms, labelled=axes is columns[0], divide=False)
     picture.suptitle(
-        "Change from the baseline, 95% intervals: blue is better, orange worse, hollow unclear",
+        "Change from the baseline, 95% intervals (thin: all of them at once, by which blue is "
+        "better,\norange worse, hollow unclear)",
         size=11, x=0.01, ha="left",
     )  # fmt: skip
     rows = table[table["arm"] != baseline].to_dict("records")

@@ -18,6 +18,7 @@ from facelab.audits.by_group import Audit
 from facelab.audits.differences import AuditDifferences
 from facelab.figures.lettering import entry
 from facelab.figures.style import (
+    BAND,
     FAINT,
     INK,
     WIDTH,
@@ -270,8 +271,9 @@ def _matrix(frame: pd.DataFrame) -> pd.DataFrame:
 def disparity(rows: pd.DataFrame | Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]]) -> Picture:
     """How many times worse off is the worst group than the best? Ratios with intervals, log axis.
 
-    `rows` is what `fl.disparity` returns; or one an arm, or several an arm (seeds). An interval
-    without an upper end (the best group made no error) is drawn as an arrow.
+    `rows` is what `fl.disparity` returns; or one an arm, or several an arm (seeds). The grey band
+    ends where groups with equal rates seldom come (95th percentile), its white line is their
+    median. An interval without an upper end (the best group made no error) is drawn as an arrow.
 
     Examples
     --------
@@ -280,13 +282,13 @@ def disparity(rows: pd.DataFrame | Mapping[str, pd.DataFrame | Sequence[pd.DataF
     >>> audit = fl.audit(people, "group", fmr=0.01)
     >>> figure = fl.plots.disparity(audit.disparity)
     >>> print(figure.alt)
-    Ratio of the worst group's error rate to the best group's, by arm.
+    Ratio of the worst group's error rate to the best group's, and what equal groups would show ...
     """
     arms = _per_arm(rows)
     lanes = [(place, t) for place, tables in enumerate(arms.values()) for t in tables]
     figure, (axes,) = panels(1, 1.7 + 2 * (0.3 + 0.2 * len(lanes)))
     axes.set_xscale("log")
-    highest = 2.0
+    highest, told = 2.0, []
     for group_row, error in enumerate(("fmr", "fnmr")):
         for lane, (place, table) in enumerate(lanes):
             found = table[(table["metric"] == "max_min_ratio") & (table["error"] == error)]
@@ -294,7 +296,9 @@ def disparity(rows: pd.DataFrame | Mapping[str, pd.DataFrame | Sequence[pd.DataF
                 continue
             row, look = found.iloc[0], arm_look(place, len(arms))
             y = group_row + (lane - (len(lanes) - 1) / 2) * 0.75 / max(len(lanes), 2)
-            highest = max(highest, _ratio(axes, row, y, look))
+            height = 0.6 / max(len(lanes), 2)
+            highest = max(highest, _floor(axes, row, y, height), _ratio(axes, row, y, look))
+            told.append(_ratio_words(error, list(arms)[place], row))
     mark(axes, 1, "parity", colour=INK, dash="-")
     axes.set_xlim(0.9, highest * 1.6)
     _ratio_ticks(axes, 0.9, highest * 1.6)
@@ -302,11 +306,36 @@ def disparity(rows: pd.DataFrame | Mapping[str, pd.DataFrame | Sequence[pd.DataF
     axes.set_ylim(1.6, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", which="major", color="#E6E6E6", lw=0.8)
-    axes.set_xlabel("worst group's error rate / best group's (log; 1 = parity)")
+    axes.set_xlabel(
+        "worst group's error rate / best group's (log)\n"
+        "grey: up to where 95% of audits of equal groups would lie, white line: the median"
+    )
     sns.despine(ax=axes, left=True)
     arm_legend(figure, list(arms))
-    figure.alt = "Ratio of the worst group's error rate to the best group's, by arm."
+    figure.alt = (
+        "Ratio of the worst group's error rate to the best group's, and what equal groups would "
+        f"show (median, 95th percentile): {'; '.join(told)}."
+    )
     return figure
+
+
+def _ratio_words(error: str, arm: str, row: pd.Series) -> str:
+    floor = ""
+    if np.isfinite(row.get("parity", np.nan)):
+        floor = f" (equal groups {row['parity']:.3g}, {row['parity_high']:.3g})"
+    value = f"{row['value']:.3g}" if np.isfinite(row["value"]) else "unknown"
+    return f"{error.upper()}{f' {arm}' if arm else ''} {value}{floor}"
+
+
+def _floor(axes: Axes, row: pd.Series, y: float, height: float) -> float:
+    """What equal groups would show; returns how far right it reached."""
+    end = float(row.get("parity_high", np.nan))
+    if not np.isfinite(end):
+        return 1.0
+    end = min(end, 100 * max(float(row["value"]), 1.0))
+    axes.barh(y, end - 1, height, 1, color=BAND, zorder=0)
+    axes.plot([row["parity"]] * 2, [y - height / 2, y + height / 2], color="white", lw=2, zorder=1)
+    return end
 
 
 def _ratio(axes: Axes, row: pd.Series, y: float, look: dict[str, Any]) -> float:
@@ -339,7 +368,8 @@ def changes(differences: AuditDifferences) -> Picture:
     """What did the second arm change, and could it be chance? Ratios of rates with intervals.
 
     One row a group; below them the disparity, max/min. Left of 1 is better than the baseline; a
-    hollow dot's interval holds 1: compatible with no change.
+    hollow dot cannot be told from no change. Thin lines are the intervals that allow for all groups
+    and both errors; by them dots of groups are filled.
 
     Parameters
     ----------
@@ -365,21 +395,22 @@ def changes(differences: AuditDifferences) -> Picture:
     for axes, error in zip(columns, ("fmr", "fnmr"), strict=True):
         rows = [table.loc[f"{error}:{group}"] for group in groups]
         rows.append(table.loc[f"max_min_ratio:{error}"])
-        shown = np.array([[row[c] for c in ("ratio", "ratio_low", "ratio_high")] for row in rows])
+        names_of = ("ratio", "ratio_low", "ratio_high", "family_low", "family_high")
+        shown = np.array([[row[c] for c in names_of] for row in rows], float)
         seen = shown[np.isfinite(shown) & (shown > 0)]
         limits = (min(seen.min(initial=1) / 1.4, 0.45), max(seen.max(initial=1) * 1.4, 2.2))
         axes.set_xscale("log")
         axes.set_xlim(*limits)
-        for place, (name, (ratio, low, high)) in enumerate(zip(names, shown, strict=True)):
+        for place, (name, (ratio, *ends)) in enumerate(zip(names, shown, strict=True)):
             if not np.isfinite(ratio) or ratio <= 0:
                 words = {"color": FAINT, "size": 9, "va": "center", "style": "italic"}
                 axes.text(limits[0] * 1.1, place, "no errors to compare", **words)
                 continue
             colour = palette.get(name, INK)
-            ends = [max(low, limits[0]) if low > 0 else limits[0]]
-            ends.append(min(high, limits[1]) if np.isfinite(high) else limits[1])
-            certain = low > 1 or high < 1
-            axes.plot(ends, [place, place], color=colour, lw=2, solid_capstyle="butt", alpha=0.8)
+            low, high, *wide = np.clip(np.nan_to_num(ends, nan=1.0), *limits)
+            certain = ends[2] > 1 or ends[3] < 1
+            axes.plot(wide, [place, place], color=colour, lw=0.9)
+            axes.plot([low, high], [place] * 2, color=colour, lw=2.4, solid_capstyle="butt")
             axes.plot(ratio, place, "o", ms=7, color=colour, mfc=colour if certain else "white")
         axes.axhline(len(groups) - 0.5, color="#BBBBBB", lw=0.8)
         axes.set_title("False matches" if error == "fmr" else "False non-matches")

@@ -15,6 +15,7 @@ from .effects import twin_effects_by_group as twin_effects_by_group
 from .explanations import explained_errors as explained_errors
 from .grouping import grouping_by_group as grouping_by_group
 from .grouping import grouping_over_thresholds as grouping_over_thresholds
+from .margins import equivalence as equivalence
 from .people import apparent_tones as apparent_tones
 from .people import composition as composition
 from .people import contact_sheet as contact_sheet

@@ -46,6 +46,7 @@ _KNOWN = {
 _OTHERS = ["#56B4E9", "#E69F00", "#332288", "#999933", "#CC6677", "#117733", "#661100", "#882255"]
 _OTHERS += ["#6699CC", "#DDCC77", "#888888"]
 _LIGHTNESS = {"": 0.0, "female": -0.42, "male": 0.12}
+BAND = "#DDDDDD"  # what chance, or a margin, allows
 INK, FAINT, ALERT = "#222222", "#9A9A9A", "#B2182B"
 WIDTH = 9.0  # inches; 11-point text stays readable when the picture is shown at half its size
 _STYLE = {
