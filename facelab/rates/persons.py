@@ -56,3 +56,49 @@ def worth(tries: np.ndarray, errors: np.ndarray) -> np.ndarray:
     first, rest = slice(0, 1), slice(1, None)
     parts = [sums_of_people(tries[:, one], errors[:, one]).number for one in (first, rest)]
     return np.concatenate(parts)
+
+
+def ratio_of_people(
+    one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray], confidence: float
+) -> tuple[float, float]:
+    """The interval of the ratio of two rates of different people, each of tries and errors.
+
+    MOVER-R (Donner and Zou 2012, Statistical Methods in Medical Research 21): from the ends of
+    either rate, so that a rate of zero has a ratio, too. Both ends are NaN where either has no
+    tries, or neither an error.
+    """
+    ends = []
+    for tries, errors in (one, other):
+        total = float(tries.sum())
+        if not total:
+            return np.nan, np.nan
+        low, high = interval_of_people(tries[:, None], errors[:, None], confidence)
+        ends.append((float(errors.sum()) / total, float(low[0]), float(high[0])))
+    (p, p_low, p_high), (q, q_low, q_high) = ends
+    if not p and not q:
+        return np.nan, np.nan
+    low, high = 0.0, np.inf
+    if p:
+        # (a - sqrt(a^2 - b c)) / b as c / (a + sqrt(a^2 - b c)), which b = 0 leaves whole.
+        least = p_low * (2 * p - p_low)
+        room = max((p * q) ** 2 - least * q_high * (2 * q - q_high), 0.0)
+        low = least / (p * q + np.sqrt(room))
+    if q:
+        least = q_low * (2 * q - q_low)
+        room = max((p * q) ** 2 - p_high * (2 * p - p_high) * least, 0.0)
+        high = (p * q + np.sqrt(room)) / least
+    return float(low), float(high)
+
+
+def chance_of_ratio(
+    one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]
+) -> float:
+    """The two-sided p-value of equal rates: 1 less the confidence that just leaves 1 out."""
+    inside, outside = 1e-12, 1.0
+    if not np.isfinite(ratio_of_people(one, other, 0.5)[0]):
+        return np.nan
+    for _ in range(26):  # to five digits
+        p = float(np.sqrt(inside * outside))
+        low, high = ratio_of_people(one, other, 1 - p)
+        inside, outside = (p, outside) if low <= 1 <= high else (inside, p)
+    return outside

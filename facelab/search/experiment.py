@@ -25,9 +25,8 @@ from facelab.faces.cells import as_csv
 from facelab.faces.groups import group_labels
 from facelab.faces.names import as_names
 from facelab.rates.contrasts import holm
-from facelab.rates.counts import FEW_ERRORS, double_or_nothing
-from facelab.rates.indices import HALF_AN_ERROR, normal_interval
-from facelab.rates.persons import interval_of_people
+from facelab.rates.counts import FEW_ERRORS
+from facelab.rates.persons import chance_of_ratio, interval_of_people, ratio_of_people
 from facelab.rates.tables import table
 from facelab.search.gallery import Gallery
 from facelab.search.identification import calibrated, check_gallery
@@ -80,8 +79,8 @@ class SearchExperiment:
     >>> print(result.summary())
     Of 100 searches of people who are not among the 500 enrolled, at threshold 0.4869 (set for FPIR
     0.1 on the same searches), 10 named a stranger: 10% [5.23, 17.6]. d are 27% of the searched and
-    40% of the false matches; their rate is 14.8% [4.93, 33.7], 1.8 [0.34, 9.5] times that of
-    everybody else (Fisher's exact p = 1 after Holm over 4 groups).
+    40% of the false matches; their rate is 14.8% [4.93, 33.7], 1.8 [0.33, 8.4] times that of
+    everybody else (p = 1 after Holm over 4 groups), which cannot be told from equal rates.
     >>> result.named[["subject", "candidate"]].head(1).values.tolist()
     [['p00000517', 'p00000458']]
     """
@@ -108,18 +107,19 @@ class SearchExperiment:
             f"({self.calibration}), {whole['false_matches']:,} named a stranger: "
             f"{_percent(whole, 'rate')}."
         )
-        known = groups[np.isfinite(groups["ratio"])]
+        known = groups[groups["ratio_low"].notna()]
         if known.empty:
             return text
-        row = known.loc[known["ratio"].idxmax()]
-        low, high = row["ratio_low"], row["ratio_high"]
-        p, corrected = row["p_corrected"], len(groups) > 2
+        row = known.loc[known["ratio"].fillna(np.inf).idxmax()]
+        p = f"p {'< 0.001' if row['p_corrected'] < 1e-3 else '= {:.2g}'.format(row['p_corrected'])}"
+        if len(groups) > 2:
+            p += f" after Holm over {len(groups)} groups"
+        told = row["p_corrected"] < 1 - self.confidence and row["ratio_low"] > 1
         return (
             f"{text} {row['group']} are {100 * row['share_of_searches']:.0f}% of the searched and "
             f"{100 * row['share_of_false_matches']:.0f}% of the false matches; their rate is "
-            f"{_percent(row, 'rate')}, {row['ratio']:.2g} [{low:.2g}, {high:.2g}] times that of "
-            f"everybody else (Fisher's exact p {'< 0.001' if p < 1e-3 else f'= {p:.2g}'}"
-            f"{f' after Holm over {len(groups)} groups' if corrected else ''})."
+            f"{_percent(row, 'rate')}, {_times(row)} times that of everybody else ({p})"
+            f"{'' if told else ', which cannot be told from equal rates'}."
         )
 
     def plot(self) -> "Picture":
@@ -158,8 +158,6 @@ def search_experiment(
     overlap: str = "refuse",
     k: int | None = None,
     confidence: float = 0.95,
-    replicates: int = 1000,
-    seed: int = 0,
 ) -> SearchExperiment:
     """Search people among strangers and see who is wrongly matched.
 
@@ -180,8 +178,6 @@ def search_experiment(
         Candidates a search returns; None: 20, or all where fewer are enrolled.
     confidence
         Of all intervals.
-    replicates, seed
-        Of the subject bootstrap (double or nothing) behind the ratios.
 
     Raises
     ------
@@ -214,9 +210,7 @@ def search_experiment(
     if threshold is None:
         threshold, said, cautions = calibrated(searches, gallery, calibration, fpir)
         warnings += cautions
-    return experiment_of(
-        searches, threshold, said, warnings, confidence, replicates, seed, probes.card
-    )
+    return experiment_of(searches, threshold, said, warnings, confidence, probes.card)
 
 
 def experiment_of(
@@ -225,8 +219,6 @@ def experiment_of(
     calibration: str = "given",
     warnings: Sequence[str] = (),
     confidence: float = 0.95,
-    replicates: int = 1000,
-    seed: int = 0,
     card: Mapping[str, Any] | None = None,
 ) -> SearchExperiment:
     """The experiment that searches already hold: their non-mated ones, at a threshold.
@@ -235,9 +227,7 @@ def experiment_of(
     are said beside the experiment's own; `card` is that of the probes.
     """
     strangers = ~searches.table["mated"].to_numpy()
-    by_group = false_matches_by_group(
-        false_match_list(searches, threshold), confidence, replicates, seed
-    )
+    by_group = false_matches_by_group(false_match_list(searches, threshold), confidence)
     told = list(warnings)
     if cut := searches.cut_off(threshold):
         told.append(
@@ -263,8 +253,6 @@ def experiment_of(
             "enrolled_subjects": len(searches.found.enrolled),
             "searches": int(strangers.sum()),
             "people": int(searches.table["subject"][strangers].nunique()),
-            "replicates": replicates,
-            "seed": seed,
         },
         searches=searches,
     )
@@ -303,9 +291,7 @@ def false_match_list(searches: Searches, threshold: float) -> pd.DataFrame:
 
 
 @counted
-def false_matches_by_group(
-    searches: pd.DataFrame, confidence: float = 0.95, replicates: int = 1000, seed: int = 0
-) -> pd.DataFrame:
+def false_matches_by_group(searches: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """False matches by group: as shares, as rates, and each group against the rest.
 
     A share of the false matches is no error rate: it depends on how many of a group are searched.
@@ -316,19 +302,21 @@ def false_matches_by_group(
         One row a search of a stranger: `subject`, `group` (missing counts in `all` only),
         `false_match` (bool).
     confidence
-        Of the rates' intervals (`interval_of_people`, over subjects) and the ratios'.
-    replicates, seed
-        Of the subject bootstrap (double or nothing) behind the ratio's interval: the ratio -+ z
-        standard errors of its logarithm.
+        Of each rate's interval (`interval_of_people`), and of all ratios' together: where there are
+        more than two groups, which is more than one ratio, each has a larger one (Bonferroni), so
+        that the largest may be picked. Ratios' intervals are MOVER-R's (Donner and Zou 2012).
 
     Returns
     -------
     pandas.DataFrame
         `group people searches false_matches rate rate_low rate_high share_of_searches
         share_of_false_matches people_matched ratio ratio_low ratio_high p p_corrected note`, `all`
-        first. `ratio` is the rate over that of all other groups together. `p` is Fisher's exact
-        test of people matched at least once against everybody else's; `p_corrected` Holm's over the
-        groups, or `p` itself where there are two, which is one test.
+        first. `ratio` is the rate over that of all other groups together; where those have no false
+        match it is unknown, and `ratio_low` the least that it can be. `p` is Fisher's exact test of
+        people matched at least once against everybody else's, or, where people are searched
+        unequally often, which makes those searched often seem to be matched more, what the ratio's
+        interval tells: 1 less the confidence that just leaves 1 out. `p_corrected` is Holm's over
+        the groups, or `p` itself where there are two, which is one test.
 
     Raises
     ------
@@ -364,46 +352,38 @@ def false_matches_by_group(
     frame["share_of_searches"] = tries.sum(0) / tries[:, 0].sum()
     frame["share_of_false_matches"] = wrong.sum(0) / (wrong[:, 0].sum() or np.nan)
     frame["people_matched"] = (wrong > 0).sum(axis=0)
-    weights = double_or_nothing(len(names), replicates, np.random.default_rng(seed)).astype(float)
+    uneven = bool((tries[:, 0] != tries[0, 0]).any())
+    each = 1 - (1 - confidence) / (len(groups) if len(groups) > 2 else 1)
     rest = [
-        _against_the_rest(tries, wrong, column, weights, confidence)
-        for column in range(1, len(frame))
+        _against_the_rest(tries, wrong, column, uneven, each) for column in range(1, len(frame))
     ]
     empty = {"ratio": np.nan, "ratio_low": np.nan, "ratio_high": np.nan, "p": np.nan}
     frame = pd.concat([frame, pd.DataFrame([empty, *rest])], axis=1)
     p = frame["p"].to_numpy()
     frame["p_corrected"] = p if len(groups) <= 2 else np.append(np.nan, holm(p[1:]))
-    uneven = (tries[:, 0] != tries[0, 0]).any()
     frame["note"] = [_note(row, uneven, len(groups)) for row in frame.to_dict("records")]
     return frame
 
 
 def _against_the_rest(
-    tries: np.ndarray, wrong: np.ndarray, column: int, weights: np.ndarray, confidence: float
+    tries: np.ndarray, wrong: np.ndarray, column: int, uneven: bool, confidence: float
 ) -> Mapping[str, float]:
     """One group against all other labelled searches."""
-    rest_tries = tries[:, 1:].sum(axis=1) - tries[:, column]
-    rest_wrong = wrong[:, 1:].sum(axis=1) - wrong[:, column]
-    sides = ((tries[:, column], wrong[:, column]), (rest_tries, rest_wrong))
+    own = tries[:, column], wrong[:, column]
+    others = (part[:, 1:].sum(axis=1) - part[:, column] for part in (tries, wrong))
+    sides = (own, tuple(others))
     found = {"ratio": np.nan, "ratio_low": np.nan, "ratio_high": np.nan, "p": np.nan}
     if not all(count.any() for count, _ in sides):
         return found
-    people = [[(errors > 0).sum(), ((count > 0) & (errors == 0)).sum()] for count, errors in sides]
-    found["p"] = float(fisher_exact(people).pvalue)
-    if all(errors.any() for _, errors in sides):
-        own, other = (errors.sum() / count.sum() for count, errors in sides)
-        found["ratio"] = own / other
-        with np.errstate(invalid="ignore", divide="ignore"):
-            # A side that lost its false matches in a replicate counts as having half of those of
-            # one person who was matched.
-            own, other = (
-                np.maximum(weights @ errors, HALF_AN_ERROR * errors[errors > 0].mean())
-                / (weights @ count)
-                for count, errors in sides
-            )
-            draws = own / other
-        ends = normal_interval(found["ratio"], draws, confidence, log=True)
-        found["ratio_low"], found["ratio_high"] = map(float, ends)
+    if uneven:
+        found["p"] = chance_of_ratio(*sides)
+    else:
+        people = [[(bad > 0).sum(), ((count > 0) & (bad == 0)).sum()] for count, bad in sides]
+        found["p"] = float(fisher_exact(people).pvalue)
+    if sides[1][1].any():
+        mine, theirs = (bad.sum() / count.sum() for count, bad in sides)
+        found["ratio"] = float(mine / theirs)
+    found["ratio_low"], found["ratio_high"] = ratio_of_people(*sides, confidence)
     return found
 
 
@@ -414,9 +394,9 @@ def _note(row: dict[str, Any], uneven: bool, groups: int) -> str:
     elif row["false_matches"] < FEW_ERRORS:
         notes.append(f"few false matches: {row['false_matches']}")
     if row["group"] != "all" and groups > 1 and np.isnan(row["ratio"]):
-        notes.append("no ratio: this group or the rest has no false match")
+        notes.append("no ratio: the rest has no false match")
     if uneven and row["group"] != "all":
-        notes.append("p counts people, who are searched unequally often")
+        notes.append("people are searched unequally often: p is that of the ratio's interval")
     return "; ".join(notes)
 
 
@@ -455,7 +435,7 @@ def readable_false_matches(frame: pd.DataFrame) -> pd.DataFrame:
     >>> result = fl.search_experiment(probes, strangers, "group", fpir=0.1, overlap="drop")
     >>> fl.readable_false_matches(result.table).loc["all"].to_dict()
     {'people': '100', 'searches': '100', 'false matches': '10', '% of searched': '100', '% of false
-    matches': '100', 'rate %': '10 [5.23, 17.6]', 'ratio to the rest': '–', 'Fisher p': '–', 'note':
+    matches': '100', 'rate %': '10 [5.23, 17.6]', 'ratio to the rest': '–', 'p': '–', 'note':
     'few false matches: 10'}
     """
     shown = pd.DataFrame({"group": frame["group"]})
@@ -466,14 +446,18 @@ def readable_false_matches(frame: pd.DataFrame) -> pd.DataFrame:
     rows = frame.to_dict("records")
     shown["rate %"] = [_percent(row, "rate").replace("%", "") for row in rows]
     shown["ratio to the rest"] = [
-        f"{row['ratio']:.2g} [{row['ratio_low']:.2g}, {row['ratio_high']:.2g}]"
-        if np.isfinite(row["ratio"])
-        else "–"
-        for row in rows
+        _times(row) if np.isfinite(row["ratio_low"]) else "–" for row in rows
     ]
-    shown["Fisher p"] = [_number(row["p_corrected"], ".2g") for row in rows]
+    shown["p"] = [_number(row["p_corrected"], ".2g") for row in rows]
     shown["note"] = frame["note"]
     return shown.set_index("group")
+
+
+def _times(row: Mapping[str, float]) -> str:
+    """A ratio with its interval, or the least that it can be."""
+    if np.isnan(row["ratio"]):
+        return f"at least {row['ratio_low']:.2g}"
+    return f"{row['ratio']:.2g} [{row['ratio_low']:.2g}, {row['ratio_high']:.2g}]"
 
 
 def _number(value: float, how: str) -> str:

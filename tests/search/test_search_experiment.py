@@ -1,5 +1,7 @@
 """The search experiment: shares beside rates, against figures worked out by hand."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ from scipy.stats import fisher_exact, hypergeom
 
 import facelab as fl
 from facelab.errors import BadInput
+from facelab.rates.persons import chance_of_ratio, ratio_of_people
 from facelab.search.experiment import (
     false_matches_by_group,
     readable_false_matches,
@@ -51,8 +54,8 @@ def test_fisher_is_the_hypergeometric_law(congress):
 
 
 def test_the_ratios_interval_is_that_of_the_textbook(congress):
-    """One search a person: Katz's standard error of the log ratio, of which the bootstrap is an
-    estimate that is a little wider where false matches are few."""
+    """One search a person: Katz's standard error of the log ratio, of which that of the exact
+    tests' ends is a little wider."""
     spread = np.sqrt(1 / 11 - 1 / 107 + 1 / 17 - 1 / 428)
     low, high = (2.588 * np.exp(side * 1.96 * spread) for side in (-1, 1))
     row = congress.iloc[1]
@@ -89,9 +92,60 @@ def test_a_group_without_a_false_match_still_gets_an_upper_bound():
     table = false_matches_by_group(searches({"a": (5, 40), "b": (0, 30)})).set_index("group")
     assert table.loc["b", "rate"] == 0 and 0.05 < table.loc["b", "rate_high"] < 0.15
     assert np.isnan(table.loc["a", "ratio"]) and "no ratio" in table.loc["a", "note"]
+    assert table.loc["a", "ratio_low"] == pytest.approx(1 / table.loc["b", "ratio_high"])
+    assert table.loc["b", "ratio"] == table.loc["b", "ratio_low"] == 0
     assert table.loc["a", "p"] < 0.1
     shown = readable_false_matches(table.reset_index())
-    assert shown.loc["b", "ratio to the rest"] == "–" and shown.loc["a", "searches"] == "40"
+    assert shown.loc["b", "ratio to the rest"].startswith("0 [0, ")
+    assert shown.loc["a", "ratio to the rest"].startswith("at least ")
+    assert shown.loc["a", "searches"] == "40"
+    nobody = false_matches_by_group(searches({"a": (0, 40), "b": (0, 30)}))
+    assert nobody[["ratio", "ratio_low", "ratio_high"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "images", "rate"),
+    [
+        ([60] * 6, np.full(360, 1), 0.08),
+        ([30, 90], np.full(120, 5), 0.05),
+        ([40] * 4, np.append(np.full(40, 6), np.full(120, 1)), 0.05),
+    ],
+    ids=["six groups", "five searches each", "one group is searched six times as often"],
+)
+def test_groups_that_are_matched_alike_are_told_apart_in_few_experiments(sizes, images, rate):
+    rng, group = np.random.default_rng(3), np.repeat(list("abcdef")[: len(sizes)], sizes)
+    frame = pd.DataFrame({"subject": np.arange(len(group)), "group": group})
+    frame = frame.loc[np.repeat(frame.index, images)].astype({"subject": str})
+    any_ratio = any_p = both = 0
+    runs = 120 if len(sizes) == 4 else 300
+    for _ in range(runs):
+        hard = np.repeat(rng.gamma(2, rate / 2, len(group)), images)  # some resemble more people
+        told = false_matches_by_group(frame.assign(false_match=rng.random(len(frame)) < hard))
+        ratio = ((told["ratio_low"] > 1) | (told["ratio_high"] < 1)).any()
+        p = (told["p_corrected"] < 0.05).any()
+        any_ratio, any_p, both = any_ratio + ratio, any_p + p, both + (ratio and p)
+    assert max(any_ratio, any_p) / runs < 0.08 and both / runs < 0.07
+
+
+def test_the_p_of_a_ratio_is_where_its_interval_leaves_one_out():
+    rng = np.random.default_rng(0)
+    sides = [(np.full(50, 3.0), rng.binomial(3, rate, 50).astype(float)) for rate in (0.2, 0.1)]
+    p = chance_of_ratio(*sides)
+    assert 0.001 < p < 0.2
+    assert ratio_of_people(*sides, 1 - p * 1.001)[0] > 1 > ratio_of_people(*sides, 1 - p * 0.999)[0]
+    assert chance_of_ratio(*reversed(sides)) == pytest.approx(p, rel=1e-4)
+
+
+def test_a_summary_says_more_often_only_where_interval_and_p_agree(strangers):
+    found = search_experiment(*strangers, "kind", threshold=0.8)
+    said = "which cannot be told from equal rates"
+    for ratio_low, p, told in ((1.2, 0.01, True), (1.2, 0.2, False), (0.9, 0.01, False)):
+        table = found.table.assign(ratio=2.0, ratio_low=ratio_low, ratio_high=4.0, p_corrected=p)
+        words = dataclasses.replace(found, table=table).summary()
+        assert (said not in words) == told and f"2 [{ratio_low}, 4] times" in words
+    table = found.table.assign(ratio=np.nan, ratio_low=1.3, ratio_high=np.inf, p_corrected=0.001)
+    words = dataclasses.replace(found, table=table).summary()
+    assert "at least 1.3 times that of everybody else (p = 0.001)" in words
 
 
 def test_searches_without_a_label_count_in_all_only():
