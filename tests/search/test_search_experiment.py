@@ -37,7 +37,7 @@ def test_the_congress_figures(congress):
     assert (whole["searches"], whole["false_matches"]) == (535, 28)
     assert colour["share_of_searches"] == pytest.approx(0.2)
     assert colour["share_of_false_matches"] == pytest.approx(0.393, abs=5e-4)
-    for row, expected in ((colour, (10.3, 5.6, 17.7)), (others, (4.0, 2.4, 6.3))):
+    for row, expected in ((colour, (10.3, 5.5, 17.7)), (others, (4.0, 2.4, 6.3))):
         found = [100 * row[f"rate{end}"] for end in ("", "_low", "_high")]
         assert found == pytest.approx(expected, abs=0.05)
     assert colour["ratio"] == pytest.approx(2.6, abs=0.05)
