@@ -309,8 +309,8 @@ def probe_finding(study: ProbeStudy) -> str:
     >>> gallery = fl.Gallery().enrol(embedder.embed(parts["enrolled"]))
     >>> study = fl.probe_study(gallery, embedder, parts["probes"], "gender", 0.2, ["mask"], [0.5])
     >>> print(fl.probe_finding(study).split(". ")[0])
-    At threshold 0.788 (set for FPIR 0.2 on the same searches) good probes had FPIR 12.5% [0.361,
-    52.7] and FNIR 83.3% [51.6, 97.1]
+    At threshold 0.788 (set for FPIR 0.2 on the same searches) good probes had FPIR 12.5% [0.316,
+    52.7] and FNIR 83.3% [51.6, 97.5]
     """
     rates = study.rates[study.rates["group"] == "all"]
 
