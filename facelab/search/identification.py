@@ -23,7 +23,7 @@ from facelab.faces.cells import as_csv
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import SEPARATOR
 from facelab.faces.spelling import apart
-from facelab.rates.indices import disparity
+from facelab.rates.indices import disparity, homogeneity
 from facelab.rates.parity import DRAWS
 from facelab.rates.tables import table
 from facelab.search.candidates import Candidates
@@ -83,7 +83,8 @@ class Identification:
     Among 200 enrolled, at threshold 0.4648 (set for FPIR 0.1 on the same searches), FPIR was 10%
     [5.19, 17.6] over 100 non-mated searches, FNIR was 1% [0.0253, 5.45] and the rank-1 hit rate
     100% [96.4, 100] over 100 mated ones. FPIR by group ran from 0% [0, 13.7] for b to 26.5% [14,
-    44.4] for a. FNIR by group ran from 0% [0, 11.9] for a to 5.56% [0.141, 27.3] for b.
+    44.4] for a (parity of all groups: p = 0.0035). FNIR by group ran from 0% [0, 11.9] for a to
+    5.56% [0.141, 27.3] for b, which cannot be told from parity (p = 0.093).
     >>> result.hit_rates.query("group == 'all' and rank <= 3")["hit_rate"].round(2).tolist()
     [1.0, 1.0, 1.0]
     """
@@ -122,13 +123,15 @@ class Identification:
             f"Among {self.card['enrolled_subjects']:,} enrolled, at threshold "
             f"{self.threshold:.4f} ({self.calibration}), {', '.join(told)}."
         ]
+        chance = homogeneity(self.rates).set_index("error")["p"]
         for error in ("fpir", "fnir"):
             known = groups.dropna(subset=error)
             if len(known) > 1 and known[error].any():
                 worst, best = known.loc[known[error].idxmax()], known.loc[known[error].idxmin()]
                 text.append(
                     f"{error.upper()} by {SEPARATOR.join(self.by)} ran from {_rate(best, error)} "
-                    f"for {best['group']} to {_rate(worst, error)} for {worst['group']}."
+                    f"for {best['group']} to {_rate(worst, error)} for {worst['group']}"
+                    f"{_parity(chance[error], self.confidence)}."
                 )
         text += [f"Every probe is {ALL_ENROLLED}." for one in self.warnings if ALL_ENROLLED in one]
         return " ".join(text)
@@ -274,6 +277,16 @@ def identify(
         },
         searches=searches,
     )
+
+
+def _parity(p: float, confidence: float) -> str:
+    """Whether groups with one rate would differ as much, in words."""
+    if np.isnan(p):
+        return ""
+    told = "p < 0.001" if p < 1e-3 else f"p = {p:.2g}"
+    if p < 1 - confidence:
+        return f" (parity of all groups: {told})"
+    return f", which cannot be told from parity ({told})"
 
 
 def check_gallery(value: Any, verb: str, what: str = "a gallery") -> None:
