@@ -62,7 +62,9 @@ class AuditDifferences:
         a, b = number(row["a"]), number(row["b"])
         text = f"{quantity} was {a} for {first} and {b} for {second}"
         if np.isfinite(row["ratio"]):
-            text += f": {row['ratio']:.3g} times [{row['ratio_low']:.2g}, {row['ratio_high']:.2g}]"
+            text += f": {row['ratio']:.3g} times"
+        if np.isfinite(row[["ratio", "ratio_low", "ratio_high"]].astype(float)).all():
+            text += f" [{row['ratio_low']:.2g}, {row['ratio_high']:.2g}]"
             straddles = row["ratio_low"] <= 1 <= row["ratio_high"]
             text += ", which cannot be told from no change" if straddles else ""
         return text + (f" ({row['note']})" if row["note"] else "") + "."

@@ -170,7 +170,8 @@ def _movers(differences: AuditDifferences, error: str, name: str) -> str:
         low, high = row["family_low"], row["family_high"]
         way = "fell for" if high < 1 else "rose for" if low > 1 else "shows no clear change for"
         way = "is unknown for" if math.isnan(row["difference"]) else way
-        times = f" ({row['ratio']:.2g} times [{low:.2g}, {high:.2g}])" if low == low else ""
+        known = math.isfinite(row["ratio"]) and not math.isnan(low)
+        times = f" ({row['ratio']:.2g} times [{low:.2g}, {high:.2g}])" if known else ""
         moved[way].append(in_markdown(row["quantity"].partition(":")[2]) + times)
     told = [f"{way} {', '.join(groups)}" for way, groups in moved.items() if groups]
     return f"the {name} rate {'; '.join(told)}."

@@ -136,9 +136,9 @@ class Family:
 def _log_deviation(sums: Sums) -> np.ndarray:
     """Standard errors of the rates' logarithms; a group without errors has what all have."""
     number = sums.number
-    together = np.nansum(sums.rate * number) / np.nansum(number)
-    rate = np.where(sums.usable, sums.rate, together)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):  # as where no group has comparisons
+        together = np.nansum(sums.rate * number) / np.nansum(number)
+        rate = np.where(sums.usable, sums.rate, together)
         square = (1 - rate) / (rate * number)
     return np.sqrt(np.where(np.isfinite(square) & (square > 0), square, 1.0))
 
