@@ -14,7 +14,7 @@ from scipy.special import stdtrit
 
 from facelab.rates.counts import ErrorCounts
 from facelab.rates.intervals import Sums, small_sample_wilson, wilson_limits
-from facelab.rates.paired import Together
+from facelab.rates.paired import Together, sums_over
 
 _REACH = np.log(2)  # FNMR's slope is taken over so much of log FMR to either side
 _FEWEST = 3  # false matches at the stricter end of that
@@ -47,29 +47,8 @@ def realised(audit: Thresholded) -> tuple[float, float]:
     counts = source(audit)
     if counts is None:
         return np.nan, np.nan
-    ends = small_sample_wilson(_over(counts, audit.pairs), audit.confidence)
+    ends = small_sample_wilson(sums_over(counts, audit.pairs), audit.confidence)
     return float(ends[0][0]), float(ends[1][0])
-
-
-def _over(counts: ErrorCounts, pairs: str) -> Sums:
-    """Sums of the comparisons that a target FMR is meant over, as arrays of one."""
-    if pairs == "all":
-        return counts.sums_of_all("fmr")
-    groups = counts.sums("fmr")
-    n = groups.comparisons
-    share = n / n.sum()
-
-    def one(value: float) -> np.ndarray:
-        return np.array([value])
-
-    variance = one((share**2 * groups.variance).sum())
-    terms = np.nan_to_num((share**2 * groups.variance) ** 2 / np.maximum(groups.effective, 1))
-    effective = one(variance[0] ** 2 / terms.sum() if terms.sum() else 1.0)
-    people, independent = one(groups.subjects.sum()), one(groups.independent.sum())
-    return Sums(
-        *(one(n.sum()), one(groups.errors.sum()), variance, people, independent, effective),
-        *(one((share * groups.largest).max()), one((share**2 * groups.plain).sum())),
-    )
 
 
 class Shift:

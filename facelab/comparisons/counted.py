@@ -20,7 +20,11 @@ from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput, counted, how_many, there_are
 from facelab.faces.groups import group_labels
 from facelab.rates.counts import FEW_ERRORS, ErrorCounts
+from facelab.rates.intervals import small_sample_wilson
+from facelab.rates.paired import sums_over
 from facelab.shown import note_people
+
+_FEW_PEOPLE = 1000  # beyond, false matches are of many people, and counting them costs
 
 
 class Comparisons:
@@ -180,17 +184,35 @@ class Comparisons:
         return values if self.higher == "similar" else 0.0 - values
 
     def resolution(self, fmr: float, group: str | None = None) -> str:
-        """A sentence when there are too few non-mated comparisons for a target FMR, else ""."""
+        """A sentence when too little sets a threshold for a target FMR, else "".
+
+        Too little are fewer than 30 false matches, or as many that tell as much as fewer, because
+        they are of few people.
+        """
         fmr = as_share(fmr, "the target FMR", "fmr")
         n = int(self._histogram.scope(self._place(group))[0].sum())
         if n == 0:
             raise BadInput("there are no non-mated comparisons: a threshold needs two subjects")
         allowed = allowed_errors(fmr, n)
         if allowed >= FEW_ERRORS:
-            return ""
+            few = len(self._scores.units) <= _FEW_PEOPLE
+            return self._few_people(fmr, group) if few else ""
         return (
             f"{n:,} non-mated comparisons allow {allowed} false matches at FMR {fmr:g}: fewer than "
             f"{FEW_ERRORS}, so the threshold is uncertain"
+        )
+
+    def _few_people(self, fmr: float, group: str | None) -> str:
+        """A sentence when many false matches are of few people, and what FMR that may mean."""
+        sums = sums_over(self.counts(self._threshold(fmr, group)), group)
+        worth = float((sums.rate * sums.number)[0])
+        if worth >= FEW_ERRORS:
+            return ""
+        low, high = (float(end[0]) for end in small_sample_wilson(sums))
+        return (
+            f"the {sums.errors[0]:,.0f} false matches that set the threshold are of few people and "
+            f"tell as much as {worth:.0f} independent ones: it may realise an FMR between "
+            f"{low:.2g} and {high:.2g}"
         )
 
     def counts(self, t: float) -> ErrorCounts:

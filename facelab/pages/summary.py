@@ -59,8 +59,12 @@ class _Run:
         return Markup("{} [{}, {}]").format(*(self.told(*path, one, **shown) for one in columns))
 
     def way(self, quantity: str) -> str:
-        """What became of a quantity: it fell or rose where its interval holds no 1."""
-        low, high = (self.at("differences", quantity, f"ratio_{end}") for end in ("low", "high"))
+        """What became of a quantity: it fell or rose where its interval holds no 1.
+
+        Of groups it is the interval that allows for all of them; older runs have none.
+        """
+        row = self.at("differences", quantity)
+        low, high = (row.get(f"family_{end}", row[f"ratio_{end}"]) for end in ("low", "high"))
         if low is None or high is None or low <= 1 <= high:
             return "shows no clear change"
         return "fell" if high < 1 else "rose"

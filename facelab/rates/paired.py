@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from facelab.rates.counts import ErrorCounts, lifted
+from facelab.rates.intervals import Sums
 
 
 class Together:
@@ -117,3 +118,30 @@ def _false_non_matches(models: Sequence[ErrorCounts], group: int | None) -> _Tol
 
 def _nothing(models: int) -> _Told:
     return np.full(models, np.nan), np.zeros((models, 0)), np.zeros((models, models)), 1.0
+
+
+def sums_over(counts: ErrorCounts, pairs: str | None = None) -> Sums:
+    """Sums of the non-mated comparisons that a target FMR is meant over, as arrays of one.
+
+    `pairs` is "all" or None, "same-group", or a group.
+    """
+    if pairs in ("all", None):
+        return counts.sums_of_all("fmr")
+    groups = counts.sums("fmr")
+    if pairs != "same-group":
+        place = counts.groups.index(pairs)
+        return Sums(*(part[[place]] for part in groups))
+    n = groups.comparisons
+    share = n / n.sum()
+
+    def one(value: float) -> np.ndarray:
+        return np.array([value])
+
+    variance = one((share**2 * groups.variance).sum())
+    terms = np.nan_to_num((share**2 * groups.variance) ** 2 / np.maximum(groups.effective, 1))
+    effective = one(variance[0] ** 2 / terms.sum() if terms.sum() else 1.0)
+    people, independent = one(groups.subjects.sum()), one(groups.independent.sum())
+    return Sums(
+        *(one(n.sum()), one(groups.errors.sum()), variance, people, independent, effective),
+        *(one((share * groups.largest).max()), one((share**2 * groups.plain).sum())),
+    )

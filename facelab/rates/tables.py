@@ -27,7 +27,9 @@ def readable_rates(rates: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Index `group`; columns subjects, images, mated, non-mated, FMR %, FNMR %, note; all text.
+        Index `group`; columns subjects, images, mated, non-mated, FMR %, FNMR %, both by subject,
+        note; all text. FMR % and FNMR % count comparisons, of which people with many photos have
+        most; by subject everybody (every pair of people) counts once.
 
     Examples
     --------
@@ -45,6 +47,12 @@ def readable_rates(rates: pd.DataFrame) -> pd.DataFrame:
             with_interval(row, error, lambda rate: f"{100 * rate:.3g}")
             for row in rates.to_dict("records")
         ]
+    for error in ("fmr", "fnmr"):
+        if f"{error}_by_subject" in rates:
+            shown[f"{error.upper()} % by subject"] = [
+                with_interval(row, f"{error}_by_subject", lambda rate: f"{100 * rate:.3g}")
+                for row in rates.to_dict("records")
+            ]
     shown["note"] = rates["note"].fillna("")
     return shown.set_index("group")
 
