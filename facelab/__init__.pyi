@@ -42,6 +42,9 @@ from .audits.studies import audit_arms as audit_arms
 from .audits.studies import study as study
 from .audits.twins import compare_twin_effects as compare_twin_effects
 from .audits.twins import twin_effects as twin_effects
+from .bench.printed import coverage_by_quantity as coverage_by_quantity
+from .bench.printed import quantities_finding as quantities_finding
+from .bench.printed import readable_quantities as readable_quantities
 from .bench.search import bytes_a_vector as bytes_a_vector
 from .bench.search import search_estimate as search_estimate
 from .bench.search import search_growth as search_growth
@@ -110,6 +113,7 @@ from .rates.simulation import BAND as BAND
 from .rates.simulation import coverage as coverage
 from .rates.simulation import coverage_finding as coverage_finding
 from .rates.simulation import readable_coverage as readable_coverage
+from .rates.simulation import simulate_groups as simulate_groups
 from .rates.simulation import simulate_test as simulate_test
 from .rates.tables import readable_changes as readable_changes
 from .rates.tables import readable_effects as readable_effects

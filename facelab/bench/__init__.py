@@ -1,4 +1,5 @@
 """Speed, side by side: each of the core's jobs beside the bare operation it cannot beat, or a peer.
 
-Read `core.py` first; `python -m facelab.bench`, which `make bench` runs, does all of it.
+Read `core.py` first; `python -m facelab.bench`, which `make bench` runs, does all of it. And truth:
+`printed.py` tells how often each figure that facelab prints holds, by simulation.
 """

@@ -40,6 +40,7 @@ from .search import sweep_by_group as sweep_by_group
 from .sheets import capture_sheet as capture_sheet
 from .sheets import twins_sheet as twins_sheet
 from .simulation import coverage as coverage
+from .simulation import coverage_by_quantity as coverage_by_quantity
 from .speed import search_recall as search_recall
 from .speed import search_speed as search_speed
 from .summary import summary_figure as summary_figure

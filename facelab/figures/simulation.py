@@ -5,13 +5,15 @@ In: what `coverage` counted. Out: a Picture.
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 
-from facelab.figures.style import FAINT, INK, WIDTH, Picture, drawn
+from facelab.figures.style import ALERT, FAINT, INK, WIDTH, Picture, drawn
 from facelab.rates.planning import FEWEST_ERRORS
-from facelab.rates.simulation import BAND
+from facelab.rates.simulation import BAND, GOOD
 
 
 @drawn
@@ -91,3 +93,78 @@ def coverage(
         if name in told.groups
     )
     return picture
+
+
+_LEAST = 0.8  # coverage below is drawn at the edge
+_ERRORS = {"fmr": ("o", "FMR"), "fnmr": ("s", "FNMR"), "both": ("D", "both")}
+_ERRORS |= {"fpir": ("^", "FPIR"), "fnir": ("v", "FNIR")}
+_TRUTH = {True: ("#0072B2", "nothing to find"), False: ("#E69F00", "a difference is there")}
+
+
+@drawn
+def coverage_by_quantity(table: pd.DataFrame) -> Picture:
+    """How often is what is printed true? A row a quantity, a mark a setting and error.
+
+    The band is 93 to 98%; red marks lie below it by more than chance, with their Monte Carlo
+    intervals. `table` is what `coverage_by_quantity` returns.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> table = fl.coverage_by_quantity([10], runs=2, parts=["groups"], jobs=1)
+    >>> figure = fl.plots.coverage_by_quantity(table)
+    >>> print(figure.alt)
+    How often what is printed is true, by quantity. Rate ... to 100%; Rate by subject ...
+    """
+    rows = table[["part", "quantity"]].drop_duplicates()
+    sides = [rows[rows["part"] == "groups"], rows[rows["part"] != "groups"]]
+    sides = [side for side in sides if len(side)]
+    height = 1.9 + 0.23 * max(map(len, sides))
+    picture = Picture(figsize=(WIDTH * 1.25, height), layout="constrained")
+    grid = picture.subplots(1, len(sides), squeeze=False)[0]
+    told = []
+    for axes, side in zip(grid, sides, strict=True):
+        axes.axvspan(*GOOD, color="#DDDDDD", lw=0)
+        axes.axvline(0.95, color=FAINT, lw=0.8)
+        for place, (part, quantity) in enumerate(side.itertuples(index=False)):
+            cells = table[(table["part"] == part) & (table["quantity"] == quantity)]
+            _marks(axes, place, cells)
+            low, high = cells["coverage"].min(), cells["coverage"].max()
+            told.append(f"{quantity[0].upper()}{quantity[1:]} {low:.0%} to {high:.0%}")
+        axes.set_yticks(range(len(side)), side["quantity"], fontsize=9)
+        axes.set_ylim(len(side) - 0.4, -0.6)
+        axes.set_xlim(_LEAST - 0.005, 1.005)
+        axes.xaxis.set_major_locator(FixedLocator([0.8, 0.85, 0.9, 0.95, 1]))
+        axes.xaxis.set_major_formatter(FixedFormatter(["80% or less", "85%", "90%", "95%", "100%"]))
+        axes.tick_params(axis="y", length=0)
+        for edge in ("top", "right", "left"):
+            axes.spines[edge].set_visible(False)
+    picture.supxlabel("simulated tests in which what is printed is true", fontsize=11)
+    there = [error for error in _ERRORS if (table["error"] == error).any()]
+    handles = [
+        Line2D([], [], ls="", marker=_ERRORS[error][0], color=INK, ms=5, label=_ERRORS[error][1])
+        for error in there
+    ]
+    handles += [
+        Line2D([], [], ls="", marker="o", color=colour, ms=6, label=words)
+        for equal, (colour, words) in _TRUTH.items()
+        if ((table["truth"] == "equal") == equal).any()
+    ]
+    handles.append(Line2D([], [], color=ALERT, marker="o", ms=6, label="below, beyond chance"))
+    picture.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 8))
+    picture.alt = "How often what is printed is true, by quantity. " + "; ".join(told) + "."
+    return picture
+
+
+def _marks(axes: Axes, place: int, cells: pd.DataFrame) -> None:
+    """One quantity's settings, side by side within their row."""
+    shifts = np.linspace(-0.3, 0.3, len(cells)) if len(cells) > 1 else [0.0]
+    for shift, cell in zip(shifts, cells.itertuples(), strict=True):
+        at, share = place + shift, max(cell.coverage, _LEAST)
+        colour, _ = _TRUTH[cell.truth == "equal"]
+        if cell.coverage_high < GOOD[0]:
+            colour = ALERT
+            ends = max(cell.coverage_low, _LEAST), max(cell.coverage_high, _LEAST)
+            axes.hlines(at, *ends, color=colour, lw=1.2)
+        marker, _ = _ERRORS[cell.error]
+        axes.plot(share, at, marker, ms=3.6, color=colour, mew=0, clip_on=False)

@@ -17,7 +17,13 @@ from facelab.figures import plots
 from facelab.rates import simulation as study
 from facelab.rates.dependence import Dependence
 from facelab.rates.intervals import Sums, small_sample_wilson, wilson
-from facelab.rates.simulation import METHODS, coverage, readable_coverage, simulate_test
+from facelab.rates.simulation import (
+    METHODS,
+    coverage,
+    readable_coverage,
+    simulate_groups,
+    simulate_test,
+)
 
 STRONG = Dependence(0.1, 0.5, 0.5)
 
@@ -38,6 +44,28 @@ def test_simulated_rates_are_what_they_claim():
     error = told.std(axis=0) / np.sqrt(len(told))
     assert (np.abs(told.mean(axis=0) - [[0.1], [0.01]]) < 4 * error).all()
     assert (error < 0.12 * np.array([[0.1], [0.01]])).all(), "too few tests to tell"
+
+
+def test_every_group_has_rates_of_its_own_and_nobody_is_taken_for_another_groups():
+    rng, images = np.random.default_rng(2), [np.full(40, 4), np.full(20, 6), np.full(30, 3)]
+    fmr, fnmr = [0.01, 0.04, 0.02], [0.2, 0.05, 0.1]
+    tests = [simulate_groups(images, fmr, fnmr, STRONG, rng=rng) for _ in range(60)]
+    for error, true in (("fmr", fmr), ("fnmr", fnmr)):
+        told = np.array([counts.sums(error).rate for counts in tests])
+        assert (np.abs(told.mean(axis=0) - true) < 4 * told.std(axis=0) / np.sqrt(60)).all()
+        assert np.abs(np.corrcoef(told.T)[np.triu_indices(3, 1)]).max() < 0.45
+    counts = tests[0]
+    assert counts.groups == ("a", "b", "c")
+    assert np.bincount(counts.units["group"]).tolist() == [40, 20, 30]
+    assert counts.units["subject"].is_unique
+    group = counts.units["group"].to_numpy()
+    a, b = (group[counts.pairs[end]] for end in ("unit_a", "unit_b"))
+    assert (a == b).all() and set(a) == {0, 1, 2}
+    across = counts.cross_group()
+    apart = across["group_a"] != across["group_b"]
+    assert across.loc[apart, "false_matches"].sum() == 0
+    with pytest.raises(fl.BadInput, match="as many of each, not 3, 2 and 3"):
+        simulate_groups(images, fmr[:2], fnmr)
 
 
 def test_subjects_pairs_and_images_make_errors_go_together():
@@ -90,14 +118,15 @@ def test_sums_equal_those_over_a_dense_matrix():
 
 def by_hand(sums, confidence=0.95):
     """`small_sample_wilson` for one rate, in plain numbers."""
+    one = Sums(*(float(part[0]) for part in sums))
     z = NormalDist().inv_cdf((1 + confidence) / 2)
-    p = float(sums.errors / sums.comparisons)
-    if not 0 < p < 1 or sums.variance <= 0:
-        n_eff = float(sums.independent)
+    p = one.errors / one.comparisons
+    if not 0 < p < 1 or one.variance <= 0:
+        n_eff = one.independent
     else:
-        n_eff = p * (1 - p) / float(sums.variance)
-        gap = 1 / max(float(sums.effective), 1.0) - 1 / float(sums.subjects)
-        most = max(float(sums.subjects) - 1, 1.0)
+        n_eff = p * (1 - p) / one.variance
+        gap = 1 / max(one.effective, 1.0) - 1 / one.subjects
+        most = max(one.subjects - 1, 1.0)
         freedom = float(np.clip(1 / gap, 1, most)) if gap > 0 else most
         z = float(stdtrit(freedom, (1 + confidence) / 2))
     centre = p + z**2 / (2 * n_eff)

@@ -147,6 +147,8 @@ def test_correlations_are_numbers(wrong, tried):
         lambda: fl.coverage(subjects=[]),
         lambda: fl.coverage(images=()),
         lambda: fl.coverage(images=(2,)),
+        lambda: fl.coverage_by_quantity(subjects=[]),
+        lambda: fl.coverage_by_quantity(parts=[]),
         lambda: fl.simulate_test([5, 5], []),
         lambda: fl.required_subjects(fmr=[]),
         lambda: fl.gallery_mixes(*fl.crowd(20, probes=10, dim=16)[::-1], "group", mixes={}),

@@ -44,6 +44,7 @@ POOLS = {
     "overlaps": PEOPLE + "    fl.near_duplicates(people, 0.9, jobs=2)",
     "measures": FACES + "    fl.measure(faces, jobs=2)",
     "coverage": "    fl.coverage(subjects=[500], trials=1_000_000, jobs=2)",
+    "coverage of everything": "    fl.coverage_by_quantity(runs=100_000, jobs=2)",
     "preparing": """
     from PIL import Image
     import os
