@@ -101,10 +101,10 @@ from .rates.acquisition import enrolment as enrolment
 from .rates.acquisition import presented_images as presented_images
 from .rates.contrasts import group_contrasts as group_contrasts
 from .rates.dependence import Dependence as Dependence
-from .rates.equivalence import equivalence as equivalence
-from .rates.equivalence import equivalence_finding as equivalence_finding
 from .rates.indices import disparity as disparity
 from .rates.indices import homogeneity as homogeneity
+from .rates.margins import equivalence as equivalence
+from .rates.margins import equivalence_finding as equivalence_finding
 from .rates.planning import detectable_rate as detectable_rate
 from .rates.planning import detectable_ratio as detectable_ratio
 from .rates.planning import required_subjects as required_subjects

@@ -8,7 +8,8 @@ An arm's rates are means over its seeds and its indices those of the mean rates.
 difference has three parts: of the test, linearised and paired (`Together`); of the thresholds,
 which models calibrated on the same people share (`Shift`), through the slope of each rate; and
 between seeds, paired too, over their number. The interval takes Student's t with Satterthwaite's
-degrees of freedom.
+degrees of freedom. The change of an index is told from both arms' own intervals, which know its
+noise.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,11 +23,10 @@ from scipy.special import stdtrit
 from facelab.audits.by_group import Audit
 from facelab.audits.thresholds import Shift, added, slopes
 from facelab.rates.contrasts import Pairs
-from facelab.rates.indices import index_table, indices, is_ratio
+from facelab.rates.indices import index_tables, is_ratio
 from facelab.rates.paired import Together
 
 _ERRORS = {"fmr": "non_mated", "fnmr": "mated"}
-_MOST_NOISE = 1.0  # of a rate's logarithm, in simulated changes of indices
 
 
 class Change(NamedTuple):
@@ -51,7 +51,7 @@ class Arms:
     audits
         By arm, one a seed, as many of each and in the same order.
     replicates, seed
-        Of the simulation behind changes of indices.
+        Simulated tests behind the intervals of indices.
     """
 
     def __init__(self, audits: Mapping[str, Sequence[Audit]], replicates: int, seed: int) -> None:
@@ -62,6 +62,7 @@ class Arms:
         self.groups = first.rates["group"].tolist()
         self.confidence = first.confidence
         self._replicates, self._seed = replicates, seed
+        self._tables: dict[float, list[pd.DataFrame]] = {}
         self._shift = Shift(self.audits)
         self._slopes = [slopes(audit) for audit in self.audits]
         self._together: dict[tuple[str, str], Together] = {}
@@ -201,73 +202,62 @@ class Arms:
             frames.append(frame)
         return frames
 
-    @cached_property
+    @property
     def disparity(self) -> list[pd.DataFrame]:
         """Every arm's indices, as `fl.disparity` gives them."""
-        return [
-            index_table(frame, confidence=self.confidence, seed=self._seed).set_index(
-                ["metric", "error"]
-            )
-            for frame in self.rates
-        ]
+        return self._indices(self.confidence)
 
-    @cached_property
-    def _drawn(self) -> list[dict[tuple[str, str], np.ndarray]]:
-        """Every arm's indices in simulated tests about what was seen, paired."""
-        rng = np.random.default_rng(self._seed)
-        size = self._replicates
-        off = _normal(self._shift.covariance(), size, rng)
-        rates: dict[str, list[np.ndarray]] = {}
-        for error in _ERRORS:
-            by_group = []
-            for group in self.groups[1:]:
-                together = self._models(error, group)
-                if not np.isfinite(together.rate).all():
-                    by_group.append(np.full((size, len(self.names)), np.nan))
-                    continue
-                moved = _normal(together.covariance(), size, rng)
-                moved += off * self._slope(error, group)
-                moved = moved @ self._mean.T
-                if self.seeds > 1:
-                    seeds = together.rate.reshape(len(self.names), self.seeds)
-                    moved += _normal(np.atleast_2d(np.cov(seeds)) / self.seeds, size, rng)
-                mean = self._mean @ together.rate
-                relative = moved / np.where(mean > 0, mean, 1)
-                deviation = relative.std(axis=0)
-                shrink = np.minimum(1, _MOST_NOISE / np.where(deviation > 0, deviation, 1))
-                by_group.append(np.minimum(mean * np.exp(relative * shrink), 1))
-            rates[error] = list(np.stack(by_group, axis=-1).swapaxes(0, 1))
-        return [
-            indices(frame, {error: drawn[arm] for error, drawn in rates.items()})
-            for arm, frame in enumerate(self.rates)
-        ]
+    def _indices(self, confidence: float) -> list[pd.DataFrame]:
+        if confidence not in self._tables:
+            self._tables[confidence] = [
+                index_tables(frame, [confidence], draws=self._replicates, seed=self._seed)[0]
+                for frame in self.rates
+            ]
+        return [one.set_index(["metric", "error"]) for one in self._tables[confidence]]
 
     def index_change(
         self, metric: str, error: str, a: int, b: int, confidence: float | None = None
     ) -> Change:
-        """The change of an index, by simulated tests about what was seen."""
-        log = is_ratio(metric)
-        key = (metric, error)
-        before, after = (float(self.disparity[arm].loc[key, "value"]) for arm in (a, b))
+        """The change of an index.
+
+        Estimates of indices are biased by noise, and in two arms not alike. The interval is
+        therefore made of both arms' own, which allow for that, as a sum of estimates reaches as far
+        as their own limits, squared and added (MOVER); that the people are the same does not
+        narrow it.
+        """
+        key, log = (metric, error), is_ratio(metric)
+        one, other = (table.loc[key] for table in self._pair(a, b, confidence or self.confidence))
+        before, after = float(one["value"]), float(other["value"])
         ratio = after / before if before > 0 else np.nan
         nothing = Change(before, after, after - before, *[np.nan] * 2, ratio, *[np.nan] * 2)
         if not np.isfinite(after - before):
             return nothing._replace(note="undefined in an audit: see its disparity or rates")
-        one, other = self._drawn[a][key], self._drawn[b][key]
+        if a == b:
+            return Change(before, after, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0)
+        if not np.isfinite(one["low"] + other["low"]):
+            return nothing._replace(note="an arm's index has no interval")
+        scale = np.log if log else float
+        (x, x_low, x_high), (y, y_low, y_high) = (
+            [float(scale(row[name])) for name in ("corrected", "low", "high")]
+            for row in (one, other)
+        )
+        seen = float(scale(after) - scale(before))
+        low = min(y - x - np.hypot(y - y_low, x_high - x), seen)
+        high = max(y - x + np.hypot(y_high - y, x - x_low), seen)
         note = self._at_parity(key, a, b)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            spread = np.log(other) - np.log(one) if log else other - one
-        half = self._z(confidence) * float(np.std(spread[np.isfinite(spread)]))
         if log:
-            low, high = np.log(ratio) - half, np.log(ratio) + half
+            ends = np.exp(low), np.exp(high)
+            # The logarithmic mean turns log ratios into differences.
             unit = (after - before) / np.log(ratio) if after != before else before
             return Change(
-                *(before, after, after - before, unit * low, unit * high),
-                *(ratio, np.exp(low), np.exp(high), note),
+                before, after, after - before, unit * low, unit * high, ratio, *ends, note
             )
-        low, high = after - before - half, after - before + half
         ends = (max(1 + low / before, 0), 1 + high / before) if before > 0 else (np.nan, np.nan)
         return Change(before, after, after - before, low, high, ratio, *ends, note)
+
+    def _pair(self, a: int, b: int, confidence: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+        tables = self._indices(confidence)
+        return tables[a], tables[b]
 
     def _at_parity(self, key: tuple[str, str], a: int, b: int) -> str:
         """Which of the arms cannot be told from parity by an index."""
@@ -280,9 +270,3 @@ class Arms:
 def in_family(confidence: float, rows: int) -> float:
     """The confidence of one interval among so many that are all to hold (Sidak)."""
     return confidence ** (1 / max(rows, 1))
-
-
-def _normal(covariance: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Draws of as many normal numbers that go together: float64 (size, n)."""
-    values, turned = np.linalg.eigh(covariance)
-    return (rng.standard_normal((size, len(values))) * np.sqrt(np.maximum(values, 0))) @ turned.T

@@ -89,7 +89,7 @@ def compare_audits(
         Two named arms, the baseline first; each an audit or a list of audits, one a training seed,
         in the same order of seeds.
     replicates
-        Simulated tests behind changes of indices.
+        Simulated tests behind the intervals of indices.
     seed
         Of the simulation.
 
@@ -102,8 +102,8 @@ def compare_audits(
     Differences are those of models at their own thresholds, each set for the target FMR: intervals
     allow for the people of the test, those that the thresholds were set on, and the seeds, and are
     paired in all three (`facelab.audits.changes`). Interval of ratio and of difference leave out no
-    change together. An index depends on noise: where an arm cannot be told from parity the note
-    says so, and a change of it may be one of noise.
+    change together. The estimate of an index depends on noise; its change has an interval made of
+    both arms' own, which allow for that.
 
     Raises
     ------

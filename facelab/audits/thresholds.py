@@ -60,7 +60,7 @@ class Shift:
     def __init__(self, audits: Sequence[Thresholded]) -> None:
         counts = [source(audit) for audit in audits]
         self.known = all(one is not None for one in counts)
-        self._size, self._parts = len(audits), []
+        self._parts: list[tuple[np.ndarray, Together, np.ndarray]] = []
         if not self.known:
             return
         alike: list[list[int]] = []
@@ -95,13 +95,6 @@ class Shift:
         """Variance of sum_m weights_m log FMR_m, and its degrees of freedom."""
         found = [one.variance(weights[places] * scale) for places, one, scale in self._parts]
         return added(found)
-
-    def covariance(self) -> np.ndarray:
-        """Of log FMR: float64 (models, models)."""
-        result = np.zeros((self._size, self._size))
-        for places, one, scale in self._parts:
-            result[np.ix_(places, places)] += one.covariance() * np.outer(scale, scale)
-        return result
 
 
 def added(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from facelab.figures.style import BAND, FAINT, INK, WIDTH, Picture, drawn, group_rows
-from facelab.rates.equivalence import MARGIN
-from facelab.rates.equivalence import equivalence as within_margin
+from facelab.rates.margins import MARGIN
+from facelab.rates.margins import equivalence as within_margin
 
 
 @drawn

@@ -302,15 +302,6 @@ def _weighted(
     return images, (a, b, shares, ones)
 
 
-def double_or_nothing(subjects: int, replicates: int, rng: np.random.Generator) -> np.ndarray:
-    """Bootstrap weights: each subject counts twice or not at all, each with probability 1/2.
-
-    Comparisons then vary together when they share a subject. Where single comparisons rather than
-    shared subjects make the noise, this bootstrap is wider than need be: up to sqrt(3) times.
-    """
-    return 2 * rng.integers(0, 2, size=(replicates, subjects), dtype=np.int8)
-
-
 def non_mated_sums(
     images: np.ndarray | None,
     group: np.ndarray,

@@ -5,10 +5,9 @@ with its interval, what equal groups would show, the worst and best group and wh
 number. No index is a verdict: read it beside the rates.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,7 +17,6 @@ from facelab.rates.counts import RULE_OF_THREE
 from facelab.rates.parity import DRAWS, Found, Groups, Parity, homogeneous
 
 DDOF = 0  # the groups are all there are, not a sample of groups
-HALF_AN_ERROR = 0.5
 EFFECTIVE = "effective_"  # comparisons, as so many independent ones: `effective_mated`
 
 
@@ -227,45 +225,60 @@ def disparity(
     >>> fl.disparity(rates).loc[0, ["value", "low", "parity", "parity_high"]].round(1).to_dict()
     {'value': 8.0, 'low': 4.2, 'parity': 1.4, 'parity_high': 2.1}
     """
-    table = index_table(rates, a, confidence, draws, seed)
+    (table,) = index_tables(rates, [confidence], a, draws, seed)
     return table[[_METRICS[metric].shown for metric in table["metric"]]].reset_index(drop=True)
 
 
-def index_table(
+def index_tables(
     rates: pd.DataFrame,
+    confidences: Sequence[float],
     a: float = 0.5,
-    confidence: float = 0.95,
     draws: int = DRAWS,
     seed: int = 0,
-) -> pd.DataFrame:
-    """`disparity`, and the indices that are not shown."""
+) -> list[pd.DataFrame]:
+    """`disparity` at several confidences, with the indices that are not shown."""
     groups = _checked(rates, a)
     observed = _observed(groups, None, a)
     chance = Parity(_behind(groups), partial(indices, groups, a=a), draws, seed)
-    rows = []
-    for (metric, error), value in indices(groups, a=a).items():
-        ratio = _METRICS[metric].ratio
-        parts = ["fmr", "fnmr"] if metric in _OF_BOTH else [error]
-        notes = [note for part in parts for note in _limits(groups, part, observed[part], ratio)]
-        if metric == "std":
-            notes.append(f"ddof={DDOF}")
-        found = Found(*[np.nan] * 6)
-        if (metric, error) not in chance.keys:
-            notes.append("no interval: it needs the comparisons, as audit has them")
-        elif np.isfinite(value):
-            least = _METRICS[metric].parity
-            most = np.inf if ratio else float(metric != "fdr")
-            found = chance.found((metric, error), float(value), confidence, least, most)
-        ends = [_ends(groups["group"], observed[part].x) for part in parts]
-        worst, best = (
-            "; ".join(
-                end if len(parts) == 1 else f"{part}: {end}"
-                for part, end in zip(parts, side, strict=True)
-            )
-            for side in zip(*ends, strict=True)
+    tables = []
+    for confidence in confidences:
+        rows = [
+            _row(groups, observed, chance, key, float(value), confidence)
+            for key, value in indices(groups, a=a).items()
+        ]
+        tables.append(pd.DataFrame(rows, columns=_COLUMNS))
+    return tables
+
+
+def _row(
+    groups: pd.DataFrame,
+    observed: dict[str, _Seen],
+    chance: Parity,
+    key: tuple[str, str],
+    value: float,
+    confidence: float,
+) -> tuple[Any, ...]:
+    """An index with its interval, what chance makes of it, and what limits it."""
+    (metric, error), kind = key, _METRICS[key[0]]
+    parts = ["fmr", "fnmr"] if metric in _OF_BOTH else [error]
+    notes = [note for part in parts for note in _limits(groups, part, observed[part], kind.ratio)]
+    if metric == "std":
+        notes.append(f"ddof={DDOF}")
+    found = Found(*[np.nan] * 6)
+    if key not in chance.keys:
+        notes.append("no interval: it needs the comparisons, as audit has them")
+    elif np.isfinite(value):
+        most = np.inf if kind.ratio else float(metric != "fdr")
+        found = chance.found(key, value, confidence, kind.parity, most)
+    ends = [_ends(groups["group"], observed[part].x) for part in parts]
+    worst, best = (
+        "; ".join(
+            end if len(parts) == 1 else f"{part}: {end}"
+            for part, end in zip(parts, side, strict=True)
         )
-        rows.append((metric, error, float(value), *found, worst, best, "; ".join(notes)))
-    return pd.DataFrame(rows, columns=_COLUMNS)
+        for side in zip(*ends, strict=True)
+    )
+    return (metric, error, value, *found, worst, best, "; ".join(notes))
 
 
 @counted
@@ -402,25 +415,6 @@ def zero_floor(groups: pd.DataFrame, tries: str) -> np.ndarray:
     """
     n = _numbers(groups, EFFECTIVE + tries)
     return np.minimum(RULE_OF_THREE / np.where(np.isnan(n), _numbers(groups, tries), n), 1.0)
-
-
-def normal_interval(
-    value: float, draws: np.ndarray, confidence: float, log: bool
-) -> tuple[float, float]:
-    """The value -+ z standard errors of its bootstrap, on the log scale for ratios.
-
-    Quantiles of the replicates will not do for a statistic that noise biases: they carry the bias
-    twice. NaN without replicates, or without a logarithm.
-    """
-    draws = draws[np.isfinite(draws)]
-    if not len(draws) or (log and (value <= 0 or (draws <= 0).any())):
-        return np.nan, np.nan
-    reach = NormalDist().inv_cdf((1 + confidence) / 2) * float(
-        np.std(np.log(draws) if log else draws)
-    )
-    if log:
-        return value * np.exp(-reach), value * np.exp(reach)
-    return value - reach, value + reach
 
 
 def _checked(rates: pd.DataFrame, a: float) -> pd.DataFrame:

@@ -52,12 +52,6 @@ class Together:
         gap = 1 / max(effective, 1) - 1 / max(self._people, 1)
         return variance, float(np.clip(2 / max(gap, 1 / most), 1, most))
 
-    def covariance(self) -> np.ndarray:
-        """Of the rates: float64 (models, models), without negative directions."""
-        shared = self._rows @ self._rows.T - 2 * self._products
-        values, turned = np.linalg.eigh(shared)
-        return self._products + (turned * np.maximum(values, 0)) @ turned.T
-
 
 _Told = tuple[np.ndarray, np.ndarray, np.ndarray, float]
 

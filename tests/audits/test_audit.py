@@ -1,14 +1,18 @@
 """Audits: one call, what it says of its limits, storing and showing it, comparing two of them."""
 
+import dataclasses
 import json
 import re
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import facelab as fl
-from facelab.rates.counts import double_or_nothing
+from facelab.audits.changes import in_family
+from facelab.audits.thresholds import Shift, slopes
+from facelab.rates.paired import Together
 
 
 def people(noise=0.9, seed=0, sizes=None, prefix="s", harder="b", who=99):
@@ -36,13 +40,16 @@ def test_an_audit_is_its_comparisons(found):
     assert found.threshold == comparisons.threshold(0.01)
     t = found.threshold
     rates = comparisons.error_rates(t, small_samples=True)
-    pd.testing.assert_frame_equal(found.rates, rates)
+    # The threshold makes the overall FMR what it is: it has no interval, and the note says so.
+    assert np.isnan(found.rates.loc[0, ["fmr_low", "fmr_high"]].astype(float)).all()
+    assert found.rates.loc[0, "note"].startswith("FMR is what the threshold was set for; few")
+    fixed = ["fmr_low", "fmr_high", "note"]
+    pd.testing.assert_frame_equal(found.rates.drop(columns=fixed), rates.drop(columns=fixed))
+    pd.testing.assert_frame_equal(found.rates.iloc[1:], rates.iloc[1:])
     matrix = comparisons.cross_group(t, small_samples=True)
     pd.testing.assert_frame_equal(found.cross_group, matrix)
     assert found.rates.loc[0, "fmr"] <= 0.01
-    weights = double_or_nothing(40, 200, np.random.default_rng(0))
-    replicates = found.counts.resample(weights)
-    expected = fl.disparity(found.rates, replicates=replicates)
+    expected = fl.disparity(found.rates, draws=200, seed=0)
     pd.testing.assert_frame_equal(found.disparity, expected)
     assert found.by == ["race"]
     assert found.card["embeddings"] == {"embedder": "noise"}
@@ -59,8 +66,11 @@ def test_the_harder_group_is_found():
     assert found.summary().startswith(f"At threshold {found.threshold:.4f}, set for FMR 0.02 on ")
     pair = found.contrasts().iloc[0]
     assert pair["ratio"] == pytest.approx(row["value"])
-    ratio = rf"a ratio of {pair['ratio']:.2g} \[{pair['ratio_low']:.2g}, {pair['ratio_high']:.2g}\]"
-    assert re.search(rf"FMR by race ran from .* for a to .* for b, {ratio}", found.summary())
+    ratio = rf"{pair['ratio']:.2g} \[{pair['ratio_low']:.2g}, {pair['ratio_high']:.2g}\] times"
+    told = rf"FMR by race ran from .* for a to .* for b: {ratio} \(p .*; groups with equal rates"
+    assert re.search(told, found.summary())
+    floor = f"would show {row['parity']:.1f} times, seldom more than {row['parity_high']:.1f}."
+    assert floor in found.summary()
 
 
 def test_the_target_may_be_meant_over_pairs_of_the_same_group(found):
@@ -83,7 +93,9 @@ def test_calibration_on_other_subjects_or_not_is_said(found):
     assert disjoint.calibration == "40 calibration subjects disjoint from the test"
     assert disjoint.threshold == fl.compare_all(other).threshold(0.01)
     assert disjoint.card["calibration"]["subjects"] == 40
-    assert not any("calibration" in text for text in disjoint.warnings)
+    few = [text for text in disjoint.warnings if text.startswith("calibration: the ")]
+    assert len(few) == 1 and "tell as much as" in few[0] and "may realise an FMR between" in few[0]
+    assert not any("are in the test too" in text for text in disjoint.warnings)
     overlap = people(prefix="other", seed=1, who=98)
     overlap.table.loc[overlap.table["subject"] == "other007", "subject"] = "s007"
     shared = fl.audit(people(), by="race", fmr=0.01, calibration=overlap, replicates=10)
@@ -183,6 +195,9 @@ def test_the_estimate_is_the_mean_over_seeds(arms):
     assert row["ratio"] == pytest.approx(means[1] / means[0])
     assert row["high"] < 0, "the milder arm makes fewer false matches in b"
     row = changes.row("max_min_ratio:fmr")
+    mean = [np.mean([a.rates["fmr"].to_numpy()[1:] for a in arm], axis=0) for arm in arms.values()]
+    assert [row["a"], row["b"]] == pytest.approx([max(x) / min(x) for x in mean])
+    seeds = changes.per_seed.query("quantity == 'max_min_ratio:fmr'")
     ratios = [
         [
             a.disparity.query("metric == 'max_min_ratio' and error == 'fmr'")["value"].item()
@@ -190,37 +205,120 @@ def test_the_estimate_is_the_mean_over_seeds(arms):
         ]
         for arm in arms.values()
     ]
-    assert [row["a"], row["b"]] == pytest.approx([np.exp(np.log(r).mean()) for r in ratios])
-    seeds = changes.per_seed.query("quantity == 'max_min_ratio:fmr'")
     np.testing.assert_allclose([seeds["a"], seeds["b"]], ratios)
     assert row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
     assert "max_min_ratio:fmr was" in changes.summary()
+    told = changes.indices["skewed"].loc["max_min_ratio:fmr"]
+    assert told["value"] == row["a"] and told["parity"] < told["parity_high"]
 
 
-def test_interval_equals_one_made_replicate_by_replicate(arms):
-    changes = fl.compare_audits(arms, replicates=200, seed=7)
-    rng = np.random.default_rng(7)
-    weights = double_or_nothing(40, 200, rng)
-    drawn = rng.integers(0, 3, size=(3, 200))
-    differences = []
-    for k in range(200):
-        means = []
-        for arm in arms.values():
-            one = [audit.counts.resample(weights[[k]]).fnmr[0, 2] for audit in arm]
-            means.append(np.mean([one[place] for place in drawn[:, k]]))
-        differences.append(means[1] - means[0])
+def test_a_change_has_the_variance_of_test_thresholds_and_seeds(arms):
+    """FNMR of b: written out from its three parts."""
+    changes, (first, second) = fl.compare_audits(arms), arms.values()
+    audits = [*first, *second]
     row = changes.row("fnmr:b")
-    assert [row["low"], row["high"]] == pytest.approx(np.quantile(differences, [0.025, 0.975]))
+    weights = np.repeat([-1 / row["a"], 1 / row["b"]], 3) / 3
+    models = Together([one.counts for one in audits], "fnmr", 1)
+    of_test, freedom = models.variance(weights)
+    slope = np.array([slopes(one).loc["b", "fnmr"] for one in audits])
+    assert (slope < 0).all(), "the stricter the threshold, the more are missed"
+    of_threshold, loose = Shift(audits).variance(weights * slope)
+    by_seed = (models.rate * weights * 3).reshape(2, 3).sum(axis=0)
+    of_seeds = np.var(by_seed, ddof=1) / 3
+    total = of_test + of_threshold + of_seeds
+    below = of_test**2 / freedom + of_threshold**2 / loose + of_seeds**2 / 2
+    half = stats.t.ppf(0.975, total**2 / below) * np.sqrt(total)
+    assert min(of_test, of_threshold, of_seeds) > 0
+    log = np.log(row["ratio"])
+    assert [row["ratio_low"], row["ratio_high"]] == pytest.approx(
+        [np.exp(log - half), np.exp(log + half)], rel=1e-4
+    )
+    # The difference's interval is the same one in its own unit.
+    unit = row["difference"] / log
+    assert [row["low"], row["high"]] == pytest.approx(
+        [unit * (log - half), unit * (log + half)], rel=1e-4
+    )
+    wide = stats.t.ppf((1 + in_family(0.95, 4)) / 2, total**2 / below) * np.sqrt(total)
+    assert row["family_high"] == pytest.approx(np.exp(log + wide), rel=1e-4)
+
+
+def test_slopes_are_what_other_thresholds_show(found):
+    """FNMR at half and at twice the FMR, from the scores themselves."""
+    comparisons, rate = fl.compare_all(people(), by="race"), found.rates.loc[0, "fmr"]
+    strict, lax = (comparisons.threshold(rate * factor) for factor in (0.5, 2))
+    ends = [comparisons.error_rates(t, small_samples=True).iloc[1:] for t in (strict, lax)]
+    told = slopes(found)
+    for place, group in enumerate(["a", "b"]):
+        expected = (ends[1]["fnmr"].iloc[place] - ends[0]["fnmr"].iloc[place]) / np.log(4)
+        assert told.loc[group, "fnmr"] == pytest.approx(expected, rel=0.25)
+
+
+def test_rates_at_the_target_allow_for_the_threshold(found):
+    at, rates = found.at_target().set_index("group"), found.rates.set_index("group")
+    assert at["fnmr"].equals(rates["fnmr"])
+    for group in ("all", "a", "b"):
+        assert at.loc[group, "fnmr_low"] < rates.loc[group, "fnmr_low"]
+        assert at.loc[group, "fnmr_high"] > rates.loc[group, "fnmr_high"]
+    assert np.isnan(at.loc["all", "fmr_low"]), "what is set so has no interval"
+    assert at.loc["b", "fmr_high"] > rates.loc["b", "fmr_high"]
+    low, high = found.realised_fmr()
+    assert low < found.fmr < high
+    many = fl.audit(people(sizes=[5] * 200), by="race", fmr=0.01, replicates=10)
+    assert low < many.realised_fmr()[0] < found.fmr < many.realised_fmr()[1] < high
+
+
+def test_calibration_counts_are_stored_and_make_the_same_comparison(tmp_path):
+    other = people(prefix="other", seed=1, who=98)
+    pair = {
+        name: fl.audit(people(seed=seed), "race", 0.02, calibration=other, replicates=50)
+        for name, seed in (("one", 1), ("two", 2))
+    }
+    told = fl.compare_audits(pair).table
+    assert not told["note"].str.contains("thresholds are taken as given").any()
+    for name, one in pair.items():
+        one.save(tmp_path / name)
+    again = {name: fl.Audit.load(tmp_path / name) for name in pair}
+    pd.testing.assert_frame_equal(fl.compare_audits(again).table, told)
+    assert again["one"].realised_fmr() == pair["one"].realised_fmr()
+    unknown = {
+        name: dataclasses.replace(one, calibration_counts=None) for name, one in pair.items()
+    }
+    without = fl.compare_audits(unknown).table.set_index("quantity")
+    assert without["note"].str.contains("the thresholds are taken as given").all()
+    told = told.set_index("quantity")
+    width, narrow = (t.loc["fnmr:all", "high"] - t.loc["fnmr:all", "low"] for t in (told, without))
+    assert narrow < width
+    assert np.isnan(unknown["one"].realised_fmr()).all()
+
+
+def test_two_equal_models_at_one_target_seldom_differ():
+    """Thresholds set on forty others; each model errs in its own way. `fnmr:all` holds 0."""
+    held = []
+    for seed in range(60):
+        audits = []
+        for model in (0, 1):
+            test, other = (
+                people(0.8, 1000 * seed + 10 * model + part, harder="", who=seed + 500 * part)
+                for part in (0, 1)
+            )
+            audits.append(fl.audit(test, "race", 0.02, calibration=other, replicates=10))
+        row = fl.compare_audits(dict(zip("xy", audits, strict=True)), 50).row("fnmr:all")
+        held.append(row["low"] <= 0 <= row["high"])
+        assert (row["low"] <= 0 <= row["high"]) == (row["ratio_low"] <= 1 <= row["ratio_high"])
+    assert np.mean(held) >= 0.87
 
 
 def test_pairing_cancels_what_the_arms_share(arms):
     a = arms["skewed"][0]
     changes = fl.compare_audits({"one": a, "same": a}, replicates=100)
-    defined = changes.table.dropna(subset="difference")
-    assert len(defined) > 10
-    assert (defined[["difference", "low", "high"]] == 0).all(axis=None)
-    assert (defined[["ratio", "ratio_low", "ratio_high"]] == 1).all(axis=None)
+    rates = changes.table[changes.table["quantity"].str.match("f(n)?mr:[ab]$")]
+    assert len(rates) == 4
+    np.testing.assert_allclose(rates[["difference", "low", "high"]], 0, atol=1e-12)
+    np.testing.assert_allclose(rates[["ratio", "ratio_low", "ratio_high"]], 1, atol=1e-12)
     assert changes.table["note"].str.contains("one seed").all()
+    fixed = changes.row("fmr:all")
+    assert fixed["difference"] == 0 and np.isnan([fixed["low"], fixed["high"]]).all()
+    assert fixed["note"].startswith("FMR is what the thresholds were set for")
 
 
 def test_swapping_the_arms_turns_the_signs(arms):
@@ -231,7 +329,7 @@ def test_swapping_the_arms_turns_the_signs(arms):
     np.testing.assert_allclose(there["difference"], -back["difference"])
     np.testing.assert_allclose(there["low"], -back["high"], rtol=1e-6, atol=1e-12)
     rates = there.index.str.match("f(n)?mr:")
-    np.testing.assert_allclose(there["ratio_low"][rates], 1 / back["ratio_high"][rates], rtol=1e-2)
+    np.testing.assert_allclose(there["ratio_low"][rates], 1 / back["ratio_high"][rates], rtol=1e-6)
 
 
 def test_audits_that_cannot_be_paired_are_refused(arms):
@@ -253,16 +351,15 @@ def test_a_group_without_errors_has_a_difference_but_no_ratio():
     easy = fl.audit(people(noise=0.2), by="race", fmr=0.05, replicates=10)
     hard = fl.audit(people(noise=1.2), by="race", fmr=0.05, replicates=10)
     row = fl.compare_audits({"hard": hard, "easy": easy}, replicates=50).row("fnmr:a")
-    assert row["b"] == 0
-    assert row["high"] < 0
-    assert np.isnan([row["ratio"], row["ratio_low"], row["ratio_high"]]).all()
+    assert row["b"] == row["ratio"] == row["ratio_low"] == 0
+    assert row["high"] < 0 and 0 < row["ratio_high"] < 1, "no error is not no rate: it has a bound"
     assert row["note"].startswith("no errors in b")
 
 
-def test_a_ratio_without_an_upper_end_is_told_so():
+def test_a_group_without_errors_is_told_of_with_what_its_people_bear():
     found = fl.audit(people(), by="race", fmr=0.001, replicates=50)
     assert found.rates.set_index("group").loc["a", "false_matches"] == 0
-    told = r"FMR by race ran from 0 \[0, .* a ratio of [\d.]+ or more \[[\d.]+, no upper end\]"
+    told = r"FMR by race ran from 0 \[0, .*\] for a to .* for b: ([\d.]+ or|at least [\d.]+) "
     assert re.search(told, found.summary())
 
 
@@ -273,4 +370,4 @@ def test_groups_of_one_subject_are_told_of_without_a_false_match_rate():
     differences = fl.compare_audits({"one": audit, "other": audit})
     told = fl.experiment_finding({"one": [audit], "other": [audit]}, differences)
     assert "Disparity in false match rates cannot be compared" in told
-    assert len(audit.figures()) == 5
+    assert len(audit.figures()) == 6

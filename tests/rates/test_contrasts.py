@@ -278,7 +278,7 @@ def test_an_audit_states_its_findings():
     assert "set for 0.02 overall" in fmr
     assert len(audit.contrasts("fnmr")) == 1
     figures = audit.figures()
-    assert len(figures) == 5
+    assert len(figures) == 6
     for name in ("FNMR against FMR by group", "Other thresholds"):
         assert "FNMR" in figures[name].alt
         assert figures[name].png()[:4] == b"\x89PNG"
