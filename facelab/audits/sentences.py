@@ -52,6 +52,9 @@ def summary(audit: Told) -> str:
         if len(known) < 2 or not known[error].any():
             continue
         worst, best = known.loc[known[error].idxmax()], known.loc[known[error].idxmin()]
+        if worst[error] == best[error]:
+            text.append(f"{NAMES[error]} was {worst[error]:.3g} for every group.")
+            continue
         text.append(
             f"{NAMES[error]} by {SEPARATOR.join(audit.by)} ran from {rate_text(best, error)} for "
             f"{best['group']} to {rate_text(worst, error)} for {worst['group']}"

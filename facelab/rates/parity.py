@@ -175,7 +175,9 @@ class Parity:
             )
         lower, upper, middle = map(np.maximum.accumulate, (lower, upper, middle))
         low, corrected = (_reached(ends, truths, seen, "left") for ends in (upper, middle))
-        high = _reached(lower, truths, seen, "right") if seen < lower[-1] else most
+        # Whoever lie nearer together than equal groups mostly do have not shown more than those.
+        near = max(seen, middle[0])
+        high = _reached(lower, truths, near, "right") if near < lower[-1] else most
         p = _share(tests[0] >= seen)
         ends = np.array([low, max(high, low), min(max(corrected, low), high)])
         low, high, corrected = sign * ends
