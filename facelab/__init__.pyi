@@ -109,6 +109,7 @@ from .rates.planning import detectable_rate as detectable_rate
 from .rates.planning import detectable_ratio as detectable_ratio
 from .rates.planning import required_subjects as required_subjects
 from .rates.planning import too_small as too_small
+from .rates.shrinking import shrunken_rates as shrunken_rates
 from .rates.simulation import BAND as BAND
 from .rates.simulation import coverage as coverage
 from .rates.simulation import coverage_finding as coverage_finding

@@ -35,6 +35,7 @@ _ERRORS = {
     "fpir": _Error("false positives", "searches_non_mated", "false_positives"),
     "fnir": _Error("false negatives", "searches_mated", "false_negatives"),
 }
+TRIES = {error: told.tries for error, told in _ERRORS.items()}
 _TRIES = {"fte": "attempts", "fpir": "searches", "fnir": "searches"}
 _NUMBERS = ["value", "low", "high", "corrected", "parity", "parity_high", "p_parity"]
 _COLUMNS = ["metric", "error", *_NUMBERS, "worst", "best", "note"]

@@ -322,6 +322,31 @@ def test_one_test_of_all_groups_together():
         fl.homogeneity(rates([0.1, 0.2]))
 
 
+def test_rates_are_drawn_to_their_mean_by_their_share_of_noise():
+    x, worth = np.array([0.01, 0.02, 0.06]), 2000
+    found = fl.shrunken_rates(rates(x, n=9999, worth=worth))
+    noise = x.mean() * (1 - x.mean()) / worth
+    between = np.var(x, ddof=1) - noise
+    share = between / (between + noise)
+    np.testing.assert_allclose(found["fmr_weight"], share)
+    np.testing.assert_allclose(found["fmr_shrunken"], share * x + (1 - share) * x.mean())
+    nothing = fl.shrunken_rates(rates([0.010, 0.011, 0.012], n=999, worth=200))
+    np.testing.assert_allclose(nothing["fmr_shrunken"], 0.011)
+    with pytest.raises(fl.BadInput, match="give the rates of an audit"):
+        fl.shrunken_rates(rates(x))
+
+
+def test_shrunken_rates_lie_nearer_to_the_truth():
+    rng, own, drawn_to = np.random.default_rng(0), 0.0, 0.0
+    for _ in range(60):
+        truth = rng.gamma(16, 0.01 / 16, 20)
+        seen = rng.binomial(1500, truth) / 1500
+        found = fl.shrunken_rates(rates(seen, n=1500, worth=1500))
+        own += ((seen - truth) ** 2).sum()
+        drawn_to += ((found["fmr_shrunken"] - truth) ** 2).sum()
+    assert drawn_to < 0.75 * own
+
+
 def bunched(rng, rate, subjects=30, groups=6):
     """Groups whose look-alike pairs bring several false matches at once: rates and counts."""
     units = pd.DataFrame({"subject": [f"s{k:03d}" for k in range(subjects * groups)]})
