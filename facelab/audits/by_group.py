@@ -17,7 +17,7 @@ from facelab.artefacts import AUDIT, PAGE
 from facelab.audits import sentences
 from facelab.audits.stored import Facts, csv_table, histogram_frame, histograms_of, parquet
 from facelab.audits.suspects import told_of_suspects
-from facelab.audits.thresholds import at_target, realised
+from facelab.audits.thresholds import at_target, rates_at, realised
 from facelab.comparisons.counted import Comparisons, compare_all
 from facelab.comparisons.given import as_share
 from facelab.embedders.embeddings import Embeddings
@@ -39,7 +39,6 @@ _NAMED = 3  # items named in a warning before "and others"
 _LITTLE = (
     0.6  # area under the ROC curve from which on a few subjects are given the benefit of doubt
 )
-BY_CONSTRUCTION = "FMR is what the threshold was set for"
 _MANY_NUMBERS = 16  # of a vector, from which on none of them makes up half of it
 
 
@@ -248,7 +247,9 @@ class Audit:
             )
         histograms = histograms_of(parquet(stored, "histograms.parquet"))
         if "effective_mated" not in tables["rates"]:  # of an older version
-            tables["rates"] = counts.rates(facts.confidence, small_samples=True)
+            fixed = "calibration" not in facts.card and facts.pairs == "all"
+            tables["rates"] = rates_at(counts, facts.confidence, fixed)
+            tables["cross_group"] = counts.cross_group(facts.confidence, small_samples=True)
             tables["disparity"] = disparity(tables["rates"], confidence=facts.confidence)
         return cls(
             **told, **tables, counts=counts, histograms=histograms, calibration_counts=calibrated
@@ -345,11 +346,7 @@ def audit(
     source, said, warnings = _calibrate(comparisons, embeddings, calibration, by, fmr, pairs, jobs)
     threshold = source._threshold(fmr, pairs)
     counts = comparisons.counts(threshold)
-    rates = counts.rates(confidence, small_samples=True)
-    set_on_itself = calibration is None and pairs == "all"
-    if set_on_itself:
-        rates.loc[0, ["fmr_low", "fmr_high"]] = np.nan
-        rates.loc[0, "note"] = "; ".join(filter(None, [BY_CONSTRUCTION, rates.loc[0, "note"]]))
+    rates = rates_at(counts, confidence, calibration is None and pairs == "all")
     card = {
         "embeddings": embeddings.card,
         "images": len(embeddings),

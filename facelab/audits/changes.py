@@ -27,6 +27,7 @@ from facelab.rates.indices import index_tables, is_ratio
 from facelab.rates.paired import Together
 
 _ERRORS = {"fmr": "non_mated", "fnmr": "mated"}
+_ROUNDING = 1e-8  # of a rate: what sums of models that err alike leave of their difference
 
 
 class Change(NamedTuple):
@@ -105,7 +106,9 @@ class Arms:
         if self.seeds > 1:
             by_seed = weights @ models.rate.reshape(len(self.names), self.seeds)
             parts.append((float(np.var(by_seed, ddof=1)) / self.seeds, self.seeds - 1))
-        return added(parts)
+        total, freedom = added(parts)
+        least = _ROUNDING * float(np.abs(weights) @ np.nan_to_num(self.rate(error, group)))
+        return (0.0 if total < least**2 else total), freedom
 
     def rate_change(
         self, error: str, group: str, a: int, b: int, confidence: float | None = None

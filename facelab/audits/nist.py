@@ -7,14 +7,13 @@ indices, ranks, where the rankings disagree and what in the rates makes them.
 import os
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 
 from facelab.errors import BadInput, check_columns, counted, there_are
 from facelab.limits import TABLE, check_text
-from facelab.rates.indices import indices
+from facelab.rates.indices import indices, is_shown
 
 _SEX = {"M": "male", "F": "female"}
 _RACE = {"W": "white", "B": "black"}
@@ -330,8 +329,5 @@ def _wide(rates: pd.DataFrame, by: str, error: str) -> pd.DataFrame:
 def _of(row: pd.Series, error: str, drawn: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """Every index of one system's rates, or of other draws of them."""
     groups = pd.DataFrame({"group": row.index, error: row.to_numpy()})
-    replicates = None
-    if drawn is not None:
-        everybody = np.full((len(drawn), 1), np.nan)
-        replicates = SimpleNamespace(**{error: np.hstack([everybody, drawn])})
-    return {metric: value for (metric, _), value in indices(groups, replicates).items()}
+    found = indices(groups, None if drawn is None else {error: drawn})
+    return {metric: value for (metric, _), value in found.items() if is_shown(metric)}

@@ -18,6 +18,7 @@ from facelab.rates.paired import Together, sums_over
 
 _REACH = np.log(2)  # FNMR's slope is taken over so much of log FMR to either side
 _FEWEST = 3  # false matches at the stricter end of that
+BY_CONSTRUCTION = "FMR is what the threshold was set for"
 
 
 class Thresholded(Protocol):
@@ -35,6 +36,19 @@ class Thresholded(Protocol):
 
     @property
     def set_on_itself(self) -> bool: ...
+
+
+def rates_at(counts: ErrorCounts, confidence: float, fixed: bool) -> pd.DataFrame:
+    """`ErrorCounts.rates` for few subjects; a `fixed` FMR of everybody has no interval.
+
+    It is fixed where the threshold was set by these comparisons, all of them.
+    """
+    rates = counts.rates(confidence, small_samples=True)
+    if fixed:
+        ends = [f"fmr{weights}_{end}" for weights in ("", "_by_subject") for end in ("low", "high")]
+        rates.loc[0, ends] = np.nan
+        rates.loc[0, "note"] = "; ".join(filter(None, [BY_CONSTRUCTION, rates.loc[0, "note"]]))
+    return rates
 
 
 def source(audit: Thresholded) -> ErrorCounts | None:

@@ -157,6 +157,11 @@ def is_ratio(metric: str) -> bool:
     return _METRICS[metric].ratio
 
 
+def is_shown(metric: str) -> bool:
+    """Whether an index is one of disparity, and not only a part that studies are made of."""
+    return _METRICS[metric].shown
+
+
 @counted
 def disparity(
     rates: pd.DataFrame,
@@ -227,7 +232,7 @@ def disparity(
     {'value': 8.0, 'low': 4.2, 'parity': 1.4, 'parity_high': 2.1}
     """
     (table,) = index_tables(rates, [confidence], a, draws, seed)
-    return table[[_METRICS[metric].shown for metric in table["metric"]]].reset_index(drop=True)
+    return table[table["metric"].map(is_shown)].reset_index(drop=True)
 
 
 def index_tables(

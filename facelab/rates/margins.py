@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.errors import BadInput, check_columns, counted
+from facelab.rates.contrasts import as_ratio
 
 MARGIN = 1.25  # rates within 5:4 of each other
 
@@ -105,7 +106,6 @@ def _widest(table: pd.DataFrame) -> str:
     with np.errstate(divide="ignore"):
         reach = np.maximum(table["ratio_high"], 1 / table["ratio_low"])
     row = table.loc[reach.idxmax()]
-    ends = ", ".join(f"{row[end]:.2g}" for end in ("ratio_low", "ratio_high"))
     if "quantity" in table:
-        return f"{row['quantity']} was {row['ratio']:.2g} [{ends}] times as high"
-    return f"{row['group']} had {row['ratio']:.2g} [{ends}] times the rate of {row['reference']}"
+        return f"{row['quantity']} was {as_ratio(row)} times as high"
+    return f"{row['group']} had {as_ratio(row)} times the rate of {row['reference']}"
