@@ -16,7 +16,7 @@ import pandas as pd
 from facelab.audits.by_group import Audit
 from facelab.audits.changes import Arms, in_family
 from facelab.errors import BadInput, a_kind, counted, there_are
-from facelab.rates.tables import number
+from facelab.rates.tables import interval, number, rounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,17 +63,15 @@ class AuditDifferences:
         text = f"{quantity} was {a} for {first} and {b} for {second}"
         if np.isfinite(row["ratio"]):
             text += f": {row['ratio']:.3g} times"
-        if np.isfinite(row[["ratio", "ratio_low", "ratio_high"]].astype(float)).all():
-            text += f" [{row['ratio_low']:.2g}, {row['ratio_high']:.2g}]"
+        if np.isfinite(row["ratio"]) and not np.isnan(row["ratio_low"]):
+            text += f" {interval(row['ratio_low'], row['ratio_high'], '{:.2g}'.format)}"
             straddles = row["ratio_low"] <= 1 <= row["ratio_high"]
             text += ", which cannot be told from no change" if straddles else ""
         return text + (f" ({row['note']})" if row["note"] else "") + "."
 
     def _repr_html_(self) -> str:
         first, second = (escape(name) for name in self.arms)
-        table = self.table.to_html(
-            index=False, border=0, escape=True, float_format=lambda value: f"{value:.3g}"
-        )
+        table = rounded(self.table).to_html(index=False, border=0, escape=True)
         return f"<p>a = {first}, b = {second}; difference b - a, ratio b / a</p>{table}"
 
 

@@ -12,7 +12,7 @@ from facelab.audits.by_group import Audit
 from facelab.audits.differences import AuditDifferences
 from facelab.errors import counted
 from facelab.faces.names import in_markdown
-from facelab.rates.tables import points, with_interval
+from facelab.rates.tables import interval, points, with_interval
 
 
 @counted
@@ -136,13 +136,14 @@ def _disparity(
         return f"The ratio of worst to best group is undefined ({row['note']})."
     text = " ".join(
         f"With {arm} training the worst group ({worst}) erred {row[side]:.3g} times "
-        f"[{index['low']:.2g}, {index['high']:.2g}] as often as the best ({best}){_floor(index)}."
+        f"{interval(index['low'], index['high'], '{:.2g}'.format)} as often as the best ({best})"
+        f"{_floor(index)}."
         for arm, side, (worst, best), index in zip(arms, ("a", "b"), ends, indices, strict=True)
     )
     if math.isfinite(row["ratio"]):
         text += (
             f" From {arms[0]} to {arms[1]} the ratio changed by a factor of {row['ratio']:.2g} "
-            f"[{row['ratio_low']:.2g}, {row['ratio_high']:.2g}]"
+            f"{interval(row['ratio_low'], row['ratio_high'], '{:.2g}'.format)}"
             f"{_chance(row['ratio_low'], row['ratio_high'], 1)}."
         )
     return text + (f" Note: {in_markdown(row['note'])}." if row["note"] else "")
@@ -171,7 +172,8 @@ def _movers(differences: AuditDifferences, error: str, name: str) -> str:
         way = "fell for" if high < 1 else "rose for" if low > 1 else "shows no clear change for"
         way = "is unknown for" if math.isnan(row["difference"]) else way
         known = math.isfinite(row["ratio"]) and not math.isnan(low)
-        times = f" ({row['ratio']:.2g} times [{low:.2g}, {high:.2g}])" if known else ""
+        ends = interval(low, high, "{:.2g}".format)
+        times = f" ({row['ratio']:.2g} times {ends})" if known else ""
         moved[way].append(in_markdown(row["quantity"].partition(":")[2]) + times)
     told = [f"{way} {', '.join(groups)}" for way, groups in moved.items() if groups]
     return f"the {name} rate {'; '.join(told)}."
@@ -179,7 +181,7 @@ def _movers(differences: AuditDifferences, error: str, name: str) -> str:
 
 def _direction(row: pd.Series) -> str:
     low, high = row["ratio_low"], row["ratio_high"]
-    if not (math.isfinite(low) and math.isfinite(high)):
+    if math.isnan(low) or math.isnan(high):
         return "cannot be compared"
     if low <= 1 <= high:
         return "shows no clear change"

@@ -183,10 +183,19 @@ def with_interval(
     value, ends = row[name], (row[low or f"{name}_low"], row[high or f"{name}_high"])
     if pd.isna(value):
         return "unknown"
-    if pd.isna(ends[0]) and pd.isna(ends[1]):
-        return f"{words(value)} [no interval]"
-    between = ", ".join("?" if pd.isna(end) else words(end) for end in ends)
-    return f"{words(value)} [{between}]"
+    return f"{words(value)} {interval(*ends, words)}"
+
+
+def interval(low: float, high: float, words: Callable[[float], str]) -> str:
+    """An interval in brackets, which says so where it has no end or where an end is unknown."""
+    if (pd.isna(low) and pd.isna(high)) or (np.isneginf(low) and np.isposinf(high)):
+        return "[no interval]"
+    ends = {"lower": low, "upper": high}
+    told = [
+        "?" if pd.isna(end) else f"no {which} end" if np.isinf(end) else words(end)
+        for which, end in ends.items()
+    ]
+    return f"[{', '.join(told)}]"
 
 
 def _signed(value: float) -> str:

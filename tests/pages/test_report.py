@@ -1,5 +1,7 @@
 """Reports: numbers in words, tables and pages that say what they mean and no more."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,7 @@ import facelab as fl
 from facelab.audits.findings import experiment_finding
 from facelab.pages.allowed import Allowed
 from facelab.pages.documents import page
-from facelab.rates.tables import readable_changes, readable_rates, table
+from facelab.rates.tables import interval, readable_changes, readable_rates, table
 
 
 @pytest.fixture
@@ -36,7 +38,8 @@ def test_the_finding_names_the_worst_group_and_the_direction(arms):
     text = experiment_finding(arms, differences)
     row = differences.row("max_min_ratio:fmr")
     index = differences.indices["skewed"].loc["max_min_ratio:fmr"]
-    ends = f"[{index['low']:.2g}, {index['high']:.2g}]"
+    assert index["high"] == np.inf  # two of three groups show no false match
+    ends = f"[{index['low']:.2g}, no upper end]"
     assert f"(african) erred {row['a']:.3g} times {ends} as often as the best (" in text
     assert "mean over 2 training seeds" in text
     clear = row["ratio_high"] < 1
@@ -99,6 +102,34 @@ def test_unknown_numbers_are_called_unknown():
     )
     row = readable_changes(frame).loc["x:fmr"]
     assert (row["a"], row["b - a"], row["b / a"]) == ("unknown", "unknown", "2 [1, ?]")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (1.5, 3.25, "[1.5, 3.2]"),
+        (1.5, np.inf, "[1.5, no upper end]"),
+        (-np.inf, 2.0, "[no lower end, 2]"),
+        (np.nan, 2.0, "[?, 2]"),
+        (-np.inf, np.inf, "[no interval]"),
+        (np.nan, np.nan, "[no interval]"),
+    ],
+)
+def test_an_interval_without_an_end_says_so(low, high, said):
+    assert interval(low, high, "{:.2g}".format) == said
+
+
+def test_no_infinity_and_no_nan_is_printed_of_groups_without_errors(arms):
+    for audits in (arms, {"skewed": arms["skewed"], "balanced": arms["skewed"]}):
+        found = fl.compare_audits(audits)
+        said = [experiment_finding(audits, found), found._repr_html_()]
+        said += [found.summary(name) for name in found.table["quantity"]]
+        said += readable_changes(found.table).to_numpy().ravel().tolist()
+        for audit in audits["skewed"]:
+            said += [audit.summary(), *audit.findings(), audit._repr_html_()]
+            said += [figure.alt for figure in audit.figures().values()]
+        for text in said:
+            assert not re.search(r"\b(inf|nan|infinity)\b", text, re.IGNORECASE), text
 
 
 def test_a_table_shows_whole_texts_escaped_and_no_empty_notes():
