@@ -209,10 +209,10 @@ class Comparisons:
         if worth >= FEW_ERRORS:
             return ""
         low, high = (float(end[0]) for end in small_sample_wilson(sums))
+        less = how_many(max(round(worth), 1), "independent one")
         return (
             f"the {sums.errors[0]:,.0f} false matches that set the threshold are of few people and "
-            f"tell as much as {worth:.0f} independent ones: it may realise an FMR between "
-            f"{low:.2g} and {high:.2g}"
+            f"tell as much as {less}: it may realise an FMR between {low:.2g} and {high:.2g}"
         )
 
     def counts(self, t: float) -> ErrorCounts:

