@@ -10,10 +10,11 @@ interval holds every index whose groups might have shown the one that was seen (
 """
 
 from collections.abc import Callable
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import expit, logit, stdtrit
 
 DRAWS = 2000
 _STRETCHES = np.array([0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.6, 2.2, 3.0, 4.5])
@@ -52,7 +53,8 @@ def shrunk(groups: Groups) -> np.ndarray:
     """The effective number of comparisons of each group, as equal groups would have it.
 
     How far a group's errors bunch is told by few errors only. It is drawn to what all groups show
-    together, as if four effective errors of the group's own had shown that.
+    together, as if four effective errors of the group's own had shown that, and made smaller by how
+    little all of them tell.
     """
     rate, number, n = groups
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -63,12 +65,21 @@ def shrunk(groups: Groups) -> np.ndarray:
     together = np.nansum(errors * bunch) / errors.sum()
     with np.errstate(invalid="ignore", divide="ignore"):
         mixed = (errors * np.log(bunch) + _PRIOR * np.log(together)) / (errors + _PRIOR)
-    return np.where(groups.known, n / np.exp(mixed), np.nan)
+    # How far errors bunch is an estimate, too: Student's quantile over the normal one says how
+    # much wider that makes everything. An exponential bunch brings two thirds of a degree of
+    # freedom, and as for intervals of rates half of that counts.
+    freedom = max(errors.sum() / 3, 2.0)
+    unsure = stdtrit(freedom, 0.975) / NormalDist().inv_cdf(0.975)
+    return np.where(groups.known, n / np.exp(mixed) / unsure**2, np.nan)
 
 
-def pooled(groups: Groups, number: np.ndarray) -> float:
-    """The rate of all groups if they had one, each weighted by what it is worth."""
-    return float(np.nansum(groups.rate * number) / np.nansum(np.where(groups.known, number, 0)))
+def pooled(groups: Groups) -> float:
+    """The rate of all groups if they had one: that of their comparisons.
+
+    Not weighted by what they are worth: groups that happen to err more look worth less.
+    """
+    n = np.where(groups.known, groups.comparisons, 0)
+    return float(np.nansum(groups.rate * n) / n.sum())
 
 
 def drawn(rate: np.ndarray, number: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
@@ -93,7 +104,7 @@ def homogeneous(groups: Groups, draws: int, rng: np.random.Generator) -> tuple[f
     simulated, bunched errors and all. NaN where fewer than two groups are known or nobody erred.
     """
     number = shrunk(groups)
-    rate = pooled(groups, number) if groups.known.sum() > 1 else np.nan
+    rate = pooled(groups) if groups.known.sum() > 1 else np.nan
     if not 0 < rate < 1:
         return np.nan, np.nan
     weight = np.where(groups.known, groups.comparisons, 0)
@@ -191,14 +202,14 @@ def _plan(groups: Groups) -> tuple[Callable[[float], np.ndarray], np.ndarray]:
     """True rates by stretch, on the scale of log odds, and effective numbers."""
     number = shrunk(groups)
     known = groups.known
-    rate = pooled(groups, number) if known.any() else np.nan
+    rate = pooled(groups) if known.any() else np.nan
     if not 0 < rate < 1:
         # Nobody erred, or everybody: chance has nothing to work on.
         return (lambda _: np.full(len(groups.rate), np.nan)), number
     half = _HALF / np.where(known, number, 1)
     odds = logit(np.clip(groups.rate, np.minimum(half, rate), np.maximum(1 - half, rate)))
     apart = np.where(known, odds - logit(rate), 0.0)
-    weight = np.where(known, number, 0)
+    weight = np.where(known, groups.comparisons, 0)
     spread = np.sqrt((apart**2).sum() / max(known.sum(), 1))
     noise = np.sqrt(np.mean(1 / (rate * (1 - rate) * number[known])))
     if spread < noise:  # groups as near to each other as chance seldom has them

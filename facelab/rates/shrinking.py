@@ -17,10 +17,10 @@ def shrunken_rates(rates: pd.DataFrame) -> pd.DataFrame:
 
     The highest of many estimates is mostly too high and the lowest too low. An estimate is drawn
     towards the mean of the groups by its share of noise, se^2 / (se^2 + spread^2), where `spread`
-    is the standard deviation between groups that their standard errors do not explain (as in
+    is what standard errors do not explain of the standard deviation between groups (as in
     `fl.disparity`): empirical Bayes (Efron and Morris 1975). Where nothing is left of it, all
-    groups get the mean. For a ranking or a map of many small groups; what a single group suffers is
-    said by its own rate and interval.
+    groups get the mean. For a ranking or a map of many small groups; what a single group suffers
+    is said by its own rate and interval.
 
     Parameters
     ----------
