@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import expit, logit, stdtrit
 
 DRAWS = 2000
-_STRETCHES = np.array([0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.6, 2.2, 3.0, 4.5])
+_STRETCHES = np.array([0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.6, 2.2, 3.0, 4.5, 7.0, 12.0])
 _PRIOR = 4.0  # effective errors by which a group's own bunching is drawn to that of all groups
 _HALF = 0.5  # of an effective error: where a group without any stands among the others
 
