@@ -107,6 +107,7 @@ from .rates.margins import equivalence as equivalence
 from .rates.margins import equivalence_finding as equivalence_finding
 from .rates.planning import detectable_rate as detectable_rate
 from .rates.planning import detectable_ratio as detectable_ratio
+from .rates.planning import detection_power as detection_power
 from .rates.planning import required_subjects as required_subjects
 from .rates.planning import too_small as too_small
 from .rates.shrinking import shrunken_rates as shrunken_rates

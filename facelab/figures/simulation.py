@@ -12,7 +12,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 
 from facelab.figures.style import ALERT, FAINT, INK, WIDTH, Picture, drawn
-from facelab.rates.planning import FEWEST_ERRORS
 from facelab.rates.simulation import BAND, GOOD
 
 

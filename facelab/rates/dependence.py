@@ -105,7 +105,7 @@ class Dependence:
         pairs = subjects * (subjects - 1) / 2
         single = fmr * (1 - fmr) + (images**2 - 1) * _covariance(fmr, self.pair)
         shared = 4 * (subjects - 2) / (subjects * (subjects - 1)) * _covariance(fmr, self.subject)
-        return single / (pairs * images**2) + max(shared, 0)
+        return single / (pairs * images**2) + np.maximum(shared, 0)
 
     def variance_of_fnmr(self, fnmr: float, subjects: float, images: float) -> float:
         """Variance of a group's FNMR: {p(1-p) + (k - 1) C_mated} / (n k), k = m (m - 1) / 2."""

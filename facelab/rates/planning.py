@@ -1,24 +1,32 @@
 """How much data is enough: subjects and images that a group needs for an error rate to be told.
 
-In: a target FMR or FNMR, a ratio between two groups, images a subject, and how far comparisons
-depend on each other. Out: the number of subjects, or what a given number of them can tell.
+In: a target FMR or FNMR, a ratio between two groups, images a subject, how many groups there are,
+and how far comparisons depend on each other. Out: the number of subjects, or what a given number of
+them can tell, by the contrast that audits print (`power.py` knows how often it tells).
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
-from math import log, sqrt
-from statistics import NormalDist
+from math import ceil, exp, log, sqrt
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
+from scipy.special import ndtr, ndtri
 
 from facelab.errors import BadInput, check_columns, check_option, counted
 from facelab.rates.dependence import Dependence
+from facelab.rates.power import Contrast
 
-FEWEST_ERRORS = 10  # expected in the better group: with fewer, a log-ratio is far from normal
 _MOST_SUBJECTS = 10**9
+_TOO_MANY = (
+    f"more than {_MOST_SUBJECTS:,} subjects would be needed: ask for a higher rate or a larger ratio"
+)
+_LEAST_RATE = 1e-12
+_TRIES = 6  # simulated powers from which an answer is read
+_NEAR = 0.7  # normal deviates within which powers lie on a line
+_STEP = 0.5  # of a logarithm: no try lies farther from the one before
 
 
 @counted
@@ -28,16 +36,20 @@ def required_subjects(
     images: float | Iterable[float] = 5,
     *,
     fnmr: float | Iterable[float] | None = None,
+    groups: int = 2,
     confidence: float = 0.95,
     power: float = 0.8,
     dependence: Dependence | None = None,
 ) -> pd.DataFrame:
     """How many subjects each of two groups needs for a ratio of their error rates to be detected.
 
-    Detected means that the interval of the ratio that `contrasts.group_contrasts` gives (on the log
-    scale, with a variance that allows for shared subjects) leaves out 1. Everybody in a group is
-    compared with everybody. Several rates, ratios or numbers of images give a row for every
-    combination.
+    Detected means that the ratio's interval in `group_contrasts`, which `Audit.contrasts` and
+    findings print, lies above 1: it allows for shared subjects, for variances estimated from few
+    of them, and for all pairs of `groups`, of both errors (of FMR alone with one image each).
+    Everybody in a group is compared with everybody. Rates are those at the threshold of the test,
+    the same for all groups, so that how few people it was set on does not matter here; it does to
+    rates at a target FMR (`Audit.at_target`). Several rates, ratios or numbers of images give a row
+    for every combination.
 
     Parameters
     ----------
@@ -49,10 +61,12 @@ def required_subjects(
         Images of each subject. Where numbers differ between subjects a few more are needed.
     fnmr
         Instead of `fmr`: the FNMR of the better group.
+    groups
+        Of the audit, these two included: the more pairs are looked at, the more one must show.
     confidence
-        Of the interval.
+        Of the intervals.
     power
-        The probability that the ratio is detected.
+        The probability that this pair's ratio is detected.
     dependence
         How far comparisons go together; `Dependence.from_counts` estimates it from an audit.
 
@@ -60,8 +74,9 @@ def required_subjects(
     -------
     pandas.DataFrame
         `error rate ratio images subjects comparisons expected_errors`, the last three for each
-        group (errors: in the better one). The better group expects 10 errors or more: below, no
-        ratio can be told, however large.
+        group (errors: in the better one). Subjects are found by simulated tests: their power is
+        the one asked for within 2 points, if scores depend on each other as told. Groups too large
+        to simulate are foreseen by formula.
 
     Raises
     ------
@@ -74,13 +89,15 @@ def required_subjects(
     >>> table = fl.required_subjects(fmr=[1e-3, 1e-4], ratio=2, images=5)
     >>> table[["rate", "subjects"]].values.tolist()
     [[0.001, 118.0], [0.0001, 273.0]]
+    >>> fl.required_subjects(fmr=1e-3, ratio=2, images=5, groups=6)["subjects"].item()
+    200
     """
     error, rates = _error(fmr, fnmr)
-    test = _Test(error, confidence, power, dependence or Dependence())
+    test = _contrast(error, groups, confidence, power, dependence)
     rows = []
     for rate, times, each in product(rates, _listed(ratio), _listed(images)):
-        test.check(rate, times, each)
-        subjects = _smallest(lambda n, case=(rate, times, each): test.detects(n, *case))
+        _check(error, rate, times, each)
+        subjects = _needed(test, power, rate, times, each)
         comparisons = test.comparisons(subjects, each)
         rows.append((error, rate, times, each, subjects, round(comparisons), comparisons * rate))
     names = ["error", "rate", "ratio", "images", "subjects", "comparisons", "expected_errors"]
@@ -94,14 +111,15 @@ def detectable_ratio(
     *,
     fmr: float | None = None,
     fnmr: float | None = None,
+    groups: int = 2,
     confidence: float = 0.95,
     power: float = 0.8,
     dependence: Dependence | None = None,
 ) -> float:
     """The smallest ratio of two groups' rates that so many subjects a group detect.
 
-    Parameters are those of `required_subjects`. Infinite where the better group expects fewer than
-    10 errors, or where the ratio would put the worse one's rate above 1.
+    Parameters are those of `required_subjects`. Infinite where the ratio would put the worse
+    group's rate above 1.
 
     Examples
     --------
@@ -110,17 +128,15 @@ def detectable_ratio(
     1.29
     """
     error, (rate,) = _error(fmr, fnmr)
-    test = _Test(error, confidence, power, dependence or Dependence())
-    test.check(rate, 1.5 if rate < 0.5 else 1 / sqrt(rate), images)
+    test = _contrast(error, groups, confidence, power, dependence)
+    _check(error, rate, 1.5 if rate < 0.5 else 1 / sqrt(rate), images)
     _check_subjects(subjects)
-    most = log(1 / rate) - 1e-9
 
-    def spare(log_ratio: float) -> float:
-        return test.spare(subjects, rate, np.exp(log_ratio), images)
+    def case(x: float) -> _Case:
+        return rate, exp(x), (subjects, subjects), images
 
-    if test.comparisons(subjects, images) * rate < FEWEST_ERRORS or spare(most) < 0:
-        return np.inf
-    return float(np.exp(brentq(spare, 1e-9, most)))
+    found = _solved(test, power, case, 1e-3, log(1 / rate) - 1e-9)
+    return np.inf if found is None else exp(found)
 
 
 @counted
@@ -130,6 +146,7 @@ def detectable_rate(
     ratio: float = 2.0,
     *,
     error: str = "fmr",
+    groups: int = 2,
     confidence: float = 0.95,
     power: float = 0.8,
     dependence: Dependence | None = None,
@@ -146,44 +163,80 @@ def detectable_rate(
     '2.1e-05'
     """
     check_option("error", error, ("fmr", "fnmr"))
-    test = _Test(error, confidence, power, dependence or Dependence())
-    test.check(0.5 / ratio if ratio > 0 else 0.5, ratio, images)
+    test = _contrast(error, groups, confidence, power, dependence)
+    _check(error, 0.5 / ratio if ratio > 0 else 0.5, ratio, images)
     _check_subjects(subjects)
-    fewest = FEWEST_ERRORS / test.comparisons(subjects, images)
-    highest = (1 - 1e-9) / ratio
 
-    def spare(log_rate: float) -> float:
-        return test.spare(subjects, np.exp(log_rate), ratio, images)
+    def case(x: float) -> _Case:
+        return exp(x), ratio, (subjects, subjects), images
 
-    if fewest > highest or spare(log(highest)) < 0:
-        return np.nan
-    if spare(log(fewest)) >= 0:
-        return fewest
-    return float(np.exp(brentq(spare, log(fewest), log(highest))))
+    most = log((1 - 1e-9) / ratio)
+    found = _solved(test, power, case, log(_LEAST_RATE), most)
+    return np.nan if found is None else exp(found)
+
+
+@counted
+def detection_power(
+    subjects: float | Iterable[float],
+    images: float = 5,
+    ratio: float = 2.0,
+    *,
+    fmr: float | None = None,
+    fnmr: float | None = None,
+    groups: int = 2,
+    confidence: float = 0.95,
+    dependence: Dependence | None = None,
+) -> float:
+    """The probability that so many subjects detect a ratio of two groups' rates.
+
+    `subjects` is a number for both groups, or two: of the better and of the worse one. The other
+    parameters are those of `required_subjects`.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> round(fl.detection_power(200, images=5, ratio=2, fmr=1e-3), 1)
+    0.9
+    >>> round(fl.detection_power([200, 20], images=5, ratio=2, fmr=1e-3), 1)
+    0.2
+    """
+    error, (rate,) = _error(fmr, fnmr)
+    contrast = _contrast(error, groups, confidence, 0.5, dependence)
+    _check(error, rate, ratio, images)
+    people = _listed(subjects)
+    if len(people) not in (1, 2):
+        raise BadInput(f"subjects must be one number or two, not {len(people)}")
+    for one in people:
+        _check_subjects(one)
+    both = (people[0], people[-1])
+    found = contrast.simulated(rate, ratio, both, images)
+    return float(ndtr(contrast.rough(rate, ratio, both, images))) if found is None else found
 
 
 @counted
 def too_small(
     rates: pd.DataFrame,
-    fmr: float,
+    fmr: float | None = None,
     ratio: float = 2.0,
     *,
+    fnmr: float | None = None,
     confidence: float = 0.95,
     power: float = 0.8,
     dependence: Dependence | None = None,
 ) -> list[str]:
-    """Which groups are too small for the FMR asked, one sentence each with what they would need.
+    """Which groups are too small for the rates asked, one sentence each with what they would need.
 
-    A group is too small if two groups of its size, one with FMR `fmr` and one with `ratio` times
-    that, would not be told apart.
+    A group is too small if two groups of its size in an audit of as many groups, one with FMR `fmr`
+    (or FNMR `fnmr`) and one with `ratio` times that, would not be told apart. What they would need
+    is foreseen by formula, in two digits; `required_subjects` simulates it.
 
     Parameters
     ----------
     rates
-        `group`, `subjects` and `non_mated`, as `error_rates` gives them; the row `all` is passed
-        over.
-    fmr, ratio, confidence, power, dependence
-        As for `required_subjects`.
+        `group`, `subjects`, `non_mated` and, for FNMR, `mated`, as `error_rates` gives them; the
+        row `all` is passed over.
+    fmr, ratio, fnmr, confidence, power, dependence
+        As for `required_subjects`; both errors may be asked at once.
 
     Examples
     --------
@@ -191,95 +244,156 @@ def too_small(
     >>> people, _ = fl.crowd(100, images=4, dim=64)
     >>> audit = fl.audit(people, "group", fmr=0.01)
     >>> print(fl.too_small(audit.rates, fmr=0.01)[0])
-    a: 28 subjects with about 4 images each are too few to tell FMR 0.01 from 2 times that; 53 would
-    do so with probability 80%
+    a: 28 subjects with about 4 images each are too few to tell FMR 0.01 from 2 times that; about 53
+    would do so with probability 80%
     """
     check_columns("the rates", rates.columns, ("group", "subjects", "non_mated"))
-    options = {"confidence": confidence, "power": power, "dependence": dependence}
-    groups, needed = rates[rates["group"] != "all"], {}
+    asked = {"fmr": fmr, "fnmr": fnmr}
+    if fnmr is not None:
+        check_columns("the rates", rates.columns, ("mated",))
+    rows = rates[rates["group"] != "all"]
+    have = rows["subjects"].to_numpy(np.float64)
+    needed, each = {}, {}
+    for error, rate in asked.items():
+        if rate is None or not len(rows):
+            continue
+        contrast = _contrast(error, max(len(rows), 2), confidence, power, dependence)
+        _check(error, rate, ratio, 2)
+        each[error], known = _images(error, rows, have)
+        found = _foreseen(contrast, power, rate, ratio, each[error])
+        needed[error] = np.where(known & (have < found), found, 0)
     sentences = []
-    for row in groups.itertuples():
-        have, pairs = int(row.subjects), int(row.subjects) * (int(row.subjects) - 1) / 2
-        # What counts is how often two subjects met, whoever had more or fewer images.
-        images = round(sqrt(row.non_mated / pairs), 2) if pairs and row.non_mated else 1.0
-        if images not in needed:
-            table = required_subjects(fmr, ratio, images, **options)
-            needed[images] = int(table.loc[0, "subjects"])
-        if have < needed[images]:
-            sentences.append(
-                f"{row.group}: {have:,} subject{'s' * (have != 1)} with about {images:.2g} "
-                f"image{'s' * (images > 1)} each {'are' if have != 1 else 'is'} too few to tell "
-                f"FMR {fmr:g} from {ratio:g} times that; {_two_digits(needed[images]):,} would do "
-                f"so with probability {power:.0%}"
-            )
+    for place, group in enumerate(rows["group"]):
+        lacks = [error for error in needed if needed[error][place]]
+        if not lacks:
+            continue
+        images, people = float(each[lacks[0]][place]), int(have[place])
+        told = " or ".join(f"{error.upper()} {asked[error]:.2g}" for error in lacks)
+        enough = " and ".join(f"{_two_digits(int(needed[error][place])):,}" for error in lacks)
+        sentences.append(
+            f"{group}: {people:,} subject{'s' * (people != 1)} with about {images:.2g} "
+            f"image{'s' * (images > 1)} each {'are' if people != 1 else 'is'} too few to tell "
+            f"{told} from {ratio:g} times that; about {enough} would do so with probability "
+            f"{power:.0%}"
+        )
     return sentences
 
 
-@dataclass(frozen=True)
-class _Test:
-    """The test of two groups' rates: a Wald interval of the log-ratio that leaves out zero."""
-
-    error: str
-    confidence: float
-    power: float
-    dependence: Dependence
-
-    def __post_init__(self) -> None:
-        for name in ("confidence", "power"):
-            if not 0.5 <= getattr(self, name) < 1:
-                raise BadInput(f"the {name} must lie in [0.5, 1), not be {getattr(self, name)}")
-
-    def check(self, rate: float, ratio: float, images: float) -> None:
-        """Refuse what no group can have."""
-        if not 0 < rate < 1:
-            raise BadInput(f"the {self.error} must lie between 0 and 1, not be {rate}")
-        if not ratio > 1:
-            raise BadInput(
-                f"the ratio must be above 1, not {ratio}: it is the worse group's rate divided by "
-                "the better one's"
-            )
-        if not ratio * rate < 1:
-            raise BadInput(f"{ratio:g} times an {self.error} of {rate:g} is no rate: ask for less")
-        least = 0 if self.error == "fmr" else 1
-        if not (images > least and np.isfinite(images)):
-            raise BadInput(
-                f"the number of images must be {'positive' if least == 0 else '2 or more'}, "
-                f"not {images}"
-            )
-
-    def comparisons(self, subjects: float, images: float) -> float:
-        if self.error == "fmr":
-            return subjects * (subjects - 1) / 2 * images**2
-        return subjects * images * (images - 1) / 2
-
-    def spare(self, subjects: float, rate: float, ratio: float, images: float) -> float:
-        """Standard errors by which the log-ratio passes what the power asked for needs."""
-        variance = getattr(self.dependence, f"variance_of_{self.error}")
-        squares = [variance(p, subjects, images) / p**2 for p in (rate, rate * ratio)]
-        normal = NormalDist()
-        needed = normal.inv_cdf((1 + self.confidence) / 2) + normal.inv_cdf(self.power)
-        return log(ratio) / sqrt(sum(squares)) - needed
-
-    def detects(self, subjects: int, rate: float, ratio: float, images: float) -> bool:
-        enough = self.comparisons(subjects, images) * rate >= FEWEST_ERRORS
-        return enough and self.spare(subjects, rate, ratio, images) >= 0
+def _images(error: str, rows: pd.DataFrame, have: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Images a subject that give as many comparisons, and which groups may have such at all."""
+    if error == "fmr":
+        # What counts is how often two subjects met, whoever had more or fewer images.
+        pairs = np.maximum(have * (have - 1) / 2, 1)
+        met = rows["non_mated"].to_numpy(np.float64)
+        return np.sqrt(np.where(met > 0, met / pairs, 1)), have > 0
+    own = rows["mated"].to_numpy(np.float64)
+    each = np.where(own > 0, own / np.maximum(have, 1), 1)
+    return (1 + np.sqrt(1 + 8 * each)) / 2, own > 0
 
 
-def _smallest(holds: Callable[[int], bool]) -> int:
-    """The smallest number of subjects from 2 on for which something holds that holds beyond too."""
-    high = 2
-    while not holds(high):
-        if high > _MOST_SUBJECTS:
-            raise BadInput(
-                f"more than {_MOST_SUBJECTS:,} subjects would be needed: ask for a higher rate or "
-                "a larger ratio"
-            )
-        high *= 2
-    low = high // 2  # does not hold, or is below 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if holds(middle) else (middle, high)
-    return high
+def _contrast(
+    error: str, groups: int, confidence: float, power: float, dependence: Dependence | None
+) -> Contrast:
+    for name, value in (("confidence", confidence), ("power", power)):
+        if not 0.5 <= value < 1:
+            raise BadInput(f"the {name} must lie in [0.5, 1), not be {value}")
+    if groups < 2:
+        raise BadInput(f"a contrast needs two groups or more, not {groups}")
+    return Contrast(error, groups, confidence, dependence or Dependence())
+
+
+def _check(error: str, rate: float, ratio: float, images: float) -> None:
+    """Refuse what no group can have."""
+    if not 0 < rate < 1:
+        raise BadInput(f"the {error} must lie between 0 and 1, not be {rate}")
+    if not ratio > 1:
+        raise BadInput(
+            f"the ratio must be above 1, not {ratio}: it is the worse group's rate divided by the "
+            "better one's"
+        )
+    if not ratio * rate < 1:
+        raise BadInput(f"{ratio:g} times an {error} of {rate:g} is no rate: ask for less")
+    least = 0 if error == "fmr" else 1
+    if not (images > least and np.isfinite(images)):
+        raise BadInput(
+            f"the number of images must be {'positive' if least == 0 else '2 or more'}, not "
+            f"{images}"
+        )
+
+
+@lru_cache
+def _needed(contrast: Contrast, power: float, rate: float, ratio: float, images: float) -> int:
+    """Subjects of each group."""
+
+    def case(x: float) -> _Case:
+        return rate, ratio, (exp(x), exp(x)), images
+
+    def whole(x: float) -> float:
+        return log(max(round(exp(x)), 2))
+
+    found = _solved(contrast, power, case, log(2), log(_MOST_SUBJECTS), whole)
+    if found is None:
+        raise BadInput(_TOO_MANY)
+    return ceil(exp(found) - 1e-6)
+
+
+def _foreseen(
+    contrast: Contrast, power: float, rate: float, ratio: float, images: np.ndarray
+) -> np.ndarray:
+    """The same by formula, for many numbers of images at once."""
+    reach = contrast.reach(2) + ndtri(power)
+    low, high = np.full(len(images), log(2)), np.full(len(images), log(_MOST_SUBJECTS))
+    for _ in range(30):
+        middle = (low + high) / 2
+        people = np.exp(middle)
+        enough = contrast.foreseen(rate, ratio, (people, people), images).limits(reach).low > 0
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    return np.ceil(np.exp(high) - 1e-6)
+
+
+_Case = tuple[float, float, tuple[float, float], float]  # what `Contrast.simulated` takes
+
+
+def _solved(
+    contrast: Contrast,
+    power: float,
+    case: Callable[[float], _Case],
+    low: float,
+    high: float,
+    snap: Callable[[float], float] = float,
+) -> float | None:
+    """Between low and high, the least logarithm of something whose case has the power asked for.
+
+    None where none has. Begins with what is foreseen, and draws a line, as steep as that says,
+    through the normal deviates of powers simulated near to the one asked for.
+    """
+    target = float(ndtri(power))
+
+    def lack(x: float) -> float:
+        return contrast.rough(*case(x)) - target
+
+    x = high if lack(high) < 0 else low if lack(low) > 0 else float(brentq(lack, low, high))
+    sides = max(x - 0.05, low), min(x + 0.05, high)
+    slope = max((lack(sides[1]) - lack(sides[0])) / (sides[1] - sides[0]), 0.5)
+    tried: list[tuple[float, float]] = []
+    for seed in range(4 * _TRIES):
+        x = snap(x)
+        found = contrast.simulated(*case(x), seed)
+        if found is None:
+            return x if lack(x) > -1e-3 else None
+        deviate = float(ndtri(np.clip(found, 1e-3, 1 - 1e-3)))
+        if x >= snap(high) and deviate < target - _NEAR:
+            return None
+        if x <= snap(low) and deviate > target + _NEAR:
+            return x
+        tried.append((x, deviate))
+        near = [one for one in tried if abs(one[1] - target) < _NEAR]
+        mean_x, mean_deviate = np.mean(near or tried[-1:], axis=0)
+        best = float(mean_x + (target - mean_deviate) / slope)
+        if len(near) == _TRIES:
+            break
+        x = min(max(best, x - _STEP, low), x + _STEP, high)
+    return best if best <= high else None
 
 
 def _listed(values: float | Iterable[float]) -> list[float]:
