@@ -369,7 +369,9 @@ def audit(
         rates=rates,
         cross_group=counts.cross_group(confidence, small_samples=True),
         disparity=disparity(rates, confidence=confidence, draws=replicates, seed=seed),
-        warnings=comparisons.warnings + warnings + _cautions(embeddings, comparisons, rates, fmr),
+        warnings=comparisons.warnings
+        + warnings
+        + _cautions(embeddings, comparisons, rates, fmr, confidence),
         calibration=said,
         confidence=confidence,
         card=card,
@@ -427,7 +429,11 @@ def _calibrate(
 
 
 def _cautions(
-    embeddings: Embeddings, comparisons: Comparisons, rates: pd.DataFrame, fmr: float
+    embeddings: Embeddings,
+    comparisons: Comparisons,
+    rates: pd.DataFrame,
+    fmr: float,
+    confidence: float,
 ) -> list[str]:
     """What limits the rates: scores that tell nothing, thin subjects, small groups, vectors."""
     # Hashes, not the bytes: a dictionary of those would be a second copy of the vectors.
@@ -446,12 +452,14 @@ def _cautions(
         cautions.append(f"{have} no mated comparisons")
     if not whole["non_mated"]:
         cautions.append("there is one subject, so that no comparison is non-mated: FMR is unknown")
-    # Twice the target is what a group should be told from; where that is no rate, nothing is said.
-    small = too_small(rates, fmr) if 0 < 2 * fmr < 1 else []
+    # Twice the rate is what a group should be told from; where that is no rate, nothing is said.
+    asked = {"fmr": fmr, "fnmr": float(whole["fnmr"])}
+    asked = {error: rate for error, rate in asked.items() if 0 < 2 * rate < 1}
+    small = too_small(rates, **asked, confidence=confidence)
     cautions += small[:_NAMED]
     if len(small) > _NAMED:
         more = how_many(len(small) - _NAMED, "more group is", "more groups are")
-        cautions.append(f"{more} too small for FMR {fmr:g}")
+        cautions.append(f"{more} too small for that")
     equal = keys.duplicated(keep=False).to_numpy()
     if equal.any():
         cautions.append(

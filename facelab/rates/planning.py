@@ -21,11 +21,13 @@ from facelab.rates.power import Contrast
 
 _MOST_SUBJECTS = 10**9
 _TOO_MANY = (
-    f"more than {_MOST_SUBJECTS:,} subjects would be needed: ask for a higher rate or a larger ratio"
+    f"more than {_MOST_SUBJECTS:,} subjects would be needed: ask for a higher rate or a larger "
+    "ratio"
 )
 _LEAST_RATE = 1e-12
 _TRIES = 6  # simulated powers from which an answer is read
 _NEAR = 0.7  # normal deviates within which powers lie on a line
+_SLOPE, _SPREAD = 2.0, 0.01  # a usual slope, and what it weighs: as points so far apart would
 _STEP = 0.5  # of a logarithm: no try lies farther from the one before
 
 
@@ -88,9 +90,9 @@ def required_subjects(
     >>> import facelab as fl
     >>> table = fl.required_subjects(fmr=[1e-3, 1e-4], ratio=2, images=5)
     >>> table[["rate", "subjects"]].values.tolist()
-    [[0.001, 118.0], [0.0001, 273.0]]
+    [[0.001, 145.0], [0.0001, 331.0]]
     >>> fl.required_subjects(fmr=1e-3, ratio=2, images=5, groups=6)["subjects"].item()
-    200
+    206
     """
     error, rates = _error(fmr, fnmr)
     test = _contrast(error, groups, confidence, power, dependence)
@@ -125,7 +127,7 @@ def detectable_ratio(
     --------
     >>> import facelab as fl
     >>> round(fl.detectable_ratio(subjects=500, images=5, fmr=1e-3), 2)
-    1.29
+    1.33
     """
     error, (rate,) = _error(fmr, fnmr)
     test = _contrast(error, groups, confidence, power, dependence)
@@ -160,7 +162,7 @@ def detectable_rate(
     --------
     >>> import facelab as fl
     >>> f"{fl.detectable_rate(subjects=500, images=5, ratio=2):.1e}"
-    '2.1e-05'
+    '3.4e-05'
     """
     check_option("error", error, ("fmr", "fnmr"))
     test = _contrast(error, groups, confidence, power, dependence)
@@ -195,10 +197,10 @@ def detection_power(
     Examples
     --------
     >>> import facelab as fl
-    >>> round(fl.detection_power(200, images=5, ratio=2, fmr=1e-3), 1)
-    0.9
-    >>> round(fl.detection_power([200, 20], images=5, ratio=2, fmr=1e-3), 1)
-    0.2
+    >>> round(fl.detection_power(200, images=5, ratio=2, fmr=1e-3), 2)
+    0.95
+    >>> round(fl.detection_power([300, 100], images=5, ratio=2, fmr=1e-3), 1)
+    0.8
     """
     error, (rate,) = _error(fmr, fnmr)
     contrast = _contrast(error, groups, confidence, 0.5, dependence)
@@ -244,7 +246,7 @@ def too_small(
     >>> people, _ = fl.crowd(100, images=4, dim=64)
     >>> audit = fl.audit(people, "group", fmr=0.01)
     >>> print(fl.too_small(audit.rates, fmr=0.01)[0])
-    a: 28 subjects with about 4 images each are too few to tell FMR 0.01 from 2 times that; about 53
+    a: 28 subjects with about 4 images each are too few to tell FMR 0.01 from 2 times that; about 90
     would do so with probability 80%
     """
     check_columns("the rates", rates.columns, ("group", "subjects", "non_mated"))
@@ -252,15 +254,18 @@ def too_small(
     if fnmr is not None:
         check_columns("the rates", rates.columns, ("mated",))
     rows = rates[rates["group"] != "all"]
+    # Contrasts are of groups with comparisons, and of one error where nobody has two images.
+    groups = max(int((rows["non_mated"] > 0).sum()), 2)
+    errors = 2 if "mated" not in rows or (rows["mated"] > 0).any() else 1
     have = rows["subjects"].to_numpy(np.float64)
     needed, each = {}, {}
     for error, rate in asked.items():
         if rate is None or not len(rows):
             continue
-        contrast = _contrast(error, max(len(rows), 2), confidence, power, dependence)
+        contrast = _contrast(error, groups, confidence, power, dependence)
         _check(error, rate, ratio, 2)
         each[error], known = _images(error, rows, have)
-        found = _foreseen(contrast, power, rate, ratio, each[error])
+        found = _foreseen(contrast, errors, power, rate, ratio, each[error])
         needed[error] = np.where(known & (have < found), found, 0)
     sentences = []
     for place, group in enumerate(rows["group"]):
@@ -294,9 +299,8 @@ def _images(error: str, rows: pd.DataFrame, have: np.ndarray) -> tuple[np.ndarra
 def _contrast(
     error: str, groups: int, confidence: float, power: float, dependence: Dependence | None
 ) -> Contrast:
-    for name, value in (("confidence", confidence), ("power", power)):
-        if not 0.5 <= value < 1:
-            raise BadInput(f"the {name} must lie in [0.5, 1), not be {value}")
+    if not 0.5 <= power < 1:
+        raise BadInput(f"the power must lie in [0.5, 1), not be {power}")
     if groups < 2:
         raise BadInput(f"a contrast needs two groups or more, not {groups}")
     return Contrast(error, groups, confidence, dependence or Dependence())
@@ -338,10 +342,10 @@ def _needed(contrast: Contrast, power: float, rate: float, ratio: float, images:
 
 
 def _foreseen(
-    contrast: Contrast, power: float, rate: float, ratio: float, images: np.ndarray
+    contrast: Contrast, errors: int, power: float, rate: float, ratio: float, images: np.ndarray
 ) -> np.ndarray:
     """The same by formula, for many numbers of images at once."""
-    reach = contrast.reach(2) + ndtri(power)
+    reach = contrast.reach(errors) + ndtri(power)
     low, high = np.full(len(images), log(2)), np.full(len(images), log(_MOST_SUBJECTS))
     for _ in range(30):
         middle = (low + high) / 2
@@ -364,36 +368,45 @@ def _solved(
 ) -> float | None:
     """Between low and high, the least logarithm of something whose case has the power asked for.
 
-    None where none has. Begins with what is foreseen, and draws a line, as steep as that says,
-    through the normal deviates of powers simulated near to the one asked for.
+    None where none has. Begins with what is foreseen, then draws a line through the normal deviates
+    of simulated powers that lie near to the one asked for.
     """
     target = float(ndtri(power))
 
     def lack(x: float) -> float:
-        return contrast.rough(*case(x)) - target
+        return target - contrast.rough(*case(x))
 
-    x = high if lack(high) < 0 else low if lack(low) > 0 else float(brentq(lack, low, high))
-    sides = max(x - 0.05, low), min(x + 0.05, high)
-    slope = max((lack(sides[1]) - lack(sides[0])) / (sides[1] - sides[0]), 0.5)
+    x = high if lack(high) > 0 else low if lack(low) < 0 else float(brentq(lack, low, high))
     tried: list[tuple[float, float]] = []
     for seed in range(4 * _TRIES):
-        x = snap(x)
+        x = snap(min(max(x, low), high))
         found = contrast.simulated(*case(x), seed)
-        if found is None:
-            return x if lack(x) > -1e-3 else None
-        deviate = float(ndtri(np.clip(found, 1e-3, 1 - 1e-3)))
-        if x >= snap(high) and deviate < target - _NEAR:
-            return None
-        if x <= snap(low) and deviate > target + _NEAR:
-            return x
-        tried.append((x, deviate))
-        near = [one for one in tried if abs(one[1] - target) < _NEAR]
-        mean_x, mean_deviate = np.mean(near or tried[-1:], axis=0)
-        best = float(mean_x + (target - mean_deviate) / slope)
-        if len(near) == _TRIES:
+        if found is None and tried:
             break
-        x = min(max(best, x - _STEP, low), x + _STEP, high)
+        if found is None:  # too large to simulate: what is foreseen
+            return x if lack(x) < 1e-3 else None
+        lacks = target - float(ndtri(np.clip(found, 1e-3, 1 - 1e-3)))
+        if x >= snap(high) and lacks > _NEAR:
+            return None
+        if x <= snap(low) and lacks < -_NEAR:
+            return x
+        tried.append((x, lacks))
+        if sum(abs(one[1]) < _NEAR for one in tried) == _TRIES:
+            break
+        sides = ([one for one in tried if sign * one[1] > 0] for sign in (1, -1))
+        ends = [min(side, key=lambda one: abs(one[1])) for side in sides if side]
+        near = {one for one in tried if abs(one[1]) < _NEAR}
+        x += min(max(_root(sorted({*near, *ends})) - x, -_STEP), _STEP)
+    best = _root([one for one in tried if abs(one[1]) < _NEAR] or tried[-1:])
     return best if best <= high else None
+
+
+def _root(points: list[tuple[float, float]]) -> float:
+    """Where a falling line through points reaches zero; by few of them its slope is not told."""
+    x, y = np.transpose(points)
+    apart = x - x.mean()
+    slope = ((apart * y).sum() - _SLOPE * _SPREAD) / ((apart**2).sum() + _SPREAD)
+    return float(x.mean() - y.mean() / min(slope, -_SLOPE / 4))
 
 
 def _listed(values: float | Iterable[float]) -> list[float]:

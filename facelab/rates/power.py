@@ -19,6 +19,7 @@ from facelab.rates.intervals import Sums
 _TRIALS = 300  # simulated tests of each group
 _FEWEST_TRIALS = 100
 _WORK = 500_000  # subjects, and bunches of errors, in all simulated tests of a group
+_SKEW = {"fmr": 2.5, "fnmr": 1.75}  # see `Contrast.foreseen`
 _AT_ONCE = 2_000_000  # subjects
 _PARTNERS = 20  # tests of the other group that each one is held against
 _SCALE = np.linspace(-8, 8, 401)  # standard deviations
@@ -41,9 +42,9 @@ class Contrast:
     """
 
     error: str
-    groups: int = 2
-    confidence: float = 0.95
-    dependence: Dependence = Dependence()
+    groups: int
+    confidence: float
+    dependence: Dependence
 
     def reach(self, errors: int) -> float:
         """Standard errors within which the contrasts of equal groups, of 1 or 2 errors, all lie."""
@@ -68,8 +69,8 @@ class Contrast:
         """What a test is expected to show: arrays of pairs of the worse and the better group.
 
         The variance of a rate that is worth E independent errors of n subjects has some
-        1 / (2.5 / E + 2 / n) degrees of freedom, three at least: so read off simulated tests, a
-        little on the safe side.
+        1 / (k / E + 2 / n) degrees of freedom, three at least, where k is 2.5 for FMR and 1.75 for
+        FNMR: so read off simulated tests, a little on the safe side.
         """
         variance = getattr(self.dependence, f"variance_of_{self.error}")
         rates, numbers, squares, freedom = [], [], [], []
@@ -80,7 +81,9 @@ class Contrast:
             rates.append(p + 0 * number)
             numbers.append(number)
             squares.append(spread / p**2)
-            freedom.append(np.clip(1 / (2.5 / worth + 2 / people), 3, np.maximum(people - 1, 3)))
+            freedom.append(
+                np.clip(1 / (_SKEW[self.error] / worth + 2 / people), 3, np.maximum(people - 1, 3))
+            )
         both = sum(squares) ** 2 / sum(s**2 / f for s, f in zip(squares, freedom, strict=True))
         one, other, both = (np.atleast_1d(x) for x in (*rates, both))
         return Pairs(one, other, np.stack([np.atleast_1d(x) for x in numbers]), both)
@@ -212,20 +215,9 @@ def _false_non_matches(
 ) -> Sums:
     """What `counts.mated_sums` gives for simulated tests of one group, an entry each."""
     bunch = _Bunch(rate, tries, dependence.mated, np.zeros(1))
-    erring = rng.binomial(subjects, bunch.some[0], trials)
-    trial = np.repeat(np.arange(trials), erring)
+    trial = np.repeat(np.arange(trials), rng.binomial(subjects, bunch.some[0], trials))
     errors = bunch.sizes(np.zeros(len(trial), dtype=np.int64), rng)
-    wrong = np.bincount(trial, errors, trials)
-    total = np.full(trials, subjects * tries)
-    mean = wrong / subjects
-    plain, fourths = (
-        np.bincount(trial, (errors - mean[trial]) ** power, trials)
-        + (subjects - erring) * mean**power
-        for power in (2, 4)
-    )
-    lift = 1 / (1 - 1 / subjects)
-    people = np.full(trials, float(subjects))
-    return _summed(total, wrong, people, people, (plain, plain * lift**2), fourths * lift**4)
+    return _sums_of_subjects(trial, errors, (trials, subjects), tries)
 
 
 def _false_matches(
@@ -293,18 +285,25 @@ def _pairs_that_err(
     return low, low - low % subjects + pairs % subjects
 
 
+def _sums_of_subjects(
+    trial: np.ndarray, errors: np.ndarray, shape: tuple[int, int], tries: float
+) -> Sums:
+    """From the subjects with errors: the test that each is in, and how many."""
+    size, subjects = shape
+    wrong, plain, fourths = _powers(trial, errors, size, subjects)
+    lift = 1 / (1 - 1 / subjects)
+    total, people = np.full(size, subjects * tries), np.full(size, float(subjects))
+    return _summed(total, wrong, people, people, (plain, plain * lift**2), fourths * lift**4)
+
+
 def _sums_of_pairs(
     a: np.ndarray, b: np.ndarray, errors: np.ndarray, shape: tuple[int, int], tries: float
 ) -> Sums:
+    """From the pairs of subjects with errors: places in the flattened tests, and how many."""
     size, subjects = shape
-    trial, pairs = a // subjects, subjects * (subjects - 1) / 2
-    wrong = np.bincount(trial, errors, size)
-    erring = np.bincount(trial, minlength=size)
+    pairs = subjects * (subjects - 1) / 2
+    wrong, single, fourths = _powers(a // subjects, errors, size, pairs)
     mean = wrong / pairs
-    single, fourths = (
-        np.bincount(trial, (errors - mean[trial]) ** power, size) + (pairs - erring) * mean**power
-        for power in (2, 4)
-    )
     rows = sum(np.bincount(end, errors, size * subjects) for end in (a, b)).reshape(shape)
     squares = (rows - (mean * (subjects - 1))[:, None]) ** 2
     lift = 1 / (1 - 2 / subjects) if subjects > 2 else 0.0
@@ -315,6 +314,19 @@ def _sums_of_pairs(
     fourths = np.maximum((squares**2).sum(axis=1) * lift**4 - fourths, fourths)
     total, people = np.full(size, pairs * tries), np.full(size, float(subjects))
     return _summed(total, wrong, people, np.full(size, pairs), (plain, lifted), fourths)
+
+
+def _powers(
+    trial: np.ndarray, errors: np.ndarray, size: int, bunches: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """By test: errors, and sums over all bunches of squares and fourth powers of residuals."""
+    wrong = np.bincount(trial, errors, size)
+    mean, none = wrong / bunches, bunches - np.bincount(trial, minlength=size)
+    squares, fourths = (
+        np.bincount(trial, (errors - mean[trial]) ** power, size) + none * mean**power
+        for power in (2, 4)
+    )
+    return wrong, squares, fourths
 
 
 def _summed(
