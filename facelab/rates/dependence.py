@@ -54,9 +54,9 @@ class Dependence:
     0.5
     >>> hard = fl.Dependence(mated=0.6)  # some people are much harder to recognise than others
     >>> fl.required_subjects(fnmr=0.01)["subjects"].item()
-    609
+    613
     >>> fl.required_subjects(fnmr=0.01, dependence=hard)["subjects"].item()
-    826
+    846
     """
 
     subject: float = 0.03

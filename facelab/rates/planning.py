@@ -90,9 +90,9 @@ def required_subjects(
     >>> import facelab as fl
     >>> table = fl.required_subjects(fmr=[1e-3, 1e-4], ratio=2, images=5)
     >>> table[["rate", "subjects"]].values.tolist()
-    [[0.001, 145.0], [0.0001, 331.0]]
+    [[0.001, 145.0], [0.0001, 334.0]]
     >>> fl.required_subjects(fmr=1e-3, ratio=2, images=5, groups=6)["subjects"].item()
-    206
+    207
     """
     error, rates = _error(fmr, fnmr)
     test = _contrast(error, groups, confidence, power, dependence)
@@ -127,7 +127,7 @@ def detectable_ratio(
     --------
     >>> import facelab as fl
     >>> round(fl.detectable_ratio(subjects=500, images=5, fmr=1e-3), 2)
-    1.33
+    1.34
     """
     error, (rate,) = _error(fmr, fnmr)
     test = _contrast(error, groups, confidence, power, dependence)
@@ -162,7 +162,7 @@ def detectable_rate(
     --------
     >>> import facelab as fl
     >>> f"{fl.detectable_rate(subjects=500, images=5, ratio=2):.1e}"
-    '3.4e-05'
+    '3.5e-05'
     """
     check_option("error", error, ("fmr", "fnmr"))
     test = _contrast(error, groups, confidence, power, dependence)
@@ -199,8 +199,8 @@ def detection_power(
     >>> import facelab as fl
     >>> round(fl.detection_power(200, images=5, ratio=2, fmr=1e-3), 2)
     0.95
-    >>> round(fl.detection_power([300, 100], images=5, ratio=2, fmr=1e-3), 1)
-    0.8
+    >>> round(fl.detection_power([400, 100], images=5, ratio=2, fmr=1e-3), 2)
+    0.76
     """
     error, (rate,) = _error(fmr, fnmr)
     contrast = _contrast(error, groups, confidence, 0.5, dependence)

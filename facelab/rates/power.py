@@ -81,9 +81,8 @@ class Contrast:
             rates.append(p + 0 * number)
             numbers.append(number)
             squares.append(spread / p**2)
-            freedom.append(
-                np.clip(1 / (_SKEW[self.error] / worth + 2 / people), 3, np.maximum(people - 1, 3))
-            )
+            terms = 1 / (_SKEW[self.error] / worth + 2 / people)
+            freedom.append(np.clip(terms, 3, np.maximum(people - 1, 3)))
         both = sum(squares) ** 2 / sum(s**2 / f for s, f in zip(squares, freedom, strict=True))
         one, other, both = (np.atleast_1d(x) for x in (*rates, both))
         return Pairs(one, other, np.stack([np.atleast_1d(x) for x in numbers]), both)
