@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 
 from facelab.figures.style import ALERT, FAINT, INK, WIDTH, Picture, drawn
-from facelab.rates.simulation import BAND, GOOD
+from facelab.rates.simulation import BAND, FEWEST_ERRORS, GOOD
 
 
 @drawn
