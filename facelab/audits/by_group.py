@@ -362,6 +362,7 @@ def audit(
             "images": len(calibration),
             "subjects": int(calibration.table["subject"].nunique()),
         }
+    warnings += _cautions(embeddings, comparisons, rates, fmr, confidence)
     return Audit(
         by=by,
         fmr=fmr,
@@ -369,9 +370,7 @@ def audit(
         rates=rates,
         cross_group=counts.cross_group(confidence, small_samples=True),
         disparity=disparity(rates, confidence=confidence, draws=replicates, seed=seed),
-        warnings=comparisons.warnings
-        + warnings
-        + _cautions(embeddings, comparisons, rates, fmr, confidence),
+        warnings=comparisons.warnings + warnings,
         calibration=said,
         confidence=confidence,
         card=card,
@@ -453,8 +452,7 @@ def _cautions(
     if not whole["non_mated"]:
         cautions.append("there is one subject, so that no comparison is non-mated: FMR is unknown")
     # Twice the rate is what a group should be told from; where that is no rate, nothing is said.
-    asked = {"fmr": fmr, "fnmr": float(whole["fnmr"])}
-    asked = {error: rate for error, rate in asked.items() if 0 < 2 * rate < 1}
+    asked = {e: float(p) for e, p in (("fmr", fmr), ("fnmr", whole["fnmr"])) if 0 < 2 * p < 1}
     small = too_small(rates, **asked, confidence=confidence)
     cautions += small[:_NAMED]
     if len(small) > _NAMED:
