@@ -57,15 +57,16 @@ class AuditDifferences:
         return found.iloc[0]
 
     def summary(self, quantity: str = "max_min_ratio:fmr") -> str:
-        """One quantity's change in a sentence, with its interval."""
+        """One quantity's change in a sentence; a group's interval allows for all groups."""
         row, (first, second) = self.row(quantity), self.arms
         a, b = number(row["a"]), number(row["b"])
         text = f"{quantity} was {a} for {first} and {b} for {second}"
         if np.isfinite(row["ratio"]):
             text += f": {row['ratio']:.3g} times"
-        if np.isfinite(row["ratio"]) and not np.isnan(row["ratio_low"]):
-            text += f" {interval(row['ratio_low'], row['ratio_high'], '{:.2g}'.format)}"
-            straddles = row["ratio_low"] <= 1 <= row["ratio_high"]
+        low, high = row["family_low"], row["family_high"]
+        if np.isfinite(row["ratio"]) and not np.isnan(low):
+            text += f" {interval(low, high, '{:.2g}'.format)}"
+            straddles = low <= 1 <= high
             text += ", which cannot be told from no change" if straddles else ""
         return text + (f" ({row['note']})" if row["note"] else "") + "."
 

@@ -77,6 +77,8 @@ def _rates(
             y, look = row + (place - 0.5) * 0.36, arm_look(place, 2)
             every = [one["groups"][group] for one in arms[arm].values()]
             for one in every:
+                if one["fmr_high"] is None or math.isnan(one["fmr_high"]):
+                    continue
                 ends = [max(one["fmr_low"], 1e-9), one["fmr_high"]]
                 axes.plot(ends, [y, y], color=palette[group], lw=2.2, alpha=0.3)
             mean = changes[f"fmr:{group}"][side]
@@ -103,8 +105,10 @@ def _changes(axes: Any, changes: Any, groups: list[str], palette: dict[str, str]
         if one["ratio"] is None or not one["ratio"]:
             axes.text(1, row, " unknown", va="center", size=9.5, color=INK)
             continue
-        ends = [one["ratio_low"] or one["ratio"], one["ratio_high"] or one["ratio"]]
-        clear = ends[0] > 1 or ends[1] < 1
+        # That of the sentence beside it, which allows for all groups; older runs have none.
+        low, high = (one.get(f"family_{end}", one[f"ratio_{end}"]) for end in ("low", "high"))
+        ends = [low or one["ratio"], high or one["ratio"]]
+        clear = (low or 0) > 1 or (high or math.inf) < 1
         axes.plot(ends, [row, row], color=palette[group], lw=2)
         face = palette[group] if clear else "white"
         axes.plot(one["ratio"], row, "o", ms=6.5, color=palette[group], mfc=face, mew=1.5)

@@ -55,8 +55,16 @@ class _Run:
         )
 
     def estimate(self, *path: str, columns: tuple[str, str, str], **shown: Any) -> Markup:
-        """A number and the two ends of its interval, by the columns that hold them."""
-        return Markup("{} [{}, {}]").format(*(self.told(*path, one, **shown) for one in columns))
+        """A number and the two ends of its interval, by the columns that hold them.
+
+        JSON has no infinity: where one end is missing, there is none.
+        """
+        value, low, high = (self.told(*path, one, **shown) for one in columns)
+        without = [self.at(*path, one) is None for one in columns[1:]]
+        if all(without):
+            return Markup("{} [no interval]").format(value)
+        low, high = "no lower end" if without[0] else low, "no upper end" if without[1] else high
+        return Markup("{} [{}, {}]").format(value, low, high)
 
     def way(self, quantity: str) -> str:
         """What became of a quantity: it fell or rose where its interval holds no 1.
@@ -65,9 +73,9 @@ class _Run:
         """
         row = self.at("differences", quantity)
         low, high = (row.get(f"family_{end}", row[f"ratio_{end}"]) for end in ("low", "high"))
-        if low is None or high is None or low <= 1 <= high:
-            return "shows no clear change"
-        return "fell" if high < 1 else "rose"
+        if low is not None and low > 1:
+            return "rose"
+        return "fell" if high is not None and high < 1 else "shows no clear change"
 
     @property
     def made(self) -> str:

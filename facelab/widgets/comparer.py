@@ -13,7 +13,7 @@ import pandas as pd
 from facelab.audits.by_group import Audit
 from facelab.audits.differences import AuditDifferences, compare_audits
 from facelab.figures.style import INK, Picture, colours
-from facelab.rates.tables import readable_changes
+from facelab.rates.tables import number, readable_changes
 from facelab.widgets import drawing
 from facelab.widgets.dial import Dial, choice
 
@@ -124,7 +124,7 @@ class AuditComparer(Dial):
             drawing.Panel(
                 drawing.LABELS + _WIDTH + _GAP,
                 _WIDTH,
-                _around_one(rows[["ratio", "ratio_low", "ratio_high"]].to_numpy(float)),
+                _around_one(rows[["ratio", "family_low", "family_high"]].to_numpy(float)),
                 f"{second} / {first}",
                 "{:g}×".format,
             ),
@@ -136,7 +136,7 @@ class AuditComparer(Dial):
                 drawing.Dot(row, record[arm], np.nan, np.nan, colour, hollow=arm == "a")
                 for arm in ("a", "b")
             ]
-            ratio = (record["ratio"], record["ratio_low"], record["ratio_high"])
+            ratio = (record["ratio"], record["family_low"], record["family_high"])
             unsure = not (ratio[1] > 1 or ratio[2] < 1)
             changes.append(drawing.Dot(row, *ratio, colour, hollow=unsure))
         count = len(rows)
@@ -156,7 +156,8 @@ class AuditComparer(Dial):
 
     def _alt(self, rows: pd.DataFrame) -> str:
         each = "; ".join(
-            f"{_name(row['quantity'])} {row['a']:.3g} and {row['b']:.3g}, ratio {row['ratio']:.3g}"
+            f"{_name(row['quantity'])} {number(row['a'])} and {number(row['b'])}, "
+            f"ratio {number(row['ratio'])}"
             for row in rows.to_dict("records")
         )
         return f"{' and '.join(self.differences.arms)} side by side. {each}."
@@ -165,7 +166,10 @@ class AuditComparer(Dial):
         first, second = self.differences.arms
         shown = readable_changes(self._rows())
         shown = shown.rename(columns={"a": first, "b": second})
-        caption = f"a is {first}, b is {second}; a hollow dot's interval holds no change"
+        caption = (
+            f"a is {first}, b is {second}; intervals in the figure allow for all groups and both "
+            "errors, and a hollow dot's holds no change"
+        )
         return drawing.table_html(shown, caption)
 
     def still(self) -> tuple[list[Picture], str]:

@@ -91,8 +91,9 @@ class Panel:
                     f'font-style="italic" fill="{_FAINT}">nothing to compare</text>'
                 )
                 continue
-            if math.isfinite(dot.high):
-                ends = self.x(dot.low if dot.value > 0 else 0.0), self.x(dot.high)
+            if not math.isnan(dot.high):
+                high = min(dot.high, self.limits[1])  # without an end: to that of the axis
+                ends = self.x(dot.low if dot.value > 0 else 0.0), self.x(high)
                 dash = "" if dot.value > 0 else ' stroke-dasharray="2 3"'
                 parts.append(
                     f'<line x1="{ends[0]:.1f}" x2="{ends[1]:.1f}" y1="{y:.1f}" y2="{y:.1f}" '

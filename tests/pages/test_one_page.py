@@ -166,6 +166,22 @@ def test_what_has_no_errors_is_unknown_and_not_left_out(tmp_path):
     assert f"no clear change for {GROUPS[0]}" in page.main.get_text()
 
 
+def test_a_change_without_an_upper_end_is_one_and_is_called_so(tmp_path):
+    folder = flagship(tmp_path / "run")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    for group, ends in ((GROUPS[0], (2.1, None)), (GROUPS[1], (0.4, None))):
+        row = metrics["differences"][f"fmr:{group}"]
+        row |= {"ratio": 5.0, "family_low": ends[0], "family_high": ends[1]}
+    metrics["arms"]["skewed"]["0"]["groups"][GROUPS[2]] |= {"fmr_low": None, "fmr_high": None}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    fl.seal(folder)
+    page = BeautifulSoup(summary_page(folder).read_text(), "html.parser")
+    said = " ".join(page.main.get_text().split())
+    assert f"{GROUPS[0]} (×5 [2.1, no upper end])" in said.partition("rose for")[2]
+    assert GROUPS[1] in said.partition("no clear change for")[2].partition(".")[0]
+    assert not re.search(r"\b(None|nan|inf)\b", said)
+
+
 def test_a_share_whose_change_is_unknown_is_not_said_to_be_higher(runs):
     file = runs["mix"] / "metrics.json"
     metrics = json.loads(file.read_text())

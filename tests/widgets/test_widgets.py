@@ -409,29 +409,6 @@ def test_the_studio_goes_from_person_to_person_and_starts_each_as_drawn():
         widgets.population_studio(knobs=("mood",))
 
 
-# ---- the audit comparer
-
-
-def test_the_comparer_shows_what_compare_audits_says(audit):
-    second = fl.audit(embedded(spread=1.2), BY, fmr=1e-2, replicates=50, jobs=1)
-    arms = {"first": audit, "second": second}
-    dial = widgets.audit_comparer(arms, replicates=100)
-    expected = fl.compare_audits(arms, replicates=100)
-    assert_frame_equal(dial.differences.table, expected.table)
-    seen = []
-    for question in ("fmr", "fnmr", "disparity"):
-        dial.question.value = question
-        value = dial.value
-        seen += value["table"]["quantity"].tolist()
-        for quantity in value["table"]["quantity"]:
-            dial.quantity.value = quantity
-            assert dial.value["sentence"] == expected.summary(quantity)
-            assert expected.summary(quantity)[:40] in dial.figure.value
-    assert sorted(seen) == sorted(expected.table["quantity"])
-    with pytest.raises(fl.BadInput, match="two arms"):
-        widgets.audit_comparer({"one": audit})
-
-
 # ---- all of them
 
 
