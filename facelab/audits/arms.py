@@ -246,7 +246,7 @@ def readable_arms(table: pd.DataFrame, changes: bool = False) -> pd.DataFrame:
     >>> half = fl.Embeddings.from_arrays(people.vectors[:, :32], people.table)  # of every vector
     >>> audits = {"whole": [fl.audit(people, "group")], "half": [fl.audit(half, "group")]}
     >>> fl.readable_arms(fl.compare_arms(audits, "whole", ["fnmr"]), changes=True).to_dict()
-    {'overall FNMR, points': {'whole': '+0 [+0, +0]', 'half': '+21.3 [+16.2, +26.4]'}}
+    {'overall FNMR, points': {'whole': '+0 [+0, +0]', 'half': '+21.3 [+15.8, +26.9]'}}
     """
     part = "change" if changes else "value"
     ends = ("change_low", "change_high") if changes else ("low", "high")
@@ -309,9 +309,9 @@ def arms_finding(table: pd.DataFrame, baseline: str) -> str:
     >>> half = fl.Embeddings.from_arrays(people.vectors[:, :32], people.table)  # of every vector
     >>> audits = {"whole": [fl.audit(people, "group")], "half": [fl.audit(half, "group")]}
     >>> print(fl.arms_finding(fl.compare_arms(audits, "whole", ["fnmr"]), baseline="whole"))
-    **whole**, which the others are compared with: overall FNMR 4.33% (2.33 to 6.34).
+    **whole**, which the others are compared with: overall FNMR 4.33% (2.15 to 6.52).
     <BLANKLINE>
-    - **half** costs: overall FNMR +21.3 points (+16.2 to +26.4)
+    - **half** costs: overall FNMR +21.3 points (+15.8 to +26.9)
     """
     told = {}
     for figure, row in table[table["arm"] == baseline].set_index("figure", drop=False).iterrows():

@@ -120,8 +120,8 @@ def compare_audits(
     >>> differences.table["quantity"].head(3).tolist()
     ['fmr:all', 'fmr:a', 'fmr:b']
     >>> print(differences.summary("fnmr:all"))
-    fnmr:all was 0.0433 for whole and 0.257 for half: 5.92 times [4.1, 10] (one seed: training noise
-    unseen).
+    fnmr:all was 0.0433 for whole and 0.257 for half: 5.92 times [3.7, 9.4] (one seed: training
+    noise unseen).
     """
     names, audits = _paired(arms)
     both = Arms(dict(zip(names, audits, strict=True)), replicates, seed)

@@ -198,7 +198,7 @@ def group_contrasts(
     >>> audit = fl.audit(people, "group", fmr=0.01)
     >>> table = fl.group_contrasts(audit.counts, "fmr", reference="a")
     >>> table[["group", "ratio", "p_corrected"]].round(2).values.tolist()
-    [['b', 1.64, 0.22], ['d', 1.49, 0.42], ['c', 1.49, 0.42]]
+    [['b', 1.64, 0.49], ['d', 1.49, 0.75], ['c', 1.49, 0.96]]
     """
     check_option("error", error, ERRORS)
     check_option("correct", correct, CORRECTIONS)

@@ -57,8 +57,8 @@ def audit_comparer(
     >>> dial = fl.widgets.audit_comparer(arms)  # the last line of a cell shows it
     >>> dial.question.value = "fnmr"  # what the mouse does
     >>> print(dial.value["sentence"])
-    fnmr:all was 0.0433 for whole and 0.257 for half: 5.92 times [4.1, 10] (one seed: training noise
-    unseen).
+    fnmr:all was 0.0433 for whole and 0.257 for half: 5.92 times [3.7, 9.4] (one seed: training
+    noise unseen).
     """
     return AuditComparer(compare_audits(arms, replicates, seed))
 

@@ -103,6 +103,7 @@ def test_the_main_report_shows_and_says_everything(retrained):
         "changes",
         "cross-group",
         "disparity",
+        "equivalence",
         "error-rates",
         "faces",
         "score-distributions",
