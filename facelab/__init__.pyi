@@ -14,9 +14,13 @@ from .audits.arms import compare_arms as compare_arms
 from .audits.arms import readable_arms as readable_arms
 from .audits.by_group import Audit as Audit
 from .audits.by_group import audit as audit
+from .audits.conditions import Conditions as Conditions
+from .audits.conditions import compare_conditions as compare_conditions
 from .audits.differences import compare_audits as compare_audits
 from .audits.explanations import Explanation as Explanation
 from .audits.explanations import explain_errors as explain_errors
+from .audits.favoured import MirroredSkew as MirroredSkew
+from .audits.favoured import mirrored_skew as mirrored_skew
 from .audits.findings import experiment_finding as experiment_finding
 from .audits.findings import twin_finding as twin_finding
 from .audits.nist import INDEX_NAMES as INDEX_NAMES

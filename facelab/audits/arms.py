@@ -109,7 +109,7 @@ def compare_arms(
     [['whole', 'fnmr', 0.04, 0.0], ['whole', 'worst_fnmr', 0.06, 0.0], ['half', 'fnmr', 0.26, 0.21],
     ['half', 'worst_fnmr', 0.32, 0.27]]
     """
-    checked = _checked(audits, baseline, list(figures))
+    checked = paired_by_seed(audits, baseline, list(figures))
     arms = Arms(checked, replicates, seed)
     start = arms.names.index(baseline)
     family = in_family(arms.confidence, (len(arms.names) - 1) * len(figures))
@@ -175,7 +175,7 @@ def arms_by_seed(
     >>> fl.arms_by_seed(audits, baseline="whole", figures=["fnmr"]).round(2).values.tolist()
     [['whole', 'fnmr', 0, 0.04, 0.0], ['half', 'fnmr', 0, 0.26, 0.21]]
     """
-    checked = _checked(audits, baseline, list(figures))
+    checked = paired_by_seed(audits, baseline, list(figures))
     points = {
         arm: [[_figure(one, name) for name in figures] for one in several]
         for arm, several in checked.items()
@@ -199,10 +199,14 @@ def _figure(one: Audit, figure: str) -> float:
     return float(one.rates.loc[one.rates["group"] == group, error].iloc[0])
 
 
-def _checked(
-    audits: Mapping[str, Sequence[Audit]], baseline: str, figures: list[str]
+def paired_by_seed(
+    audits: Mapping[str, Sequence[Audit]],
+    baseline: str,
+    figures: Sequence[str] = (),
+    verb: str = "fl.compare_arms",
 ) -> dict[str, list[Audit]]:
-    checked = audits_of(audits, "fl.compare_arms")
+    """Arms as they can be compared with their baseline: as many audits each, of one test."""
+    checked = audits_of(audits, verb)
     if baseline not in checked:
         raise BadInput(f"there is no arm {baseline!r}{there_are(baseline, checked)}")
     reference = checked[baseline]

@@ -186,24 +186,23 @@ class Arms:
         each = np.stack([audit.rates[column].to_numpy(float) for audit in self.audits], axis=1)
         return pd.DataFrame(each @ self._mean.T, index=self.groups)
 
+    def mean_rates(self, weights: np.ndarray) -> pd.DataFrame:
+        """Weighted means over arms by group and what they are worth, as `fl.disparity` has them."""
+        frame = self.audits[0].rates[["group", *_ERRORS.values()]].iloc[1:].copy()
+        for error, tries in _ERRORS.items():
+            frame[error] = [self.rate(error, group) @ weights for group in self.groups[1:]]
+            fallback = self._numbers(error).iloc[1:] @ weights
+            number = []
+            for group, rate, own in zip(frame["group"], frame[error], fallback, strict=True):
+                variance = self.variance(error, group, weights)[0] if rate > 0 else 0.0
+                number.append(rate * (1 - rate) / variance if variance > 0 else own)
+            frame[f"effective_{tries}"] = number
+        return frame
+
     @cached_property
     def rates(self) -> list[pd.DataFrame]:
         """Every arm's rates by group and what they are worth, as `fl.disparity` takes them."""
-        frames = []
-        for arm in range(len(self.names)):
-            frame = self.audits[0].rates[["group", *_ERRORS.values()]].iloc[1:].copy()
-            for error, tries in _ERRORS.items():
-                frame[error] = [self.rate(error, group)[arm] for group in self.groups[1:]]
-                weights = np.eye(len(self.names))[arm]
-                number = []
-                for group, rate, own in zip(
-                    frame["group"], frame[error], self._numbers(error).iloc[1:, arm], strict=True
-                ):
-                    variance = self.variance(error, group, weights)[0] if rate > 0 else 0.0
-                    number.append(rate * (1 - rate) / variance if variance > 0 else own)
-                frame[f"effective_{tries}"] = number
-            frames.append(frame)
-        return frames
+        return [self.mean_rates(arm) for arm in np.eye(len(self.names))]
 
     @property
     def disparity(self) -> list[pd.DataFrame]:
@@ -261,6 +260,38 @@ class Arms:
     def _pair(self, a: int, b: int, confidence: float) -> tuple[pd.DataFrame, pd.DataFrame]:
         tables = self._indices(confidence)
         return tables[a], tables[b]
+
+    def contrast(
+        self, metric: str, of: str, weights: np.ndarray, confidence: float | None = None
+    ) -> tuple[float, float, float]:
+        """A change of changes: the product of arms' rates or indices, each to the power of its
+        weight, with its interval; missing where one of them is zero or unknown.
+
+        Of rates it is paired, as `rate_change`; of indices it is made of the arms' own intervals,
+        as `index_change`.
+        """
+        weights = np.asarray(weights, float)
+        if metric in _ERRORS:
+            values = self.rate(metric, of)
+        else:
+            told = pd.DataFrame(
+                [one.loc[(metric, of)] for one in self._indices(confidence or self.confidence)]
+            )
+            values = told["value"].to_numpy(float)
+        if not (np.isfinite(values) & (values > 0)).all() or self.fixed(metric, of):
+            return np.nan, np.nan, np.nan
+        seen = float(weights @ np.log(values))
+        if metric in _ERRORS:
+            low, high = seen + self._reach(self.variance(metric, of, weights / values), confidence)
+        else:
+            logs = np.log(told[["corrected", "low", "high"]].to_numpy(float))
+            middle, down, up = logs[:, 0], logs[:, 0] - logs[:, 1], logs[:, 2] - logs[:, 0]
+            below, above = np.where(weights < 0, [up, down], [down, up])
+            used = weights != 0
+            reach = [float(np.linalg.norm((weights * ends)[used])) for ends in (below, above)]
+            low = min(float(weights @ middle) - reach[0], seen)
+            high = max(float(weights @ middle) + reach[1], seen)
+        return float(np.exp(seen)), float(np.exp(low)), float(np.exp(high))
 
     def _at_parity(self, key: tuple[str, str], a: int, b: int) -> str:
         """Which of the arms cannot be told from parity by an index."""

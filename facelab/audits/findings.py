@@ -60,7 +60,7 @@ def experiment_finding(audits: Mapping[str, Sequence[Audit]], differences: Audit
             f"- **Disparity in {name} rates {_direction(row)}.** "
             + _disparity(row, ends, (first, second), indices)
         )
-        said.append(f"- **Who gained, who lost:** {_movers(differences, error, name)}")
+        said.append(f"- **Who gained, who lost:** {movers(_groups(differences, error), name)}")
     cost = differences.row("fnmr:all")
     a, b, change, low, high = (100 * cost[n] for n in ("a", "b", "difference", "low", "high"))
     if math.isnan(change):
@@ -68,7 +68,7 @@ def experiment_finding(audits: Mapping[str, Sequence[Audit]], differences: Audit
         return "\n".join(said)
     said.append(
         f"- **Overall FNMR** was {a:.3g}% with {first} and {b:.3g}% with {second} training: "
-        f"a difference of {change:+.3g} points [{low:+.3g}, {high:+.3g}]{_chance(low, high, 0)}."
+        f"a difference of {change:+.3g} points [{low:+.3g}, {high:+.3g}]{or_chance(low, high, 0)}."
     )
     return "\n".join(said)
 
@@ -137,19 +137,19 @@ def _disparity(
     text = " ".join(
         f"With {arm} training the worst group ({worst}) erred {row[side]:.3g} times "
         f"{interval(index['low'], index['high'], '{:.2g}'.format)} as often as the best ({best})"
-        f"{_floor(index)}."
+        f"{parity_floor(index)}."
         for arm, side, (worst, best), index in zip(arms, ("a", "b"), ends, indices, strict=True)
     )
     if math.isfinite(row["ratio"]):
         text += (
             f" From {arms[0]} to {arms[1]} the ratio changed by a factor of {row['ratio']:.2g} "
             f"{interval(row['ratio_low'], row['ratio_high'], '{:.2g}'.format)}"
-            f"{_chance(row['ratio_low'], row['ratio_high'], 1)}."
+            f"{or_chance(row['ratio_low'], row['ratio_high'], 1)}."
         )
     return text + (f" Note: {in_markdown(row['note'])}." if row["note"] else "")
 
 
-def _floor(index: pd.Series) -> str:
+def parity_floor(index: pd.Series) -> str:
     """What equal groups would show, and whether these can be told from them."""
     if not math.isfinite(index["parity_high"]):
         return ""
@@ -159,18 +159,18 @@ def _floor(index: pd.Series) -> str:
     return f", which cannot be told from parity: equal groups would show {told}"
 
 
-def _movers(differences: AuditDifferences, error: str, name: str) -> str:
+def movers(groups: pd.DataFrame, name: str) -> str:
     """For whom an error rate fell, for whom it rose, and for whom nothing can be said.
 
     A disparity also shrinks when those who were served best come to be served worse, and a reader
-    must be able to tell. Intervals allow for all groups and both errors.
+    must be able to tell. `groups` has a row a group; the intervals of its family decide.
     """
     moved: dict[str, list[str]] = {"fell for": [], "rose for": [], "shows no clear change for": []}
     moved["is unknown for"] = []
-    for row in _groups(differences, error).to_dict("records"):
+    for row in groups.to_dict("records"):
         low, high = row["family_low"], row["family_high"]
         way = "fell for" if high < 1 else "rose for" if low > 1 else "shows no clear change for"
-        way = "is unknown for" if math.isnan(row["difference"]) else way
+        way = "is unknown for" if math.isnan(row["b"] - row["a"]) else way
         known = math.isfinite(row["ratio"]) and not math.isnan(low)
         ends = interval(low, high, "{:.2g}".format)
         times = f" ({row['ratio']:.2g} times {ends})" if known else ""
@@ -188,7 +188,7 @@ def _direction(row: pd.Series) -> str:
     return "fell" if high < 1 else "rose"
 
 
-def _chance(low: float, high: float, parity: float) -> str:
+def or_chance(low: float, high: float, parity: float) -> str:
     return ", which cannot be told from no change" if low <= parity <= high else ""
 
 

@@ -301,7 +301,7 @@ def disparity(rows: pd.DataFrame | Mapping[str, pd.DataFrame | Sequence[pd.DataF
             told.append(_ratio_words(error, list(arms)[place], row))
     mark(axes, 1, "parity", colour=INK, dash="-")
     axes.set_xlim(0.9, highest * 1.6)
-    _ratio_ticks(axes, 0.9, highest * 1.6)
+    ratio_ticks(axes, 0.9, highest * 1.6)
     axes.set_yticks([0, 1], ["FMR", "FNMR"])
     axes.set_ylim(1.6, -0.6)
     axes.tick_params(axis="y", length=0)
@@ -353,7 +353,7 @@ def _ratio(axes: Axes, row: pd.Series, y: float, look: dict[str, Any]) -> float:
     return reach
 
 
-def _ratio_ticks(axes: Axes, low: float, high: float) -> None:
+def ratio_ticks(axes: Axes, low: float, high: float) -> None:
     every = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 1e4, 1e5]
     every = sorted([1 / tick for tick in every[1:]] + every)
     ticks = [tick for tick in every if low <= tick <= high]
@@ -415,7 +415,7 @@ def changes(differences: AuditDifferences) -> Picture:
         axes.axhline(len(groups) - 0.5, color="#BBBBBB", lw=0.8)
         axes.set_title("False matches" if error == "fmr" else "False non-matches")
         mark(axes, 1, "no change", colour=INK, dash="-")
-        _ratio_ticks(axes, *limits)
+        ratio_ticks(axes, *limits)
         group_rows(axes, names, labelled=error == "fmr")
         axes.set_xlabel(f"{error.upper()}, {second} / {first} (log)")
     figure.alt = f"Ratio of error rates, {second} over {first}, with 95% intervals: " + "; ".join(

@@ -7,12 +7,14 @@ from .audits import changes as changes
 from .audits import cross_group as cross_group
 from .audits import disparity as disparity
 from .audits import error_rates as error_rates
+from .conditions import condition_changes as condition_changes
 from .curves import det_curves as det_curves
 from .curves import threshold_sweep as threshold_sweep
 from .effects import twin_contrasts as twin_contrasts
 from .effects import twin_effects as twin_effects
 from .effects import twin_effects_by_group as twin_effects_by_group
 from .explanations import explained_errors as explained_errors
+from .favoured import favoured_groups as favoured_groups
 from .grouping import grouping_by_group as grouping_by_group
 from .grouping import grouping_over_thresholds as grouping_over_thresholds
 from .margins import equivalence as equivalence

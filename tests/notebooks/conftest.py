@@ -31,6 +31,8 @@ GIVEN = {
             "11_mix_ratio",
             "12_subjects_and_images",
             "13_backbone_size",
+            "17_redrawn_looks",
+            "18_mirrored_skew",
         ),
         "kept",
     ),
