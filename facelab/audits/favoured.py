@@ -1,4 +1,4 @@
-"""Each group favoured in turn: does whom a recogniser fails follow from who was in the training data?
+"""Each group favoured in turn: does whom a recogniser fails follow from who was trained on?
 
 In: audits of a balanced arm and of one arm a group, in which that group has most of the training
 people. Out: a `MirroredSkew`: every group's rate against balanced training, the ends of every arm,
@@ -76,12 +76,6 @@ class MirroredSkew:
         """In which a group was favoured."""
         return list(dict.fromkeys(self.changes["arm"]))
 
-    def plot(self) -> Any:
-        """Every group's rate in every arm against balanced training."""
-        from facelab.figures.favoured import favoured_groups
-
-        return favoured_groups(self)
-
     def readable(self) -> pd.DataFrame:
         """The ends of every arm as people read them; text, a row an arm."""
         rows = [
@@ -136,10 +130,10 @@ class MirroredSkew:
             told = f"was {in_markdown(ends['worst'].iloc[0])} in all {len(ends)} arms"
         else:
             told = f"was not always the same: {'; '.join(named)}"
+        alone, own = int(ends["worst_alone"].sum()), int((ends["worst"] == ends["favoured"]).sum())
         return (
-            f"- **The group with the highest rate** {told}. It could be told from every other group "
-            f"in {int(ends['worst_alone'].sum())} of {len(ends)} arms, and was the favoured one in "
-            f"{int((ends['worst'] == ends['favoured']).sum())}."
+            f"- **The group with the highest rate** {told}. It could be told from every other "
+            f"group in {alone} of {len(ends)} arms, and was the favoured one in {own}."
         )
 
     def _spread(self, row: pd.Series) -> str:
@@ -207,11 +201,11 @@ def mirrored_skew(
 
     Notes
     -----
-    Changes against the baseline are paired, as those of `fl.compare_arms`. Within an arm a group counts as
-    told from every other one only where each of these pairs is (an intersection-union test), at a
-    level that allows for all arms; groups have no people in common, and their rates' intervals
-    allow for people, threshold and seeds. In the mean of the arms every group was favoured once, so
-    that the favour cancels out; that is so only if every group has its arm.
+    Changes against the baseline are paired, as those of `fl.compare_arms`. Within an arm a group
+    counts as told from every other one only where each of these pairs is (an intersection-union
+    test), at a level that allows for all arms; groups have no people in common, and their rates'
+    intervals allow for people, threshold and seeds. In the mean of the arms every group was
+    favoured once, so that the favour cancels out; that is so only if every group has its arm.
 
     Raises
     ------

@@ -6,7 +6,7 @@ In: what `fl.compare_conditions` returns. Out: a Picture.
 import numpy as np
 
 from facelab.audits.conditions import Conditions
-from facelab.figures.audits import ratio_ticks, arm_legend
+from facelab.figures.audits import arm_legend, ratio_ticks
 from facelab.figures.style import (
     FAINT,
     INK,

@@ -31,7 +31,7 @@ def favoured_groups(found: MirroredSkew) -> Picture:
     >>> skew = fl.mirrored_skew(audits, {"more a": "a", "more b": "b"}, "balanced")
     >>> figure = fl.plots.favoured_groups(skew)
     >>> print(figure.alt)
-    FMR over that of balanced training, by favoured group. a: a 0.994, b 0.895, c 0.938, d 0.878. ...
+    FMR over that of balanced training, by favoured group. a: ...
     """
     name, groups = found.error.upper(), list(found.rates.columns)
     rows = list(dict.fromkeys(found.changes["favoured"]))
@@ -52,13 +52,13 @@ def favoured_groups(found: MirroredSkew) -> Picture:
             frame = {"fill": False, "edgecolor": INK, "lw": 2}
             axes.add_patch(Rectangle((column + 0.05, row + 0.05), 0.9, 0.9, **frame))
         strong = known and abs(shown[row, column]) > 0.6 * reach
-        words = "unknown" if told == "unknown" and not value == value else _times(value)
+        words = _times(value)
         ink = "white" if strong else INK
         axes.text(column + 0.5, row + 0.5, words, ha="center", va="center", color=ink, size=11)
     axes.set_xlim(0, len(groups))
     axes.set_ylim(len(rows), 0)
-    start = found.rates.loc[found.baseline]
-    heads = [f"{head}\n{100 * start[g]:.2g}%" for g, head in zip(groups, wrapped(groups), strict=True)]
+    start, shown_as = found.rates.loc[found.baseline], zip(groups, wrapped(groups), strict=True)
+    heads = [f"{head}\n{100 * start[group]:.2g}%" for group, head in shown_as]
     axes.set_xticks(np.arange(len(groups)) + 0.5, heads)
     axes.set_yticks(np.arange(len(rows)) + 0.5, wrapped(rows))
     axes.tick_params(length=0)
@@ -84,5 +84,5 @@ def favoured_groups(found: MirroredSkew) -> Picture:
 
 def _times(value: float) -> str:
     if np.isnan(value):
-        return ""
+        return "unknown"
     return "none" if value == 0 else f"×{value:.2g}"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from drawn_people import BY_GENDER, BY_PHENOTYPE, draw_subject
@@ -17,6 +18,7 @@ from facelab.synthetic.plan import Order, faces_of, people
 from facelab.synthetic.population import Population, default_population
 from facelab.synthetic.subjects import (
     interleave,
+    neutral_shape,
     subject_stream,
     subject_values,
 )
@@ -104,6 +106,36 @@ def test_looks_change_after_so_many_photos():
     assert (faces.crops[~first] != plain.crops[~first]).any((1, 2, 3)).all()
     assert plain.table.groupby("subject")["hair_style"].nunique().eq(1).all()
     assert faces.table.groupby("subject")["hair_style"].nunique().max() == 2
+
+
+def test_redrawn_looks_leave_face_and_photo_as_they_were(head):
+    """Head, skin and eyes to the last digit; and every parameter of every photo."""
+    plain, redrawn = (
+        fl.synthesize(6, 4, seed=1, size=32, jobs=1, population={"images_per_look": each})
+        for each in (0, 1)
+    )
+    kept = [column for column in plain.table if column not in LOOK]
+    pd.testing.assert_frame_equal(plain.table[kept], redrawn.table[kept])
+    assert redrawn.table.groupby("subject")["hair_style"].nunique().mean() > 2
+    for number, group in enumerate(GROUPS):
+        first, *others = (draw_subject(1, number, group, head, look=look) for look in range(4))
+        shape = neutral_shape(first, head)
+        for other in others:
+            assert neutral_shape(other, head).tobytes() == shape.tobytes()
+            assert other.skin.tobytes() == first.skin.tobytes()
+            assert other.marks.tobytes() == first.marks.tobytes()
+            assert other.iris.tobytes() == first.iris.tobytes()
+
+
+def test_where_looks_are_hidden_redrawn_ones_are_the_same_bytes():
+    """Bald, shaven and without make-up, a redrawn look has nothing to show."""
+    hidden = {"hair_style": {"choice": {"bald": 1}}, "dyed": 0, "beard": 0, "stubble": 0}
+    hidden |= {"lipstick_habit": 0}
+    plain, redrawn = (
+        fl.synthesize(6, 4, seed=1, size=32, jobs=1, population={**hidden, "images_per_look": each})
+        for each in (0, 1)
+    )
+    assert np.array_equal(plain.crops, redrawn.crops)
 
 
 def test_families_are_counted_within_the_group():
