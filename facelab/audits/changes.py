@@ -287,8 +287,8 @@ class Arms:
             logs = np.log(told[["corrected", "low", "high"]].to_numpy(float))
             middle, down, up = logs[:, 0], logs[:, 0] - logs[:, 1], logs[:, 2] - logs[:, 0]
             below, above = np.where(weights < 0, [up, down], [down, up])
-            used = weights != 0
-            reach = [float(np.linalg.norm((weights * ends)[used])) for ends in (below, above)]
+            used = weights != 0  # the ends of the others may be infinite
+            reach = [float(np.linalg.norm(weights[used] * ends[used])) for ends in (below, above)]
             low = min(float(weights @ middle) - reach[0], seen)
             high = max(float(weights @ middle) + reach[1], seen)
         return float(np.exp(seen)), float(np.exp(low)), float(np.exp(high))

@@ -20,7 +20,7 @@ from facelab.audits.findings import parity_floor
 from facelab.errors import BadInput, check_option, counted, there_are
 from facelab.faces.names import in_markdown
 from facelab.rates.contrasts import Pairs
-from facelab.rates.indices import index_table
+from facelab.rates.indices import index_tables
 
 _NAMES = {"fmr": "false match", "fnmr": "false non-match"}
 _TRIES = {"fmr": "effective_non_mated", "fnmr": "effective_mated"}
@@ -239,7 +239,7 @@ def mirrored_skew(
         baseline,
         error,
         _changes(arms, favoured, error),
-        _ends(arms, favoured, error, seed),
+        _ends(arms, favoured, error, replicates, seed),
         pd.DataFrame(each, index=pd.Index(arms.names, name="arm")),
         f"At one threshold for everybody, set for FMR {100 * reference.fmr:g}% on "
         f"{in_markdown(reference.calibration)}, {over}",
@@ -276,14 +276,16 @@ def _changes(arms: Arms, favoured: Mapping[str, str], error: str) -> pd.DataFram
     return pd.DataFrame(rows, columns=columns)
 
 
-def _ends(arms: Arms, favoured: Mapping[str, str], error: str, seed: int) -> pd.DataFrame:
+def _ends(
+    arms: Arms, favoured: Mapping[str, str], error: str, draws: int, seed: int
+) -> pd.DataFrame:
     """The best and the worst group of every arm, and of the mean of those with a favourite."""
     each = dict(zip(arms.names, np.eye(len(arms.names)), strict=True))
     each[_MEAN] = np.array([0, *np.full(len(favoured), 1 / len(favoured))])
     rows = []
     for arm, weights in each.items():
         frame = arms.mean_rates(weights)
-        index = index_table(frame, confidence=arms.confidence, seed=seed)
+        (index,) = index_tables(frame, [arms.confidence], draws=draws, seed=seed)
         row = index[(index["metric"] == "max_min_ratio") & (index["error"] == error)].iloc[0]
         shown = row[["value", "low", "high", "parity", "parity_high", "p_parity"]]
         ends = _told_ends(arms, frame, weights, error, in_family(arms.confidence, len(each)))
