@@ -18,7 +18,7 @@ from facelab.audits.findings import movers, or_chance, parity_floor
 from facelab.errors import BadInput, counted
 from facelab.faces.faceset import FaceSet
 from facelab.faces.names import in_markdown
-from facelab.rates.tables import number, with_interval
+from facelab.rates.tables import interval, number, with_interval
 
 _ERRORS = {"fmr": "false match", "fnmr": "false non-match"}
 
@@ -145,8 +145,8 @@ class Conditions:
         if not np.isfinite(row["b"] - row["a"]):
             return f"The ratio of worst to best group is undefined ({in_markdown(row['note'])})."
         told = [
-            f"{number(row[side])} times [{index['low']:.2g}, {index['high']:.2g}] as often as the "
-            f"best with {in_markdown(condition)}{parity_floor(index)}"
+            f"{number(row[side])} times {_ends(index['low'], index['high'])} as often as the best "
+            f"with {in_markdown(condition)}{parity_floor(index)}"
             for side, condition in zip("ab", self.conditions, strict=True)
             for index in [self.indices[arm, condition].loc[quantity]]
         ]
@@ -166,8 +166,8 @@ class Conditions:
             if np.isfinite(row["ratio"]):
                 told.append(
                     f"{name} by a factor of {row['a']:.2g} with {first} and of {row['b']:.2g} with "
-                    f"{second}, {row['ratio']:.2g} times [{row['ratio_low']:.2g}, "
-                    f"{row['ratio_high']:.2g}] that"
+                    f"{second}, {row['ratio']:.2g} times "
+                    f"{_ends(row['ratio_low'], row['ratio_high'])} that"
                     f"{or_chance(row['ratio_low'], row['ratio_high'], 1)}"
                     f"{_in_brackets(row['note'])}"
                 )
@@ -181,10 +181,14 @@ def _factor(row: pd.Series, before: str = ": ") -> str:
     """A ratio with its interval and what may be said of it."""
     if not (np.isfinite(row["ratio_low"]) and np.isfinite(row["ratio"])):
         return f"{before}unknown{_in_brackets(row['note'])}"
-    ends = f"[{row['ratio_low']:.2g}, {row['ratio_high']:.2g}]"
+    ends = _ends(row["ratio_low"], row["ratio_high"])
     times = " times" if before == ": " else ""
     chance = or_chance(row["ratio_low"], row["ratio_high"], 1)
     return f"{before}{row['ratio']:.2g}{times} {ends}{chance}"
+
+
+def _ends(low: float, high: float) -> str:
+    return interval(low, high, "{:.2g}".format)
 
 
 def _in_brackets(note: str) -> str:

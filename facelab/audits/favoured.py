@@ -21,6 +21,7 @@ from facelab.errors import BadInput, check_option, counted, there_are
 from facelab.faces.names import in_markdown
 from facelab.rates.contrasts import Pairs
 from facelab.rates.indices import index_tables
+from facelab.rates.tables import interval
 
 _NAMES = {"fmr": "false match", "fnmr": "false non-match"}
 _TRIES = {"fmr": "effective_non_mated", "fnmr": "effective_mated"}
@@ -85,7 +86,7 @@ class MirroredSkew:
                 "lowest": row["best"] + _alone(row["best_alone"]),
                 "highest": row["worst"] + _alone(row["worst_alone"]),
                 "highest / lowest": _times(row),
-                "equal groups": f"{row['parity']:.2g}, seldom {row['parity_high']:.2g}",
+                "equal groups": _at_parity(row),
             }
             for row in self.ends.to_dict("records")
         ]
@@ -161,10 +162,16 @@ def _alone(told: bool) -> str:
     return "*" if told else ""
 
 
+def _at_parity(row: Mapping[str, Any]) -> str:
+    if not np.isfinite(row["parity_high"]):
+        return "unknown"
+    return f"{row['parity']:.2g}, seldom more than {row['parity_high']:.2g}"
+
+
 def _times(row: Mapping[str, Any]) -> str:
     if not np.isfinite(row["value"]):
         return "undefined"
-    return f"{row['value']:.3g} [{row['low']:.2g}, {row['high']:.2g}]"
+    return f"{row['value']:.3g} {interval(row['low'], row['high'], '{:.2g}'.format)}"
 
 
 @counted
