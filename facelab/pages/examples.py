@@ -6,6 +6,7 @@ In: `examples.yaml`, the figures, tables and stamps kept beside it; finished run
 
 import argparse
 import html
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from facelab.faces.cells import from_csv
 from facelab.pages.allowed import Allowed
 from facelab.pages.documents import render
 from facelab.pages.records import record_of, shown_of, values_of
-from facelab.rates.tables import readable_changes
+from facelab.rates.tables import interval, readable_changes
 from facelab.shown import digest
 from facelab.words import read
 
@@ -96,7 +97,7 @@ def _found(metrics: Mapping[str, Any], path: str) -> list[float | None]:
         raise BadInput(f"the run kept no number {path.strip()!r} in its metrics.json")
     plain = last in ("value", "difference")
     ends = [row.get(end if plain else f"{last}_{end}") for end in ("low", "high")]
-    return [row[last]] if None in ends else [row[last], *ends]
+    return [row[last]] if ends == [None, None] else [row[last], *ends]
 
 
 def _alt(run: Path, figure: str) -> str:
@@ -173,8 +174,17 @@ class _Example:
         scale = 100 if unit in ("percent", "points") else 1
         sign = "+" if unit == "points" else ""
         after = {"percent": "%", "points": " points"}.get(unit, "")
-        value, *ends = (f"{scale * number:{sign}.3g}" for number in self.stamp["numbers"][path])
-        return f"{value}{after}" + (f" [{ends[0]}, {ends[1]}]" if ends else "")
+
+        def words(number: float) -> str:
+            return f"{scale * number:{sign}.3g}"
+
+        value, *ends = self.stamp["numbers"][path]
+        if not ends:
+            return f"{words(value)}{after}"
+        low, high = ends  # JSON has no infinity: where one end is missing, there is none
+        if (low is None) != (high is None):
+            low, high = -math.inf if low is None else low, math.inf if high is None else high
+        return f"{words(value)}{after} {interval(low, high, words)}"
 
     def _links(self, folder: Path, page: str | None) -> dict[str, str]:
         links = {}

@@ -184,6 +184,16 @@ def run(tmp_path) -> Path:
     return folder
 
 
+def test_a_number_without_an_upper_end_is_told_with_its_lower_one(copy, run):
+    metrics = json.loads((run / "metrics.json").read_text())
+    metrics["figures"]["100%:fmr_ratio"]["high"] = None  # JSON has no infinity
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    fl.seal(run)
+    examples.keep(run, copy)
+    examples.build(copy)
+    assert "nobody else 31.2 [15.6, no upper end] times" in (copy / "README.md").read_text()
+
+
 def test_a_newer_run_takes_the_place_of_the_kept_one(copy, run):
     examples.keep(run, copy)
     examples.build(copy)
