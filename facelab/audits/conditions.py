@@ -88,10 +88,9 @@ class Conditions:
         rate = arm in self.arms and row["quantity"].partition(":")[0] in _ERRORS
         return f"{100 * row[side]:.3g}%" if rate and row[side] == row[side] else number(row[side])
 
-    @property
-    def sides(self) -> dict[str, list[pd.DataFrame]]:
-        """The audits' rates by "arm, condition", as `fl.plots.error_rates` takes them."""
-        return {", ".join(side): several for side, several in self.rates.items()}
+    def rates_of(self, arm: str) -> dict[str, list[pd.DataFrame]]:
+        """An arm's rates by condition, as `fl.plots.error_rates` takes them."""
+        return {condition: self.rates[arm, condition] for condition in self.conditions}
 
     def metrics(self, sets: Mapping[str, FaceSet]) -> dict[str, Any]:
         """The control as `metrics.json` holds it, with the sizes of the sets it was made of."""

@@ -73,7 +73,7 @@ def condition_changes(found: Conditions) -> Picture:
                     continue
                 own, wide = reach[:2], reach[2:]
                 for line, width in ((wide, 0.9), (own, 2.4)):
-                    if np.isfinite(line).all():
+                    if not np.isnan(line).any():  # an end that there is not lies off the axis
                         axes.plot(np.clip(line, *limits), [y, y], color=colour, lw=width)
                 face = colour if look["face"] == INK else "white"
                 axes.plot(ratio, y, look["marker"], ms=6.5, color=colour, mfc=face, mew=1.4)

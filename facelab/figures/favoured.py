@@ -9,6 +9,7 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.patches import Rectangle
 
 from facelab.audits.favoured import MirroredSkew
+from facelab.faces.groups import SEPARATOR
 from facelab.figures.style import INK, Picture, drawn, panels, wrapped
 
 
@@ -57,7 +58,7 @@ def favoured_groups(found: MirroredSkew) -> Picture:
         axes.text(column + 0.5, row + 0.5, words, ha="center", va="center", color=ink, size=11)
     axes.set_xlim(0, len(groups))
     axes.set_ylim(len(rows), 0)
-    start, shown_as = found.rates.loc[found.baseline], zip(groups, wrapped(groups), strict=True)
+    start, shown_as = found.rates.loc[found.baseline], zip(groups, _broken(groups), strict=True)
     heads = [f"{head}\n{100 * start[group]:.2g}%" for group, head in shown_as]
     axes.set_xticks(np.arange(len(groups)) + 0.5, heads)
     axes.set_yticks(np.arange(len(rows)) + 0.5, wrapped(rows))
@@ -80,6 +81,11 @@ def favoured_groups(found: MirroredSkew) -> Picture:
         told
     )
     return figure
+
+
+def _broken(groups: list[str]) -> list[str]:
+    """Labels narrow enough for columns: a line for each part of an intersection."""
+    return [label.replace(SEPARATOR, f"{SEPARATOR}\n") for label in wrapped(groups)]
 
 
 def _times(value: float) -> str:
