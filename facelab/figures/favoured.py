@@ -66,7 +66,7 @@ def favoured_groups(found: MirroredSkew) -> Picture:
     axes.spines[:].set_visible(False)
     axes.set_xlabel(f"tested group, with its {name} in {found.baseline} training")
     axes.set_ylabel("favoured group")
-    axes.set_title(f"{name} over {found.baseline} training's (framed: not by chance)")
+    axes.set_title(f"{name} over {found.baseline} training's (framed: told from no change)")
     scale = figure.colorbar(mpl.cm.ScalarMappable(norm, "RdBu_r"), ax=axes, aspect=30, pad=0.02)
     ticks = np.arange(-int(reach), int(reach) + 1)
     ticks = ticks[:: max(1, len(ticks) // 7)] if len(ticks) > 9 else ticks
