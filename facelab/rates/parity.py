@@ -49,12 +49,13 @@ class Found(NamedTuple):
     p: float
 
 
-def shrunk(groups: Groups) -> np.ndarray:
+def shrunk(groups: Groups, stretch: float = 0.0) -> np.ndarray:
     """The effective number of comparisons of each group, as equal groups would have it.
 
     How far a group's errors bunch is told by few errors only. It is drawn to what all groups show
     together, as if four effective errors of the group's own had shown that, and made smaller by how
-    little all of them tell.
+    little is told of it: by all groups where they are equal, and by the group's own errors where
+    they are as unequal as was seen (`stretch` 1) or more.
     """
     rate, number, n = groups
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -68,8 +69,9 @@ def shrunk(groups: Groups) -> np.ndarray:
     # How far errors bunch is an estimate, too: Student's quantile over the normal one says how
     # much wider that makes everything. An exponential bunch brings two thirds of a degree of
     # freedom, and as for intervals of rates half of that counts.
-    freedom = max(errors.sum() / 3, 2.0)
-    unsure = stdtrit(freedom, 0.975) / NormalDist().inv_cdf(0.975)
+    own = min(stretch, 1.0)
+    told = (1 - own) / errors.sum() + own / (errors + _PRIOR)
+    unsure = stdtrit(np.maximum(1 / told / 3, 2.0), 0.975) / NormalDist().inv_cdf(0.975)
     return np.where(groups.known, n / np.exp(mixed) / unsure**2, np.nan)
 
 
@@ -146,9 +148,12 @@ class Parity:
         plans = {error: _plan(one) for error, one in groups.items()}
         self._tests, self._truths = [], []
         for stretch in _STRETCHES:
-            truth = {error: plan(stretch) for error, (plan, _) in plans.items()}
+            truth = {error: plan(stretch) for error, plan in plans.items()}
             size = draws if stretch == 0 else draws // 2
-            tests = {error: drawn(truth[error], plans[error][1], size, rng) for error in truth}
+            tests = {
+                error: drawn(truth[error], shrunk(one, stretch), size, rng)
+                for error, one in groups.items()
+            }
             self._tests.append(indices(replicates=tests))
             exact = {error: rates[None] for error, rates in truth.items()}
             self._truths.append(indices(replicates=exact, exact=True))
@@ -198,14 +203,14 @@ class Parity:
         return Found(*map(float, (low, high, corrected, parity, parity_high)), p)
 
 
-def _plan(groups: Groups) -> tuple[Callable[[float], np.ndarray], np.ndarray]:
-    """True rates by stretch, on the scale of log odds, and effective numbers."""
+def _plan(groups: Groups) -> Callable[[float], np.ndarray]:
+    """True rates by stretch, on the scale of log odds."""
     number = shrunk(groups)
     known = groups.known
     rate = pooled(groups) if known.any() else np.nan
     if not 0 < rate < 1:
         # Nobody erred, or everybody: chance has nothing to work on.
-        return (lambda _: np.full(len(groups.rate), np.nan)), number
+        return lambda _: np.full(len(groups.rate), np.nan)
     half = _HALF / np.where(known, number, 1)
     odds = logit(np.clip(groups.rate, np.minimum(half, rate), np.maximum(1 - half, rate)))
     apart = np.where(known, odds - logit(rate), 0.0)
@@ -221,7 +226,7 @@ def _plan(groups: Groups) -> tuple[Callable[[float], np.ndarray], np.ndarray]:
         found = found * rate * weight.sum() / (found @ weight)
         return np.where(known, np.minimum(found, 1 - 1e-9), np.nan)
 
-    return truth, number
+    return truth
 
 
 def _reached(ends: np.ndarray, truths: np.ndarray, seen: float, side: str) -> float:
