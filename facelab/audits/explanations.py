@@ -197,9 +197,9 @@ def explain_errors(
     freedom. P-values are corrected for all figures of the result together by their joint
     distribution (max-t). The share that remains has Fieller's interval, and is told only where
     there is a difference to share.
-    In simulated tests of 30 to 200 subjects with five images (400 a cell: no effect, or a difference
-    wholly due to a covariate among 80 subjects or more) single intervals held the truth in 93 to
-    98.5 %, and all of a result together in 94 to 98 %.
+    In simulated tests of 30 to 200 subjects with five images (400 a cell: no effect, or a
+    difference wholly due to a covariate among 80 subjects or more) single intervals held the truth
+    in 93 to 98.5 %, and all of a result together in 94 to 98 %.
     The threshold is taken as given. FaVFA (WACV 2025) does the same on rows, as if comparisons
     were independent.
 
