@@ -6,6 +6,7 @@ tests in which what is printed holds the truth, and how often it tells a differe
 Read `trials.py` for what one test is, and `people.py` for whose rates are known.
 """
 
+import warnings
 from collections.abc import Sequence
 
 import joblib
@@ -130,7 +131,10 @@ def coverage_by_quantity(
 
 def _tests(setting: Setting, size: int, seed: np.random.SeedSequence) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
-    rows = [told for _ in range(size) for told in TRIALS[setting.part](setting, rng)]
+    with warnings.catch_warnings():
+        # Such as that two people look like one: here everybody is known.
+        warnings.simplefilter("ignore", UserWarning)
+        rows = [told for _ in range(size) for told in TRIALS[setting.part](setting, rng)]
     frame = pd.DataFrame(rows, columns=Told._fields)
     return frame.assign(**{name: getattr(setting, name) for name in _SETTING})
 

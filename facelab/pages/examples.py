@@ -232,6 +232,7 @@ def _table(file: Path, arms: list[str]) -> pd.DataFrame:
     shown = frame.drop(columns="note", errors="ignore").map(
         lambda value: f"{value:.4g}" if isinstance(value, float) else str(value)
     )
+    shown = shown.replace("nan", "")
     return shown.set_index(shown.columns[0])
 
 

@@ -63,10 +63,10 @@ def in_the_table(name: str, path: str) -> float:
     if kind == "figures":
         arm, _, figure = key.partition(":")
         return table.set_index(["arm", "figure"]).loc[(arm, figure), column]
-    assert kind == "coverage", f"{path} is not in the table"
-    method, error, rate, subjects = key.split()
-    place = (error, float(rate), int(subjects))
-    return table.set_index(["error", "rate", "subjects"]).loc[place, method]
+    assert kind == "lowest", f"{path} is not in the table"
+    return table.set_index(table["part"] + " " + table["printed"] + " " + table["error"]).loc[
+        key, "lowest"
+    ]
 
 
 @pytest.mark.parametrize("name", TABLED)

@@ -1,7 +1,6 @@
 """The coverage study: its tests have the rates they claim, its sums are the library's own."""
 
 import json
-from itertools import product
 from pathlib import Path
 from statistics import NormalDist
 
@@ -13,6 +12,8 @@ import yaml
 from scipy.special import stdtrit
 
 import facelab as fl
+from facelab.bench.printed import settings_of
+from facelab.bench.trials import CLAIM
 from facelab.figures import plots
 from facelab.rates import simulation as study
 from facelab.rates.dependence import Dependence
@@ -243,24 +244,44 @@ def test_what_cannot_be_simulated_is_said(call, words):
 @pytest.mark.slow
 def test_the_notebook_runs_and_keeps_what_it_shows(tmp_path):
     experiment = Path(__file__).parents[2] / "experiments" / "coverage.yaml"
-    small = {"subjects": [10, 20], "rates": [0.1, 0.001], "trials": 20, "jobs": 1}
+    small = {"single_subjects": [10, 20], "rates": [0.1, 0.001], "trials": 20, "jobs": 1}
+    small |= {"subjects": [10], "runs": 2, "slow_runs": 1}
     run = fl.run(experiment, small, out=tmp_path)
     table = pd.read_csv(run / "tables" / "coverage.csv")
     expected = coverage([10, 20], [0.1, 0.001], trials=20, seed=1, jobs=1)
     pd.testing.assert_frame_equal(table.fillna({"note": ""}), expected)
-    assert (run / "figures" / "coverage.png").stat().st_size > 10_000
+    for name in ("coverage", "everything"):
+        assert (run / "figures" / f"{name}.png").stat().st_size > 10_000
     kept = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     row = expected.query("method == 'facelab' and error == 'fmr' and rate == 0.1").iloc[0]
     assert kept["coverage"]["facelab fmr 0.1 10"] == row["coverage"]
+    everything = pd.read_csv(run / "tables" / "everything.csv")
+    assert set(everything["part"]) == {"groups", "models", "searches", "years"}
+    assert everything.groupby("part")["runs"].max().to_dict() == {
+        **{"groups": 2, "searches": 2},
+        **{"models": 1, "years": 1},
+    }
+    rows = everything.query("part == 'groups' and quantity == 'rate' and error == 'fmr'")
+    assert kept["lowest"]["groups rate fmr"] == rows["coverage"].min()
+    assert len(pd.read_csv(run / "tables" / "by-quantity.csv")) == len(kept["lowest"])
 
 
 def test_the_gallery_holds_the_study_that_the_experiment_runs():
     home = Path(__file__).parents[2] / "experiments"
     told = yaml.safe_load((home / "coverage.yaml").read_text(encoding="utf-8"))["parameters"]
     kept = pd.read_csv(home / "gallery" / "coverage.csv")
-    assert (kept["trials"] == told["trials"]).all()
-    settings = {(row.error, row.rate, row.subjects) for row in kept.itertuples()}
-    assert settings == set(product(["fmr", "fnmr"], told["rates"], told["subjects"]))
-    enough = kept[kept["expected_errors"] >= 10]
-    assert enough["facelab"].between(0.925, 0.975).all()
-    assert (enough["independent"] < enough["facelab"]).all()
+    many = {"groups": "runs", "searches": "runs", "models": "slow_runs", "years": "slow_runs"}
+    assert (kept["runs"] == kept["part"].map(many).map(told)).all()
+    settings = settings_of(told["subjects"])
+    for part, rows in kept.groupby("part"):
+        some = [one for one in settings if one.part == part]
+        assert rows["cells"].max() == len(some)
+        assert rows["where"].map(lambda words: int(words.split()[0])).isin(told["subjects"]).all()
+    at = kept.set_index(["part", "printed", "error"])
+    for error in ("fmr", "fnmr"):
+        for what in ("rate", "rate by subject", "ratio of a named pair"):
+            assert at.loc[("groups", what, error), "lowest"] > 0.925
+        for what in ("ratios of all pairs", CLAIM):
+            assert at.loc[("groups", what, error), "lowest"] > 0.935
+        for what in ("change of a rate: difference", "rate at the target"):
+            assert at.loc[("models", what, error), "lowest"] > 0.925
