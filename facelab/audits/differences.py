@@ -16,7 +16,7 @@ import pandas as pd
 from facelab.audits.by_group import Audit
 from facelab.audits.changes import Arms, in_family
 from facelab.errors import BadInput, a_kind, counted, there_are
-from facelab.rates.tables import interval, number, rounded
+from facelab.rates.tables import interval, number, rounded, times
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class AuditDifferences:
             text += f": {row['ratio']:.3g} times"
         low, high = row["family_low"], row["family_high"]
         if np.isfinite(row["ratio"]) and not np.isnan(low):
-            text += f" {interval(low, high, '{:.2g}'.format)}"
+            text += f" {interval(low, high, times)}"
             straddles = low <= 1 <= high
             text += ", which cannot be told from no change" if straddles else ""
         return text + (f" ({row['note']})" if row["note"] else "") + "."

@@ -12,7 +12,7 @@ from facelab.audits.by_group import Audit
 from facelab.audits.differences import AuditDifferences
 from facelab.errors import counted
 from facelab.faces.names import in_markdown
-from facelab.rates.tables import interval, points, with_interval
+from facelab.rates.tables import interval, points, times, with_interval
 
 
 @counted
@@ -136,14 +136,14 @@ def _disparity(
         return f"The ratio of worst to best group is undefined ({row['note']})."
     text = " ".join(
         f"With {arm} training the worst group ({worst}) erred {row[side]:.3g} times "
-        f"{interval(index['low'], index['high'], '{:.2g}'.format)} as often as the best ({best})"
+        f"{interval(index['low'], index['high'], times)} as often as the best ({best})"
         f"{parity_floor(index)}."
         for arm, side, (worst, best), index in zip(arms, ("a", "b"), ends, indices, strict=True)
     )
     if math.isfinite(row["ratio"]):
         text += (
-            f" From {arms[0]} to {arms[1]} the ratio changed by a factor of {row['ratio']:.2g} "
-            f"{interval(row['ratio_low'], row['ratio_high'], '{:.2g}'.format)}"
+            f" From {arms[0]} to {arms[1]} the ratio changed by a factor of {times(row['ratio'])} "
+            f"{interval(row['ratio_low'], row['ratio_high'], times)}"
             f"{or_chance(row['ratio_low'], row['ratio_high'], 1)}."
         )
     return text + (f" Note: {in_markdown(row['note'])}." if row["note"] else "")
@@ -153,7 +153,7 @@ def parity_floor(index: pd.Series) -> str:
     """What equal groups would show, and whether these can be told from them."""
     if not math.isfinite(index["parity_high"]):
         return ""
-    told = f"{index['parity']:.2g}, seldom more than {index['parity_high']:.2g}"
+    told = f"{times(index['parity'])}, seldom more than {times(index['parity_high'])}"
     if index["low"] > 1:
         return f"; equal groups would show {told}"
     return f", which cannot be told from parity: equal groups would show {told}"
@@ -172,11 +172,11 @@ def movers(groups: pd.DataFrame, name: str) -> str:
         way = "fell for" if high < 1 else "rose for" if low > 1 else "shows no clear change for"
         way = "is unknown for" if math.isnan(row["b"] - row["a"]) else way
         known = math.isfinite(row["ratio"]) and not math.isnan(low)
-        ends = interval(low, high, "{:.2g}".format)
-        times = f" ({row['ratio']:.2g} times {ends})" if known else ""
-        moved[way].append(in_markdown(row["quantity"].partition(":")[2]) + times)
-    told = [f"{way} {', '.join(groups)}" for way, groups in moved.items() if groups]
-    return f"the {name} rate {'; '.join(told)}."
+        ends = interval(low, high, times)
+        told = f" ({times(row['ratio'])} times {ends})" if known else ""
+        moved[way].append(in_markdown(row["quantity"].partition(":")[2]) + told)
+    parts = [f"{way} {', '.join(groups)}" for way, groups in moved.items() if groups]
+    return f"the {name} rate {'; '.join(parts)}."
 
 
 def _direction(row: pd.Series) -> str:

@@ -198,6 +198,15 @@ def interval(low: float, high: float, words: Callable[[float], str]) -> str:
     return f"[{', '.join(told)}]"
 
 
+def times(value: float) -> str:
+    """A ratio in two digits, without an exponent; beyond a thousandfold nobody knows how far."""
+    if value >= 1000:
+        return "over 1,000"
+    if 0 < value < 0.001:
+        return "under 0.001"
+    return f"{value:.0f}" if value >= 100 else f"{value:.2g}"
+
+
 def _signed(value: float) -> str:
     return f"{value:+.3f}"
 

@@ -10,7 +10,7 @@ import facelab as fl
 from facelab.audits.findings import experiment_finding
 from facelab.pages.allowed import Allowed
 from facelab.pages.documents import page
-from facelab.rates.tables import interval, readable_changes, readable_rates, table
+from facelab.rates.tables import interval, readable_changes, readable_rates, table, times
 
 
 @pytest.fixture
@@ -117,6 +117,21 @@ def test_unknown_numbers_are_called_unknown():
 )
 def test_an_interval_without_an_end_says_so(low, high, said):
     assert interval(low, high, "{:.2g}".format) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0, "0"),
+        (8.4e-11, "under 0.001"),
+        (0.034, "0.034"),
+        (1.26, "1.3"),
+        (340.2, "340"),
+        (1.9e11, "over 1,000"),
+    ],
+)
+def test_a_ratio_is_told_without_an_exponent(value, said):
+    assert times(value) == said
 
 
 def test_no_infinity_and_no_nan_is_printed_of_groups_without_errors(arms):
