@@ -43,7 +43,8 @@ def test_an_audit_is_its_comparisons(found):
     # The threshold makes the overall FMR what it is: it has no interval, and the note says so.
     assert np.isnan(found.rates.loc[0, ["fmr_low", "fmr_high"]].astype(float)).all()
     assert found.rates.loc[0, "note"].startswith("FMR is what the threshold was set for; few")
-    fixed = ["fmr_low", "fmr_high", "note"]
+    ends = ["fmr_by_subject_low", "fmr_by_subject_high"]
+    fixed = ["fmr_low", "fmr_high", *ends, "note"]
     pd.testing.assert_frame_equal(found.rates.drop(columns=fixed), rates.drop(columns=fixed))
     pd.testing.assert_frame_equal(found.rates.iloc[1:], rates.iloc[1:])
     matrix = comparisons.cross_group(t, small_samples=True)
