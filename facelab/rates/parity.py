@@ -195,7 +195,8 @@ class Parity:
         near = max(seen, middle[0])
         high = _reached(lower, truths, near, "right") if near < lower[-1] else most
         p = _share(tests[0] >= seen)
-        ends = np.array([low, max(high, low), min(max(corrected, low), high)])
+        # Noise only makes groups look more unequal.
+        ends = np.array([low, max(high, low), min(max(min(corrected, seen), low), max(high, low))])
         low, high, corrected = sign * ends
         if falling:
             low, high = high, low
