@@ -61,7 +61,7 @@ def robust_threshold(embeddings: Embeddings, fmr: float) -> float:
     if not 0 < fmr < 0.5:
         raise BadInput(f"the false match rate must lie between 0 and 1/2, not {fmr}")
     comparisons = compare_all(embeddings)
-    middle, upper = comparisons.threshold(0.5), comparisons.threshold(_BULK)
+    middle, upper = comparisons._threshold(0.5), comparisons._threshold(_BULK)
     normal = NormalDist()
     reach = normal.inv_cdf(1 - fmr) / normal.inv_cdf(1 - _BULK)
     return min(middle + (upper - middle) * reach, 1.0)

@@ -161,7 +161,7 @@ class Comparisons:
         UserWarning
             The comparisons allow fewer than 30 false matches, so that they cannot resolve `fmr`.
         """
-        caution = self.resolution(fmr, group)
+        caution = self.resolution(fmr, group, people=False)
         if caution:
             warnings.warn(caution, stacklevel=2)
         return self._threshold(fmr, group)
@@ -183,11 +183,11 @@ class Comparisons:
         """From the file's unit to scores of likeness, and back."""
         return values if self.higher == "similar" else 0.0 - values
 
-    def resolution(self, fmr: float, group: str | None = None) -> str:
+    def resolution(self, fmr: float, group: str | None = None, people: bool = True) -> str:
         """A sentence when too little sets a threshold for a target FMR, else "".
 
-        Too little are fewer than 30 false matches, or as many that tell as much as fewer, because
-        they are of few people.
+        Too little are fewer than 30 false matches or, with `people`, as many that tell as much as
+        fewer, because they are of few people.
         """
         fmr = as_share(fmr, "the target FMR", "fmr")
         n = int(self._histogram.scope(self._place(group))[0].sum())
@@ -195,7 +195,7 @@ class Comparisons:
             raise BadInput("there are no non-mated comparisons: a threshold needs two subjects")
         allowed = allowed_errors(fmr, n)
         if allowed >= FEW_ERRORS:
-            few = len(self._scores.units) <= _FEW_PEOPLE
+            few = people and len(self._scores.units) <= _FEW_PEOPLE
             return self._few_people(fmr, group) if few else ""
         return (
             f"{n:,} non-mated comparisons allow {allowed} false matches at FMR {fmr:g}: fewer than "

@@ -67,12 +67,14 @@ def shrunk(groups: Groups, stretch: float = 0.0) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
         mixed = (errors * np.log(bunch) + _PRIOR * np.log(together)) / (errors + _PRIOR)
     # How far errors bunch is an estimate, too: Student's quantile over the normal one says how
-    # much wider that makes everything. An exponential bunch brings two thirds of a degree of
-    # freedom, and as for intervals of rates half of that counts.
+    # much wider that makes everything, where they do bunch. An exponential bunch brings two
+    # thirds of a degree of freedom, and as for intervals of rates half of that counts.
     own = min(stretch, 1.0)
     told = (1 - own) / errors.sum() + own / (errors + _PRIOR)
     unsure = stdtrit(np.maximum(1 / told / 3, 2.0), 0.975) / NormalDist().inv_cdf(0.975)
-    return np.where(groups.known, n / np.exp(mixed) / unsure**2, np.nan)
+    bunch = np.exp(mixed)
+    wider = 1 + (unsure**2 - 1) * np.minimum(2 * (bunch - 1), 1)
+    return np.where(groups.known, n / (bunch * wider), np.nan)
 
 
 def pooled(groups: Groups) -> float:

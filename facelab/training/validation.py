@@ -62,7 +62,7 @@ class Watch:
         embeddings = embedder.embed(self.faces, jobs=jobs, progress=False)
         comparisons = compare_all(embeddings, by=self.settings.by or None, jobs=1)
         # The held-out set is the same at every look: what there is to say of it is said once.
-        caution = "" if self.told else comparisons.resolution(self.settings.fmr)
+        caution = "" if self.told else comparisons.resolution(self.settings.fmr, people=False)
         if caution:
             warnings.warn(caution, stacklevel=2)
             self.told = True
