@@ -229,7 +229,7 @@ def disparity(
     ('c', 'a')
     >>> rates["non_mated"] = rates["effective_non_mated"] = 4000
     >>> fl.disparity(rates).loc[0, ["value", "low", "parity", "parity_high"]].round(1).to_dict()
-    {'value': 8.0, 'low': 2.9, 'parity': 1.6, 'parity_high': 2.8}
+    {'value': 8.0, 'low': 3.2, 'parity': 1.5, 'parity_high': 2.5}
     """
     (table,) = index_tables(rates, [confidence], a, draws, seed)
     return table[table["metric"].map(is_shown)].reset_index(drop=True)

@@ -83,8 +83,8 @@ class Identification:
     Among 200 enrolled, at threshold 0.4648 (set for FPIR 0.1 on the same searches), FPIR was 10%
     [5.19, 17.6] over 100 non-mated searches, FNIR was 1% [0.0253, 5.45] and the rank-1 hit rate
     100% [96.4, 100] over 100 mated ones. FPIR by group ran from 0% [0, 13.7] for b to 26.5% [14,
-    44.4] for a (parity of all groups: p = 0.0035). FNIR by group ran from 0% [0, 11.9] for a to
-    5.56% [0.141, 27.3] for b, which cannot be told from parity (p = 0.093).
+    44.4] for a (parity of all groups: p = 0.0095). FNIR by group ran from 0% [0, 11.9] for a to
+    5.56% [0.141, 27.3] for b, which cannot be told from parity (p = 0.17).
     >>> result.hit_rates.query("group == 'all' and rank <= 3")["hit_rate"].round(2).tolist()
     [1.0, 1.0, 1.0]
     """
