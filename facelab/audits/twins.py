@@ -168,7 +168,9 @@ def _mean(tally: Tally, values: np.ndarray, subjects: int) -> tuple[float, float
     else:
         pairs = (tally.a, tally.b, values, tally.comparisons)
         sums = non_mated_sums(None, everyone, 1, pairs)
-    n, total, variance = (float(part.ravel()[0]) for part in sums[:3])
+    n, total, variance = (
+        float(part.ravel()[0]) for part in (sums.comparisons, sums.errors, sums.plain)
+    )
     return total / n, variance
 
 
