@@ -23,7 +23,7 @@ from scipy.special import stdtrit
 from facelab.audits.by_group import Audit
 from facelab.audits.thresholds import Shift, added, slopes
 from facelab.rates.contrasts import Pairs
-from facelab.rates.indices import index_tables, is_ratio
+from facelab.rates.indices import index_table, is_ratio
 from facelab.rates.paired import Together
 
 _ERRORS = {"fmr": "non_mated", "fnmr": "mated"}
@@ -212,10 +212,12 @@ class Arms:
     def _indices(self, confidence: float) -> list[pd.DataFrame]:
         if confidence not in self._tables:
             self._tables[confidence] = [
-                index_tables(frame, [confidence], draws=self._replicates, seed=self._seed)[0]
+                index_table(
+                    frame, confidence=confidence, draws=self._replicates, seed=self._seed
+                ).set_index(["metric", "error"])
                 for frame in self.rates
             ]
-        return [one.set_index(["metric", "error"]) for one in self._tables[confidence]]
+        return self._tables[confidence]
 
     def index_change(
         self, metric: str, error: str, a: int, b: int, confidence: float | None = None
@@ -228,7 +230,8 @@ class Arms:
         narrow it.
         """
         key, log = (metric, error), is_ratio(metric)
-        one, other = (table.loc[key] for table in self._pair(a, b, confidence or self.confidence))
+        tables = self._indices(confidence or self.confidence)
+        one, other = tables[a].loc[key], tables[b].loc[key]
         before, after = float(one["value"]), float(other["value"])
         ratio = after / before if before > 0 else np.nan
         nothing = Change(before, after, after - before, *[np.nan] * 2, ratio, *[np.nan] * 2)
@@ -256,10 +259,6 @@ class Arms:
             )
         ends = (max(1 + low / before, 0), 1 + high / before) if before > 0 else (np.nan, np.nan)
         return Change(before, after, after - before, low, high, ratio, *ends, note)
-
-    def _pair(self, a: int, b: int, confidence: float) -> tuple[pd.DataFrame, pd.DataFrame]:
-        tables = self._indices(confidence)
-        return tables[a], tables[b]
 
     def contrast(
         self, metric: str, of: str, weights: np.ndarray, confidence: float | None = None

@@ -20,7 +20,7 @@ from facelab.audits.findings import parity_floor
 from facelab.errors import BadInput, check_option, counted, there_are
 from facelab.faces.names import in_markdown
 from facelab.rates.contrasts import Pairs
-from facelab.rates.indices import index_tables
+from facelab.rates.indices import index_table
 from facelab.rates.tables import interval
 
 _NAMES = {"fmr": "false match", "fnmr": "false non-match"}
@@ -292,7 +292,7 @@ def _ends(
     rows = []
     for arm, weights in each.items():
         frame = arms.mean_rates(weights)
-        (index,) = index_tables(frame, [arms.confidence], draws=draws, seed=seed)
+        index = index_table(frame, confidence=arms.confidence, draws=draws, seed=seed)
         row = index[(index["metric"] == "max_min_ratio") & (index["error"] == error)].iloc[0]
         shown = row[["value", "low", "high", "parity", "parity_high", "p_parity"]]
         ends = _told_ends(arms, frame, weights, error, in_family(arms.confidence, len(each)))

@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from facelab.rates.counts import ErrorCounts
-from facelab.rates.intervals import Sums, small_sample_wilson, wilson_limits
+from facelab.rates.intervals import small_sample_wilson, wilson_limits
 from facelab.rates.paired import Together, sums_over
 
 _REACH = np.log(2)  # FNMR's slope is taken over so much of log FMR to either side
@@ -172,14 +172,13 @@ def at_target(audit: Thresholded) -> pd.DataFrame:
     noise, freedom = shift.variance(np.ones(1)) if shift.known else (np.nan, np.inf)
     frame = audit.rates[["group"]].copy()
     for error in ("fmr", "fnmr"):
-        parts = audit.counts.sums_of_all(error), audit.counts.sums(error)
-        sums = Sums(*map(np.concatenate, zip(*parts, strict=True)))
+        sums, worth = audit.counts.of_everybody_and_groups(error)
         own = np.where(sums.usable, sums.variance, 0)
         moved = slope[error].to_numpy() ** 2 * noise
         with np.errstate(invalid="ignore", divide="ignore"):
             total = own + moved
             welch = total**2 / (own**2 / sums.freedom + moved**2 / freedom)
-            number = np.where(sums.usable, sums.rate * (1 - sums.rate) / total, sums.number)
+            number = np.where(sums.usable, sums.rate * (1 - sums.rate) / total, worth)
         t = stdtrit(np.where(np.isfinite(welch), welch, 1e9), (1 + audit.confidence) / 2)
         low, high = wilson_limits(sums.rate, number, t)
         fixed = error == "fmr" and audit.set_on_itself and audit.pairs == "all"

@@ -174,7 +174,7 @@ class ErrorCounts:
             many independent comparisons would tell as much.
         """
         size, inside = len(self.groups), self._group >= 0
-        counted = {error: self._of_everybody_and_groups(error) for error in ("fmr", "fnmr")}
+        counted = {error: self.of_everybody_and_groups(error) for error in ("fmr", "fnmr")}
         subjects = np.bincount(self._group[inside], minlength=size)
         images = np.bincount(self._group[inside], self._images[inside], minlength=size)
         frame = pd.DataFrame({"group": ["all", *self.groups]})
@@ -201,13 +201,13 @@ class ErrorCounts:
         for error, (_, tries) in _COLUMNS.items():
             frame[f"effective_{tries}"] = counted[error][1]
         for error in _COLUMNS:
-            sums, _ = self._of_everybody_and_groups(error, "subjects")
+            sums, _ = self.of_everybody_and_groups(error, "subjects")
             frame[f"{error}_by_subject"] = sums.rate
             ends = interval(sums, confidence, small_samples)
             frame[f"{error}_by_subject_low"], frame[f"{error}_by_subject_high"] = ends
         return frame
 
-    def _of_everybody_and_groups(
+    def of_everybody_and_groups(
         self, error: str, weights: str = "comparisons"
     ) -> tuple[Sums, np.ndarray]:
         """Sums of everybody and then of each group, and the effective numbers of comparisons."""

@@ -5,7 +5,7 @@ with its interval, what equal groups would show, the worst and best group and wh
 number. No index is a verdict: read it beside the rates.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -231,29 +231,26 @@ def disparity(
     >>> fl.disparity(rates).loc[0, ["value", "low", "parity", "parity_high"]].round(1).to_dict()
     {'value': 8.0, 'low': 3.2, 'parity': 1.5, 'parity_high': 2.5}
     """
-    (table,) = index_tables(rates, [confidence], a, draws, seed)
+    table = index_table(rates, a, confidence, draws, seed)
     return table[table["metric"].map(is_shown)].reset_index(drop=True)
 
 
-def index_tables(
+def index_table(
     rates: pd.DataFrame,
-    confidences: Sequence[float],
     a: float = 0.5,
+    confidence: float = 0.95,
     draws: int = DRAWS,
     seed: int = 0,
-) -> list[pd.DataFrame]:
-    """`disparity` at several confidences, with the indices that are not shown."""
+) -> pd.DataFrame:
+    """`disparity`, and the indices that are not shown."""
     groups = _checked(rates, a)
     observed = _observed(groups, None, a)
     chance = Parity(_behind(groups), partial(indices, groups, a=a), draws, seed)
-    tables = []
-    for confidence in confidences:
-        rows = [
-            _row(groups, observed, chance, key, float(value), confidence)
-            for key, value in indices(groups, a=a).items()
-        ]
-        tables.append(pd.DataFrame(rows, columns=_COLUMNS))
-    return tables
+    rows = [
+        _row(groups, observed, chance, key, float(value), confidence)
+        for key, value in indices(groups, a=a).items()
+    ]
+    return pd.DataFrame(rows, columns=_COLUMNS)
 
 
 def _row(
