@@ -292,10 +292,11 @@ def test_calibration_counts_are_stored_and_make_the_same_comparison(tmp_path):
     assert np.isnan(unknown["one"].realised_fmr()).all()
 
 
-def test_two_equal_models_at_one_target_seldom_differ():
+@pytest.mark.parametrize("trials", [20, pytest.param(60, marks=pytest.mark.slow)])
+def test_two_equal_models_at_one_target_seldom_differ(trials):
     """Thresholds set on forty others; each model errs in its own way. `fnmr:all` holds 0."""
     held = []
-    for seed in range(60):
+    for seed in range(trials):
         audits = []
         for model in (0, 1):
             test, other = (
@@ -306,7 +307,7 @@ def test_two_equal_models_at_one_target_seldom_differ():
         row = fl.compare_audits(dict(zip("xy", audits, strict=True)), 50).row("fnmr:all")
         held.append(row["low"] <= 0 <= row["high"])
         assert (row["low"] <= 0 <= row["high"]) == (row["ratio_low"] <= 1 <= row["ratio_high"])
-    assert np.mean(held) >= 0.87
+    assert np.mean(held) >= 0.85
 
 
 def test_pairing_cancels_what_the_arms_share(arms):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -95,8 +96,14 @@ def test_a_gallery_without_labels_is_searched_by_the_groups_of_the_searched(face
 
 @pytest.mark.real
 def test_lfw_is_searched_against_itself(real, tmp_path):
+    people = sorted((real / "lfw" / "aligned112").iterdir())[::4]
+    for person in people:
+        shutil.copytree(person, tmp_path / "lfw" / "aligned112" / person.name)
+    labels = pd.read_csv(real / "lfw" / "labels.csv")
+    kept = labels["identity"].isin([person.name for person in people])
+    labels[kept].to_csv(tmp_path / "lfw" / "labels.csv", index=False)
     given = {
-        "probes": str(real / "lfw"),
+        "probes": str(tmp_path / "lfw"),
         "embedder": str(real / "models" / "mobilefacenet.onnx"),
         "embedder_options": {"channels": "rgb", "mean": 127.5, "std": 128},
         "by": ["gender"],
@@ -104,7 +111,7 @@ def test_lfw_is_searched_against_itself(real, tmp_path):
     out = fl.run(ROOM, {**given, "fpir": 0.02, "jobs": 1}, out=tmp_path / "runs")
     numbers = json.loads((out / "metrics.json").read_text())
     counts = numbers["counts"]
-    assert counts["enrolled"] == pytest.approx(0.7 * 4281, abs=3)
+    assert counts["enrolled"] == pytest.approx(0.7 * len(people), abs=3)
     groups = numbers["groups"]
     for row in groups.values():
         assert row["rate_low"] <= row["rate"] <= row["rate_high"]
