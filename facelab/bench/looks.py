@@ -16,8 +16,10 @@ from facelab.bench.embedded import equal_error_threshold
 from facelab.bench.perceived import BY
 from facelab.embedders.embeddings import Embeddings
 from facelab.synthetic.parameters import GROUPS, HAIR_STYLES
+from facelab.synthetic.twins import FACTORS
 
 LOOK = "everything"
+_MAKEUP = ("lipstick_habit", "eye_makeup")
 _STYLES = 3  # of each gender, those that most have
 
 
@@ -36,13 +38,10 @@ def hair_styles(population: fl.Population) -> list[str]:
 
 
 def changes(population: fl.Population) -> dict[str, list[Any]]:
-    """What is changed alone."""
-    return {
-        "hair_style": hair_styles(population),
-        "dyed": [True, False],
-        "beard": [0.0, 1.0],
-        "lipstick_habit": [0.0, 1.0],
-    }
+    """What is changed alone, of what can be."""
+    levels = {"dyed": [True, False]} | {name: [0.0, 1.0] for name in ("beard", *_MAKEUP)}
+    levels = {"hair_style": hair_styles(population)} | levels
+    return {factor: ends for factor, ends in levels.items() if factor in FACTORS}
 
 
 def with_new_looks(
@@ -76,7 +75,7 @@ def with_new_looks(
 def cost_of_looks(embeddings: Embeddings) -> pd.DataFrame:
     """`fl.twin_effects` of other looks at the EER threshold of the unchanged photos, by group.
 
-    Beards of women and lipstick of men are left out.
+    Beards of women and make-up of men are left out.
     """
     base = embeddings[(embeddings.table["factor"] == "base").to_numpy()]
     threshold = equal_error_threshold(fl.compare_all(base, by=BY, jobs=1))
@@ -84,7 +83,7 @@ def cost_of_looks(embeddings: Embeddings) -> pd.DataFrame:
     effects = effects[effects["quantity"].isin(["mated_score", "fnmr"])]
     group = effects["group"].astype(str)
     odd = (effects["factor"] == "beard") & ~group.str.endswith("/male")
-    odd |= (effects["factor"] == "lipstick_habit") & ~group.str.endswith("/female")
+    odd |= effects["factor"].isin(_MAKEUP) & ~group.str.endswith("/female")
     return effects[~odd]
 
 

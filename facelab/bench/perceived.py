@@ -21,7 +21,8 @@ from facelab.rates.persons import interval_of_people
 BY = ["phenotype", "gender"]
 EXPRESSIONS = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
 AGE_BANDS = (18, 30, 40, 50, 60, 70, 81)
-NEAR_THE_SCALP = ("bald", "cropped")  # hair styles that hide no outline of the head
+# Hair styles that leave the outline of the head as it is, by the beginning of their names.
+NEAR_THE_SCALP = ("bald", "cropped", "fade")
 _BATCH = 64
 _DRAWS = 500  # of people, with replacement
 
@@ -171,9 +172,8 @@ def share_of(table: pd.DataFrame, hit: np.ndarray, among: np.ndarray) -> dict[st
 
 def hair_is_out_of_sight(table: pd.DataFrame) -> np.ndarray:
     """Whether the head is bald, its hair cropped, or covered."""
-    return table["hair_style"].isin(NEAR_THE_SCALP).to_numpy() | (
-        table["headwear"].astype(str) != "none"
-    ).to_numpy(bool)
+    cropped = table["hair_style"].astype(str).str.startswith(NEAR_THE_SCALP)
+    return (cropped | (table["headwear"].astype(str) != "none")).to_numpy(bool)
 
 
 def members(table: pd.DataFrame, by: list[str]) -> dict[str, np.ndarray]:
