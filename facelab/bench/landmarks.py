@@ -4,6 +4,7 @@ In: pictures of one face each, looking at the camera. Out: landmarks after Procr
 the mean of the rendered and the spectrum of their covariance are from the real ones.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ MIRRORED = np.array(
 # A head looks at the camera if its nose is no further off the middle of the eyes' outer corners,
 # and of the sides of the jaw, as shares of their distance.
 FRONTAL = (0.09, 0.13)
+CLOSED = 0.1  # of the eyes' distance: lips that are no further apart are closed
+AT_REST, LIPS_CLOSED = "FairFace, at rest", "FairFace, lips closed"
 ADULTS = ("20-29", "30-39", "40-49", "50-59", "60-69", "70+")
 EIGENVALUES = 10
 _SIDE = 448
@@ -137,7 +140,10 @@ def real_shapes(shapes: np.ndarray, table: pd.DataFrame, perceived: pd.DataFrame
         [np.ones(len(both)), np.r_[away, -away], np.tile(smile, 2), np.tile(gap, 2)]
     )
     effects = np.linalg.lstsq(known, aligned, rcond=None)[0]
-    return (aligned - (known - calm) @ effects).reshape(both.shape)
+    return {
+        AT_REST: (aligned - (known - calm) @ effects).reshape(both.shape),
+        LIPS_CLOSED: with_mirrored(shapes[gap < CLOSED]),
+    }
 
 
 def with_mirrored(shapes: np.ndarray) -> np.ndarray:
@@ -153,7 +159,7 @@ def spectrum(aligned: np.ndarray) -> np.ndarray:
     return np.linalg.svd(flat, compute_uv=False) ** 2 / (len(flat) - 1)
 
 
-def shapes_compared(rendered: np.ndarray, real: np.ndarray) -> list[dict[str, Any]]:
+def shapes_compared(rendered: np.ndarray, real: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     """How far the mean rendered shape is from the real one, and the eigenvalues of both.
 
     Parameters
@@ -162,34 +168,35 @@ def shapes_compared(rendered: np.ndarray, real: np.ndarray) -> list[dict[str, An
         Landmarks (N, 68, 2) of rendered neutral heads that look at the camera; NaN where the
         detector found none.
     real
-        From `real_shapes`.
+        Sets of real shapes by name, with their mirror images.
     """
     there = rendered[np.isfinite(rendered[:, 0, 0])]
-    real, mean = procrustes(real)
     ours = procrustes(with_mirrored(there))[0]
-    off = procrustes(ours.mean(axis=0)[None], mean)[0][0] - mean
-    apart = np.abs(off / real.std(axis=0))
-    told = {"judge": "dlib's landmarks", "faces": "rendered", "photos": len(there)}
-    rows = [
-        told | {"figure": "mean landmark off the real one, sd", "who": who, "value": float(value)}
-        for who, value in {
-            "furthest coordinate": apart.max(),
-            "root mean square": np.sqrt((apart**2).mean()),
-        }.items()
-    ]
-    rows.append(
-        told | {"figure": "found by dlib", "who": "all", "value": len(there) / len(rendered)}
-    )
-    pairs = zip(spectrum(ours)[:EIGENVALUES], spectrum(real)[:EIGENVALUES], strict=True)
-    for number, (found, wanted) in enumerate(pairs, start=1):
-        who = f"{number:2d}"
-        eigenvalue = {"figure": "eigenvalue, 1e-5", "who": who}
-        rows.append(told | eigenvalue | {"value": 1e5 * float(found)})
-        size = {"faces": "FairFace", "photos": len(real) // 2}
-        rows.append(told | eigenvalue | size | {"value": 1e5 * float(wanted)})
-        rows.append(
-            told
-            | {"figure": "eigenvalue over the real one", "who": who}
-            | {"value": float(found / wanted)}
-        )
+    judge = {"judge": "dlib's landmarks"}
+    told = judge | {"faces": "rendered", "photos": len(there)}
+    rows = [told | {"figure": "found by dlib", "who": "all", "value": len(there) / len(rendered)}]
+    values = spectrum(ours)[:EIGENVALUES]
+    rows += _numbered(told | {"figure": "eigenvalue, 1e-5"}, 1e5 * values)
+    for name, others in real.items():
+        theirs, mean = procrustes(others)
+        off = procrustes(ours.mean(axis=0)[None], mean)[0][0] - mean
+        apart = np.abs(off / theirs.std(axis=0))
+        told = judge | {"faces": name, "photos": len(theirs) // 2}
+        rows += [
+            told | {"figure": "mean landmark off the real one, sd", "who": who, "value": value}
+            for who, value in {
+                "furthest coordinate": float(apart.max()),
+                "root mean square": float(np.sqrt((apart**2).mean())),
+            }.items()
+        ]
+        wanted = spectrum(theirs)[:EIGENVALUES]
+        rows += _numbered(told | {"figure": "eigenvalue, 1e-5"}, 1e5 * wanted)
+        rows += _numbered(told | {"figure": "rendered eigenvalue over the real"}, values / wanted)
     return rows
+
+
+def _numbered(told: dict[str, Any], values: np.ndarray) -> list[dict[str, Any]]:
+    return [
+        told | {"who": f"{number:2d}", "value": float(value)}
+        for number, value in enumerate(values, start=1)
+    ]

