@@ -35,7 +35,7 @@ from facelab.photos.yunet import YuNet
 
 _AGES = {"uniform": [18, 80]}
 _IN_FULL = 2  # photos of a person in full frames
-_FOR_DLIB = 36  # people, since its embedder is slow
+_FOR_DLIB = 60  # people, since its embedder is slow
 _TWINS = 3  # photos of a person with twins; every third person has them
 
 _FACE_API = "npm's @vladmandic/face-api 1.7.15 (MIT) has it, to be converted to ONNX"
