@@ -85,11 +85,10 @@ def test_a_mirror_image_is_a_mirror_image_and_a_turned_nose_is_seen(shapes):
     order = landmarks.MIRRORED
     assert sorted(order) == list(range(68)) and (order[order] == np.arange(68)).all()
     x = np.zeros((1, 68, 2))
-    x[0, 0:17, 0], x[0, 36, 0], x[0, 45, 0] = np.linspace(-1, 1, 17), -0.5, 0.5
-    x[0, :, 1] = np.linspace(-1, 1, 68)
+    x[0, 0:17, 0], x[0, 36:42, 0], x[0, 42:48, 0] = np.linspace(-1, 1, 17), -0.5, 0.5
+    x[0, 0:17, 1], x[0, 48:, 1] = np.abs(np.linspace(-1, 1, 17)), -1
     for nose in (0.0, 0.2, -0.2):
         x[0, 30, 0] = nose
-        x[0, 30, 1] = 0
         eyes, jaw = landmarks.turned_away(x)
         assert np.sign(np.round(eyes, 2)) == np.sign(np.round(jaw, 2)) == np.sign(nose)
 
@@ -240,7 +239,8 @@ def test_shares_are_counted_by_group_and_intervals_are_over_people(photos):
     row = told.loc["asian/female"]
     assert row["low"] < 0.02 and row["high"] > 0.75, "four women, one of them wrong"
     covered = perceived.hair_is_out_of_sight(table)
-    short = table["hair_style"].isin(["bald", "cropped"]) | (table["headwear"] != "none")
+    cropped = ["bald", "cropped", "fade_low", "fade_high"]
+    short = table["hair_style"].isin(cropped) | (table["headwear"] != "none")
     assert (covered == short).all() and 0 < covered.sum() < len(table)
     many = told.loc[["women, hair cropped or covered", "men, hair cropped or covered"], "photos"]
     assert many.sum() == covered.sum()
