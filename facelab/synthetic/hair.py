@@ -112,20 +112,28 @@ def fitted_style(name: str, flip: bool) -> HairStyle | None:
     return style.mirrored(styles.mirror) if style and flip else style
 
 
+@cache
+def style_at_rest(name: str, flip: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Canonical places of a style's vertices, and ambient light on the head under it."""
+    head, style = load_head(), fitted_style(name, flip)
+    return style.on(head.template), head.openness * style.head_openness
+
+
 def _styled(subject: Subject, style: HairStyle, neutral: np.ndarray, head: Head) -> Hair:
     """One of the modelled styles, fitted to the head, its volume the subject's own."""
     weights = style.weights[..., None]
     ground = (neutral[style.refs] * weights).sum(1)
+    place, head_openness = style_at_rest(subject.hair_style, bool(subject.hair_flip))
     return Hair(
         vertices=ground + style.offsets * np.float32(subject.hair_volume),
-        place=style.on(head.template),
+        place=place,
         triangles=style.triangles,
         cover=np.full(len(ground), 9, np.float32),
         card=style.uv,
         texture=style.texture,
         openness=style.openness,
         shadow=style.shadow,
-        head_openness=head.openness * style.head_openness,
+        head_openness=head_openness,
         head_shadow=style.head_shadow,
     )
 

@@ -1,9 +1,10 @@
-"""What is painted on the skin: pigment, brows, beard, lips, marks, as one small map a subject.
+"""What is painted on the skin: pigment, brows, lips, marks, and what a look grows on it.
 
 In: a `Subject`. Out: a cylindrical picture of its skin, uint8 (H, W, 5): the square roots of the
 linear RGB albedo, gloss (over 0.5), and how far a place belongs to the lips. All of it is a
 function of canonical place, a point of the template mesh, so that it follows the face through every
-change of shape. Painted once a subject, looked up in all of its photos.
+change of shape. The bare skin is painted once a subject (`paint_skin`), the hair that a look grows
+on it once a look (`grow_on_skin`); both are looked up in all of its photos.
 """
 # ruff: noqa: ANN001, ANN201 - the compiler infers the types of these inner functions
 
@@ -23,9 +24,11 @@ from facelab.synthetic.subjects import BLOOD, Subject, melanin_slope
 # Columns of the vertex fields that are spread over the map.
 FIELDS = ("lips", "scalp", "beard", "melanin", "blood")
 LIPS, SCALP, BEARD, MELANIN, BLOODY = range(len(FIELDS))
+# Channels of bare skin: sqrt of the albedo, gloss, lips, and how dense single hairs would stand.
+GLOSS, MOUTH, STRANDS, BRISTLES, CHANNELS = 3, 4, 5, 6, 7
 Brush = namedtuple(
     "Brush",
-    "skin melanin blood hair brow_colour brow marks noise curl lip_red lip_dark freckles wrinkles "
+    "skin melanin blood brow_colour brow marks noise curl lip_red lip_dark freckles wrinkles "
     "gloss blotches",
 )
 
@@ -72,7 +75,7 @@ def solid(screen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
 
 
 def paint_skin(subject: Subject, head: Head, size: int) -> np.ndarray:
-    """The subject's skin map for crops of `size` px."""
+    """The subject's bare skin for crops of `size` px, uint8 (H, W, CHANNELS)."""
     styles = load_styles()
     corners, weights = chart(size)
     pigment = (
@@ -80,18 +83,13 @@ def paint_skin(subject: Subject, head: Head, size: int) -> np.ndarray:
         + max(0.0, subject.wrinkles) * styles.pigment_age
         + np.tensordot(subject.skin_modes.astype(np.float32), styles.pigment_modes, 1)
     )
-    x, y, z = np.abs(head.template[:, 0]), head.template[:, 1], head.template[:, 2]
-    margin = hair_margin(subject, head.template)
-    ear = (x > 0.72) & (y < 7.4) & (z > 0.2)
-    density = 0.45 if subject.hair_style == "bald" else 0.85
-    scalp = np.where(ear, 0, density * np.clip(0.45 + margin / 0.16, 0, 1))
     melanin, blood = spread_pigment(subject, head)
-    fields = np.stack([head.lips, scalp, beard_field(subject, head), melanin, blood], 1)
+    bristles = np.maximum.reduce([area for area in beard_areas()])
+    fields = np.stack([head.lips, scalp_field(subject, head), bristles, melanin, blood], 1)
     brush = Brush(
         skin=subject.skin,
         melanin=melanin_slope(subject.melanin),
         blood=BLOOD,
-        hair=subject.hair_colour,
         brow_colour=subject.brow_colour,
         brow=subject.brow,
         marks=subject.marks[subject.marks[:, 3] > 0].astype(np.float64),
@@ -115,6 +113,27 @@ def paint_skin(subject: Subject, head: Head, size: int) -> np.ndarray:
         styles.brows[subject.brow_style],
         lattice(),
     )
+
+
+def grow_on_skin(bare: np.ndarray, subject: Subject, head: Head, size: int) -> np.ndarray:
+    """The bare skin with the beard and the hair's roots of the subject's look, uint8 (H, W, 5)."""
+    corners, weights = chart(size)
+    density = 0.45 if subject.hair_style == "bald" else 0.85
+    fields = np.stack([density * scalp_field(subject, head), beard_field(subject, head)], 1)
+    return apply_hair(
+        bare,
+        corners,
+        weights,
+        fields.astype(np.float32),
+        np.array([subject.hair_colour, 0.7 * subject.brow_colour]),
+    )
+
+
+def scalp_field(subject: Subject, head: Head) -> np.ndarray:
+    """How far each vertex of the head belongs to the scalp that hair may grow on, 0..1."""
+    x, y, z = np.abs(head.template[:, 0]), head.template[:, 1], head.template[:, 2]
+    ear = (x > 0.72) & (y < 7.4) & (z > 0.2)
+    return np.where(ear, 0, np.clip(0.45 + hair_margin(subject, head.template) / 0.16, 0, 1))
 
 
 def ramp(value: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -194,7 +213,7 @@ def fading(value):
 def apply_brush(brush, corners, weights, template, fields, pigment, brows, lattice):
     """Paint every texel; see the module's docstring for what comes out."""
     height, width = corners.shape[0], corners.shape[1]
-    skin = np.empty((height, width, 5), np.uint8)
+    skin = np.zeros((height, width, CHANNELS), np.uint8)
     colour = np.empty(3)
     here = np.empty(fields.shape[1])
     ox, oy, oz = brush.noise[0], brush.noise[1], brush.noise[2]
@@ -284,22 +303,48 @@ def apply_brush(brush, corners, weights, template, fields, pigment, brows, latti
                     for c in range(3):
                         colour[c] += (brush.brow_colour[c] - colour[c]) * amount
                     gloss *= 1 - amount
-            beard = here[BEARD]
-            if beard > 0.01:
+            if here[BEARD] > 0.01:
                 hairs = noise3(lattice, px * 100 + ox, py * 40 + oy, pz * 100 + oz)
-                amount = min(0.88, beard * (0.2 + 1.3 * hairs))
-                for c in range(3):
-                    colour[c] += (brush.brow_colour[c] * 0.7 - colour[c]) * amount
-                gloss *= 1 - 0.8 * amount
-            scalp = here[SCALP]
-            if scalp > 0.01:
+                skin[row, column, BRISTLES] = np.uint8(255 * hairs)
+            if here[SCALP] > 0.01:
                 hairs = strands(lattice, px, py, pz, brush.curl)
-                amount = min(0.95, scalp * (0.6 + 0.8 * hairs))
-                for c in range(3):
-                    colour[c] += (brush.hair[c] - colour[c]) * amount
-                gloss *= 1 - amount
+                skin[row, column, STRANDS] = np.uint8(255 * hairs)
             for c in range(3):
                 skin[row, column, c] = np.uint8(255 * np.sqrt(min(1.0, max(0.0, colour[c]))) + 0.5)
-            skin[row, column, 3] = np.uint8(255 * min(1.0, 2 * max(0.0, gloss)))
-            skin[row, column, 4] = np.uint8(255 * mouth)
+            skin[row, column, GLOSS] = np.uint8(255 * min(1.0, 2 * max(0.0, gloss)))
+            skin[row, column, MOUTH] = np.uint8(255 * mouth)
+    return skin
+
+
+@jit
+def apply_hair(bare, corners, weights, fields, colours):
+    """Lay what grows over bare skin: `fields` (V, 2) and `colours` (2, 3) of scalp and beard."""
+    height, width = corners.shape[0], corners.shape[1]
+    skin = np.empty((height, width, 5), np.uint8)
+    for row in range(height):
+        for column in range(width):
+            for k in range(5):
+                skin[row, column, k] = bare[row, column, k]
+            ia, ib, ic = corners[row, column, 0], corners[row, column, 1], corners[row, column, 2]
+            u, v = weights[row, column, 0], weights[row, column, 1]
+            w = 1 - u - v
+            beard = u * fields[ia, 1] + v * fields[ib, 1] + w * fields[ic, 1]
+            scalp = u * fields[ia, 0] + v * fields[ib, 0] + w * fields[ic, 0]
+            if max(beard, scalp) <= 0.01:
+                continue
+            gloss = np.float32(bare[row, column, GLOSS])
+            grown = np.float32(0)
+            if beard > 0.01:
+                grown = min(0.88, beard * (0.2 + 1.3 / 255 * bare[row, column, BRISTLES]))
+                gloss *= 1 - 0.8 * grown
+            roots = np.float32(0)
+            if scalp > 0.01:
+                roots = min(0.95, scalp * (0.6 + 0.8 / 255 * bare[row, column, STRANDS]))
+                gloss *= 1 - roots
+            for c in range(3):
+                colour = (bare[row, column, c] / 255) ** 2
+                colour += (colours[1, c] - colour) * grown
+                colour += (colours[0, c] - colour) * roots
+                skin[row, column, c] = np.uint8(255 * np.sqrt(min(1.0, max(0.0, colour))) + 0.5)
+            skin[row, column, GLOSS] = np.uint8(gloss)
     return skin

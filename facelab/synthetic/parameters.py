@@ -139,7 +139,7 @@ SUBJECT: dict[str, Parameter] = {
 LOOK = (
     *("hair_style", "hair_flip", "hair_volume", "cropped_thickness", "dyed", "dye_tone"),
     *("beard", "beard_cheeks", "beard_moustache", "beard_chin", "stubble"),
-    *("lipstick_hue", "lipstick_depth", "lipstick_habit"),
+    *("lipstick_hue", "lipstick_depth", "lipstick_habit", *OWN_GLASSES),
 )
 
 CAPTURE: dict[str, Parameter] = {

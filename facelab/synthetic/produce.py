@@ -25,7 +25,7 @@ from facelab.synthetic.labels import ROW, as_table, capture_cells, subject_cells
 from facelab.synthetic.parameters import CAPTURE, GROUPS
 from facelab.synthetic.plan import Block, Face, Order, faces_of, plan_blocks
 from facelab.synthetic.population import Population, default_population
-from facelab.synthetic.render import build_model, render
+from facelab.synthetic.render import build_body, build_model, render
 from facelab.synthetic.subjects import build_subject, subject_name, subject_stream
 
 if TYPE_CHECKING:
@@ -242,11 +242,14 @@ def render_face(order: Order, face: Face, models: dict[Any, Any]) -> tuple[np.nd
     head = load_head()
     # Twins of the capture are photos of the same model.
     own = face.change >= 0 and order.changes[face.change][0] not in CAPTURE
-    who = (face.look, face.change if own else -1)
+    change = face.change if own else -1
+    who = (face.look, change)
     if who not in models:
         name = subject_name(order.seed, face.number)
         subject = build_subject(name, face.phenotype, face.gender, face.values)
-        models[who] = build_model(subject, head), subject_cells(subject)
+        if change not in models:
+            models[change] = build_body(subject, head)
+        models[who] = build_model(subject, head, models[change]), subject_cells(subject)
     model, cells = models[who]
     capture = build_capture(face.capture, head)
     # A stream of its own: the sensor's grain is the same for all twins.

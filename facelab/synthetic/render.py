@@ -39,7 +39,7 @@ from facelab.synthetic.mesh import (
     vertex_normals,
     write_normals,
 )
-from facelab.synthetic.paint import beard_field, lattice, paint_skin
+from facelab.synthetic.paint import beard_field, grow_on_skin, lattice, paint_skin
 from facelab.synthetic.parameters import BACKGROUNDS
 from facelab.synthetic.styles import map_coordinates
 from facelab.synthetic.subjects import Subject, neutral_shape
@@ -104,8 +104,16 @@ class Dressed:
 
 
 @dataclass(frozen=True)
+class Body:
+    """What no look changes: the neutral head (V, 3) of a subject, and its bare skin by size."""
+
+    neutral: np.ndarray
+    skins: dict[int, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Model:
-    """A subject ready to be photographed: what is the same in all of its photos.
+    """A subject with one look, ready to be photographed.
 
     `hollows` are those of the face at rest; `skins` and `wardrobe` fill as sizes, glasses and hats
     are asked for.
@@ -113,6 +121,7 @@ class Model:
 
     subject: Subject
     head: Head
+    body: Body
     neutral: np.ndarray
     hair: Hair
     hollows: np.ndarray
@@ -122,7 +131,10 @@ class Model:
     def skin(self, size: int) -> np.ndarray:
         """The skin map for crops of `size` px."""
         if size not in self.skins:
-            self.skins[size] = paint_skin(self.subject, self.head, size)
+            bare = self.body.skins
+            if size not in bare:
+                bare[size] = paint_skin(self.subject, self.head, size)
+            self.skins[size] = grow_on_skin(bare[size], self.subject, self.head, size)
         return self.skins[size]
 
     def dressed(self, glasses: str, headwear: str) -> Dressed:
@@ -133,28 +145,35 @@ class Model:
         return self.wardrobe[worn]
 
 
-def build_model(subject: Subject, head: Head) -> Model:
-    """Everything that is the same in all photos of a subject."""
-    neutral = neutral_shape(subject, head)
+def build_body(subject: Subject, head: Head) -> Body:
+    """What all looks of a subject have in common."""
+    return Body(neutral_shape(subject, head).astype(np.float32))
+
+
+def build_model(subject: Subject, head: Head, body: Body | None = None) -> Model:
+    """Everything that is the same in all photos of a subject's look."""
+    body = body or build_body(subject, head)
+    neutral = body.neutral
     beard = np.clip(beard_field(subject, head) - 0.45, 0, None)
     if beard.any():  # a full beard has volume
-        neutral = neutral + 0.12 * beard[:, None] * vertex_normals(neutral, head.triangles)
-    neutral = neutral.astype(np.float32)
+        out = vertex_normals(neutral, head.triangles)
+        neutral = (neutral + 0.12 * beard[:, None] * out).astype(np.float32)
     normals = vertex_normals(neutral, head.triangles)
     at_rest = hollows(neutral, head.triangles, normals)
-    return Model(subject, head, neutral, grow_hair(subject, neutral, head), at_rest)
+    return Model(subject, head, body, neutral, grow_hair(subject, neutral, head), at_rest)
 
 
 @cache
-def fixed_parts() -> tuple[np.ndarray, np.ndarray]:
-    """The head's lash vertices, and how far back each of its vertices is set, dm."""
+def fixed_parts() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The head's lash vertices; how far back each vertex is set, dm; its place on the skin map."""
     head = load_head()
     setback = np.zeros(len(head.template), np.float32)
     for part, amount in (("teeth", 0.10), ("mouth", 0.03), ("eye", 0.004)):
         setback[np.unique(head.triangles[head.part == PARTS[part]])] += np.float32(amount)
     lower = np.setdiff1d(head.triangles[head.part == PARTS["teeth"]], head.upper_teeth)
     setback[lower] += np.float32(0.08)  # behind the upper ones, and clear of a narrow chin
-    return np.unique(head.triangles[head.part == PARTS["lash"]]), setback
+    lashes = np.unique(head.triangles[head.part == PARTS["lash"]])
+    return lashes, setback, np.stack(map_coordinates(head.template), 1)
 
 
 def dress(model: Model, glasses: str, headwear: str) -> Dressed:
@@ -170,7 +189,7 @@ def dress(model: Model, glasses: str, headwear: str) -> Dressed:
         hair_cover = np.where(under(headwear, hair.place), np.float32(-9), hair_cover)
         openness, shadow = head.openness, head.shadow
     bare = len(model.neutral)
-    lashes, setback = fixed_parts()
+    lashes, setback, on_map = fixed_parts()
     cover = np.full(bare, 9, np.float32)
     cover[lashes] = model.subject.lashes
     sizes = [len(piece.vertices) for piece in worn]
@@ -206,7 +225,7 @@ def dress(model: Model, glasses: str, headwear: str) -> Dressed:
     table[:bare, OPENNESS] = openness
     table[bare : bare + len(hair.card), OPENNESS] = hair.openness
     table[:, UV : UV + 2] = card
-    table[:bare, UV : UV + 2] = np.stack(map_coordinates(head.template), 1)
+    table[:bare, UV : UV + 2] = on_map
     lenses = [piece.lenses + start for piece, start in zip(worn, starts, strict=False)]
     return Dressed(
         triangles=triangles,

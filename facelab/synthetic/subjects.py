@@ -316,8 +316,8 @@ def build_subject(name: str, phenotype: str, gender: str, values: dict[str, Any]
                 v["brow_slope"],
             ]
         ),
-        # Brows grey later than hair; who dyes the hair often does the brows.
-        brow_colour=natural + (GREY_HAIR - natural) * grey * (0.2 if v["dyed"] else 0.7),
+        # Brows and beards grey later than hair, and are seldom dyed.
+        brow_colour=natural + (GREY_HAIR - natural) * grey * 0.6,
         beard=np.array(
             [
                 min(1.0, max(0.0, 4 * (beard - 0.55))) * v["beard_cheeks"],

@@ -20,7 +20,7 @@ from facelab.synthetic.mesh import (
     vertex_normals,
     write_normals,
 )
-from facelab.synthetic.paint import lattice, paint_skin, solid
+from facelab.synthetic.paint import lattice, solid
 from facelab.synthetic.parameters import BACKGROUNDS, GLASSES, GROUPS, HAIR_STYLES, HEADWEAR
 from facelab.synthetic.render import FOLD, build_model, fold, on_screen, posed, render, tone_curve
 from facelab.synthetic.subjects import neutral_shape, subject_stream
@@ -361,7 +361,7 @@ def test_the_tone_curve_is_srgb():
 
 
 def test_lips_are_painted_where_the_mouth_is(head):
-    skin = paint_skin(model_of(head, 0).subject, head, SIZE)
+    skin = model_of(head, 0).skin(SIZE)
     lips = np.argwhere(skin[..., 4] > 128)
     middle = lips.mean(0) / skin.shape[:2]
     assert middle[1] == pytest.approx(0.5, abs=0.01)
@@ -372,7 +372,7 @@ def test_plain_skin_has_the_albedo_that_the_table_states(head):
     model = model_of(
         head, 1, skin_modes=np.zeros(8), blotches=0.0, freckles=0.0, wrinkles=0.0, beard=np.zeros(5)
     )
-    skin = paint_skin(model.subject, head, SIZE).astype(float)
+    skin = model.skin(SIZE).astype(float)
     cheeks = (skin[90:135, 70:186, :3] / 255) ** 2
     assert np.allclose(np.median(cheeks, (0, 1)), model.subject.skin, rtol=0.2)
 
@@ -383,9 +383,7 @@ def test_a_beard_darkens_the_chin_and_gives_it_volume(head):
         for level in (1.0, 0.0)
     )
     rows = slice(122, 140)
-    dark, light = (
-        paint_skin(m.subject, head, SIZE)[rows, 118:138, :3].mean() for m in (full, shaven)
-    )
+    dark, light = (m.skin(SIZE)[rows, 118:138, :3].mean() for m in (full, shaven))
     assert dark < 0.7 * light
     chin = np.argmin(np.abs(head.template - [0, 6.2, 1.3]).sum(1))
     assert full.neutral[chin, 2] > shaven.neutral[chin, 2]
