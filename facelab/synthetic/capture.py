@@ -60,22 +60,24 @@ LOOSE_ACTIONS: dict[str, float] = {
 }
 # Small movements that every photo has, whatever the expression: sd of |normal| at restless 1.
 RESTLESS = {
-    "jawOpen": 0.04,
-    "jawLeft": 0.06,
-    "jawRight": 0.06,
-    "mouthLeft": 0.06,
-    "mouthRight": 0.06,
+    "jawOpen": 0.03,
+    "jawLeft": 0.04,
+    "jawRight": 0.04,
+    "mouthLeft": 0.04,
+    "mouthRight": 0.04,
     "mouthSmileLeft": 0.08,
     "mouthSmileRight": 0.08,
-    "browInnerUp": 0.10,
-    "browDownLeft": 0.08,
-    "browDownRight": 0.08,
-    "mouthPucker": 0.05,
-    "eyeSquintLeft": 0.06,
-    "eyeSquintRight": 0.06,
+    "browInnerUp": 0.06,
+    "browOuterUpLeft": 0.06,
+    "browOuterUpRight": 0.06,
+    "mouthPress": 0.06,
+    "eyeSquintLeft": 0.05,
+    "eyeSquintRight": 0.05,
 }
 # What parts the lips in happiness at `teeth` 1.
 PARTED_LIPS = {"mouthUpperUp": 0.9, "mouthLowerDown": 0.75, "jawOpen": 0.05, "mouthStretch": 0.3}
+# How far eyes turn to the right and up, at least and at most, as a share of the eyeball's radius.
+GAZE_REACH = np.array([[-0.45, -0.3], [0.45, 0.3]])
 _MOST_ACTIONS = 6
 _CLOSED = 0.95  # eyeBlink in a blink
 
@@ -92,7 +94,7 @@ class Capture:
     actions : dict of str to float
         Every facial action with its strength, restless ones and lids included.
     gaze : (float, float)
-        Where the eyes look, right and up, as a share of the eyeball's radius.
+        Where the eyes look in the head's frame, right and up, as a share of the eyeball's radius.
     shift : (float, float)
         Alignment jitter in pixels of a 112 px crop, right and down.
     shirt, glasses_colour, headwear_colour : float64 (3,)
@@ -179,7 +181,7 @@ def build_capture(values: dict[str, Any], head: Head) -> Capture:
     return Capture(
         **{name: v[name] for name in _PLAIN},
         actions=facial_actions(v, head),
-        gaze=(v["gaze_right"], v["gaze_up"]),
+        gaze=gaze(v),
         glasses_colour=_colour(v, "glasses"),
         headwear_colour=_colour(v, "headwear"),
         shirt=_colour(v, "shirt"),
@@ -188,6 +190,14 @@ def build_capture(values: dict[str, Any], head: Head) -> Capture:
         jpeg_quality=int(v["jpeg_quality"]),
         shift=(v["shift_x"], v["shift_y"]),
     )
+
+
+def gaze(values: dict[str, Any]) -> tuple[float, float]:
+    """Where the eyes look in the head's frame: they turn back to the camera as the head turns."""
+    v = values
+    yaw, pitch = np.sin(np.radians([v["yaw"], v["pitch"]])) * v["eye_contact"]
+    right, up = np.clip([v["gaze_right"] + yaw, v["gaze_up"] - pitch], *GAZE_REACH)
+    return float(right), float(up)
 
 
 def facial_actions(values: dict[str, Any], head: Head) -> dict[str, float]:
@@ -219,7 +229,7 @@ def facial_actions(values: dict[str, Any], head: Head) -> dict[str, float]:
     lids = _CLOSED if v["blink"] else v["lids"] - 0.5 * actions.get("eyeWideLeft", 0.0)
     act("eyeBlink", max(0.0, lids))
     # Lids go down with the eyes.
-    act("eyeLookDown", 2 * max(0.0, -v["gaze_up"]))
+    act("eyeLookDown", 2 * max(0.0, -gaze(v)[1]))
     return actions
 
 

@@ -197,6 +197,7 @@ CAPTURE: dict[str, Parameter] = {
     "zoom": Parameter(0.7, 1.4),
     "tilt": Parameter(-30, 30),
     "teeth": _SHARE,
+    "eye_contact": _SHARE,
 }
 
 PARAMETERS = SUBJECT | CAPTURE
