@@ -3,15 +3,17 @@
 In: posed vertices on the screen and a subject's painted skin. Out: linear light (size, size, 3).
 
 Numba's cache notices a change only in the file of the function that it cached: after an edit of
-`mesh.py` or `noise.py`, touch this file, `paint.py` and `backdrop.py`.
+`mesh.py`, `eyes.py` or `noise.py`, touch this file, `paint.py` and `backdrop.py`.
 """
 # ruff: noqa: ANN001, ANN201 - the compiler infers the types of these inner functions
 
 import numpy as np
 
+from facelab.synthetic.eyes import eye_colour
 from facelab.synthetic.head import PARTS
-from facelab.synthetic.mesh import inlined, jit
+from facelab.synthetic.mesh import jit
 from facelab.synthetic.noise import noise3, step, strands
+from facelab.synthetic.styles import MAP_AXIS
 
 SKIN, MOUTH, EYE, TEETH, LASH, HAIR, FRAME, CLOTH = (
     PARTS[name] for name in ("skin", "mouth", "eye", "teeth", "lash", "hair", "frame", "cloth")
@@ -172,29 +174,6 @@ def rasterise(
     return depth, nearest
 
 
-@inlined
-def eye_colour(look, shot, px, py, colour):
-    """Albedo of an eyeball at a canonical place, into `colour`; returns its shade, 0..1."""
-    side = 1.0 if px > 0 else -1.0
-    dx, dy = (px - side * 0.3078) / 0.145, (py - 7.284) / 0.145
-    # Gaze is given in the picture's frame; the face looks at the camera with x to its left.
-    ex, ey = dx - shot.gaze[0], dy - shot.gaze[1]
-    radius = np.sqrt(ex * ex + ey * ey)
-    iris = 1 - step(0.43, 0.51, radius)
-    pupil = 1 - step(0.15, 0.21, radius)
-    # A dark ring outside, fibres and a lighter collarette inside.
-    angle = np.arctan2(ey, ex)
-    fibres = 0.85 + 0.3 * np.sin(9 * angle + look.noise[0]) * np.sin(23 * angle + look.noise[1])
-    ring = (0.35 + 0.75 * (1 - step(0.30, 0.47, radius))) * fibres
-    corner = step(0.45, 1.0, abs(dx))
-    white = (0.60 - 0.06 * corner, 0.56 - 0.14 * corner, 0.53 - 0.16 * corner)
-    for c in range(3):
-        tone = white[c] + (look.iris[c] * ring - white[c]) * iris
-        colour[c] = tone * (1 - 0.97 * pupil)
-    # The upper lid and its lashes shade what is under them.
-    return 0.30 + 0.70 * step(0.75, 0.05, dy)
-
-
 @jit
 def surfaces(kinds, count, skin, texture, look, shot, lattice, rows):
     """What is at points of the surface, in the first `count` columns of `rows`.
@@ -204,7 +183,8 @@ def surfaces(kinds, count, skin, texture, look, shot, lattice, rows):
     sharpness of the highlight, wrap, scatter, and whether it is a strand.
     """
     height, width = skin.shape[0], skin.shape[1]
-    colour, texel = np.zeros(3), np.zeros(5)
+    colour, texel, cornea = np.zeros(3), np.zeros(7), np.zeros(4)
+    turn = shot.turn
     one = np.uintp(1)
     for n in range(count):
         kind = kinds[n]
@@ -218,18 +198,31 @@ def surfaces(kinds, count, skin, texture, look, shot, lattice, rows):
             i, j = np.uintp(y), np.uintp(x)
             fy, fx = y - i, x - j
             t00, t01, t10, t11 = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
-            for k in range(5):
+            for k in range(7):
                 top = t00 * skin[i, j, k] + t01 * skin[i, j + one, k]
                 low = t10 * skin[i + one, j, k] + t11 * skin[i + one, j + one, k]
                 texel[k] = (top + low) / 255
             for c in range(3):
                 colour[c] = texel[c] * texel[c]
             gloss = 0.5 * texel[3]
-            if shot.lipstick_amount > 0:
-                lips = texel[4] * shot.lipstick_amount
+            made_up = 2 * texel[4] - 1.004
+            if made_up > 0.02 and shot.lipstick_amount > 0:
+                # A thin layer: what is light under it stays lighter.
+                lips = made_up * shot.lipstick_amount
                 for c in range(3):
-                    colour[c] += (shot.lipstick[c] - colour[c]) * lips
-                gloss += 0.1 * lips
+                    colour[c] *= 1 + (shot.lipstick[c] - 1) * lips
+                gloss += 0.06 * lips
+            elif made_up < -0.02 and shot.eye_shadow > 0:
+                for c in range(3):
+                    colour[c] *= 1 + made_up * shot.eye_shadow * (0.55 + 0.10 * c)
+            # The relief tilts the surface along the map's two directions, turned as the head is.
+            right, up = 2 * texel[5] - 1.004, 2 * texel[6] - 1.004
+            ahead = pz - np.float32(MAP_AXIS)
+            share = right / np.sqrt(px * px + ahead * ahead + 1e-6)
+            fore, aside = ahead * share, px * share
+            nx -= fore * turn[0] - aside * turn[2] + up * turn[1]
+            ny -= fore * turn[3] - aside * turn[5] + up * turn[4]
+            nz -= fore * turn[6] - aside * turn[8] + up * turn[7]
             scatter = 1.0
             if py < 5.9:
                 # A shirt, with a collar that dips in front.
@@ -264,16 +257,21 @@ def surfaces(kinds, count, skin, texture, look, shot, lattice, rows):
                 gloss, sharpness, wrap = 0.14 * pattern * (1 - 0.6 * look.curl), 8.0, 0.35
                 strand = 1.0
             elif kind == EYE:
-                dim = eye_colour(look, shot, px, py, colour)
-                openness, lit = dim * 0.9, lit * dim
-                gloss, sharpness = 0.6, 128.0
+                dim = eye_colour(look, shot, px, py, colour, cornea)
+                openness, lit = dim * 0.9, (0.4 + 0.6 * lit) * dim
+                share = cornea[3]
+                ex, ey, ez = cornea[0], cornea[1], cornea[2]
+                nx += share * (ex * turn[0] + ey * turn[1] + ez * turn[2] - nx)
+                ny += share * (ex * turn[3] + ey * turn[4] + ez * turn[5] - ny)
+                nz += share * (ex * turn[6] + ey * turn[7] + ez * turn[8] - nz)
+                gloss, sharpness = 0.15 + 1.6 * share, 128.0
             elif kind == TEETH:
                 colour[0], colour[1], colour[2] = 0.76, 0.70, 0.60
                 # Baked behind closed lips: where they are seen the lips are apart.
-                openness, lit = 0.85, 0.85
+                openness = lit = 0.85 - 0.7 * step(0.10, 0.23, abs(px))  # the cheeks' shade
                 gloss = 0.1
             elif kind == LASH:
-                colour[:] = 0.012
+                colour[0], colour[1], colour[2] = 0.022, 0.016, 0.014
             elif kind == FRAME:
                 for c in range(3):
                     colour[c] = shot.glasses_colour[c]
@@ -333,28 +331,36 @@ def shade(shot, rows, count):
         power = p8 if sharpness < 12 else p16
         power = p32 if sharpness > 24 else power
         power = p128 if sharpness > 64 else power
+        # Skin shines in two lobes: a wide one of its relief, a narrow one of its oil.
+        power += scatter * (0.30 * p8 + 0.65 * p32 - power)
         sheen = gloss * power * lit
         front = nz if nz > 0 else 0.0
         edge = (1 - front) * (1 - front)
-        rim = 0.25 * gloss * edge * edge * openness
+        rim = (0.25 * gloss * edge + scatter * (0.10 * edge + 0.012)) * edge * openness
         up = 0.5 + 0.5 * ny
         side = nx * fx + ny * fy + nz * fz
         side = side if side > 0 else 0.0
         side = (0.35 + 0.65 * side) * side * openness
         spread = rows[10, n] + broad
-        # Light scatters under skin, red furthest: the edge of shade is warm.
-        wr, wg, wb = spread * (1 + 0.3 * scatter), spread * (1 - 0.1 * scatter), 0.0
-        wb = spread * (1 - 0.5 * scatter)
+        # Light scatters under skin, red furthest: the edge of shade is soft and warm, and what
+        # comes back out of hollows is red.
+        wr, wg, wb = spread * (1 + 0.9 * scatter), spread * (1 + 0.35 * scatter), spread
         dr, dg, db = (facing + wr) / (1 + wr), (facing + wg) / (1 + wg), (facing + wb) / (1 + wb)
         dr = dr if dr > 0 else 0.0
         dg = dg if dg > 0 else 0.0
         db = db if db > 0 else 0.0
+        dr *= 1 + scatter * (np.sqrt(dr) - 1)
+        dg *= 1 + scatter * (np.sqrt(dg) - 1)
+        db *= 1 + scatter * (np.sqrt(db) - 1)
+        shadow, hollow = scatter * (1 - lit), scatter * (1 - openness)
+        dr, dg, db = dr * (1 + 0.45 * shadow), dg * (1 + 0.05 * shadow), db * (1 - 0.15 * shadow)
+        red, green = openness * (1 + 0.30 * hollow), openness * (1 + 0.08 * hollow)
         ahead = 0.35 * front
         rows[0, n] = rows[0, n] * (
-            kr * dr * lit + fr * side + (gr + (sr - gr) * up + sr * ahead) * openness
+            kr * dr * lit + fr * side + (gr + (sr - gr) * up + sr * ahead) * red
         ) + (kr * sheen + sr * rim)
         rows[1, n] = rows[1, n] * (
-            kg * dg * lit + fg * side + (gg + (sg - gg) * up + sg * ahead) * openness
+            kg * dg * lit + fg * side + (gg + (sg - gg) * up + sg * ahead) * green
         ) + (kg * sheen + sg * rim)
         rows[2, n] = rows[2, n] * (
             kb * db * lit + fb * side + (gb + (sb - gb) * up + sb * ahead) * openness

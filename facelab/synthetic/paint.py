@@ -1,10 +1,11 @@
 """What is painted on the skin: pigment, brows, lips, marks, and what a look grows on it.
 
-In: a `Subject`. Out: a cylindrical picture of its skin, uint8 (H, W, 5): the square roots of the
-linear RGB albedo, gloss (over 0.5), and how far a place belongs to the lips. All of it is a
-function of canonical place, a point of the template mesh, so that it follows the face through every
-change of shape. The bare skin is painted once a subject (`paint_skin`), the hair that a look grows
-on it once a look (`grow_on_skin`); both are looked up in all of its photos.
+In: a `Subject`. Out: a cylindrical picture of its skin, uint8 (H, W, 7): the square roots of the
+linear RGB albedo, gloss (over 0.5), what make-up may cover (above 128 the lips, below it the upper
+lids), and the slopes of its relief to the map's right and upwards (128 for 0, 127 for 1). All of it
+is a function of canonical place, a point of the template mesh, so that it follows the face through
+every change of shape. The bare skin is painted once a subject (`paint_skin`), the hair that a look
+grows on it once a look (`grow_on_skin`); both are looked up in all of its photos.
 """
 # ruff: noqa: ANN001, ANN201 - the compiler infers the types of these inner functions
 
@@ -18,19 +19,25 @@ from facelab.synthetic.head import PARTS, Head, load_head
 from facelab.synthetic.kernel import rasterise
 from facelab.synthetic.mesh import jit
 from facelab.synthetic.noise import bell, noise3, step, strands
+from facelab.synthetic.relief import FAMILIES, fold_maps, pore_slopes
 from facelab.synthetic.styles import MAP_COLUMNS, MAP_ROWS, load_styles, map_coordinates
-from facelab.synthetic.subjects import BLOOD, Subject, melanin_slope
+from facelab.synthetic.subjects import Subject, blood_slope, melanin_slope
 
 # Columns of the vertex fields that are spread over the map.
-FIELDS = ("lips", "scalp", "beard", "melanin", "blood")
-LIPS, SCALP, BEARD, MELANIN, BLOODY = range(len(FIELDS))
-# Channels of bare skin: sqrt of the albedo, gloss, lips, and how dense single hairs would stand.
-GLOSS, MOUTH, STRANDS, BRISTLES, CHANNELS = 3, 4, 5, 6, 7
+FIELDS = ("scalp", "beard", "melanin", "blood")
+SCALP, BEARD, MELANIN, BLOODY = range(len(FIELDS))
+# Channels of bare skin: sqrt of the albedo, gloss, made-up parts, slopes, and how dense single
+# hairs would stand. What is looked up in photos are the first SHOWN.
+GLOSS, MADE_UP, ACROSS, UP, STRANDS, BRISTLES, CHANNELS, SHOWN = 3, 4, 5, 6, 7, 8, 9, 7
+# Columns of a stencil's features and grain.
+LIPS, LOWER, LASHES, WET, LID, FACE = range(6)
+MID, FINE, SPOTS, DOTS, PORES_ACROSS, PORES_UP = range(6)
 Brush = namedtuple(
     "Brush",
     "skin melanin blood brow_colour brow marks noise curl lip_red lip_dark freckles wrinkles "
-    "gloss blotches",
+    "spots gloss blotches lashes dark",
 )
+Stencil = namedtuple("Stencil", "places features grain folds folded")
 
 
 @cache
@@ -74,22 +81,69 @@ def solid(screen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
     return cover, screen, nowhere, np.zeros((1, 1, 2), np.uint8)
 
 
+@cache
+def stencil(size: int) -> Stencil:
+    """What is alike on all skin maps for crops of `size` px: places, features, grain and folds."""
+    corners, weights = chart(size)
+    u, v = weights[..., :1], weights[..., 1:]
+    a, b, c = (load_head().template[corners[..., k]] for k in range(3))
+    places = np.ascontiguousarray(u * a + v * b + (1 - u - v) * c, np.float32)
+    folds = fold_maps(places)
+    shape = places.shape[:2]
+    across, down = np.meshgrid(np.arange(shape[1]) / shape[1], np.arange(shape[0]) / shape[0])
+    # The lattice repeats, and so does the grain: everybody may take it from another place.
+    noises = []
+    for number, (columns, rows) in enumerate(((3, 2), (7, 5), (9, 6), (4, 3))):
+        spots = np.stack([32 * columns * across, 32 * rows * down, 0 * down + 5.3 * number], -1)
+        noises.append(noise_at(lattice(), spots.reshape(-1, 3)).reshape(shape))
+    pores = pore_slopes(shape, size, np.random.Generator(np.random.Philox(20240301)))
+    grain = np.stack([*noises, pores[..., 0], pores[..., 1]], -1).astype(np.float32)
+    return Stencil(places, features(places), grain, folds, folds.any((2, 3)))
+
+
+def features(places: np.ndarray) -> np.ndarray:
+    """Where a texel lies on the face: float32 (H, W, 6), 0..1, by the constants above."""
+    x, y, z = np.abs(places[..., 0]), places[..., 1], places[..., 2]
+    # The red of the lips, between the bow above and the bow below the seam.
+    share = np.clip(1 - (x / 0.243) ** 2, 0, 1)
+    bow = 0.108 * share**0.75 + 0.014 * np.exp(-(((x - 0.055) / 0.04) ** 2)) * share
+    above = ramp(6.615 + bow - y, -0.004, 0.016) * ramp(y, 6.600, 6.612)
+    below = ramp(y - (6.612 - 0.130 * share**0.62), -0.006, 0.022) * ramp(6.618 - y, 0, 0.012)
+    mouth = (x < 0.243) & (z > 1.15)
+    # The opening of the eye, between its corners.
+    t = np.clip((x - 0.163) / 0.280, 0, 1)
+    upper = 7.268 + 0.03 * t + 0.052 * (4 * t * (1 - t)) ** 0.8
+    lower = 7.268 + 0.03 * t - 0.042 * (4 * t * (1 - t)) ** 0.9
+    beyond = np.exp(-((np.clip(np.maximum(0.163 - x, x - 0.443), 0, 1) / 0.015) ** 2))
+    beyond = beyond * (z > 1.0)
+    lashes = np.exp(-(((y - upper - 0.004) / 0.013) ** 2)) * beyond
+    under = 0.35 * np.exp(-(((y - lower + 0.016) / 0.012) ** 2)) * beyond * ramp(t, 0.3, 0.6)
+    wet = np.exp(-(((y - lower + 0.004) / 0.010) ** 2)) * beyond
+    lid = ramp(y - upper, -0.004, 0.006) * ramp(upper + 0.085 - y, 0, 0.06)
+    lid = lid * ramp(x, 0.13, 0.22) * ramp(0.52 - x, 0, 0.10) * (z > 1.0)
+    face = (z > 0.3) & (y > 5.6)
+    lips = np.maximum(above, below) * mouth
+    return np.stack(
+        [lips, below * mouth, np.maximum(lashes, under), wet, lid, face], -1, dtype=np.float32
+    )
+
+
 def paint_skin(subject: Subject, head: Head, size: int) -> np.ndarray:
     """The subject's bare skin for crops of `size` px, uint8 (H, W, CHANNELS)."""
     styles = load_styles()
     corners, weights = chart(size)
     pigment = (
         styles.pigment_mean
-        + max(0.0, subject.wrinkles) * styles.pigment_age
+        + 0.45 * max(0.0, subject.wrinkles) * styles.pigment_age
         + np.tensordot(subject.skin_modes.astype(np.float32), styles.pigment_modes, 1)
     )
     melanin, blood = spread_pigment(subject, head)
     bristles = np.maximum.reduce([area for area in beard_areas()])
-    fields = np.stack([head.lips, scalp_field(subject, head), bristles, melanin, blood], 1)
+    fields = np.stack([scalp_field(subject, head), bristles, melanin, blood], 1)
     brush = Brush(
         skin=subject.skin,
         melanin=melanin_slope(subject.melanin),
-        blood=BLOOD,
+        blood=blood_slope(subject.melanin),
         brow_colour=subject.brow_colour,
         brow=subject.brow,
         marks=subject.marks[subject.marks[:, 3] > 0].astype(np.float64),
@@ -100,14 +154,18 @@ def paint_skin(subject: Subject, head: Head, size: int) -> np.ndarray:
         # Freckles are local pigment: the darker the skin, the less they stand out.
         freckles=subject.freckles * np.exp(-3 * subject.melanin),
         wrinkles=subject.wrinkles,
+        spots=0.12 * max(0.0, subject.wrinkles - 0.3) * np.exp(-3 * subject.melanin),
         gloss=subject.gloss,
         blotches=subject.blotches,
+        lashes=subject.lashes,
+        dark=subject.melanin,
     )
     return apply_brush(
         brush,
         corners,
         weights,
-        head.template,
+        *stencil(size),
+        fold_weights(subject),
         fields.astype(np.float32),
         np.ascontiguousarray(pigment, np.float32),
         styles.brows[subject.brow_style],
@@ -116,7 +174,7 @@ def paint_skin(subject: Subject, head: Head, size: int) -> np.ndarray:
 
 
 def grow_on_skin(bare: np.ndarray, subject: Subject, head: Head, size: int) -> np.ndarray:
-    """The bare skin with the beard and the hair's roots of the subject's look, uint8 (H, W, 5)."""
+    """The bare skin with the beard and the hair's roots of the look, uint8 (H, W, SHOWN)."""
     corners, weights = chart(size)
     density = 0.45 if subject.hair_style == "bald" else 0.85
     fields = np.stack([density * scalp_field(subject, head), beard_field(subject, head)], 1)
@@ -125,7 +183,14 @@ def grow_on_skin(bare: np.ndarray, subject: Subject, head: Head, size: int) -> n
         corners,
         weights,
         fields.astype(np.float32),
-        np.array([subject.hair_colour, 0.7 * subject.brow_colour]),
+        np.array(
+            [
+                subject.hair_colour,
+                0.7 * subject.brow_colour,
+                # Shaven hair is under the skin, and can but darken it.
+                np.minimum(0.7 * subject.brow_colour, 0.6 * subject.skin),
+            ]
+        ),
     )
 
 
@@ -134,6 +199,15 @@ def scalp_field(subject: Subject, head: Head) -> np.ndarray:
     x, y, z = np.abs(head.template[:, 0]), head.template[:, 1], head.template[:, 2]
     ear = (x > 0.72) & (y < 7.4) & (z > 0.2)
     return np.where(ear, 0, np.clip(0.45 + hair_margin(subject, head.template) / 0.16, 0, 1))
+
+
+def fold_weights(subject: Subject) -> np.ndarray:
+    """How deep each family of folds is, float32: some crease here first, some there."""
+    early = np.modf(np.outer(subject.noise, [1.0, 3.7, 7.3]).ravel())[0]
+    onset = 0.02 + 0.22 * early[: len(FAMILIES)]
+    depth = np.clip((subject.wrinkles - onset) / 0.75, 0, 1) ** 0.8
+    depth[FAMILIES.index("lip")] *= 0.8
+    return (0.9 * depth / 127).astype(np.float32)
 
 
 def ramp(value: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -163,7 +237,7 @@ def spread_pigment(subject: Subject, head: Head) -> tuple[np.ndarray, np.ndarray
     under, blood = blood_sites()
     broad = noise_at(lattice(), head.template * 3.5 + subject.noise) - 0.5
     melanin = 1.2 * subject.blotches * broad + (0.02 + 0.05 * subject.wrinkles) * under
-    return melanin, 0.20 * broad + 0.15 * under + blood
+    return melanin, 0.20 * broad + 0.09 * under + blood
 
 
 @cache
@@ -210,7 +284,10 @@ def fading(value):
 
 
 @jit
-def apply_brush(brush, corners, weights, template, fields, pigment, brows, lattice):
+def apply_brush(
+    brush, corners, weights, places, features, grain, folds, folded, creased, fields, pigment,
+    brows, lattice,
+):  # fmt: skip
     """Paint every texel; see the module's docstring for what comes out."""
     height, width = corners.shape[0], corners.shape[1]
     skin = np.zeros((height, width, CHANNELS), np.uint8)
@@ -218,18 +295,17 @@ def apply_brush(brush, corners, weights, template, fields, pigment, brows, latti
     here = np.empty(fields.shape[1])
     ox, oy, oz = brush.noise[0], brush.noise[1], brush.noise[2]
     inner, outer = brush.brow[3], brush.brow[4]
+    lower, right = int(oy / 32 * height), int(ox / 32 * width)
+    old = max(0.0, brush.wrinkles)
     for row in range(height):
         for column in range(width):
             ia, ib, ic = corners[row, column, 0], corners[row, column, 1], corners[row, column, 2]
             u, v = weights[row, column, 0], weights[row, column, 1]
             w = 1 - u - v
-            px = u * template[ia, 0] + v * template[ib, 0] + w * template[ic, 0]
-            py = u * template[ia, 1] + v * template[ib, 1] + w * template[ic, 1]
-            pz = u * template[ia, 2] + v * template[ib, 2] + w * template[ic, 2]
             for k in range(len(here)):
                 here[k] = u * fields[ia, k] + v * fields[ib, k] + w * fields[ic, k]
+            px, py, pz = places[row, column, 0], places[row, column, 1], places[row, column, 2]
             ax = abs(px)
-            face = pz > 0.3 and py > 5.6
             # The map of pigment may be coarser than this one: bilinear.
             y = (row + 0.5) / height * pigment.shape[0] - 0.5
             x = (column + 0.5) / width * pigment.shape[1] - 0.5
@@ -249,45 +325,70 @@ def apply_brush(brush, corners, weights, template, fields, pigment, brows, latti
                 p00 * pigment[i, j, 1] + p01 * pigment[i, j + 1, 1]
                 + p10 * pigment[i + 1, j, 1] + p11 * pigment[i + 1, j + 1, 1]
             )  # fmt: skip
-            lined = 1.0
-            mouth = 0.0
+            mouth = shade = across = up = lid = dark = red = 0.0
+            gloss = brush.gloss * (1 + 0.5 * bell(px / 0.2))
+            face = features[row, column, FACE] > 0
             if face:
-                mid = noise3(lattice, px * 14 + oy, py * 14 + oz, pz * 14 + ox) - 0.5
-                fine = noise3(lattice, px * 46 + oz, py * 46 + ox, pz * 46 + oy) - 0.5
+                m, n = (row + lower) % height, (column + right) % width
+                mid, fine = grain[m, n, MID] - 0.5, grain[m, n, FINE] - 0.5
                 melanin += brush.blotches * (mid * 0.7 + fine * 0.6)
-                blood += 0.12 * mid
+                blood += 0.10 * mid + 0.06 * fine
                 if brush.freckles > 0:
-                    spots = noise3(lattice, px * 55 + ox, py * 55 + oz, pz * 55 + oy)
                     patch = step(6.4, 6.8, py) * step(8.0, 7.3, py) * step(0.9, 1.2, pz)
-                    melanin += brush.freckles * patch * 0.16 * step(0.60, 0.90, spots)
+                    spots = step(0.60, 0.90, grain[m, n, SPOTS])
+                    melanin += brush.freckles * patch * 0.16 * spots
+                if brush.spots > 0:
+                    melanin += brush.spots * step(0.74, 0.88, grain[m, n, DOTS])
                 if pz > 0.6:
-                    for n in range(len(brush.marks)):
-                        dx, dy = px - brush.marks[n, 0], py - brush.marks[n, 1]
-                        gap = (dx * dx + dy * dy) / (brush.marks[n, 2] * brush.marks[n, 2])
+                    for k in range(len(brush.marks)):
+                        dx, dy = px - brush.marks[k, 0], py - brush.marks[k, 1]
+                        gap = (dx * dx + dy * dy) / (brush.marks[k, 2] * brush.marks[k, 2])
                         if gap < 4:
-                            amount = brush.marks[n, 3] * bell(np.sqrt(gap) * 1.2)
-                            melanin += amount * (1 - brush.marks[n, 4])
-                            blood += 2 * amount * brush.marks[n, 4]
-                if brush.wrinkles > 0.15 and pz > 1.1:
-                    if py > 7.56:
-                        lines = np.sin(py * 42 + 20 * here[BLOODY] + 5 * mid + 2 * px) ** 6
-                        lines *= step(7.56, 7.66, py) * step(8.0, 7.9, py)
-                        lined -= 0.2 * brush.wrinkles * (0.5 + mid) * lines
-                    elif ax > 0.46:
-                        crow = np.sin((py - 7.26) / (0.05 + abs(ax - 0.42)) * 9) ** 6
-                        crow *= bell((ax - 0.58) / 0.06) * bell((py - 7.26) / 0.1)
-                        lined -= 0.3 * brush.wrinkles * crow
-                mouth = step(0.22, 0.42, here[LIPS]) * step(1.1, 1.25, pz)
-                blood += mouth * brush.lip_red
-                melanin += mouth * brush.lip_dark
+                            amount = brush.marks[k, 3] * bell(np.sqrt(gap) * 1.2)
+                            melanin += amount * (1 - brush.marks[k, 4])
+                            blood += 2 * amount * brush.marks[k, 4]
+                mouth = features[row, column, LIPS]
+                grown = 1 + 0.4 * old
+                across = grown * grain[m, n, PORES_ACROSS] * (1 - 0.6 * mouth)
+                up = grown * grain[m, n, PORES_UP] * (1 - 0.6 * mouth)
+                if old > 0 and folded[row, column]:
+                    for k in range(len(creased)):
+                        across += creased[k] * folds[row, column, k, 0]
+                        up += creased[k] * folds[row, column, k, 1]
+                        shade += creased[k] * folds[row, column, k, 2]
+                if mouth > 0:
+                    # Fine upright creases; old lips are paler.
+                    crease = noise3(lattice, px * 70 + ox, py * 7 + oy, oz) - 0.5
+                    across += 0.5 * mouth * crease
+                    under = features[row, column, LOWER]
+                    red = mouth * brush.lip_red * (1 - 0.35 * old) * (1 + 0.25 * crease)
+                    blood += red
+                    # Where skin is dark the upper lip is as dark, the lower one lets blood through.
+                    melanin += mouth * (brush.lip_dark + 0.06 * brush.dark * (0.5 - 1.5 * under))
+                    gloss = gloss * (1 - mouth) + mouth * (0.07 + 0.06 * under)
+                lid = features[row, column, LID]
+                wet = features[row, column, WET]
+                if wet > 0.02:
+                    blood += 0.35 * wet
+                    melanin -= 0.10 * brush.dark * wet
+                    gloss += 0.25 * wet
+                dark = features[row, column, LASHES] * min(0.7, 0.1 + 0.6 * brush.lashes)
             for c in range(3):
                 loss = brush.melanin[c] * melanin + brush.blood[c] * blood
-                colour[c] = brush.skin[c] * lined * fading(loss)
-            gloss = brush.gloss * (1 + 0.8 * mouth + 0.5 * bell(px / 0.2))
-            # Brows: hairs looked up along a tapering arch between an inner and an outer end.
+                # Blood shows bluer through the lips' thin skin.
+                loss += red * (0.10, 0.0, -0.10)[c]
+                # Light that falls into a fold comes out redder.
+                colour[c] = brush.skin[c] * fading(loss) * (1 - (0.07 + 0.05 * c) * min(1.0, shade))
+                colour[c] *= 1 - dark
+            gloss *= 1 - 0.6 * min(1.0, shade)
+            # Brows: hairs looked up along a tapering arch between an inner and an outer end, over
+            # the soft shade that hairs too fine for the picture make together.
             if face and pz > 1.0 and 7.2 < py < 7.8 and inner - 0.08 < ax < outer + 0.08:
                 t = (ax - inner) / (outer - inner)
-                middle = brush.brow[1] + brush.brow[2] * (1 - (t - 0.62) ** 2 / 0.38)
+                side = t / 0.62 - 1 if t < 0.62 else (t - 0.62) / 0.38
+                middle = brush.brow[1] + brush.brow[2] * (
+                    1 - side * side * (1 if t < 0.62 else 0.8)
+                )
                 middle += brush.brow[6] * t
                 s = (middle - py) / (1.2 * brush.brow[0])
                 if 0 <= t < 1 and -1 < s < 1:
@@ -299,7 +400,9 @@ def apply_brush(brush, corners, weights, template, fields, pigment, brows, latti
                     gy, gx = ry - m, rx - n
                     hairs = (brows[m, n] * (1 - gx) + brows[m, n + 1] * gx) * (1 - gy)
                     hairs += (brows[m + 1, n] * (1 - gx) + brows[m + 1, n + 1] * gx) * gy
-                    amount = min(0.92, hairs / 255 * 2.2 * brush.brow[5])
+                    soft = bell(s / (0.52 - 0.26 * t)) * step(0, 0.14, t) * step(1.0, 0.75, t)
+                    amount = brush.brow[5] * (0.45 * soft + 1.25 * hairs / 255)
+                    amount = min(0.88, amount * step(0, 0.10, t + 0.02))
                     for c in range(3):
                         colour[c] += (brush.brow_colour[c] - colour[c]) * amount
                     gloss *= 1 - amount
@@ -312,18 +415,21 @@ def apply_brush(brush, corners, weights, template, fields, pigment, brows, latti
             for c in range(3):
                 skin[row, column, c] = np.uint8(255 * np.sqrt(min(1.0, max(0.0, colour[c]))) + 0.5)
             skin[row, column, GLOSS] = np.uint8(255 * min(1.0, 2 * max(0.0, gloss)))
-            skin[row, column, MOUTH] = np.uint8(255 * mouth)
+            skin[row, column, MADE_UP] = np.uint8(128 + 127 * mouth - 128 * lid)
+            skin[row, column, ACROSS] = np.uint8(128.5 + 127 * min(1.0, max(-1.0, across)))
+            skin[row, column, UP] = np.uint8(128.5 + 127 * min(1.0, max(-1.0, up)))
     return skin
 
 
 @jit
 def apply_hair(bare, corners, weights, fields, colours):
-    """Lay what grows over bare skin: `fields` (V, 2) and `colours` (2, 3) of scalp and beard."""
+    """Lay what grows over bare skin: `fields` (V, 2) and `colours` (3, 3) of
+    scalp, beard and shaven beard."""
     height, width = corners.shape[0], corners.shape[1]
-    skin = np.empty((height, width, 5), np.uint8)
+    skin = np.empty((height, width, SHOWN), np.uint8)
     for row in range(height):
         for column in range(width):
-            for k in range(5):
+            for k in range(SHOWN):
                 skin[row, column, k] = bare[row, column, k]
             ia, ib, ic = corners[row, column, 0], corners[row, column, 1], corners[row, column, 2]
             u, v = weights[row, column, 0], weights[row, column, 1]
@@ -335,7 +441,9 @@ def apply_hair(bare, corners, weights, fields, colours):
             gloss = np.float32(bare[row, column, GLOSS])
             grown = np.float32(0)
             if beard > 0.01:
-                grown = min(0.88, beard * (0.2 + 1.3 / 255 * bare[row, column, BRISTLES]))
+                rough = 1.3 if beard > 0.4 else 0.5
+                grown = rough * (bare[row, column, BRISTLES] / 255 - 0.5)
+                grown = min(0.88, beard * (0.85 + grown))
                 gloss *= 1 - 0.8 * grown
             roots = np.float32(0)
             if scalp > 0.01:
@@ -343,7 +451,7 @@ def apply_hair(bare, corners, weights, fields, colours):
                 gloss *= 1 - roots
             for c in range(3):
                 colour = (bare[row, column, c] / 255) ** 2
-                colour += (colours[1, c] - colour) * grown
+                colour += (colours[1 if beard > 0.4 else 2, c] - colour) * grown
                 colour += (colours[0, c] - colour) * roots
                 skin[row, column, c] = np.uint8(255 * np.sqrt(min(1.0, max(0.0, colour))) + 0.5)
             skin[row, column, GLOSS] = np.uint8(gloss)

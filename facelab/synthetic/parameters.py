@@ -115,7 +115,7 @@ SUBJECT: dict[str, Parameter] = {
     "grey_onset": Parameter(10, 200),
     "dyed": _CHANCE,
     "dye_tone": Parameter(labels=HAIR_TONES),
-    "brow_thickness": Parameter(0.01, 0.14),
+    "brow_thickness": Parameter(0.01, 0.2),
     "brow_density": Parameter(0.05, 1),
     "beard": _SHARE,
     "beard_cheeks": _CHANCE,
@@ -133,13 +133,14 @@ SUBJECT: dict[str, Parameter] = {
     "own_glasses_hue": _SHARE,
     "own_glasses_saturation": _SHARE,
     "own_glasses_brightness": _SHARE,
+    "eye_makeup": _SHARE,
 }
 
 # What a subject changes from look to look.
 LOOK = (
     *("hair_style", "hair_flip", "hair_volume", "cropped_thickness", "dyed", "dye_tone"),
     *("beard", "beard_cheeks", "beard_moustache", "beard_chin", "stubble"),
-    *("lipstick_hue", "lipstick_depth", "lipstick_habit", *OWN_GLASSES),
+    *("lipstick_hue", "lipstick_depth", "lipstick_habit", *OWN_GLASSES, "eye_makeup"),
 )
 
 CAPTURE: dict[str, Parameter] = {

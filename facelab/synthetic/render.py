@@ -51,8 +51,8 @@ FOLD, FOLDED = 0.7, 12.0
 Look = namedtuple("Look", "hair iris noise curl")
 Shot = namedtuple(
     "Shot",
-    "light half light_size key fill_from fill sky ground gaze lipstick lipstick_amount shirt "
-    "glasses_colour headwear_colour brim",
+    "light half light_size key fill_from fill sky ground gaze turn lipstick lipstick_amount "
+    "eye_shadow shirt glasses_colour headwear_colour brim",
 )
 
 
@@ -164,8 +164,10 @@ def build_model(subject: Subject, head: Head, body: Body | None = None) -> Model
 
 
 @cache
-def fixed_parts() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The head's lash vertices; how far back each vertex is set, dm; its place on the skin map."""
+def fixed_parts() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The head's lash vertices and how dense each is; of all its vertices, how far back each is
+    set, dm, and its place on the skin map.
+    """
     head = load_head()
     setback = np.zeros(len(head.template), np.float32)
     for part, amount in (("teeth", 0.10), ("mouth", 0.03), ("eye", 0.004)):
@@ -173,7 +175,10 @@ def fixed_parts() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     lower = np.setdiff1d(head.triangles[head.part == PARTS["teeth"]], head.upper_teeth)
     setback[lower] += np.float32(0.08)  # behind the upper ones, and clear of a narrow chin
     lashes = np.unique(head.triangles[head.part == PARTS["lash"]])
-    return lashes, setback, np.stack(map_coordinates(head.template), 1)
+    skin = head.template[np.unique(head.triangles[head.part == PARTS["skin"]])]
+    length = [np.linalg.norm(skin - place, axis=1).min() for place in head.template[lashes]]
+    taper = np.clip(1.15 - np.array(length) / 0.036, -0.2, 1.15)  # thin out from root to tip
+    return lashes, taper.astype(np.float32), setback, np.stack(map_coordinates(head.template), 1)
 
 
 def dress(model: Model, glasses: str, headwear: str) -> Dressed:
@@ -189,9 +194,9 @@ def dress(model: Model, glasses: str, headwear: str) -> Dressed:
         hair_cover = np.where(under(headwear, hair.place), np.float32(-9), hair_cover)
         openness, shadow = head.openness, head.shadow
     bare = len(model.neutral)
-    lashes, setback, on_map = fixed_parts()
+    lashes, taper, setback, on_map = fixed_parts()
     cover = np.full(bare, 9, np.float32)
-    cover[lashes] = model.subject.lashes
+    cover[lashes] = model.subject.lashes * taper
     sizes = [len(piece.vertices) for piece in worn]
     starts = np.cumsum([bare + len(hair.vertices), *sizes])
     extra = sum(sizes)
@@ -216,7 +221,7 @@ def dress(model: Model, glasses: str, headwear: str) -> Dressed:
     )
     place = place.astype(np.float32)
     # Lashes part across: their gaps are narrow in x and long in the other directions.
-    place[lashes] *= np.float32([2.2, 0.2, 0.2])
+    place[lashes] *= np.float32([3.4, 0.2, 0.2])
     card = np.full((len(place), 2), -1, np.float32)
     card[bare : bare + len(hair.card)] = hair.card
     table = np.zeros((len(place), COLUMNS), np.float32)
@@ -287,8 +292,15 @@ def take_shot(subject: Subject, capture: Capture, brim: float) -> Shot:
         sky=triple(sky),
         ground=triple(0.55 * sky * (0.6 + 0.6 * capture.shirt)),
         gaze=(float(capture.gaze[0]), float(capture.gaze[1])),
-        lipstick=(0.30 + 0.3 * habit[0], 0.03 + 0.12 * habit[1], 0.05 + 0.1 * habit[1]),
-        lipstick_amount=0.75 if capture.makeup < habit[2] * 0.9 - 0.2 else 0.0,
+        turn=tuple(rotation(capture).ravel().tolist()),
+        # What the layer lets through: rose to brick, and more or less of it.
+        lipstick=(
+            0.95 - 0.25 * habit[1],
+            0.62 - 0.30 * habit[1],
+            0.58 + 0.2 * habit[0] - 0.2 * habit[1],
+        ),
+        lipstick_amount=0.8 if capture.makeup < habit[2] * 0.9 - 0.2 else 0.0,
+        eye_shadow=subject.eye_makeup * (capture.makeup < habit[2]),
         shirt=triple(capture.shirt),
         glasses_colour=triple(capture.glasses_colour),
         headwear_colour=triple(capture.headwear_colour),

@@ -116,6 +116,7 @@ class Subject:
     lip_dark: float
     lashes: float
     lipstick: np.ndarray
+    eye_makeup: float
 
     @property
     def group(self) -> str:
@@ -150,13 +151,18 @@ def skin_albedo(melanin: float, hemoglobin: float) -> np.ndarray:
     blue is absorbed first, red last.
     """
     melanin_loss = np.array([2.5 * melanin**1.4, 2.95 * melanin**1.1, 3.2 * melanin**0.95])
-    return np.array([0.87, 0.63, 0.53]) * np.exp(-melanin_loss - hemoglobin * BLOOD)
+    return np.array([0.87, 0.63, 0.53]) * np.exp(-melanin_loss - hemoglobin * blood_slope(melanin))
 
 
 def melanin_slope(melanin: float) -> np.ndarray:
     """How fast each channel darkens with more melanin: the derivative of the loss above."""
     melanin = max(melanin, 0.05)
     return np.array([3.5 * melanin**0.4, 3.245 * melanin**0.1, 3.04 * melanin**-0.05])
+
+
+def blood_slope(melanin: float) -> np.ndarray:
+    """How fast each channel darkens with more blood: less, where melanin lets little light in."""
+    return BLOOD * (1 - 0.5 * melanin)
 
 
 def to_srgb(linear: np.ndarray) -> np.ndarray:
@@ -332,6 +338,7 @@ def build_subject(name: str, phenotype: str, gender: str, values: dict[str, Any]
         lip_dark=v["lip_dark"],
         lashes=v["lashes"],
         lipstick=np.array([v["lipstick_hue"], v["lipstick_depth"], v["lipstick_habit"]]),
+        eye_makeup=v["eye_makeup"],
     )
 
 
