@@ -8,9 +8,10 @@ from facelab.synthetic.population import Population
 from facelab.synthetic.subjects import Subject, build_subject, subject_name, subject_values
 
 # All that the built-in population lets depend on the group.
-BY_PHENOTYPE = {"melanin", "hair_tone", "hair_curl", "afro", "iris_tone"}
-BY_GENDER = {"hair_style", "balding", "dyed", "brow_thickness", "beard", "stubble", "lashes"}
+BY_PHENOTYPE = {"melanin", "hair_tone", "hair_curl", "iris_tone"}
+BY_GENDER = {"balding", "dyed", "brow_thickness", "beard", "stubble", "lashes"}
 BY_GENDER |= {"lipstick_habit"}
+BY_GROUP = {"hair_style"}
 
 
 def draw_subject(

@@ -1,8 +1,8 @@
-"""Hair: a modelled mesh of one of the baked styles, or a cropped shell lifted off the scalp.
+"""Hair: a modelled mesh of one of the baked styles, or shells of a pattern lifted off the scalp.
 
-In: a subject and its neutral head. Out: extra vertices and triangles of part "hair". A cropped
-shell has a cover value a vertex: where cover plus strand noise falls below 0.5 the renderer leaves
-a gap; the modelled styles have their gaps in the alpha of their texture.
+In: a subject and its neutral head. Out: extra vertices and triangles of part "hair". Both have
+their gaps in the alpha of a texture; shells also have a cover value a vertex, the less of it the
+more of the pattern is left out: towards the tips and at the hairline.
 """
 
 from dataclasses import dataclass
@@ -10,52 +10,55 @@ from functools import cache
 
 import numpy as np
 
-from facelab.synthetic.head import PARTS, Head, load_head
+from facelab.synthetic.head import Head, load_head
 from facelab.synthetic.mesh import vertex_normals
+from facelab.synthetic.scalp import CENTRE, Ground, fullness, ground, hair_margin
 from facelab.synthetic.styles import HairStyle, load_styles
 from facelab.synthetic.subjects import Subject
 
-# Where hair begins, as height over depth on the template: forehead, temple, sideburn, nape.
-LINE_DEPTH = np.array([-0.5, 0.05, 0.2, 0.30, 0.62, 0.70, 0.82, 1.0, 1.2, 1.4])
-LINE_HEIGHT = np.array([6.40, 6.45, 6.75, 7.40, 7.40, 7.02, 7.42, 7.72, 7.93, 7.99])
-
 
 @dataclass(frozen=True)
-class Scalp:
-    """Where the shell is: its body vertices and its triangles, numbered from 0."""
+class Growth:
+    """How hair that is not modelled stands off the scalp.
 
-    body: np.ndarray
-    triangles: np.ndarray
+    Attributes
+    ----------
+    length : float
+        Times `hair_volume`, dm.
+    layers : tuple of float
+        Where its shells lie, as shares of the length.
+    pattern, flow : str
+        Of `PATTERNS` ("": by the subject's curl), and how it lies (see `scalp.ground`).
+    round : float
+        0 stands off the skin, 1 off the middle of the skull.
+    lumps : float
+        How uneven the outline is.
+    rise : float
+        Over how many dm from the hairline it gains its length.
+    """
+
+    length: float
+    layers: tuple[float, ...]
+    pattern: str = ""
+    flow: str = "whorl"
+    round: float = 0.0
+    lumps: float = 0.1
+    rise: float = 0.2
 
 
-@cache
-def scalp() -> Scalp:
-    """The part of the head's skin that hair may grow on, on the baked head."""
-    head = load_head()
-    skin = head.triangles[head.part == PARTS["skin"]]
-    place = head.template[skin].mean(1)
-    ear = (np.abs(place[:, 0]) > 0.72) & (place[:, 1] < 7.42) & (place[:, 2] > 0.22)
-    grows = (place[:, 1] > hair_height(place[:, 2]) - 0.35) & (place[:, 1] > 6.35) & ~ear
-    body, numbered = np.unique(skin[grows], return_inverse=True)
-    return Scalp(body, numbered.reshape(-1, 3).astype(np.int32))
-
-
-def hair_height(depth: np.ndarray) -> np.ndarray:
-    """Height of the mean hairline at a depth of the template."""
-    return np.interp(depth, LINE_DEPTH, LINE_HEIGHT)
-
-
-def hair_margin(subject: Subject, place: np.ndarray) -> np.ndarray:
-    """How far inside the hair a template point lies, in dm; below 0 is bare skin."""
-    x, y, z = np.abs(place[:, 0]), place[:, 1], place[:, 2]
-    line = hair_height(z) + subject.hairline * (z > 0.8)
-    front = np.clip((z - 0.85) / 0.3, 0, 1)
-    line = line + subject.temples * front * np.exp(-(((x - 0.42) / 0.17) ** 2))
-    margin = y - line
-    # A bald crown: a disc around the top of the back of the head.
-    bare = subject.crown * 0.75 - np.hypot(place[:, 0], (z - 0.25) * 0.9)
-    bare = np.where(y > 7.9, bare, -1.0)
-    return np.minimum(margin, np.where(subject.crown > 0.25, -bare, 9.0))
+_FUR = (0.1, 0.55, 1.0)
+_CLOUD = (0.3, 0.55, 0.75, 0.9, 1.0)
+GROWN = {
+    "cropped": Growth(1.0, _FUR),
+    "fade_low": Growth(1.3, _FUR, rise=0.3),
+    "fade_high": Growth(1.8, _FUR, rise=0.3),
+    "afro_short": Growth(0.22, _CLOUD, "coils", "coils", 0.3, 0.12, 0.25),
+    "afro_round": Growth(0.55, _CLOUD, "coils", "coils", 0.8, 0.10, 0.35),
+    "afro_large": Growth(0.95, _CLOUD, "coils", "coils", 0.95, 0.10, 0.45),
+    "twist_out": Growth(0.45, _CLOUD, "twists", "coils", 0.7, 0.3, 0.3),
+    "cornrows": Growth(0.028, (1.0,), "rows", "rows", 0.0, 0.0, 0.1),
+    "flat_twists": Growth(0.034, (1.0,), "twisted_rows", "rows", 0.0, 0.0, 0.1),
+}
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,8 @@ class Hair:
         1 and more where closed, below 0 where bare.
     card : float32 (V, 2)
         Texture coordinates, -1 where there is no texture.
-    texture : uint8 (S, S, 2)
-        Brightness detail and opacity.
+    texture : uint8 (2 S, S, 2)
+        Brightness detail and opacity, a `pyramid`.
     openness, shadow : float32 (V,), (V, 16)
         Ambient light that arrives and harmonics of the visible sky, as those of `Head`.
     head_openness, head_shadow : float32 (H,), (H, 16)
@@ -93,14 +96,11 @@ class Hair:
     head_shadow: np.ndarray
 
 
-NO_TEXTURE = np.full((1, 1, 2), 255, np.uint8)
-
-
 def grow_hair(subject: Subject, neutral: np.ndarray, head: Head) -> Hair:
     """The subject's hair on its neutral head (V, 3)."""
     style = fitted_style(subject.hair_style, bool(subject.hair_flip))
     if style is None:
-        return _cropped(subject, neutral, head)
+        return _grown(subject, neutral, head)
     return _styled(subject, style, neutral, head)
 
 
@@ -138,29 +138,65 @@ def _styled(subject: Subject, style: HairStyle, neutral: np.ndarray, head: Head)
     )
 
 
-def _cropped(subject: Subject, neutral: np.ndarray, head: Head) -> Hair:
-    """A shell off the scalp, as thick as the hair is long; nothing for a bald subject."""
-    ground = scalp()
-    normals = vertex_normals(neutral, head.triangles)[ground.body]
-    place = head.template[ground.body]
-    margin = hair_margin(subject, place)
-    lump = np.sin(place @ [5.1, 2.3, 3.7] + subject.noise[0]) * np.sin(
-        place @ [-2.9, 4.3, 5.3] + subject.noise[1]
-    )
-    thick = subject.hair_volume * (1 + 0.25 * lump * (0.4 + subject.hair_curl))
-    thick = thick * np.clip(margin / 0.2 + 0.1, 0, 1)
-    bald = subject.hair_style == "bald"
-    cover = np.full(len(place), -9.0) if bald else 0.5 + margin / 0.11
-    count = len(place)
+def _grown(subject: Subject, neutral: np.ndarray, head: Head) -> Hair:
+    """Shells off the scalp, the outer ones the thinner; none for a bald subject."""
+    growth = GROWN.get(subject.hair_style, Growth(0.0, ()))
+    curl = subject.hair_curl
+    by_curl = "straight" if curl < 0.3 else "wavy" if curl < 0.6 else "coils"
+    pattern = growth.pattern or by_curl
+    flow = "coils" if growth.flow == "whorl" and pattern == "coils" else growth.flow
+    under, place, ray = rays(flow)
+    # The outermost first: what it hides need not be drawn.
+    count, layers = len(place), np.array(growth.layers[::-1], np.float32)
+    away = vertex_normals(neutral, head.triangles)[under.body]
+    away += np.float32(growth.round) * (ray - away)
+    away /= np.sqrt((away * away).sum(1, keepdims=True))
+    margin = hair_margin(subject)[under.body]
+    full = fullness(subject.hair_style)[under.body]
+    length = np.float32(growth.length * subject.hair_volume)
+    lump = np.sin(place @ np.float32([5.1, 2.3, 3.7]) + np.float32(subject.noise[0]))
+    lump *= np.sin(place @ np.float32([-2.9, 4.3, 5.3]) + np.float32(subject.noise[1]))
+    thick = length * (1 + np.float32(growth.lumps) * lump) * full
+    thick *= np.clip(margin / np.float32(growth.rise) + np.float32(0.1), 0, 1)
+    # What stands off roundly is shorter at the nape and beside the ears.
+    lower = np.clip((np.float32(7.9) - place[:, 1]) / np.float32(1.5), 0, 0.8)
+    thick *= 1 - np.float32(growth.round) * lower
+    height = np.float32(0.006) + layers[:, None] * thick
+    edge = np.clip(1 - (margin + np.float32(0.04)) / np.float32(0.15), 0, 9)
+    edge += np.float32(1.1) * (1 - full)
+    several = len(layers) > 1
+    dense = np.float32(1.25) - np.float32(0.7) * layers if several else np.float32([0.95])
+    open_to = np.float32(0.4) + np.float32(0.6) * layers if several else np.float32([1])
+    # Far off the skin the head no longer shades: half of the sky is seen, outwards.
+    free = np.clip(height * 4, 0, 1)
+    outwards = np.zeros((count, 16), np.float32)
+    outwards[:, 0], outwards[:, 1:4] = 1.7725, np.float32(1.535) * away[:, [1, 2, 0]]
+    shadow, openness = head.shadow[under.body], head.openness[under.body]
+    # Patterns of neighbouring layers would line up to streaks, and widen with the distance.
+    evenly = np.float32(flow == "coils")
+    shift = layers[:, None, None] * np.float32([3.3, 2.7]) * evenly
+    wider = 1 + layers[:, None, None] * length * evenly
+    starts = count * np.arange(len(layers), dtype=np.int32)[:, None, None]
     return Hair(
-        vertices=(neutral[ground.body] + normals * (0.008 + thick)[:, None]).astype(np.float32),
-        place=place,
-        triangles=ground.triangles[:0] if bald else ground.triangles,
-        cover=cover.astype(np.float32),
-        card=np.full((count, 2), -1, np.float32),
-        texture=NO_TEXTURE,
-        openness=head.openness[ground.body],
-        shadow=head.shadow[ground.body],
+        vertices=(neutral[under.body] + away * height[..., None]).reshape(-1, 3),
+        place=np.tile(place, (len(layers), 1)),
+        triangles=(under.triangles + starts).reshape(-1, 3),
+        cover=(dense[: len(layers), None] - edge).ravel(),
+        card=(under.uv * wider + shift).reshape(-1, 2),
+        texture=load_styles().patterns[pattern],
+        openness=(
+            (openness + free * (np.float32(0.9) - openness)) * open_to[: len(layers), None]
+        ).ravel(),
+        shadow=(shadow + free[..., None] * (outwards - shadow)).reshape(-1, 16),
         head_openness=head.openness,
         head_shadow=head.shadow,
     )
+
+
+@cache
+def rays(flow: str) -> tuple[Ground, np.ndarray, np.ndarray]:
+    """A ground with its canonical places, and the directions there from the middle of the skull."""
+    under = ground(flow)
+    place = load_head().template[under.body].astype(np.float32)
+    ray = (place - CENTRE).astype(np.float32)
+    return under, place, ray / np.linalg.norm(ray, axis=1, keepdims=True)

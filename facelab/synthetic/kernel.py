@@ -1,9 +1,9 @@
-"""What is seen and how it looks, compiled: visibility and shading.
+"""How what is seen looks, compiled: surfaces and shading.
 
-In: posed vertices on the screen and a subject's painted skin. Out: linear light (size, size, 3).
+In: what `visibility` found, and a subject's painted skin. Out: linear light (size, size, 3).
 
 Numba's cache notices a change only in the file of the function that it cached: after an edit of
-`mesh.py`, `eyes.py` or `noise.py`, touch this file, `paint.py` and `backdrop.py`.
+`mesh.py`, `eyes.py` or `noise.py`, touch this file, `visibility.py`, `paint.py` and `backdrop.py`.
 """
 # ruff: noqa: ANN001, ANN201 - the compiler infers the types of these inner functions
 
@@ -25,162 +25,12 @@ TARGETS = (3, 4, 5, 6, 13, 14, 15, 7, 16, 17)  # the rows of `photograph` that t
 
 
 @jit
-def farthest(depth, far):
-    """The largest depth of each tile of 16 x 16 samples, into `far`."""
-    size = depth.shape[0]
-    line = np.empty(size, np.float32)
-    far[:] = -np.inf
-    for top in range(0, size, 16):
-        line[:] = depth[top]
-        for row in range(top + 1, min(top + 16, size)):
-            for column in range(size):
-                line[column] = max(line[column], depth[row, column])
-        for column in range(size):
-            far[top // 16, column // 16] = max(far[top // 16, column // 16], line[column])
-
-
-@jit
-def rasterise(
-    screen: np.ndarray,
-    triangles: np.ndarray,
-    size: int,
-    closed: int,
-    cover: np.ndarray,
-    place: np.ndarray,
-    card: np.ndarray,
-    texture: np.ndarray,
-    lattice: np.ndarray,
-    curl: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Depth (size, size) float32 and nearest triangle (size, size) int32, -1 where there is none.
-
-    A sample lies at the middle of its cell. The first `closed` triangles belong to closed surfaces:
-    of these only the sides that face the camera are drawn. The others may have gaps: where `cover`
-    (V,) falls below 1, strand noise at the canonical `place` (V, 3) decides; where a vertex has a
-    place on a hair card (`card` (V, 2), 0..1, below 0 for none), the alpha of `texture` (S, S, 2)
-    is held against a threshold that differs among the four samples of a pixel.
-    """
-    depth = np.full((size, size), np.inf, np.float32)
-    nearest = np.full((size, size), -1, np.int32)
-    last = size - 1
-    side = texture.shape[0]
-    far = np.empty((last // 16 + 1, last // 16 + 1), np.float32)
-    for t in range(triangles.shape[0]):
-        if t == closed:
-            farthest(depth, far)
-        # Unsigned, for the sign of every other index is looked at.
-        a, b, c = np.uintp(triangles[t, 0]), np.uintp(triangles[t, 1]), np.uintp(triangles[t, 2])
-        ax, ay, az = float(screen[a, 0]), float(screen[a, 1]), float(screen[a, 2])
-        bx, by, bz = float(screen[b, 0]), float(screen[b, 1]), float(screen[b, 2])
-        cx, cy, cz = float(screen[c, 0]), float(screen[c, 1]), float(screen[c, 2])
-        # Rows run down, so what turns counter-clockwise towards the camera has a negative area.
-        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        if area == 0 or (area > 0 and t < closed):
-            continue
-        first_row = max(0, int(np.ceil(min(ay, by, cy) - 0.5)))
-        last_row = min(last, int(np.floor(max(ay, by, cy) - 0.5)))
-        if first_row > last_row or max(ax, bx, cx) < 0.5 or min(ax, bx, cx) > size - 0.5:
-            continue
-        if t >= closed:  # most of the hair is behind the head
-            left, right = max(0.0, min(ax, bx, cx)), min(float(last), max(ax, bx, cx))
-            hidden = True
-            for i in range(first_row // 16, last_row // 16 + 1):
-                for j in range(int(left) // 16, int(right) // 16 + 1):
-                    hidden &= min(az, bz, cz) >= far[i, j]
-            if hidden:
-                continue
-        inverse = 1 / area
-        # Barycentric weights as planes over the screen: u = u0 + ux x + uy y.
-        ux, uy = (by - cy) * inverse, (cx - bx) * inverse
-        vx, vy = (cy - ay) * inverse, (ax - cx) * inverse
-        u0 = (bx * cy - by * cx) * inverse
-        v0 = (cx * ay - cy * ax) * inverse
-        wx = -ux - vx
-        # Along a row a weight is positive from where its line meets the row, or up to there. The
-        # three slopes add up to 0, so there are at most two lines of either kind.
-        s1, t1, s2, t2 = 0.5, 0.0, 0.5, 0.0  # from s + t y
-        e1, f1, e2, f2 = size - 0.5, 0.0, size - 0.5, 0.0  # up to e + f y
-        if ux > 0:
-            s1, t1 = -u0 / ux, -uy / ux
-        elif ux < 0:
-            e1, f1 = -u0 / ux, -uy / ux
-        if vx > 0:
-            s2, t2 = -v0 / vx, -vy / vx
-        elif vx < 0:
-            e2, f2 = -v0 / vx, -vy / vx
-        if wx > 0:
-            if ux > 0:
-                s2, t2 = (u0 + v0 - 1) / wx, (uy + vy) / wx
-            else:
-                s1, t1 = (u0 + v0 - 1) / wx, (uy + vy) / wx
-        elif wx < 0:
-            if ux < 0:
-                e2, f2 = (u0 + v0 - 1) / wx, (uy + vy) / wx
-            else:
-                e1, f1 = (u0 + v0 - 1) / wx, (uy + vy) / wx
-        zx = ux * az + vx * bz + wx * cz
-        plain = t < closed
-        # What decides on gaps varies linearly over a triangle, too: its value at the first corner
-        # and its slopes along the other two weights.
-        frayed = carded = False
-        ca = cu = cv = sa = su = sv = qa = qu = qv = 0.0
-        if not plain:
-            if max(cover[a], cover[b], cover[c]) <= 0:
-                continue
-            frayed = min(cover[a], cover[b], cover[c]) < 1
-            ca, cu, cv = cover[c], cover[a] - cover[c], cover[b] - cover[c]
-            carded = card[a, 0] >= 0
-            sa, su, sv = card[c, 0], card[a, 0] - card[c, 0], card[b, 0] - card[c, 0]
-            qa, qu, qv = card[c, 1], card[a, 1] - card[c, 1], card[b, 1] - card[c, 1]
-        for row in range(first_row, last_row + 1):
-            y = row + 0.5
-            u, v = u0 + uy * y, v0 + vy * y
-            w = 1 - u - v
-            low = max(0.5, max(s1 + t1 * y, s2 + t2 * y))
-            high = min(size - 0.5, min(e1 + f1 * y, e2 + f2 * y))
-            first = int(np.ceil(low - 0.5))
-            final = int(np.floor(high - 0.5))
-            if final < first:
-                continue
-            z0 = u * az + v * bz + w * cz
-            for column in range(np.uintp(first), np.uintp(final + 1)):
-                x = column + 0.5
-                z = z0 + zx * x
-                if z >= depth[row, column]:
-                    continue
-                if frayed or carded:
-                    pu, pv = u + ux * x, v + vx * x
-                    if frayed:
-                        dense = ca + cu * pu + cv * pv
-                        if dense <= 0:
-                            continue
-                        if dense < 1:
-                            pw = 1 - pu - pv
-                            px = pu * place[a, 0] + pv * place[b, 0] + pw * place[c, 0]
-                            py = pu * place[a, 1] + pv * place[b, 1] + pw * place[c, 1]
-                            pz = pu * place[a, 2] + pv * place[b, 2] + pw * place[c, 2]
-                            # Finer than the shading's strands, so that a hairline frays softly.
-                            gap = noise3(lattice, px * 90, py * (30 + 60 * curl), pz * 90)
-                            if dense < 1.3 * gap - 0.15:
-                                continue
-                    if carded:
-                        i = min(side - 1, max(0, int((qa + qu * pu + qv * pv) * side)))
-                        j = min(side - 1, max(0, int((sa + su * pu + sv * pv) * side)))
-                        alpha = texture[i, j, 1]
-                        if alpha < 40 + 110 * ((row ^ np.intp(column)) & 1) + 55 * (row & 1):
-                            continue
-                depth[row, column] = z
-                nearest[row, column] = t
-    return depth, nearest
-
-
-@jit
-def surfaces(kinds, count, skin, texture, look, shot, lattice, rows):
+def surfaces(kinds, count, skin, look, shot, lattice, rows):
     """What is at points of the surface, in the first `count` columns of `rows`.
 
     Rows 3 to 5 hold the normal, 6 the light that arrives, 7 the openness, 13 to 15 the canonical
-    place, 16 and 17 the place on a map or card. Rows 0 to 2 become the colour, 8 to 12 gloss,
-    sharpness of the highlight, wrap, scatter, and whether it is a strand.
+    place, 16 and 17 the place on a map, 18 a strand's brightness. Rows 0 to 2 become the colour, 8
+    to 12 gloss, sharpness of the highlight, wrap, scatter, and whether it is a strand.
     """
     height, width = skin.shape[0], skin.shape[1]
     colour, texel, cornea = np.zeros(3), np.zeros(7), np.zeros(4)
@@ -241,20 +91,17 @@ def surfaces(kinds, count, skin, texture, look, shot, lattice, rows):
             if kind >= HAIR and nz < 0:  # open surfaces are seen from both sides
                 nx, ny, nz = -nx, -ny, -nz
             if kind == HAIR:
-                if across >= 0:
-                    side = texture.shape[0]
-                    i, j = (
-                        min(side - 1, max(0, int(down * side))),
-                        min(side - 1, int(across * side)),
-                    )
-                    pattern = texture[i, j, 0] / 256
-                else:
+                pattern = rows[18, n]
+                if pattern < 0:
                     pattern = strands(lattice, px, py, pz, look.curl)
+                    rows[18, n] = pattern
+                # Less light comes back from between the strands, and the deeper the less.
+                pattern *= 0.45 + 0.55 * openness
                 for c in range(3):
-                    colour[c] = look.hair[c] * (0.30 + 1.4 * pattern)
-                openness = 0.30 + 0.70 * openness
-                lit = 0.3 + 0.7 * lit
-                gloss, sharpness, wrap = 0.14 * pattern * (1 - 0.6 * look.curl), 8.0, 0.35
+                    colour[c] = look.hair[c] * (0.15 + 1.9 * pattern)
+                openness = 0.25 + 0.75 * openness
+                lit = 0.2 + 0.8 * lit
+                gloss, sharpness, wrap = 0.14 * pattern * (1 - 0.8 * look.curl), 128.0, 0.35
                 strand = 1.0
             elif kind == EYE:
                 dim = eye_colour(look, shot, px, py, colour, cornea)
@@ -315,10 +162,14 @@ def shade(shot, rows, count):
         sharpness, scatter, strand = rows[9, n], rows[11, n], rows[12, n]
         facing = nx * lx + ny * ly + nz * lz
         half = nx * hx + ny * hy + nz * hz
-        # Strands fall: their highlight is a band across them (Kajiya & Kay 1989).
-        along = hy - ny * hy * ny
-        band = 1 - along * along
-        half = band * strand + half * (1 - strand)
+        # Strands fall: their highlight is a band across them (Kajiya & Kay 1989), frayed where
+        # they lie at other angles.
+        tilt = 0.5 * rows[18, n] - 0.15
+        tx, ty, tz = tilt * nx - ny * nx, 1 + tilt * ny - ny * ny, tilt * nz - ny * nz
+        along = tx * hx + ty * hy + tz * hz
+        band = 1 - along * along / (tx * tx + ty * ty + tz * tz + 0.05)
+        band = band if band > 0 else 0.0
+        half = np.sqrt(band) * strand + half * (1 - strand)
         half = half if half > 0 else 0.0
         half = half if facing > 0 else 0.0
         p8 = half * half
@@ -334,9 +185,12 @@ def shade(shot, rows, count):
         # Skin shines in two lobes: a wide one of its relief, a narrow one of its oil.
         power += scatter * (0.30 * p8 + 0.65 * p32 - power)
         sheen = gloss * power * lit
+        # What goes through a strand and comes back has its colour.
+        glow = 0.9 * strand * p32 * lit
         front = nz if nz > 0 else 0.0
         edge = (1 - front) * (1 - front)
-        rim = (0.25 * gloss * edge + scatter * (0.10 * edge + 0.012)) * edge * openness
+        rim = 0.25 * gloss * edge * (1 - strand) + scatter * (0.10 * edge + 0.012)
+        rim *= edge * openness
         up = 0.5 + 0.5 * ny
         side = nx * fx + ny * fy + nz * fz
         side = side if side > 0 else 0.0
@@ -357,63 +211,103 @@ def shade(shot, rows, count):
         red, green = openness * (1 + 0.30 * hollow), openness * (1 + 0.08 * hollow)
         ahead = 0.35 * front
         rows[0, n] = rows[0, n] * (
-            kr * dr * lit + fr * side + (gr + (sr - gr) * up + sr * ahead) * red
+            kr * (dr * lit + glow) + fr * side + (gr + (sr - gr) * up + sr * ahead) * red
         ) + (kr * sheen + sr * rim)
         rows[1, n] = rows[1, n] * (
-            kg * dg * lit + fg * side + (gg + (sg - gg) * up + sg * ahead) * green
+            kg * (dg * lit + glow) + fg * side + (gg + (sg - gg) * up + sg * ahead) * green
         ) + (kg * sheen + sg * rim)
         rows[2, n] = rows[2, n] * (
-            kb * db * lit + fb * side + (gb + (sb - gb) * up + sb * ahead) * openness
+            kb * (db * lit + glow) + fb * side + (gb + (sb - gb) * up + sb * ahead) * openness
         ) + (kb * sheen + sb * rim)
 
 
 @jit
+def inside(fine, triangles, t, x, y):
+    """Two barycentric weights of a place in a triangle.
+
+    The middle of several samples may lie just outside the first one's triangle.
+    """
+    a, b, c = np.uintp(triangles[t, 0]), np.uintp(triangles[t, 1]), np.uintp(triangles[t, 2])
+    ax, ay = fine[a, 0], fine[a, 1]
+    bx, by = fine[b, 0], fine[b, 1]
+    cx, cy = fine[c, 0], fine[c, 1]
+    inverse = 1 / ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
+    u = ((bx - x) * (cy - y) - (by - y) * (cx - x)) * inverse
+    v = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) * inverse
+    return np.float32(min(1.2, max(-0.2, u))), np.float32(min(1.2, max(-0.2, v)))
+
+
+@jit
 def photograph(
-    triangles, part, skin, texture, look, shot, vertices, fine, depth, nearest, backdrop, lattice
+    triangles, part, skin, look, shot, vertices, fine, depth, nearest, veil, backdrop, lattice
 ):  # fmt: skip
     """Light that reaches the sensor, linear RGB (size, size, 3) float32.
 
-    `depth` and `nearest` hold 2 x 2 samples a pixel, `fine` the vertices on that grid, `vertices`
-    what shading reads of them. Samples of a pixel that show the same surface are shaded once, at
-    their middle; a row of the picture is gathered first and then shaded as a whole.
+    `depth`, `nearest` and `veil` hold 2 x 2 samples a pixel, `fine` the vertices on that grid,
+    `vertices` what shading reads of them. Samples of a pixel that show the same surface are shaded
+    once, at their middle, and hair once, where it hides most; a row of the picture is gathered
+    first and then shaded as a whole.
     """
     size = depth.shape[0] // 2
     light = np.zeros((size, size, 3), np.float32)
-    rows = np.zeros((18, 4 * size), np.float32)
-    corners = np.empty((3, 4 * size), np.uint64)
-    weights = np.empty((2, 4 * size), np.float32)
-    kinds = np.empty(4 * size, np.int64)
-    columns = np.empty(4 * size, np.int64)
-    shares = np.empty(4 * size, np.float32)
+    rows = np.zeros((19, 5 * size), np.float32)
+    corners = np.empty((3, 5 * size), np.uint64)
+    weights = np.empty((2, 5 * size), np.float32)
+    kinds = np.empty(5 * size, np.int64)
+    columns = np.empty(5 * size, np.int64)
+    shares = np.empty(5 * size, np.float32)
     side = backdrop.shape[0]
     zoom = side / (2 * size)
     parts = np.empty(4, np.int64)
-    left = np.empty(4, np.bool_)
+    passing = np.empty(4, np.float32)
     for row in range(size):
         found = 0
         for column in range(size):
-            alike = True
+            alike, clear, hidden = True, np.float32(0), 0
             for s in range(4):
-                t = nearest[2 * row + s // 2, 2 * column + s % 2]
+                i, j = 2 * row + s // 2, 2 * column + s % 2
+                t = nearest[i, j]
                 parts[s] = part[t] if t >= 0 else -1
-                gap = depth[2 * row + s // 2, 2 * column + s % 2] - depth[2 * row, 2 * column]
+                gap = depth[i, j] - depth[2 * row, 2 * column]
                 alike &= parts[s] == parts[0] and (parts[s] < 0 or abs(gap) < 0.06)
-                left[s] = True
+                passing[s] = veil.passing[i, j]
+                hidden = s if passing[s] < passing[hidden] else hidden
+                clear += passing[s]
+            if clear < 3.98:  # the hair
+                i, j = 2 * row + hidden // 2, 2 * column + hidden % 2
+                t = np.uintp(veil.nearest[i, j])
+                u, v = inside(fine, triangles, t, j + 0.5, i + 0.5)
+                tone, share = np.float32(0), np.float32(0)
+                for s in range(4):
+                    mine = 1 - passing[s]
+                    tone += mine * veil.tone[2 * row + s // 2, 2 * column + s % 2]
+                    share += mine
+                for k in range(3):
+                    corners[k, found] = np.uintp(triangles[t, k])
+                weights[0, found], weights[1, found] = u, v
+                rows[18, found] = tone / share
+                columns[found], shares[found], kinds[found] = column, share / 4, part[t]
+                found += 1
             for s in range(1 if alike else 4):
-                if not left[s]:
+                if passing[s] < 0:
                     continue
                 mine = depth[2 * row + s // 2, 2 * column + s % 2]
-                x, y, count = 2.0 * column + 1, 2.0 * row + 1, 4
+                x, y, share = 2.0 * column + 1, 2.0 * row + 1, clear
                 if not alike:
-                    x, y, count = 0.0, 0.0, 0
+                    x, y, share, count = 0.0, 0.0, np.float32(0), 0
                     for q in range(s, 4):
                         gap = depth[2 * row + q // 2, 2 * column + q % 2] - mine
-                        if left[q] and parts[q] == parts[s] and (parts[s] < 0 or abs(gap) < 0.06):
-                            left[q] = False
+                        near = parts[s] < 0 or abs(gap) < 0.06
+                        if passing[q] >= 0 and parts[q] == parts[s] and near:
+                            share += passing[q]
+                            passing[q] = -1
                             x += 2 * column + q % 2 + 0.5
                             y += 2 * row + q // 2 + 0.5
                             count += 1
                     x, y = x / count, y / count
+                share *= np.float32(0.25)
+                if share < 0.004:
+                    continue
                 if parts[s] < 0:
                     x = min(side - 1.001, max(0.0, x * zoom - 0.5))
                     y = min(side - 1.001, max(0.0, y * zoom - 0.5))
@@ -422,25 +316,15 @@ def photograph(
                     for c in range(3):
                         top = backdrop[i, j, c] * (1 - fx) + backdrop[i, j + 1, c] * fx
                         low = backdrop[i + 1, j, c] * (1 - fx) + backdrop[i + 1, j + 1, c] * fx
-                        light[row, column, c] += (top * (1 - fy) + low * fy) * count / 4
+                        light[row, column, c] += (top * (1 - fy) + low * fy) * share
                     continue
                 t = np.uintp(nearest[2 * row + s // 2, 2 * column + s % 2])
-                ia, ib, ic = (
-                    np.uintp(triangles[t, 0]),
-                    np.uintp(triangles[t, 1]),
-                    np.uintp(triangles[t, 2]),
-                )
-                ax, ay = fine[ia, 0], fine[ia, 1]
-                bx, by = fine[ib, 0], fine[ib, 1]
-                cx, cy = fine[ic, 0], fine[ic, 1]
-                inverse = 1 / ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
-                u = ((bx - x) * (cy - y) - (by - y) * (cx - x)) * inverse
-                v = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) * inverse
-                # The middle of the samples may lie just outside the first one's triangle.
-                u, v = np.float32(min(1.2, max(-0.2, u))), np.float32(min(1.2, max(-0.2, v)))
-                corners[0, found], corners[1, found], corners[2, found] = ia, ib, ic
+                u, v = inside(fine, triangles, t, x, y)
+                for k in range(3):
+                    corners[k, found] = np.uintp(triangles[t, k])
                 weights[0, found], weights[1, found] = u, v
-                columns[found], shares[found], kinds[found] = column, count / 4, parts[s]
+                rows[18, found] = 0
+                columns[found], shares[found], kinds[found] = column, share, parts[s]
                 found += 1
         for k in range(COLUMNS):
             to = TARGETS[k]
@@ -449,7 +333,7 @@ def photograph(
                 a, b, c = corners[0, n], corners[1, n], corners[2, n]
                 w = np.float32(1) - u - v
                 rows[to, n] = u * vertices[a, k] + v * vertices[b, k] + w * vertices[c, k]
-        surfaces(kinds, found, skin, texture, look, shot, lattice, rows)
+        surfaces(kinds, found, skin, look, shot, lattice, rows)
         shade(shot, rows, found)
         for n in range(found):
             for c in range(3):

@@ -14,14 +14,14 @@ from functools import cache
 
 import numpy as np
 
-from facelab.synthetic.hair import hair_margin
 from facelab.synthetic.head import PARTS, Head, load_head
-from facelab.synthetic.kernel import rasterise
 from facelab.synthetic.mesh import jit
 from facelab.synthetic.noise import bell, noise3, step, strands
 from facelab.synthetic.relief import FAMILIES, fold_maps, pore_slopes
+from facelab.synthetic.scalp import hair_margin, shadow_of_hair
 from facelab.synthetic.styles import MAP_COLUMNS, MAP_ROWS, load_styles, map_coordinates
 from facelab.synthetic.subjects import Subject, blood_slope, melanin_slope
+from facelab.synthetic.visibility import pyramid, rasterise
 
 # Columns of the vertex fields that are spread over the map.
 FIELDS = ("scalp", "beard", "melanin", "blood")
@@ -57,7 +57,7 @@ def chart(size: int) -> tuple[np.ndarray, np.ndarray]:
     screen = np.stack([across * width, down * height, -radius], 1).astype(np.float32)
     skin = head.triangles[head.part == PARTS["skin"]]
     skin = np.ascontiguousarray(skin[np.ptp(across[skin], axis=1) < 0.5])  # not across the seam
-    _, nearest = rasterise(screen, skin, max(height, width), 0, *solid(screen), lattice(), 0.0)
+    _, nearest, _ = rasterise(screen, skin, max(height, width), *solid(screen, skin), lattice())
     nearest = nearest[:height, :width]
     # Rays that meet no skin, above the crown or below the shoulders, take the next texel that does.
     for row in [*range(height // 2, -1, -1), *range(height // 2, height)]:
@@ -74,11 +74,11 @@ def chart(size: int) -> tuple[np.ndarray, np.ndarray]:
     return corners, weights.astype(np.float32)
 
 
-def solid(screen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What `rasterise` wants to know of gaps, for a surface that has none."""
+def solid(screen: np.ndarray, triangles: np.ndarray, closed: int = 0) -> tuple:
+    """What `rasterise` wants to know of a surface that has no gaps."""
     cover = np.full(len(screen), 9, np.float32)
     nowhere = np.full((len(screen), 2), -1, np.float32)
-    return cover, screen, nowhere, np.zeros((1, 1, 2), np.uint8)
+    return closed, len(triangles), cover, screen, nowhere, pyramid(np.zeros((1, 1, 2), np.uint8))
 
 
 @cache
@@ -176,8 +176,7 @@ def paint_skin(subject: Subject, head: Head, size: int) -> np.ndarray:
 def grow_on_skin(bare: np.ndarray, subject: Subject, head: Head, size: int) -> np.ndarray:
     """The bare skin with the beard and the hair's roots of the look, uint8 (H, W, SHOWN)."""
     corners, weights = chart(size)
-    density = 0.45 if subject.hair_style == "bald" else 0.85
-    fields = np.stack([density * scalp_field(subject, head), beard_field(subject, head)], 1)
+    fields = np.stack([shadow_of_hair(subject), beard_field(subject, head)], 1)
     return apply_hair(
         bare,
         corners,
@@ -198,7 +197,7 @@ def scalp_field(subject: Subject, head: Head) -> np.ndarray:
     """How far each vertex of the head belongs to the scalp that hair may grow on, 0..1."""
     x, y, z = np.abs(head.template[:, 0]), head.template[:, 1], head.template[:, 2]
     ear = (x > 0.72) & (y < 7.4) & (z > 0.2)
-    return np.where(ear, 0, np.clip(0.45 + hair_margin(subject, head.template) / 0.16, 0, 1))
+    return np.where(ear, 0, np.clip(0.45 + hair_margin(subject) / 0.16, 0, 1))
 
 
 def fold_weights(subject: Subject) -> np.ndarray:

@@ -13,6 +13,8 @@ GROUPS = tuple(f"{phenotype}/{gender}" for phenotype in PHENOTYPES for gender in
 HAIR_STYLES = (
     *("bald", "cropped", "short01", "short02", "short03", "short04", "afro01"),
     *("bob01", "bob02", "long01", "ponytail01", "braid01"),
+    *("fade_low", "fade_high", "afro_short", "afro_round", "afro_large"),
+    *("twist_out", "cornrows", "flat_twists"),
 )
 BROW_STYLES = tuple(f"brow{number:02d}" for number in range(1, 13))
 HAIR_TONES = ("black", "dark_brown", "brown", "dark_blond", "blond", "red")
@@ -100,7 +102,6 @@ SUBJECT: dict[str, Parameter] = {
     "hair_tone": Parameter(labels=HAIR_TONES),
     "hair_shade": Parameter(0.2, 3),
     "hair_curl": _SHARE,
-    "afro": _CHANCE,
     "iris_tone": Parameter(labels=IRIS_TONES),
     "iris_shade": Parameter(0.2, 3),
     # appearance

@@ -24,7 +24,6 @@ from facelab.synthetic.kernel import (
     REACH,
     UV,
     photograph,
-    rasterise,
     through_lenses,
 )
 from facelab.synthetic.mesh import (
@@ -43,6 +42,7 @@ from facelab.synthetic.paint import beard_field, grow_on_skin, lattice, paint_sk
 from facelab.synthetic.parameters import BACKGROUNDS
 from facelab.synthetic.styles import map_coordinates
 from facelab.synthetic.subjects import Subject, neutral_shape
+from facelab.synthetic.visibility import rasterise
 
 PIXELS_A_DM = 57.0  # of an aligned 112 px crop, for the mean head
 PIXELS_A_DM_WHOLE = 24.6  # of a whole frame of 112 px
@@ -72,8 +72,9 @@ class Dressed:
     ----------
     triangles : int32 (T, 3), part : uint8 (T,)
         And what each is, by ``PARTS``.
-    closed : int
-        How many of the triangles, the first ones, belong to closed surfaces.
+    closed, solid : int
+        How many of the triangles, the first ones, belong to closed surfaces, and how many before
+        lashes and hair, which are not solid.
     neutral : float32 (V, 3)
         Vertices before expression and pose; those of the head come first.
     table : float32 (V, COLUMNS)
@@ -91,6 +92,7 @@ class Dressed:
     triangles: np.ndarray
     part: np.ndarray
     closed: int
+    solid: int
     neutral: np.ndarray
     table: np.ndarray
     place: np.ndarray
@@ -205,18 +207,21 @@ def dress(model: Model, glasses: str, headwear: str) -> Dressed:
     sway = np.clip((place[:, 1] - 5.6) / 0.75, 0, 1)
     sway = sway * sway * (3 - 2 * sway)
     sway[starts[0] :] = 1
+    closed = int(np.searchsorted(head.part, PARTS["lash"]))
     triangles = np.concatenate(
         [
-            head.triangles,
-            hair.triangles + bare,
+            head.triangles[:closed],
             *(piece.triangles + start for piece, start in zip(worn, starts, strict=False)),
+            head.triangles[closed:],
+            hair.triangles + bare,
         ]
     ).astype(np.int32)
     part = np.concatenate(
         [
-            head.part,
-            np.full(len(hair.triangles), PARTS["hair"], np.uint8),
+            head.part[:closed],
             *(np.full(len(p.triangles), PARTS[p.part], np.uint8) for p in worn),
+            head.part[closed:],
+            np.full(len(hair.triangles), PARTS["hair"], np.uint8),
         ]
     )
     place = place.astype(np.float32)
@@ -235,7 +240,8 @@ def dress(model: Model, glasses: str, headwear: str) -> Dressed:
     return Dressed(
         triangles=triangles,
         part=part,
-        closed=int(np.searchsorted(head.part, PARTS["lash"])),
+        closed=closed,
+        solid=closed + sum(len(piece.triangles) for piece in worn),
         neutral=np.concatenate(
             [model.neutral, hair.vertices, *(piece.vertices for piece in worn)], dtype=np.float32
         ),
@@ -398,17 +404,17 @@ def render(
     write_normals(vertices, worn.triangles, table)
     light_reaching(worn.shadow, rotation(capture), shot.light, capture.light_size, table[:, REACH])
     fold(model, vertices, table)
-    depth, nearest = rasterise(
+    depth, nearest, veil = rasterise(
         screen,
         worn.triangles,
         2 * size,
         worn.closed,
+        worn.solid,
         worn.cover,
         worn.place,
         worn.card,
         model.hair.texture,
         lattice(),
-        subject.hair_curl,
     )
     backdrop = draw_backdrop(
         BACKGROUNDS.index(capture.background),
@@ -427,13 +433,13 @@ def render(
         worn.triangles,
         worn.part,
         model.skin(size),
-        model.hair.texture,
         look,
         shot,
         table,
         screen,
         depth,
         nearest,
+        veil,
         backdrop,
         lattice(),
     )

@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from facelab.synthetic.head import load_head
+from facelab.synthetic.visibility import pyramid
 
 STYLES_FILE = Path(__file__).with_name("styles.npz")
 HAIR = (
     *("short01", "short02", "short03", "short04", "afro01"),
     *("bob01", "bob02", "long01", "ponytail01", "braid01"),
 )
+PATTERNS = ("straight", "wavy", "coils", "twists", "rows", "twisted_rows")
 # The skin map: a cylinder around the axis x = 0, z = MAP_AXIS; radians to either side.
 MAP_ROWS, MAP_COLUMNS = 256, 320
 MAP_TOP, MAP_BOTTOM, MAP_REACH, MAP_AXIS = 8.6, 5.2, 2.1, 0.3
@@ -45,8 +47,9 @@ class HairStyle:
         seams, so that each has one pair.
     triangles : int32 (T, 3)
         Meant to be seen from both sides.
-    texture : uint8 (S, S, 2)
-        Brightness detail (128 is the hair's mean; linear light) and opacity.
+    texture : uint8 (2 S, S, 2)
+        Brightness detail (128 is the hair's mean; linear light) and opacity, over its smaller
+        copies (see `visibility.pyramid`).
     openness, shadow : float32 (V,), (V, 16)
         Ambient light that arrives past the head and the other hair, 0..1, and spherical harmonics
         of the visible sky, as those of `Head`.
@@ -101,6 +104,9 @@ class Styles:
     ----------
     hair : dict of str to HairStyle
         By the names in `HAIR`.
+    patterns : dict of str to uint8 (512, 256, 2)
+        Of hair that grows off the scalp, by the names in `PATTERNS`: brightness and height, each a
+        `pyramid` that repeats.
     mirror : int32 (H,)
         For each vertex of the head, the one on the other side of the face.
     brows : uint8 (12, 48, 128)
@@ -115,6 +121,7 @@ class Styles:
     """
 
     hair: dict[str, HairStyle]
+    patterns: dict[str, np.ndarray]
     mirror: np.ndarray
     brows: np.ndarray
     pigment_mean: np.ndarray
@@ -148,7 +155,7 @@ def load_styles() -> Styles:
             fringe=part["fringe"].astype(np.float32) * np.float32(OFFSET_STEP),
             uv=part["uv"].astype(np.float32) / np.float32(65535),
             triangles=stored[f"{name}/triangles"].astype(np.int32),
-            texture=stored[f"{name}/texture"],
+            texture=pyramid(stored[f"{name}/texture"]),
             openness=stored[f"{name}/openness"].astype(np.float32) / np.float32(255),
             shadow=stored[f"{name}/shadow"].astype(np.float32) * np.float32(SHADOW_STEP),
             head_openness=stored[f"{name}/head_openness"].astype(np.float32) / np.float32(255),
@@ -160,4 +167,5 @@ def load_styles() -> Styles:
         for name in ("pigment_mean", "pigment_age", "pigment_modes")
     }
     mirror = stored["mirror"].astype(np.int32)
-    return Styles(hair=hair, mirror=mirror, brows=stored["brows"], **pigment)
+    patterns = {name: pyramid(stored[f"pattern/{name}"]) for name in PATTERNS}
+    return Styles(hair=hair, patterns=patterns, mirror=mirror, brows=stored["brows"], **pigment)

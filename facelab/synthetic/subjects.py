@@ -29,12 +29,12 @@ from facelab.synthetic.population import Population, default_population, subject
 
 HAIR_COLOURS = np.array(  # in the order of HAIR_TONES
     [
-        [0.010, 0.008, 0.007],
-        [0.035, 0.020, 0.012],
-        [0.095, 0.050, 0.026],
-        [0.22, 0.135, 0.070],
-        [0.42, 0.29, 0.15],
-        [0.24, 0.070, 0.022],
+        [0.0050, 0.0042, 0.0040],
+        [0.019, 0.0112, 0.0070],
+        [0.054, 0.029, 0.0155],
+        [0.140, 0.088, 0.046],
+        [0.30, 0.21, 0.112],
+        [0.140, 0.042, 0.0135],
     ]
 )
 GREY_HAIR = np.array([0.33, 0.32, 0.31])
@@ -49,7 +49,7 @@ IRIS_COLOURS = np.array(  # in the order of IRIS_TONES
     ]
 )
 BLOOD = np.array([0.15, 0.75, 0.65])
-SHORT_HAIR = ("bald", "cropped")
+SHORT_HAIR = ("bald", "cropped", "fade_low", "fade_high")
 
 
 @dataclass(frozen=True)
@@ -239,8 +239,6 @@ def subject_values(
     # What depends on another value is settled here, so that a twin changes one thing alone.
     values["age"] = round(values["age"], 1)
     values["balding"] = float(np.clip(values["balding"] + (values["age"] - 25) / 45, 0, 1))
-    if values["afro"] and values["hair_style"] not in SHORT_HAIR:
-        values["hair_style"] = "afro01"
     return values
 
 
@@ -283,7 +281,6 @@ def build_subject(name: str, phenotype: str, gender: str, values: dict[str, Any]
     for column, part in enumerate(columns):
         marks[:, column] = v[part]
     marks[int(v["mark_count"]) :, 3] = 0
-    cropped = v["hair_style"] == "cropped"
     beard = v["beard"]
     return Subject(
         name=name,
@@ -306,7 +303,7 @@ def build_subject(name: str, phenotype: str, gender: str, values: dict[str, Any]
         hair_flip=v["hair_flip"],
         hair_colour=dye if v["dyed"] else natural + (GREY_HAIR - natural) * grey,
         hair_curl=v["hair_curl"],
-        hair_volume=v["cropped_thickness"] if cropped else v["hair_volume"],
+        hair_volume=v["cropped_thickness"] if v["hair_style"] in SHORT_HAIR else v["hair_volume"],
         hairline=v["hairline"] + 0.05 * v["balding"],
         temples=0.045 + 0.28 * v["balding"] * v["balding_temples"],
         crown=1.1 * v["balding"] * v["balding_crown"],

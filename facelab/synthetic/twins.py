@@ -25,15 +25,15 @@ from facelab.synthetic.produce import as_population, checked_order, make
 if TYPE_CHECKING:
     from facelab.faces.faceset import FaceSet
 
-# What can be changed alone: every parameter that is one value, and the base shape. `afro` and
-# `own_side` say how others are drawn; `balding` and `age` are changed as they came out.
+# What can be changed alone: every parameter that is one value, and the base shape. `own_side` says
+# how others are drawn; `balding` and `age` are changed as they came out.
 FACTORS: dict[str, Parameter] = {
     "phenotype": Parameter(labels=PHENOTYPES),
     "gender": Parameter(labels=GENDERS),
     **{
         name: parameter
         for name, parameter in PARAMETERS.items()
-        if parameter.count == 1 and name not in ("afro", "glasses", *OWN_GLASSES)
+        if parameter.count == 1 and name not in ("glasses", *OWN_GLASSES)
     },
     "glasses": Parameter(labels=GLASSES),
 }

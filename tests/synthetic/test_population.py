@@ -3,7 +3,7 @@ user's hands."""
 
 import numpy as np
 import pytest
-from drawn_people import BY_GENDER, BY_PHENOTYPE, draw_capture, draw_subject
+from drawn_people import BY_GENDER, BY_GROUP, BY_PHENOTYPE, draw_capture, draw_subject
 from scipy import stats
 
 import facelab as fl
@@ -81,7 +81,9 @@ def test_normal_scores_equal_scipy():
 
 def test_the_group_matters_only_where_the_yaml_says_so():
     default = default_population()
-    assert {name for name in PARAMETERS if default.differs(name)} == BY_PHENOTYPE | BY_GENDER
+    assert {
+        name for name in PARAMETERS if default.differs(name)
+    } == BY_PHENOTYPE | BY_GENDER | BY_GROUP
     assert not any(default.differs(name) for name in CAPTURE)
     for name in BY_PHENOTYPE:
         assert default.distribution(name, "asian/male") == default.distribution(
@@ -97,7 +99,7 @@ def test_one_subject_is_the_same_person_in_every_group(head):
     for number in range(20):
         people = [subject_values(5, number, group, head) for group in GROUPS]
         for person in people[1:]:
-            for name in person.keys() - BY_PHENOTYPE - BY_GENDER:
+            for name in person.keys() - BY_PHENOTYPE - BY_GENDER - BY_GROUP:
                 assert np.array_equal(person[name], people[0][name]), name
         faces = [draw_subject(5, number, group, head) for group in GROUPS]
         for face in faces[1:]:
@@ -112,7 +114,7 @@ def identity(groups, head, population=None):
         values = subject_values(0, number, group, head, population)
         row = list(values["shape"])
         for name, wanted in SUBJECT.items():
-            if wanted.count and name not in BY_PHENOTYPE | BY_GENDER:
+            if wanted.count and name not in BY_PHENOTYPE | BY_GENDER | BY_GROUP:
                 value = wanted.labels.index(values[name]) if wanted.labels else values[name]
                 row += np.ravel(value).tolist()
         rows.append(row)
@@ -263,15 +265,16 @@ def test_restless_movements_scale_with_their_factor(head):
     assert np.allclose(moved(2), 2 * moved(1))
 
 
-def test_hair_goes_by_gender_and_afros_by_phenotype(head):
+def test_hair_goes_by_group(head):
     styles = {
         group: [draw_subject(0, n, group, head).hair_style for n in range(300)] for group in GROUPS
     }
     for group, drawn in styles.items():
-        long = np.isin(drawn, ["bob01", "bob02", "long01", "ponytail01", "braid01"]).mean()
-        assert (long > 0.4) if group.endswith("female") else (long < 0.1)
-        afro = np.mean(np.array(drawn) == "afro01")
-        assert (afro > 0.15) if group.startswith("african") else (afro < 0.06)
+        short = np.isin(drawn, ["bald", "cropped", "fade_low", "fade_high"]).mean()
+        assert (short < 0.1) if group.endswith("female") else (short > 0.3)
+        coily = ["afro_short", "afro_round", "afro_large", "twist_out", "cornrows", "flat_twists"]
+        share = np.isin(drawn, coily).mean()
+        assert (share > 0.2) if group.startswith("african") else (share < 0.06)
 
 
 def test_marks_are_as_many_as_counted(head):

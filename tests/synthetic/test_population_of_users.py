@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from drawn_people import BY_GENDER, BY_PHENOTYPE, draw_subject
+from drawn_people import BY_GENDER, BY_GROUP, BY_PHENOTYPE, draw_subject
 
 import facelab as fl
 from facelab.errors import BadInput
@@ -203,7 +203,7 @@ def test_the_default_yaml_documents_every_parameter_and_no_other():
 def test_the_table_says_what_holds_for_whom():
     table = Population({"asian/male": {"yaw": 0}}).table()
     assert list(table.columns) == ["differs", *GROUPS]
-    assert set(table.index[table["differs"]]) == BY_PHENOTYPE | BY_GENDER | {"yaw"}
+    assert set(table.index[table["differs"]]) == BY_PHENOTYPE | BY_GENDER | BY_GROUP | {"yaw"}
     assert table.loc["yaw", "asian/male"] == "0"
     assert table.loc["muscle", "asian/male"] == "uniform [0, 1]"
     assert table.loc["zoom", "asian/male"] == "normal [1, 0.02], low 0.94, high 1.06"

@@ -11,7 +11,7 @@ from facelab.faces.template import TEMPLATE
 from facelab.synthetic.camera import develop, smeared
 from facelab.synthetic.capture import capture_values, facial_actions
 from facelab.synthetic.head import PARTS, load_head
-from facelab.synthetic.kernel import COLUMNS, OPENNESS, REACH, rasterise
+from facelab.synthetic.kernel import COLUMNS, OPENNESS, REACH
 from facelab.synthetic.mesh import (
     add_targets,
     fit,
@@ -23,7 +23,8 @@ from facelab.synthetic.mesh import (
 from facelab.synthetic.paint import lattice, solid
 from facelab.synthetic.parameters import BACKGROUNDS, GLASSES, GROUPS, HAIR_STYLES, HEADWEAR
 from facelab.synthetic.render import FOLD, build_model, fold, on_screen, posed, render, tone_curve
-from facelab.synthetic.subjects import neutral_shape, subject_stream
+from facelab.synthetic.subjects import SHORT_HAIR, neutral_shape, subject_stream
+from facelab.synthetic.visibility import pyramid, rasterise
 
 SIZE = 112
 
@@ -59,7 +60,7 @@ def photo(head, model, capture, size=64, frame="aligned"):
 
 
 def draw_solid(screen, triangles, size, closed=0):
-    return rasterise(screen, triangles, size, closed, *solid(screen), lattice(), 0.0)
+    return rasterise(screen, triangles, size, *solid(screen, triangles, closed), lattice())[:2]
 
 
 # ---- visibility
@@ -117,21 +118,46 @@ def test_leaving_out_far_sides_of_closed_surfaces_changes_nothing(head):
     assert np.mean(np.abs(both[seen] - front[seen]) > 0.02) < 0.01
 
 
-def test_a_card_is_seen_where_its_texture_is_opaque():
+def test_a_card_lets_through_what_its_texture_leaves():
     screen = np.float32([[0, 0, 1], [0, 32, 1], [32, 32, 1], [32, 0, 1]])
     triangles = np.int32([[0, 1, 2], [0, 2, 3]])
     texture = np.zeros((2, 2, 2), np.uint8)
     texture[0, 1, 1], texture[1, 0, 1] = 255, 128
     card = np.float32([[0, 0], [0, 1], [1, 1], [1, 0]])
     cover = np.full(4, 9, np.float32)
-    _, nearest = rasterise(
-        screen, triangles, 32, 0, cover, screen, card, texture, lattice(), 0.0
-    )  # fmt: skip
-    seen = nearest >= 0
-    assert seen[:16, 16:].all()
-    assert not seen[:16, :16].any()
-    assert not seen[16:, 16:].any()
-    assert seen[16:, :16].mean() == 0.5  # half opaque: two of the four samples of a pixel
+
+    def draw(screen, card, texture):
+        layers = pyramid(texture)
+        return rasterise(screen, triangles, 32, 0, 0, cover, screen, card, layers, lattice())
+
+    depth, nearest, veil = draw(screen, card, texture)
+    assert (nearest == -1).all() and np.isinf(depth).all()  # nothing solid
+    # Between the middles of texels they are mixed, and these are a 32nd from here.
+    assert veil.passing[8, 24] < 0.07
+    assert veil.passing[8, 8] > 0.9 and veil.passing[24, 24] > 0.9
+    np.testing.assert_allclose(veil.passing[24, 8], 1 - 128 / 255, atol=0.05)
+    # Seen from afar, a texel is smaller than a sample: what passes is the mean.
+    fine = np.tile(texture, (32, 32, 1))
+    _, _, veil = draw(screen, card, fine)
+    away = ~np.eye(32, dtype=bool)  # samples on the edge of both triangles count twice
+    np.testing.assert_allclose(veil.passing[away], 1 - texture[..., 1].mean() / 255, atol=0.01)
+    # Repeated three times, the pattern stands there three times.
+    _, _, veil = draw(screen, card * 3, np.tile(np.repeat(texture, 8, 1), (8, 1, 1)))
+    assert np.ptp(veil.passing) > 0.5
+
+
+def test_hair_lets_through_what_all_of_its_layers_leave():
+    screen = np.float32([[0, 0, 2], [0, 16, 2], [16.3, 16, 2], [16, 0, 2]])
+    both = np.concatenate([screen, screen - np.float32([0, 0, 1])])
+    triangles = np.int32([[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7]])
+    texture = pyramid(np.full((4, 4, 2), 102, np.uint8))
+    for order in ([0, 1, 2, 3], [2, 3, 0, 1]):
+        _, _, veil = rasterise(
+            both, triangles[order], 16, 0, 0, np.full(8, 9, np.float32), both,
+            np.full((8, 2), 0.5, np.float32), texture, lattice(),
+        )  # fmt: skip
+        np.testing.assert_allclose(veil.passing, 0.36, atol=1e-6)
+        np.testing.assert_allclose(veil.depth, 1, atol=1e-6)  # and shows the nearest
 
 
 def test_normals_equal_numpy(head):
@@ -391,14 +417,14 @@ def test_a_beard_darkens_the_chin_and_gives_it_volume(head):
 
 @pytest.mark.parametrize("style", HAIR_STYLES)
 def test_every_hair_style_is_seen_but_none_on_a_bald_head(head, style):
-    model = model_of(head, 0, hair_style=style, hair_volume=0.05 if style == "cropped" else 1.0)
+    model = model_of(head, 0, hair_style=style, hair_volume=0.05 if style in SHORT_HAIR else 1.0)
     for flip in (False, True):
         model = build_model(dataclasses.replace(model.subject, hair_flip=flip), head)
         picture = photo(head, model, capture_of(head, 0, focus_blur=0.0, noise=0.0))
         bald = build_model(dataclasses.replace(model.subject, hair_style="bald"), head)
         without = photo(head, bald, capture_of(head, 0, focus_blur=0.0, noise=0.0))
         changed = (np.abs(picture.astype(int) - without).max(2) > 12).mean()
-        assert (changed == 0) if style == "bald" else (changed > 0.02)
+        assert (changed == 0) if style == "bald" else (changed > 0.01)
 
 
 @pytest.mark.parametrize(

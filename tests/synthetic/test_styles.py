@@ -16,6 +16,7 @@ from drawn_people import draw_subject
 from scipy.spatial import cKDTree
 
 from facelab.synthetic.baking.skin_map import map_points
+from facelab.synthetic.hair import GROWN
 from facelab.synthetic.head import PARTS, load_head
 from facelab.synthetic.mesh import spherical_harmonics, vertex_normals
 from facelab.synthetic.paint import chart
@@ -26,6 +27,7 @@ from facelab.synthetic.styles import (
     MAP_COLUMNS,
     MAP_ROWS,
     ODD,
+    PATTERNS,
     STYLES_FILE,
     load_styles,
     map_coordinates,
@@ -88,7 +90,9 @@ def test_the_file_is_small_and_quick_to_read(styles):
 
 def test_every_style_the_population_names_is_there(styles):
     assert tuple(styles.hair) == HAIR
-    assert set(HAIR_STYLES) - {"bald", "cropped"} == set(HAIR)
+    assert set(HAIR_STYLES) - {"bald"} == set(HAIR) | set(GROWN)
+    assert tuple(styles.patterns) == PATTERNS
+    assert {growth.pattern for growth in GROWN.values()} - {""} <= set(PATTERNS)
 
 
 # ---- hair
@@ -111,11 +115,24 @@ def test_a_hair_mesh_is_bound_to_the_head_and_textured(name, styles, head):
 
 @pytest.mark.parametrize("name", HAIR)
 def test_a_hair_texture_has_strands_and_a_mean_of_one(name, styles):
-    detail, opacity = np.moveaxis(styles.hair[name].texture.astype(float), -1, 0)
+    whole = styles.hair[name].texture
+    detail, opacity = np.moveaxis(whole[: whole.shape[1]].astype(float), -1, 0)
     solid = opacity > 127
     assert 0.2 < solid.mean() < 0.9
     np.testing.assert_allclose(np.average(detail, weights=opacity), 128, rtol=0.02)
     assert detail[solid].std() > 15
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_a_pattern_repeats_and_its_smaller_copies_have_its_mean(name, styles):
+    whole = styles.patterns[name].astype(float)
+    detail, height = whole[:256, :, 0], whole[:256, :, 1]
+    assert detail.std() > 20 and height.std() > 40
+    for picture in (detail, detail.T):
+        seam = np.abs(picture[0] - picture[-1]).mean()
+        assert seam < 1.1 * np.abs(np.diff(picture, axis=0)).mean(1).max()  # braids have seams
+    np.testing.assert_allclose(whole[256:384, :128, 1].mean(), height.mean(), atol=1)
+    np.testing.assert_allclose(whole[384:448, :64, 1].mean(), height.mean(), atol=1)
 
 
 @pytest.mark.parametrize("name", HAIR)
@@ -143,7 +160,7 @@ def test_no_skin_comes_through_the_hair_that_lies_on_it(name, styles, head, head
 @pytest.mark.parametrize("name", HAIR)
 def test_hair_covers_the_back_of_the_head_and_leaves_the_eyes_free(name, styles, head, heads):
     hair = styles.hair[name]
-    opaque = hair.texture[..., 1] > 127
+    opaque = hair.texture[: hair.texture.shape[1], :, 1] > 127
     middle = hair.uv[hair.triangles].mean(1)
     cell = np.minimum((middle * len(opaque)).astype(int), len(opaque) - 1)
     shown = opaque[cell[:, 1], cell[:, 0]]

@@ -161,5 +161,5 @@ def test_nonsense_is_one_sentence(change, sentence):
 
 def test_every_single_valued_parameter_can_be_changed():
     single = {name for name, wanted in (SUBJECT | CAPTURE).items() if wanted.count == 1}
-    assert set(FACTORS) == single - {"afro", *OWN_GLASSES} | {"phenotype", "gender"}
+    assert set(FACTORS) == single - {*OWN_GLASSES} | {"phenotype", "gender"}
     assert "own" not in FACTORS["glasses"].labels

