@@ -105,7 +105,7 @@ def surfaces(kinds, count, skin, look, shot, lattice, rows):
                 strand = 1.0
             elif kind == EYE:
                 dim = eye_colour(look, shot, px, py, colour, cornea)
-                openness, lit = dim * 0.9, (0.4 + 0.6 * lit) * dim
+                openness, lit = dim * 0.75, (0.3 + 0.6 * lit) * dim
                 share = cornea[3]
                 ex, ey, ez = cornea[0], cornea[1], cornea[2]
                 nx += share * (ex * turn[0] + ey * turn[1] + ez * turn[2] - nx)

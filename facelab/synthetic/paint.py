@@ -205,8 +205,8 @@ def fold_weights(subject: Subject) -> np.ndarray:
     early = np.modf(np.outer(subject.noise, [1.0, 3.7, 7.3]).ravel())[0]
     onset = 0.02 + 0.22 * early[: len(FAMILIES)]
     depth = np.clip((subject.wrinkles - onset) / 0.75, 0, 1) ** 0.8
-    depth[FAMILIES.index("lip")] *= 0.8
-    return (0.9 * depth / 127).astype(np.float32)
+    depth[FAMILIES.index("frown")] *= 0.5
+    return (1.4 * depth / 127).astype(np.float32)
 
 
 def ramp(value: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -377,17 +377,14 @@ def apply_brush(
                 # Blood shows bluer through the lips' thin skin.
                 loss += red * (0.10, 0.0, -0.10)[c]
                 # Light that falls into a fold comes out redder.
-                colour[c] = brush.skin[c] * fading(loss) * (1 - (0.07 + 0.05 * c) * min(1.0, shade))
+                colour[c] = brush.skin[c] * fading(loss) * (1 - (0.10 + 0.06 * c) * min(1.5, shade))
                 colour[c] *= 1 - dark
             gloss *= 1 - 0.6 * min(1.0, shade)
             # Brows: hairs looked up along a tapering arch between an inner and an outer end, over
             # the soft shade that hairs too fine for the picture make together.
             if face and pz > 1.0 and 7.2 < py < 7.8 and inner - 0.08 < ax < outer + 0.08:
                 t = (ax - inner) / (outer - inner)
-                side = t / 0.62 - 1 if t < 0.62 else (t - 0.62) / 0.38
-                middle = brush.brow[1] + brush.brow[2] * (
-                    1 - side * side * (1 if t < 0.62 else 0.8)
-                )
+                middle = brush.brow[1] + brush.brow[2] * (1 - (t - 0.62) ** 2 / 0.38)
                 middle += brush.brow[6] * t
                 s = (middle - py) / (1.2 * brush.brow[0])
                 if 0 <= t < 1 and -1 < s < 1:
