@@ -10,7 +10,7 @@ from facelab.synthetic.subjects import Subject, build_subject, subject_name, sub
 # All that the built-in population lets depend on the group.
 BY_PHENOTYPE = {"melanin", "hair_tone", "hair_curl", "iris_tone"}
 BY_GENDER = {"balding", "dyed", "brow_thickness", "beard", "stubble", "lashes"}
-BY_GENDER |= {"lipstick_habit"}
+BY_GENDER |= {"lipstick_habit", "eye_makeup", "lip_red", "brow_density"}
 BY_GROUP = {"hair_style"}
 
 

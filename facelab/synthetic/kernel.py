@@ -105,7 +105,7 @@ def surfaces(kinds, count, skin, look, shot, lattice, rows):
                 strand = 1.0
             elif kind == EYE:
                 dim = eye_colour(look, shot, px, py, colour, cornea)
-                openness, lit = dim * 0.75, (0.3 + 0.6 * lit) * dim
+                openness, lit = dim * 0.8, (0.35 + 0.6 * lit) * dim
                 share = cornea[3]
                 ex, ey, ez = cornea[0], cornea[1], cornea[2]
                 nx += share * (ex * turn[0] + ey * turn[1] + ez * turn[2] - nx)
@@ -189,7 +189,7 @@ def shade(shot, rows, count):
         glow = 0.9 * strand * p32 * lit
         front = nz if nz > 0 else 0.0
         edge = (1 - front) * (1 - front)
-        rim = 0.25 * gloss * edge * (1 - strand) + scatter * (0.10 * edge + 0.012)
+        rim = 0.25 * gloss * edge * (1 - strand) + scatter * 0.10 * edge
         rim *= edge * openness
         up = 0.5 + 0.5 * ny
         side = nx * fx + ny * fy + nz * fz

@@ -403,7 +403,7 @@ def apply_brush(
                         colour[c] += (brush.brow_colour[c] - colour[c]) * amount
                     gloss *= 1 - amount
             if here[BEARD] > 0.01:
-                hairs = noise3(lattice, px * 100 + ox, py * 40 + oy, pz * 100 + oz)
+                hairs = noise3(lattice, px * 80 + ox, py * 20 + oy, pz * 80 + oz)
                 skin[row, column, BRISTLES] = np.uint8(255 * hairs)
             if here[SCALP] > 0.01:
                 hairs = strands(lattice, px, py, pz, brush.curl)
@@ -437,7 +437,7 @@ def apply_hair(bare, corners, weights, fields, colours):
             gloss = np.float32(bare[row, column, GLOSS])
             grown = np.float32(0)
             if beard > 0.01:
-                rough = 1.3 if beard > 0.4 else 0.5
+                rough = 0.9 if beard > 0.4 else 0.5
                 grown = rough * (bare[row, column, BRISTLES] / 255 - 0.5)
                 grown = min(0.88, beard * (0.85 + grown))
                 gloss *= 1 - 0.8 * grown

@@ -15,6 +15,7 @@ from facelab.synthetic.normal import normal_score, normal_share
 from facelab.synthetic.parameters import CAPTURE, GROUPS, PARAMETERS, SUBJECT
 from facelab.synthetic.population import Population, default_population
 from facelab.synthetic.subjects import (
+    blood_slope,
     melanin_slope,
     neutral_shape,
     skin_albedo,
@@ -183,9 +184,11 @@ def test_ita_of_an_albedo_equals_hand_values(rgb, lightness, b):
 def test_more_melanin_is_darker_and_the_slope_is_its_derivative():
     angles = []
     for melanin in (0.1, 0.3, 0.6, 0.9):
-        albedo = skin_albedo(melanin, 0.05)
-        step = np.log(skin_albedo(melanin + 1e-5, 0.05)) - np.log(albedo)
+        albedo = skin_albedo(melanin, 0.0)
+        step = np.log(skin_albedo(melanin + 1e-5, 0.0)) - np.log(albedo)
         assert np.allclose(-step / 1e-5, melanin_slope(melanin), rtol=1e-3)
+        redder = np.log(albedo / skin_albedo(melanin, 0.01))
+        assert np.allclose(redder / 0.01, blood_slope(melanin), rtol=1e-6)
         angles.append(fl.ita(srgb_to_lab(to_srgb(albedo))))
     assert np.all(np.diff(angles) < 0)
 
