@@ -34,6 +34,8 @@ class Head:
         Triangles (counter-clockwise from outside) and what each is, by ``PARTS``.
     names : list of str
         Target names: macros, then local changes, then facial actions.
+    numbers : dict of str to int
+        The number of each target.
     starts, indices, offsets
         Targets as compressed rows; offsets in decimetres.
     changes : list of (name, negative target, positive target or -1)
@@ -54,6 +56,7 @@ class Head:
     triangles: np.ndarray
     part: np.ndarray
     names: list[str]
+    numbers: dict[str, int]
     starts: np.ndarray
     indices: np.ndarray
     offsets: np.ndarray
@@ -105,6 +108,7 @@ def load_head() -> Head:
         triangles=triangles,
         part=part,
         names=names,
+        numbers={name: number for number, name in enumerate(names)},
         starts=stored["starts"],
         indices=stored["indices"].astype(np.int32),
         offsets=stored["offsets"].astype(np.float32) * stored["step"],

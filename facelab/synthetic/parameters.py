@@ -74,7 +74,7 @@ _SHARE, _CHANCE = Parameter(), Parameter(chance=True)
 
 SUBJECT: dict[str, Parameter] = {
     # identity
-    **{region: Parameter(-1, 1, count=0) for region in SHAPE_REGIONS},  # as many as the head has
+    **{region: Parameter(-4, 4, count=0) for region in SHAPE_REGIONS},  # as many as the head has
     "muscle": _SHARE,
     "weight": _SHARE,
     "skin_modes": Parameter(-4, 4, count=8),

@@ -26,6 +26,7 @@ from facelab.synthetic.parameters import (
     SUBJECT,
 )
 from facelab.synthetic.population import Population, default_population, subject_plan
+from facelab.synthetic.shapes import base_weights, change_weights, joint_scores, load_shapes
 
 HAIR_COLOURS = np.array(  # in the order of HAIR_TONES
     [
@@ -222,13 +223,17 @@ def subject_values(
         )
     if look > 0:
         u[look_places(len(regions))] = quantiles(subject_stream(seed, number, 4, look), len(LOOK))
-    own_side = population.setting("own_side", group)
-    both = np.sqrt(1 - own_side**2) * normal_score(u[left]) + own_side * normal_score(u[right])
-    u[right] = normal_share(both)
+    shapes, own_side = load_shapes(), population.setting("own_side", group)
+    plain, own = np.ones(len(regions), bool), normal_score(u[right])
+    plain[right] = False
+    scores = np.empty(len(regions))
+    scores[plain] = joint_scores(normal_score(u[: len(regions)][plain]), shapes)
+    scores[right] = np.sqrt(1 - own_side**2) * scores[left] + own_side * own
+    u[: len(regions)] = normal_share(scores)
     u = np.clip(u, 2.0**-54, 1 - 2.0**-53)
 
     drawn = subject_plan(population, group, regions).values(u)
-    values: dict[str, Any] = {"shape": np.array(drawn[: len(regions)])}
+    values: dict[str, Any] = {"shape": np.clip(shapes.sd * drawn[: len(regions)], -1, 1)}
     place = len(regions)
     for name, parameter in SUBJECT.items():
         if parameter.count == 1:
@@ -341,23 +346,11 @@ def build_subject(name: str, phenotype: str, gender: str, values: dict[str, Any]
 
 def neutral_shape(subject: Subject, head: Head) -> np.ndarray:
     """The subject's neutral head, float32 (V, 3), relative to the point between its eyes."""
-    weights: dict[int, float] = {}
-
-    def add(name: str, weight: float) -> None:
-        weights[head.names.index(name)] = weight
-
-    old = np.clip((subject.age - 25) / 65, 0, 1)
-    for age, age_weight in (("young", 1 - old), ("old", old)):
-        if age_weight == 0:
-            continue
-        add(f"{subject.phenotype}/{subject.gender}/{age}", age_weight)
-        for muscle, muscle_weight in thirds("muscle", subject.muscle):
-            for weight, weight_weight in thirds("weight", subject.weight):
-                name = f"{subject.gender}/{age}/{muscle}/{weight}"
-                add(name, age_weight * muscle_weight * weight_weight)
-    for value, (_, negative, positive) in zip(subject.shape, head.changes, strict=True):
-        if positive >= 0 or value > 0:  # some changes go one way only
-            weights[negative if value < 0 or positive < 0 else positive] = abs(value)
+    base = base_weights(
+        subject.phenotype, subject.gender, subject.age, subject.muscle, subject.weight
+    )
+    weights = {head.numbers[name]: weight for name, weight in base.items()}
+    weights |= change_weights(subject.shape, subject.gender, head)
     vertices = head.template.copy()
     numbers, amounts = np.array(list(weights)), np.array(list(weights.values()), np.float32)
     add_targets(vertices, numbers, amounts, head.starts, head.indices, head.offsets)
@@ -366,10 +359,3 @@ def neutral_shape(subject: Subject, head: Head) -> np.ndarray:
     vertices[head.upper_teeth, 1] += up[head.lip_seam].mean() - up[head.biting_edge].mean()
     middle = (vertices[head.eye_left].mean(0) + vertices[head.eye_right].mean(0)) / 2
     return vertices - middle
-
-
-def thirds(label: str, value: float) -> list[tuple[str, float]]:
-    """MakeHuman's interpolation between min, average and max, as names with weights above 0."""
-    low, high = max(0.0, 1 - 2 * value), max(0.0, 2 * value - 1)
-    weights = {f"min{label}": low, f"average{label}": 1 - low - high, f"max{label}": high}
-    return [(name, weight) for name, weight in weights.items() if weight > 0]
