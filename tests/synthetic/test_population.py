@@ -147,7 +147,7 @@ def test_identity_has_one_distribution_over_the_groups(head):
 def test_local_changes_stay_within_what_the_head_has(head):
     shapes = np.array([draw_subject(0, n, GROUPS[n % 6], head).shape for n in range(120)])
     assert np.abs(shapes).max() <= 1
-    assert 0.1 < shapes.std(0).min() < shapes.std(0).max() < 0.8
+    assert 0.05 < shapes.std(0).min() < shapes.std(0).max() < 0.8
 
 
 def test_left_and_right_changes_are_nearly_alike(head):
