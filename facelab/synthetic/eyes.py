@@ -28,7 +28,7 @@ def eye_colour(look, shot, px, py, colour, cornea):
     angle = np.arctan2(ey, ex)
     fibres = 0.85 + 0.3 * np.sin(9 * angle + look.noise[0]) * np.sin(23 * angle + look.noise[1])
     ring = (0.28 + 0.72 * (1 - step(0.27, 0.43, radius))) * fibres
-    ring *= 1.15 - 1.0 * ey  # the lens gathers light on the side away from it
+    ring *= 1.05 - 0.8 * ey  # the lens gathers light on the side away from it
     # The white is no white: yellowish, redder and darker towards the corners.
     corner = step(0.40, 1.0, abs(dx))
     inner = step(0.62, 1.0, -side * dx)

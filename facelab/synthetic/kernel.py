@@ -111,7 +111,7 @@ def surfaces(kinds, count, skin, look, shot, lattice, rows):
                 nx += share * (ex * turn[0] + ey * turn[1] + ez * turn[2] - nx)
                 ny += share * (ex * turn[3] + ey * turn[4] + ez * turn[5] - ny)
                 nz += share * (ex * turn[6] + ey * turn[7] + ez * turn[8] - nz)
-                gloss, sharpness = 0.15 + 1.6 * share, 128.0
+                gloss, sharpness = 0.15 + 2.2 * share, 256.0
             elif kind == TEETH:
                 colour[0], colour[1], colour[2] = 0.76, 0.70, 0.60
                 # Baked behind closed lips: where they are seen the lips are apart.
@@ -182,8 +182,9 @@ def shade(shot, rows, count):
         power = p8 if sharpness < 12 else p16
         power = p32 if sharpness > 24 else power
         power = p128 if sharpness > 64 else power
+        power = p128 * p128 * p128 if sharpness > 200 else power
         # Skin shines in two lobes: a wide one of its relief, a narrow one of its oil.
-        power += scatter * (0.30 * p8 + 0.65 * p32 - power)
+        power += scatter * (0.30 * p8 + 0.52 * p32 - power)
         sheen = gloss * power * lit
         # What goes through a strand and comes back has its colour.
         glow = 0.9 * strand * p32 * lit

@@ -236,7 +236,7 @@ def spread_pigment(subject: Subject, head: Head) -> tuple[np.ndarray, np.ndarray
     under, blood = blood_sites()
     broad = noise_at(lattice(), head.template * 3.5 + subject.noise) - 0.5
     melanin = 1.2 * subject.blotches * broad + (0.02 + 0.05 * subject.wrinkles) * under
-    return melanin, 0.20 * broad + 0.09 * under + blood
+    return melanin, 0.20 * broad + 0.05 * under + blood
 
 
 @cache
@@ -364,7 +364,7 @@ def apply_brush(
                     blood += red
                     # Where skin is dark the upper lip is as dark, the lower one lets blood through.
                     melanin += mouth * (brush.lip_dark + 0.06 * brush.dark * (0.5 - 1.5 * under))
-                    gloss = gloss * (1 - mouth) + mouth * (0.07 + 0.06 * under)
+                    gloss = gloss * (1 - mouth) + mouth * (0.055 + 0.05 * under)
                 lid = features[row, column, LID]
                 wet = features[row, column, WET]
                 if wet > 0.02:
@@ -396,9 +396,9 @@ def apply_brush(
                     gy, gx = ry - m, rx - n
                     hairs = (brows[m, n] * (1 - gx) + brows[m, n + 1] * gx) * (1 - gy)
                     hairs += (brows[m + 1, n] * (1 - gx) + brows[m + 1, n + 1] * gx) * gy
-                    soft = bell(s / (0.52 - 0.26 * t)) * step(0, 0.14, t) * step(1.0, 0.75, t)
-                    amount = brush.brow[5] * (0.45 * soft + 1.25 * hairs / 255)
-                    amount = min(0.88, amount * step(0, 0.10, t + 0.02))
+                    soft = bell(s / (0.52 - 0.26 * t)) * step(1.0, 0.75, t)
+                    amount = brush.brow[5] * (0.42 * soft + 1.15 * hairs / 255)
+                    amount = min(0.85, amount) * (0.25 + 0.75 * step(0, 0.30, t)) * step(0, 0.10, t)
                     for c in range(3):
                         colour[c] += (brush.brow_colour[c] - colour[c]) * amount
                     gloss *= 1 - amount
@@ -427,6 +427,8 @@ def apply_hair(bare, corners, weights, fields, colours):
         for column in range(width):
             for k in range(SHOWN):
                 skin[row, column, k] = bare[row, column, k]
+            if bare[row, column, STRANDS] == 0 and bare[row, column, BRISTLES] == 0:
+                continue
             ia, ib, ic = corners[row, column, 0], corners[row, column, 1], corners[row, column, 2]
             u, v = weights[row, column, 0], weights[row, column, 1]
             w = 1 - u - v
