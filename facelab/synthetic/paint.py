@@ -204,9 +204,13 @@ def fold_weights(subject: Subject) -> np.ndarray:
     """How deep each family of folds is, float32: some crease here first, some there."""
     early = np.modf(np.outer(subject.noise, [1.0, 3.7, 7.3]).ravel())[0]
     onset = 0.02 + 0.22 * early[: len(FAMILIES)]
-    depth = np.clip((subject.wrinkles - onset) / 0.75, 0, 1) ** 0.8
-    depth[FAMILIES.index("frown")] *= 0.5
+    depth = np.clip((subject.wrinkles - onset) / 0.75, 0, 1)
+    depth *= _DEPTHS
     return (1.4 * depth / 127).astype(np.float32)
+
+
+# A habit of frowning is rarer than age.
+_DEPTHS = np.array([{"cheek": 1.2, "mouth": 1.2, "frown": 0.5}.get(name, 1.0) for name in FAMILIES])
 
 
 def ramp(value: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -397,7 +401,7 @@ def apply_brush(
                     hairs = (brows[m, n] * (1 - gx) + brows[m, n + 1] * gx) * (1 - gy)
                     hairs += (brows[m + 1, n] * (1 - gx) + brows[m + 1, n + 1] * gx) * gy
                     soft = bell(s / (0.52 - 0.26 * t)) * step(1.0, 0.75, t)
-                    amount = brush.brow[5] * (0.42 * soft + 1.15 * hairs / 255)
+                    amount = brush.brow[5] * (0.55 * soft + 1.1 * hairs / 255)
                     amount = min(0.85, amount) * (0.25 + 0.75 * step(0, 0.30, t)) * step(0, 0.10, t)
                     for c in range(3):
                         colour[c] += (brush.brow_colour[c] - colour[c]) * amount

@@ -38,11 +38,11 @@ STROKES: dict[str, tuple[Stroke, ...]] = {
     "cheek": (  # from the wing of the nose past the corner of the mouth
         Stroke(
             ((0.172, 6.95), (0.205, 6.88), (0.26, 6.79), (0.31, 6.69), (0.335, 6.60)),
-            *(0.036, 0.66, 0.9),
+            *(0.042, 0.80, 1.0),
         ),
     ),
     "mouth": (
-        Stroke(((0.275, 6.60), (0.302, 6.53), (0.318, 6.45), (0.312, 6.35)), 0.026, 0.5, 0.5),
+        Stroke(((0.275, 6.60), (0.302, 6.53), (0.318, 6.45), (0.312, 6.35)), 0.030, 0.60, 0.7),
     ),
     "eye": (
         Stroke(((0.470, 7.318), (0.53, 7.352), (0.590, 7.395)), 0.011, 0.42, 0.3),
@@ -122,7 +122,7 @@ def fold_maps(places: np.ndarray) -> np.ndarray:
             near = (x > low[0]) & (x < top[0]) & (y > low[1]) & (y < top[1])
             near &= places[..., 2] > 0.5
             side, along = beside(course, x[near], y[near])
-            taper = np.clip(along / 0.22, 0, 1) * np.clip((1 - along) / 0.3, 0, 1)
+            taper = np.clip(along / 0.22, 0, 1) * np.clip((1 - along) / 0.45, 0, 1)
             taper = taper * taper * (3 - 2 * taper)
             groove = np.exp(-((side / broad) ** 2))
             bulge = np.exp(-(((side * np.sign(stroke.swell) - 1.8 * broad) / (1.6 * broad)) ** 2))
