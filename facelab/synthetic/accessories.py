@@ -1,15 +1,13 @@
-"""What people put on: glasses and headwear, as small meshes fitted to a subject's head.
+"""What people put on, as small meshes fitted to a subject's head; glasses here, hats in `headwear`.
 
 In: a subject's neutral head. Out: a `Piece`: vertices, triangles and, for glasses, lenses.
 """
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
-from facelab.synthetic.head import PARTS, Head, load_head
-from facelab.synthetic.mesh import vertex_normals
+from facelab.synthetic.head import Head
 
 _RIM = 28  # corners of a rim
 # Width, height, squareness (2 ellipse, more boxy), and thickness in dm of each frame.
@@ -36,7 +34,9 @@ class Piece:
     lenses : int32 (L, 3)
         Triangles that light passes through.
     cover : float32 (V,)
-        0 where the cloth ends, 1 and more where it is closed.
+        1 and more where it is closed.
+    openness : float32 (V,)
+        Ambient light that arrives, 0..1.
     brim : float
         Canonical height above which it shades the skin, dm.
     """
@@ -47,6 +47,7 @@ class Piece:
     triangles: np.ndarray
     lenses: np.ndarray
     cover: np.ndarray
+    openness: np.ndarray
     brim: float
 
 
@@ -125,80 +126,6 @@ def make_glasses(kind: str, neutral: np.ndarray, head: Head) -> Piece:
         triangles=np.concatenate(triangles),
         lenses=np.concatenate(lenses).astype(np.int32),
         cover=np.full(len(vertices), 9, np.float32),
+        openness=np.full(len(vertices), 0.8, np.float32),
         brim=np.inf,
     )
-
-
-@cache
-def crown(kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """The head's vertices that a hat covers, and its triangles, numbered from 0."""
-    head = load_head()
-    skin = head.triangles[head.part == PARTS["skin"]]
-    place = head.template[skin].mean(1)
-    inside = depth_inside(kind, place) > -0.15
-    if kind == "scarf":
-        inside &= (place[:, 1] > 5.35) & (np.abs(place[:, 0]) < 1.3)
-    body, numbered = np.unique(skin[inside], return_inverse=True)
-    return body, numbered.reshape(-1, 3).astype(np.int32)
-
-
-def depth_inside(kind: str, place: np.ndarray) -> np.ndarray:
-    """How far inside a hat's edge canonical places (N, 3) lie, dm; below 0 is outside."""
-    x, y, z = np.abs(place[:, 0]), place[:, 1], place[:, 2]
-    if kind == "beanie":
-        return y - np.interp(z, [-0.6, 0.1, 0.6, 1.2], [7.0, 7.25, 7.5, 7.78])
-    if kind == "cap":
-        return y - np.interp(z, [-0.6, 0.1, 1.2], [7.4, 7.6, 7.78])
-    # A scarf frames the face: everything outside an oval around it.
-    oval = np.hypot(x / 0.66, (y - 7.0) / np.where(y > 7.0, 0.92, 0.98))
-    return np.where(z < 0.45, 1.0, 0.7 * (oval - 1))
-
-
-def make_headwear(kind: str, neutral: np.ndarray, head: Head) -> Piece:
-    """A beanie, a cap or a headscarf, fitted to the head."""
-    body, triangles = crown(kind)
-    place = head.template[body]
-    normals = vertex_normals(neutral, head.triangles)[body]
-    bulk = {"beanie": 0.09, "cap": 0.07, "scarf": 0.07}[kind]
-    thick = np.full(len(body), bulk)
-    if kind == "cap":
-        thick += 0.10 * np.clip((place[:, 1] - 8.0) / 0.4, 0, 1)
-    if kind == "scarf":
-        folds = 0.03 * np.sin(7 * place[:, 1] + 5 * place[:, 2])
-        thick += folds + 0.10 * np.clip((6.6 - place[:, 1]) / 0.6, 0, 1)
-    vertices = neutral[body] + normals * thick[:, None]
-    cover = 0.5 + depth_inside(kind, place) / 0.03
-    # Ears lie flat under cloth.
-    ear = np.abs(place[:, 0]) > 0.74
-    vertices[ear, 0] = np.sign(place[ear, 0]) * np.minimum(np.abs(vertices[ear, 0]), 0.92)
-    brim = np.inf
-    if kind == "cap":
-        brim = 7.55
-        angle = np.linspace(-1.05, 1.05, 15)
-        rim = np.stack([np.sin(angle), np.zeros(15), np.cos(angle)], 1)
-        at = neutral[body][(place[:, 2] > 1.0) & (cover > 0.5)]
-        middle = np.array([0, at[:, 1].min() + 0.06, at[:, 2].max() - 0.70])
-        near = middle + rim * [0.78, 0, 0.76]
-        far = middle + rim * [0.80, 0, 1.35] - [0, 0.16, 0]
-        far[:, 1] -= 0.10 * np.abs(rim[:, 0]) ** 2
-        visor = np.concatenate([near, (near + far) / 2 + [0, 0.03, 0], far])
-        triangles = np.concatenate([triangles, strip(3, 15) + len(vertices)])
-        vertices = np.concatenate([vertices, visor])
-        cover = np.concatenate([cover, np.full(len(visor), 9)])
-        place = np.concatenate([place, visor + np.array([0, 7.28, 1.2])])
-    return Piece(
-        part="cloth",
-        vertices=vertices.astype(np.float32),
-        place=place.astype(np.float32),
-        triangles=triangles.astype(np.int32),
-        lenses=np.zeros((0, 3), np.int32),
-        cover=cover.astype(np.float32),
-        brim=brim,
-    )
-
-
-def under(kind: str, place: np.ndarray) -> np.ndarray:
-    """Which of the hair's canonical places (N, 3) lie under a hat."""
-    if kind == "scarf":
-        return np.ones(len(place), bool)
-    return depth_inside(kind, place) > -0.06

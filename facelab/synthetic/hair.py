@@ -5,7 +5,7 @@ their gaps in the alpha of a texture; shells also have a cover value a vertex, t
 more of the pattern is left out: towards the tips and at the hairline.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -35,6 +35,10 @@ class Growth:
         How uneven the outline is.
     rise : float
         Over how many dm from the hairline it gains its length.
+    knot : (float, float, float), knot_size : float
+        Where on the template hair is tied to a ball, and its radius; 0 is none.
+    solid : float
+        Of the cover at the skin; above 1 there are no gaps.
     """
 
     length: float
@@ -44,6 +48,9 @@ class Growth:
     round: float = 0.0
     lumps: float = 0.1
     rise: float = 0.2
+    knot: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    knot_size: float = 0.0
+    solid: float = 1.25
 
 
 _FUR = (0.1, 0.55, 1.0)
@@ -56,6 +63,15 @@ GROWN = {
     "afro_round": Growth(0.55, _CLOUD, "coils", "coils", 0.8, 0.10, 0.35),
     "afro_large": Growth(0.95, _CLOUD, "coils", "coils", 0.95, 0.10, 0.45),
     "twist_out": Growth(0.45, _CLOUD, "twists", "coils", 0.7, 0.3, 0.3),
+    "bun_high": Growth(
+        0.045, (0.5, 1.0), "straight", "knot", knot=(0, 8.62, -0.05), knot_size=0.36, solid=1.6
+    ),
+    "bun_low": Growth(
+        0.05, (0.5, 1.0), "straight", "rows", knot=(0, 7.2, -1.0), knot_size=0.34, solid=1.6
+    ),
+    "puff": Growth(
+        0.04, (0.5, 1.0), "coils", "knot", knot=(0, 8.75, -0.25), knot_size=0.62, solid=1.6
+    ),
     "cornrows": Growth(0.028, (1.0,), "rows", "rows", 0.0, 0.0, 0.1),
     "flat_twists": Growth(0.034, (1.0,), "twisted_rows", "rows", 0.0, 0.0, 0.1),
 }
@@ -165,7 +181,7 @@ def _grown(subject: Subject, neutral: np.ndarray, head: Head) -> Hair:
     edge = np.clip(1 - (margin + np.float32(0.04)) / np.float32(0.15), 0, 9)
     edge += np.float32(1.1) * (1 - full)
     several = len(layers) > 1
-    dense = np.float32(1.25) - np.float32(0.7) * layers if several else np.float32([0.95])
+    dense = np.float32(growth.solid) - np.float32(0.7) * layers if several else np.float32([0.95])
     open_to = np.float32(0.4) + np.float32(0.6) * layers if several else np.float32([1])
     # Far off the skin the head no longer shades: half of the sky is seen, outwards.
     free = np.clip(height * 4, 0, 1)
@@ -177,7 +193,7 @@ def _grown(subject: Subject, neutral: np.ndarray, head: Head) -> Hair:
     shift = layers[:, None, None] * np.float32([3.3, 2.7]) * evenly
     wider = 1 + layers[:, None, None] * length * evenly
     starts = count * np.arange(len(layers), dtype=np.int32)[:, None, None]
-    return Hair(
+    hair = Hair(
         vertices=(neutral[under.body] + away * height[..., None]).reshape(-1, 3),
         place=np.tile(place, (len(layers), 1)),
         triangles=(under.triangles + starts).reshape(-1, 3),
@@ -191,6 +207,57 @@ def _grown(subject: Subject, neutral: np.ndarray, head: Head) -> Hair:
         head_openness=head.openness,
         head_shadow=head.shadow,
     )
+    return tied(hair, growth, neutral, head) if growth.knot_size else hair
+
+
+def tied(hair: Hair, growth: Growth, neutral: np.ndarray, head: Head) -> Hair:
+    """The hair with a ball where it is tied: of coils a cloud, else of wound strands."""
+    cloud = growth.pattern == "coils"
+    near = int(np.argmin(((head.template - growth.knot) ** 2).sum(1)))
+    middle = np.array(growth.knot) + neutral[near] - head.template[near]
+    out, uv, triangles = ball()
+    vertices, cards, covers, corners = [hair.vertices], [hair.card], [hair.cover], [hair.triangles]
+    wound = growth.knot_size * np.array([2.4, 4.8]) if cloud else np.array([2.0, 1.0])
+    layers = (1.0, 0.85, 0.7) if cloud else (1.0, 0.93)
+    for number, layer in enumerate(layers):
+        size = growth.knot_size * layer * (1 + 0.06 * np.sin(9 * out[:, :1] + 7 * out[:, 1:2]))
+        vertices.append(middle + size * out * [1.0, 0.85 if cloud else 0.72, 0.95])
+        # Wound hair goes around; coils lie anyhow.
+        cards.append(uv * wound + 0.37 * number)
+        dense = (0.62, 0.85, 1.3) if cloud else (0.7, 1.3)
+        covers.append(np.full(len(out), dense[number]))
+        corners.append(triangles + sum(len(part) for part in vertices[:-1]))
+    extra = len(out) * len(layers)
+    outwards = np.zeros((len(out), 16))
+    outwards[:, 0], outwards[:, 1:4] = 1.7725, 1.535 * out[:, [1, 2, 0]]
+    bright = np.repeat((1.0, 0.75, 0.5) if cloud else (1.0, 0.7), len(out))
+    return replace(
+        hair,
+        vertices=np.concatenate(vertices, dtype=np.float32),
+        place=np.concatenate(
+            [hair.place, np.tile(np.array(growth.knot), (extra, 1))], dtype=np.float32
+        ),
+        triangles=np.concatenate(corners, dtype=np.int32),
+        cover=np.concatenate(covers, dtype=np.float32),
+        card=np.concatenate(cards, dtype=np.float32),
+        openness=np.concatenate([hair.openness, 0.9 * bright], dtype=np.float32),
+        shadow=np.concatenate([hair.shadow, np.tile(outwards, (len(layers), 1))], dtype=np.float32),
+    )
+
+
+@cache
+def ball() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A unit sphere: points (V, 3), places on a pattern that goes around it, triangles."""
+    down, around = np.meshgrid(
+        np.linspace(0, np.pi, 11), np.linspace(0, 2 * np.pi, 19), indexing="ij"
+    )
+    points = np.stack(
+        [np.sin(down) * np.sin(around), np.cos(down), np.sin(down) * np.cos(around)], -1
+    )
+    uv = np.stack([down / np.pi, around / (2 * np.pi)], -1)
+    first = (19 * np.arange(10)[:, None] + np.arange(18)).reshape(-1, 1)
+    triangles = np.concatenate([first + np.array(corner) for corner in ((0, 1, 19), (19, 1, 20))])
+    return points.reshape(-1, 3), uv.reshape(-1, 2), triangles
 
 
 @cache

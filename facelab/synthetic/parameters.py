@@ -15,6 +15,18 @@ HAIR_STYLES = (
     *("bob01", "bob02", "long01", "ponytail01", "braid01"),
     *("fade_low", "fade_high", "afro_short", "afro_round", "afro_large"),
     *("twist_out", "cornrows", "flat_twists"),
+    *("long_straight", "long_fringe", "long_wavy", "bob_fringe", "bob_wavy", "curly_medium"),
+    *(
+        "bun_high",
+        "bun_low",
+        "puff",
+        "pixie",
+        "undercut",
+        "quiff",
+        "box_braids",
+        "locks",
+        "locks_short",
+    ),
 )
 BROW_STYLES = tuple(f"brow{number:02d}" for number in range(1, 13))
 HAIR_TONES = ("black", "dark_brown", "brown", "dark_blond", "blond", "red")
@@ -25,7 +37,7 @@ EXPRESSIONS = (
 )
 BACKGROUNDS = ("plain", "gradient", "bokeh", "wall", "shelves", "foliage", "window")
 GLASSES = ("none", "round", "square", "aviator", "sun")
-HEADWEAR = ("none", "beanie", "cap", "scarf")
+HEADWEAR = ("none", "beanie", "cap", "scarf", "hijab", "turban", "headwrap")
 OWN_GLASSES = (
     *("own_glasses", "own_glasses_hue", "own_glasses_saturation", "own_glasses_brightness"),
 )

@@ -11,12 +11,13 @@ from functools import cache
 import numpy as np
 
 from facelab.faces.template import TEMPLATE
-from facelab.synthetic.accessories import Piece, make_glasses, make_headwear, under
+from facelab.synthetic.accessories import Piece, make_glasses
 from facelab.synthetic.backdrop import draw_backdrop
 from facelab.synthetic.camera import develop
 from facelab.synthetic.capture import Capture
 from facelab.synthetic.hair import Hair, grow_hair
 from facelab.synthetic.head import PARTS, Head, load_head
+from facelab.synthetic.headwear import make_headwear, pressed, under
 from facelab.synthetic.kernel import (
     COLUMNS,
     OPENNESS,
@@ -189,9 +190,11 @@ def dress(model: Model, glasses: str, headwear: str) -> Dressed:
     worn: list[Piece] = []
     if glasses != "none":
         worn.append(make_glasses(glasses, model.neutral, head))
+    grown = hair.vertices
     hair_cover, openness, shadow = hair.cover, hair.head_openness, hair.head_shadow
     if headwear != "none":
         worn.append(make_headwear(headwear, model.neutral, head))
+        grown = pressed(headwear, worn[-1], grown, hair.place)
         # Hair under the cloth is not seen, however far it would stand off, nor does it shade.
         hair_cover = np.where(under(headwear, hair.place), np.float32(-9), hair_cover)
         openness, shadow = head.openness, head.shadow
@@ -231,7 +234,7 @@ def dress(model: Model, glasses: str, headwear: str) -> Dressed:
     card[bare : bare + len(hair.card)] = hair.card
     table = np.zeros((len(place), COLUMNS), np.float32)
     table[:, PLACE : PLACE + 3] = place
-    table[:, OPENNESS] = 0.8
+    table[starts[0] :, OPENNESS] = np.concatenate([np.zeros(0), *(p.openness for p in worn)])
     table[:bare, OPENNESS] = openness
     table[bare : bare + len(hair.card), OPENNESS] = hair.openness
     table[:, UV : UV + 2] = card
@@ -243,7 +246,7 @@ def dress(model: Model, glasses: str, headwear: str) -> Dressed:
         closed=closed,
         solid=closed + sum(len(piece.triangles) for piece in worn),
         neutral=np.concatenate(
-            [model.neutral, hair.vertices, *(piece.vertices for piece in worn)], dtype=np.float32
+            [model.neutral, grown, *(piece.vertices for piece in worn)], dtype=np.float32
         ),
         table=table,
         place=place,

@@ -17,6 +17,10 @@ LINE_DEPTH = np.array([-0.5, 0.05, 0.2, 0.30, 0.62, 0.70, 0.82, 1.0, 1.2, 1.4])
 LINE_HEIGHT = np.array([6.40, 6.45, 6.75, 7.40, 7.40, 7.02, 7.42, 7.72, 7.93, 7.99])
 # Between which heights a fade goes from skin to full hair.
 FADES = {"fade_low": (6.75, 7.45), "fade_high": (7.25, 7.95), "undercut": (7.70, 7.95)}
+# How dark the roots make the skin: between rows, or under locks.
+_DENSE = {"bald": 0.32, "cornrows": 0.5, "flat_twists": 0.5}
+_DENSE |= {"box_braids": 1.2, "locks": 1.2, "locks_short": 1.2}
+_DENSE |= {"bun_high": 1.15, "bun_low": 1.15, "puff": 1.15}
 # Patterns spread from a pole, as seen from the middle of the skull: the whorl, or the back.
 CENTRE = np.array([0.0, 7.40, 0.20])
 WHORL, BACK = np.array([0.05, 0.85, -0.52]), np.array([0.0, 0.10, -1.0])
@@ -127,7 +131,7 @@ def fullness(style: str) -> np.ndarray:
 
 def shadow_of_hair(subject: Subject) -> np.ndarray:
     """How dark roots make the scalp at each vertex of the head, 0..1."""
-    dense = {"bald": 0.32, "cornrows": 0.5, "flat_twists": 0.5}.get(subject.hair_style, 0.85)
+    dense = _DENSE.get(subject.hair_style, 0.85)
     margin = np.clip(np.float32(0.4) + hair_margin(subject) / np.float32(0.22), 0, 1)
     share = margin * margin * (3 - 2 * margin)
     share *= np.float32(0.12 * dense) + np.float32(0.88 * dense) * fullness(subject.hair_style)

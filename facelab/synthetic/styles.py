@@ -14,10 +14,15 @@ from facelab.synthetic.head import load_head
 from facelab.synthetic.visibility import pyramid
 
 STYLES_FILE = Path(__file__).with_name("styles.npz")
-HAIR = (
+MAKEHUMAN = (
     *("short01", "short02", "short03", "short04", "afro01"),
     *("bob01", "bob02", "long01", "ponytail01", "braid01"),
 )
+MODELLED = (
+    *("long_straight", "long_fringe", "long_wavy", "bob_fringe", "bob_wavy", "curly_medium"),
+    *("pixie", "undercut", "quiff", "box_braids", "locks", "locks_short"),
+)
+HAIR = MAKEHUMAN + MODELLED
 PATTERNS = ("straight", "wavy", "coils", "twists", "rows", "twisted_rows")
 # The skin map: a cylinder around the axis x = 0, z = MAP_AXIS; radians to either side.
 MAP_ROWS, MAP_COLUMNS = 256, 320
@@ -43,8 +48,8 @@ class HairStyle:
     fringe : float32 (V, 3)
         What to add to the offsets for hair that falls over one eye; 0 in most styles.
     uv : float32 (V, 2)
-        Texture coordinates 0..1: column, then row counted from the top. Vertices are split at
-        seams, so that each has one pair.
+        Texture coordinates: column, then row counted from the top; beyond 1 the texture repeats.
+        Vertices are split at seams, so that each has one pair.
     triangles : int32 (T, 3)
         Meant to be seen from both sides.
     texture : uint8 (2 S, S, 2)
@@ -153,7 +158,7 @@ def load_styles() -> Styles:
             weights=np.concatenate([weights, 1 - weights.sum(1, keepdims=True)], 1),
             offsets=part["offsets"].astype(np.float32) * np.float32(OFFSET_STEP),
             fringe=part["fringe"].astype(np.float32) * np.float32(OFFSET_STEP),
-            uv=part["uv"].astype(np.float32) / np.float32(65535),
+            uv=part["uv"].astype(np.float32) * (stored[f"{name}/uv_span"] / np.float32(65535)),
             triangles=stored[f"{name}/triangles"].astype(np.int32),
             texture=pyramid(stored[f"{name}/texture"]),
             openness=stored[f"{name}/openness"].astype(np.float32) / np.float32(255),

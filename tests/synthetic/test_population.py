@@ -15,6 +15,7 @@ from facelab.synthetic.normal import normal_score, normal_share
 from facelab.synthetic.parameters import CAPTURE, GROUPS, PARAMETERS, SUBJECT
 from facelab.synthetic.population import Population, default_population
 from facelab.synthetic.subjects import (
+    SHORT_HAIR,
     blood_slope,
     melanin_slope,
     neutral_shape,
@@ -273,9 +274,10 @@ def test_hair_goes_by_group(head):
         group: [draw_subject(0, n, group, head).hair_style for n in range(300)] for group in GROUPS
     }
     for group, drawn in styles.items():
-        short = np.isin(drawn, ["bald", "cropped", "fade_low", "fade_high"]).mean()
+        short = np.isin(drawn, SHORT_HAIR).mean()
         assert (short < 0.1) if group.endswith("female") else (short > 0.3)
-        coily = ["afro_short", "afro_round", "afro_large", "twist_out", "cornrows", "flat_twists"]
+        coily = ["afro_short", "afro_round", "afro_large", "twist_out", "puff", "cornrows"]
+        coily += ["flat_twists", "box_braids", "locks", "locks_short"]
         share = np.isin(drawn, coily).mean()
         assert (share > 0.2) if group.startswith("african") else (share < 0.06)
 

