@@ -54,7 +54,7 @@ class Growth:
 
 
 _FUR = (0.1, 0.55, 1.0)
-_CLOUD = (0.3, 0.55, 0.75, 0.9, 1.0)
+_CLOUD = (0.35, 0.64, 0.84, 1.0)
 GROWN = {
     "cropped": Growth(1.0, _FUR),
     "fade_low": Growth(1.3, _FUR, rise=0.3),
@@ -181,7 +181,7 @@ def _grown(subject: Subject, neutral: np.ndarray, head: Head) -> Hair:
     edge = np.clip(1 - (margin + np.float32(0.04)) / np.float32(0.15), 0, 9)
     edge += np.float32(1.1) * (1 - full)
     several = len(layers) > 1
-    dense = np.float32(growth.solid) - np.float32(0.7) * layers if several else np.float32([0.95])
+    dense = np.float32(growth.solid) - np.float32(0.64) * layers if several else np.float32([0.95])
     open_to = np.float32(0.4) + np.float32(0.6) * layers if several else np.float32([1])
     # Far off the skin the head no longer shades: half of the sky is seen, outwards.
     free = np.clip(height * 4, 0, 1)

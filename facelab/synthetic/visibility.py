@@ -84,7 +84,7 @@ def rasterise(
     before = np.full((size, size), np.inf, np.float32)
     tones = np.full((size, size), -1, np.float32)
     last = size - 1
-    whole, one = textures.shape[1], np.uintp(1)
+    whole = textures.shape[1]
     far = np.empty((last // 16 + 1, last // 16 + 1), np.float32)
     for t in range(triangles.shape[0]):
         if t in (closed, solid):
@@ -141,34 +141,39 @@ def rasterise(
                 e1, f1 = (u0 + v0 - 1) / wx, (uy + vy) / wx
         zx = ux * az + vx * bz + wx * cz
         plain = t < solid
-        # What decides on opacity varies linearly over a triangle, too: its value at the third
-        # corner and its slopes along the other two weights.
-        frayed = carded = False
-        ca = cu = cv = sa = su = sv = qa = qu = qv = 0.0
-        top, side = np.uintp(0), np.uintp(whole)
+        # What decides on opacity varies linearly over the triangle, too: planes of the cover and of
+        # the place on the texture.
+        frayed = carded = mixed = False
+        e0, ex, ey = 9.0, 0.0, 0.0
+        p0 = px = py = q0 = qx = qy = 0.0
+        top, side = 0, whole
         if not plain:
             if max(cover[a], cover[b], cover[c]) <= 0:
                 continue
             frayed = min(cover[a], cover[b], cover[c]) < 5
-            ca, cu, cv = cover[c], cover[a] - cover[c], cover[b] - cover[c]
+            if frayed:
+                cu, cv = float(cover[a] - cover[c]), float(cover[b] - cover[c])
+                e0, ex, ey = cover[c] + cu * u0 + cv * v0, cu * ux + cv * vx, cu * uy + cv * vy
             carded = card[a, 0] >= 0
             if carded:
-                sa, su, sv = card[c, 0], card[a, 0] - card[c, 0], card[b, 0] - card[c, 0]
-                qa, qu, qv = card[c, 1], card[a, 1] - card[c, 1], card[b, 1] - card[c, 1]
-                # From the first copy of the repeated texture on.
-                sa -= int(min(card[a, 0], card[b, 0], card[c, 0]))
-                qa -= int(min(card[a, 1], card[b, 1], card[c, 1]))
+                pu, pv = float(card[a, 0] - card[c, 0]), float(card[b, 0] - card[c, 0])
+                qu, qv = float(card[a, 1] - card[c, 1]), float(card[b, 1] - card[c, 1])
                 # The level whose texels are about as large as samples.
-                texels = abs(su * qv - sv * qu) * whole * whole / abs(area)
+                texels = abs(pu * qv - pv * qu) * whole * whole / abs(area)
                 for _ in range(LEVELS - 1):
-                    if texels <= 2 or side & one:
+                    if texels <= 2 or side & 1:
                         break
                     top += side
-                    side >>= one
+                    side >>= 1
                     texels *= 0.25
-                # In texels; 1 is added so that places before the first one's middle stay above 0.
-                sa, su, sv = sa * side + 0.5, su * side, sv * side
-                qa, qu, qv = qa * side + 0.5, qu * side, qv * side
+                # In texels of the first copy of the repeated texture. Larger ones than samples are
+                # mixed: half a texel is added, so that all places stay above 0.
+                mixed = texels < 0.5
+                p0 = card[c, 0] - int(min(card[a, 0], card[b, 0], card[c, 0])) + pu * u0 + pv * v0
+                q0 = card[c, 1] - int(min(card[a, 1], card[b, 1], card[c, 1])) + qu * u0 + qv * v0
+                p0, q0 = p0 * side + 0.5 * mixed, q0 * side + 0.5 * mixed
+                px, py = (pu * ux + pv * vx) * side, (pu * uy + pv * vy) * side
+                qx, qy = (qu * ux + qv * vx) * side, (qu * uy + qv * vy) * side
         for row in range(first_row, last_row + 1):
             y = row + 0.5
             u, v = u0 + uy * y, v0 + vy * y
@@ -180,57 +185,62 @@ def rasterise(
             if final < first:
                 continue
             z0 = u * az + v * bz + w * cz
+            if plain:
+                for column in range(np.uintp(first), np.uintp(final + 1)):
+                    z = z0 + zx * (column + 0.5)
+                    if z < depth[row, column]:
+                        depth[row, column] = z
+                        nearest[row, column] = t
+                continue
+            cr, pr, qr = e0 + ey * y, p0 + py * y, q0 + qy * y
             for column in range(np.uintp(first), np.uintp(final + 1)):
                 x = column + 0.5
                 z = z0 + zx * x
                 if z >= depth[row, column]:
                     continue
-                if plain:
-                    depth[row, column] = z
-                    nearest[row, column] = t
+                if z > before[row, column] and passing[row, column] == 0:
                     continue
-                if z > before[row, column] and passing[row, column] < 0.02:
-                    continue
-                pu, pv = u + ux * x, v + vx * x
-                dense = ca + cu * pu + cv * pv if frayed else 9.0
+                dense = cr + ex * x
                 if dense <= 0:
                     continue
                 alpha, tone = 1.0, -1.0
                 if carded:
-                    # Four texels of the repeated texture.
-                    tx, ty = max(0.0, sa + su * pu + sv * pv), max(0.0, qa + qu * pu + qv * pv)
-                    i1, j1 = np.uintp(ty), np.uintp(tx)
-                    fx, fy = tx - j1, ty - i1
-                    while j1 >= side:
-                        j1 -= side
-                    while i1 >= side:
-                        i1 -= side
-                    i = i1 - one if i1 > 0 else side - one
-                    j = j1 - one if j1 > 0 else side - one
-                    i, i1 = i + top, i1 + top
-                    t00, t01, t10, t11 = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
-                    alpha = (
-                        t00 * textures[i, j, 1] + t01 * textures[i, j1, 1]
-                        + t10 * textures[i1, j, 1] + t11 * textures[i1, j1, 1]
-                    ) / 255  # fmt: skip
-                    if dense < 5:
+                    tx, ty = pr + px * x, qr + qx * x
+                    n, m = int(tx), int(ty)
+                    fx, fy = tx - n, ty - m
+                    while n >= side:
+                        n -= side
+                    while m >= side:
+                        m -= side
+                    j1, i1 = np.uintp(max(0, n)), np.uintp(max(0, m) + top)
+                    if mixed:  # four texels of the repeated texture
+                        j = np.uintp(n - 1 if n > 0 else side - 1)
+                        i = np.uintp((m - 1 if m > 0 else side - 1) + top)
+                        for k in range(2):
+                            above = textures[i, j, k] * (1 - fx) + textures[i, j1, k] * fx
+                            below = textures[i1, j, k] * (1 - fx) + textures[i1, j1, k] * fx
+                            tone, alpha = alpha, above * (1 - fy) + below * fy
+                    else:
+                        tone, alpha = float(textures[i1, j1, 0]), float(textures[i1, j1, 1])
+                    alpha, tone = alpha * (1 / 255), tone * (1 / 256)
+                    if frayed:
                         alpha = min(1.0, 2.5 * (dense + alpha - 1))
                     if alpha < 0.02:
                         continue
-                    tone = (
-                        t00 * textures[i, j, 0] + t01 * textures[i, j1, 0]
-                        + t10 * textures[i1, j, 0] + t11 * textures[i1, j1, 0]
-                    ) / 256  # fmt: skip
                 elif dense < 1:
-                    pw = 1 - pu - pv
-                    px = pu * place[a, 0] + pv * place[b, 0] + pw * place[c, 0]
-                    py = pu * place[a, 1] + pv * place[b, 1] + pw * place[c, 1]
-                    pz = pu * place[a, 2] + pv * place[b, 2] + pw * place[c, 2]
-                    gap = noise3(lattice, px * 90, py * 40, pz * 90)
+                    wu, wv = u + ux * x, v + vx * x
+                    ww = 1 - wu - wv
+                    gap = noise3(
+                        lattice,
+                        90 * (wu * place[a, 0] + wv * place[b, 0] + ww * place[c, 0]),
+                        40 * (wu * place[a, 1] + wv * place[b, 1] + ww * place[c, 1]),
+                        90 * (wu * place[a, 2] + wv * place[b, 2] + ww * place[c, 2]),
+                    )
                     alpha = min(1.0, 3 * (dense - 1.3 * gap + 0.15) + 0.5)
                     if alpha < 0.02:
                         continue
-                passing[row, column] *= 1 - alpha
+                left_over = passing[row, column] * (1 - alpha)
+                passing[row, column] = left_over if left_over > 0.05 else 0.0
                 # A wisp is coloured as what it lies on.
                 z = z if alpha > 0.2 else z + 100
                 if z < before[row, column]:

@@ -68,12 +68,12 @@ class Cut:
 
 
 CUTS = {
-    "long_straight": Cut(200, (2.4, 2.7), 0.20, 0.12, "straight"),
-    "long_fringe": Cut(230, (2.3, 2.6), 0.20, 0.12, "straight", fringe=7.60),
-    "long_wavy": Cut(210, (2.2, 2.6), 0.22, 0.20, "wavy", part=0.2, wave=(0.05, 0.8), rings=11),
-    "bob_fringe": Cut(220, (1.25, 1.40), 0.19, 0.13, "straight", fringe=7.62),
-    "bob_wavy": Cut(210, (1.3, 1.6), 0.21, 0.22, "wavy", part=0.25, wave=(0.05, 0.6)),
-    "curly_medium": Cut(250, (1.3, 1.8), 0.25, 0.36, "curly", part=0.15, wave=(0.06, 0.45)),
+    "long_straight": Cut(180, (2.4, 2.7), 0.20, 0.12, "straight"),
+    "long_fringe": Cut(205, (2.3, 2.6), 0.20, 0.12, "straight", fringe=7.60),
+    "long_wavy": Cut(185, (2.2, 2.6), 0.22, 0.20, "wavy", part=0.2, wave=(0.05, 0.8), rings=11),
+    "bob_fringe": Cut(195, (1.25, 1.40), 0.19, 0.13, "straight", fringe=7.62),
+    "bob_wavy": Cut(190, (1.3, 1.6), 0.21, 0.22, "wavy", part=0.25, wave=(0.05, 0.6)),
+    "curly_medium": Cut(215, (1.3, 1.8), 0.25, 0.36, "curly", part=0.15, wave=(0.06, 0.45)),
     "pixie": Cut(320, (0.45, 0.70), 0.13, 0.07, "straight", part=0.35, fringe=7.80, rings=6),
     "undercut": Cut(170, (0.5, 0.8), 0.18, 0.16, "straight", part=2.0, top=7.75, lift=0.1, rings=7),
     "quiff": Cut(300, (0.4, 0.7), 0.14, 0.10, "straight", part=2.0, back=0.9, lift=0.05, rings=6),
@@ -91,8 +91,10 @@ def model_hair(
     random = np.random.default_rng([17, list(CUTS).index(name)])
     skull = Skull(head, region)
     curves = [grow(cut, root, skull, random) for root in roots(cut, skull, random)]
-    points, uv, triangles = ([part] for part in cap(cut, skull))
-    count = len(points[0])
+    # The outermost first: what they hide need not be drawn.
+    curves.sort(key=lambda curve: -np.mean([skull.near(point)[0] for point in curve]))
+    points, uv, triangles = [], [], []
+    count = 0
     for curve in curves:
         make = tube if cut.look in ("braid", "lock") else ribbon
         mesh = make(cut, curve, skull, random)
@@ -100,6 +102,10 @@ def model_hair(
         uv.append(mesh[1])
         triangles.append(mesh[2] + count)
         count += len(mesh[0])
+    below = cap(cut, skull)
+    points.append(below[0])
+    uv.append(below[1])
+    triangles.append(below[2] + count)
     texture = tube_texture(cut.look, random) if cut.look in ("braid", "lock") else (
         ribbon_texture(cut.look, random)
     )  # fmt: skip
