@@ -16,7 +16,7 @@ from facelab.synthetic.parameters import GENDERS, PHENOTYPES
 
 SHAPES_FILE = Path(__file__).with_name("shapes.npz")
 # What the base shapes of the head model differ by, times this: enough to be read in a small photo.
-GENDER_STRENGTH, PHENOTYPE_STRENGTH = 1.2, 1.2
+GENDER_STRENGTH, PHENOTYPE_STRENGTH = 1.25, 1.12
 # Whoever is farther from the mean than 97.5 % of a normal population comes back towards it.
 _RIM = 1.96
 
@@ -39,10 +39,6 @@ class Shapes:
     seen : int
         How many of the modes, the first ones, move the 68 landmarks as real people's differ. The
         rest hardly moves them.
-    points : int (68,)
-        Vertices of dlib's 68 landmarks; -1 for those of brows, which are where they are painted.
-    offsets : float64 (68, 2)
-        Where dlib's predictor sees each on a rendered face, off its vertex: right and down, dm.
     """
 
     mean: np.ndarray
@@ -50,8 +46,6 @@ class Shapes:
     sd: np.ndarray
     modes: np.ndarray
     seen: int
-    points: np.ndarray
-    offsets: np.ndarray
 
 
 @cache
@@ -67,8 +61,6 @@ def load_shapes() -> Shapes:
         sd=stored["sd"].astype(np.float64),
         modes=modes,
         seen=int(stored["seen"]),
-        points=stored["points"].astype(int),
-        offsets=stored["offsets"].astype(np.float64),
     )
 
 
@@ -137,11 +129,16 @@ def thirds(label: str, value: float) -> list[tuple[str, float]]:
 
 
 def change_weights(shape: np.ndarray, gender: str, head: Head) -> dict[int, float]:
-    """The weight of each target of the head's local changes, by its number."""
+    """The weight of each target of a subject's local changes, by its number."""
     shapes = load_shapes()
     more = shapes.mean + shapes.women * (1 if gender == "female" else -1)
+    return target_weights(shape + more, head)
+
+
+def target_weights(coefficients: np.ndarray, head: Head) -> dict[int, float]:
+    """The weight of each target of the head's local changes, by its number."""
     weights: dict[int, float] = {}
-    for value, (_, negative, positive) in zip(shape + more, head.changes, strict=True):
+    for value, (_, negative, positive) in zip(coefficients, head.changes, strict=True):
         if positive >= 0 or value > 0:  # some changes go one way only
             weights[negative if value < 0 or positive < 0 else positive] = abs(value)
     return weights
