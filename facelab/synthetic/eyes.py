@@ -38,7 +38,8 @@ def eye_colour(look, shot, px, py, colour, cornea):
         0.395 - 0.20 * corner - 0.12 * inner,
     )
     for c in range(3):
-        tone = white[c] + (look.iris[c] * ring - white[c]) * iris
+        tone = white[c] * look.white
+        tone += (look.iris[c] * ring - tone) * iris
         colour[c] = tone * (1 - 0.97 * pupil)
     cornea[0], cornea[1], cornea[2] = 1.75 * ex, 1.75 * ey, np.sqrt(max(0.0, 1 - 3.06 * radius**2))
     cornea[3] = 1 - step(0.40, 0.50, radius)

@@ -184,13 +184,13 @@ def shade(shot, rows, count):
         power = p128 if sharpness > 64 else power
         power = p128 * p128 * p128 if sharpness > 200 else power
         # Skin shines in two lobes: a wide one of its relief, a narrow one of its oil.
-        power += scatter * (0.30 * p8 + 0.52 * p32 - power)
+        power += scatter * (0.15 * p8 + 0.52 * p32 - power)
         sheen = gloss * power * lit
         # What goes through a strand and comes back has its colour.
         glow = 0.9 * strand * p32 * lit
         front = nz if nz > 0 else 0.0
         edge = (1 - front) * (1 - front)
-        rim = 0.25 * gloss * edge * (1 - strand) + scatter * 0.10 * edge
+        rim = 0.25 * gloss * edge * (1 - strand) + scatter * 0.06 * edge
         rim *= edge * openness
         up = 0.5 + 0.5 * ny
         side = nx * fx + ny * fy + nz * fz

@@ -400,14 +400,18 @@ def apply_brush(
                     gy, gx = ry - m, rx - n
                     hairs = (brows[m, n] * (1 - gx) + brows[m, n + 1] * gx) * (1 - gy)
                     hairs += (brows[m + 1, n] * (1 - gx) + brows[m + 1, n + 1] * gx) * gy
-                    soft = bell(s / (0.52 - 0.26 * t)) * step(1.0, 0.75, t)
-                    amount = brush.brow[5] * (0.55 * soft + 1.1 * hairs / 255)
+                    soft = bell(s / (0.46 - 0.24 * t)) * step(1.0, 0.75, t)
+                    # Fine hairs lean outwards and up at the inner end, down at the outer one.
+                    lean = ax * (60 + 60 * t) - py * (50 - 80 * t)
+                    strokes = noise3(lattice, lean + ox, (py + ax) * 14 + oy, oz)
+                    soft *= 0.35 + 0.9 * strokes
+                    amount = brush.brow[5] * (0.70 * soft + 1.1 * hairs / 255)
                     amount = min(0.85, amount) * (0.25 + 0.75 * step(0, 0.30, t)) * step(0, 0.10, t)
                     for c in range(3):
                         colour[c] += (brush.brow_colour[c] - colour[c]) * amount
                     gloss *= 1 - amount
             if here[BEARD] > 0.01:
-                hairs = noise3(lattice, px * 80 + ox, py * 20 + oy, pz * 80 + oz)
+                hairs = noise3(lattice, px * 80 + ox, py * 32 + oy, pz * 80 + oz)
                 skin[row, column, BRISTLES] = np.uint8(255 * hairs)
             if here[SCALP] > 0.01:
                 hairs = strands(lattice, px, py, pz, brush.curl)

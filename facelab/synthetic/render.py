@@ -49,7 +49,7 @@ PIXELS_A_DM = 57.0  # of an aligned 112 px crop, for the mean head
 PIXELS_A_DM_WHOLE = 24.6  # of a whole frame of 112 px
 # Light that a fold of the skin keeps out where the surface bends by FOLDED or more, 1/dm.
 FOLD, FOLDED = 0.7, 12.0
-Look = namedtuple("Look", "hair iris noise curl")
+Look = namedtuple("Look", "hair iris white noise curl")
 Shot = namedtuple(
     "Shot",
     "light half light_size key fill_from fill sky ground gaze turn lipstick lipstick_amount "
@@ -429,6 +429,7 @@ def render(
     look = Look(
         triple(subject.hair_colour),
         triple(subject.iris),
+        1 - 0.3 * subject.melanin,  # where skin is dark, the whites are darker, too
         triple(subject.noise),
         float(subject.hair_curl),
     )

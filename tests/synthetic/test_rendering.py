@@ -452,7 +452,8 @@ def test_sunglasses_darken_the_eyes(head):
         kind: photo(head, model, dataclasses.replace(capture, glasses=kind), SIZE)[50:54, 36:42]
         for kind in ("none", "aviator", "sun")
     }
-    assert eyes["sun"].mean() < 0.6 * eyes["none"].mean()
+    light = eyes["none"].max(-1) > 60  # a pupil cannot be darker
+    assert eyes["sun"][light].mean() < 0.6 * eyes["none"][light].mean()
     assert eyes["aviator"].mean() > 0.85 * eyes["none"].mean()
 
 
