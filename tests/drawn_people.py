@@ -11,6 +11,7 @@ from facelab.synthetic.subjects import Subject, build_subject, subject_name, sub
 BY_PHENOTYPE = {"melanin", "hair_tone", "hair_curl", "iris_tone"}
 BY_GENDER = {"balding", "dyed", "brow_thickness", "beard", "stubble", "lashes"}
 BY_GENDER |= {"lipstick_habit", "eye_makeup", "lip_red", "brow_density"}
+BY_GENDER |= {"brow_height", "brow_arch"}
 BY_GROUP = {"hair_style"}
 
 
