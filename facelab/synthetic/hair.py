@@ -158,7 +158,7 @@ def _grown(subject: Subject, neutral: np.ndarray, head: Head) -> Hair:
     """Shells off the scalp, the outer ones the thinner; none for a bald subject."""
     growth = GROWN.get(subject.hair_style, Growth(0.0, ()))
     curl = subject.hair_curl
-    by_curl = "straight" if curl < 0.3 else "wavy" if curl < 0.6 else "coils"
+    by_curl = "straight" if curl < 0.4 else "wavy" if curl < 0.62 else "coils"
     pattern = growth.pattern or by_curl
     flow = "coils" if growth.flow == "whorl" and pattern == "coils" else growth.flow
     under, place, ray = rays(flow)
@@ -179,7 +179,7 @@ def _grown(subject: Subject, neutral: np.ndarray, head: Head) -> Hair:
     thick *= 1 - np.float32(growth.round) * lower
     height = np.float32(0.006) + layers[:, None] * thick
     edge = np.clip(1 - (margin + np.float32(0.04)) / np.float32(0.15), 0, 9)
-    edge += np.float32(1.1) * (1 - full)
+    edge += np.float32(0.9) * (1 - full)
     several = len(layers) > 1
     dense = np.float32(growth.solid) - np.float32(0.64) * layers if several else np.float32([0.95])
     open_to = np.float32(0.4) + np.float32(0.6) * layers if several else np.float32([1])

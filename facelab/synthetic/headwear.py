@@ -17,7 +17,7 @@ MIDDLE = np.array([0.0, 7.40, 0.12])  # of the skull, on the template
 _ROWS, _COLUMNS = 22, 48
 # Of what is drawn around the face: the height of the opening's middle, how far it reaches above and
 # below, and half its width.
-OPENING = {"hijab": (7.00, 0.82, 0.94, 0.655), "scarf": (7.02, 0.92, 1.0, 0.74)}
+OPENING = {"hijab": (7.00, 0.88, 0.94, 0.66), "scarf": (7.02, 0.94, 1.0, 0.72)}
 DRAPED = tuple(OPENING)
 
 
@@ -48,7 +48,7 @@ def lower_edge(kind: str, turn: np.ndarray) -> np.ndarray:
     """Height of a hat's edge on the template, at angles around the head (0 is the front)."""
     front = 0.5 + 0.5 * np.cos(turn)
     back = {"beanie": 7.12, "cap": 7.45, "turban": 7.20, "headwrap": 7.22}[kind]
-    brow = {"beanie": 7.80, "cap": 7.80, "turban": 7.84, "headwrap": 7.88}[kind]
+    brow = {"beanie": 7.80, "cap": 7.80, "turban": 7.76, "headwrap": 7.80}[kind]
     over_ears = {"beanie": 7.33, "cap": 7.55, "turban": 7.46, "headwrap": 7.48}[kind]
     side = np.abs(np.sin(turn)) ** 3
     height = back + (brow - back) * front**1.3
@@ -72,14 +72,15 @@ def grids(kind: str) -> tuple[Grid, ...]:
     turn = np.linspace(-np.pi, np.pi, _COLUMNS) * np.ones_like(along)
     away = np.zeros_like(turn)
     if kind in DRAPED:
-        # In front the dome ends at the upper edge of the opening, elsewhere at its middle.
+        # In front the dome ends at the upper edge of the opening, elsewhere below what falls.
         middle, high, wide = OPENING[kind][0], *OPENING[kind][1::2]
         across = np.clip(0.80 * np.tan(np.clip(np.abs(turn), 0, 1.2)) / wide, 0, 1)
         edge = middle + high * np.sqrt(1 - across ** (1 / 0.42))
         away = 0.85 * np.clip(np.abs(turn) - np.arctan2(wide, 0.80), 0, 9)
     else:
         edge = lower_edge(kind, turn)
-    last = np.arctan2(0.86, edge - MIDDLE[1])  # from the zenith
+    wide = np.hypot(1.22 * np.cos(turn), 0.80 * np.sin(turn)) if kind in DRAPED else 0.86
+    last = np.arctan2(wide, edge - MIDDLE[1])  # from the zenith
     polar = 0.001 + along**0.9 * (last - 0.001)
     out = np.stack([np.sin(polar) * np.sin(turn), np.cos(polar), np.sin(polar) * np.cos(turn)], -1)
     place = np.broadcast_to(MIDDLE, out.shape)
@@ -88,6 +89,7 @@ def grids(kind: str) -> tuple[Grid, ...]:
         return (dome,)
     height = OPENING[kind][0] + 0.3 - along * (OPENING[kind][0] + 0.3 - 5.35)
     half = np.arctan2(opening(kind, height), 0.80)
+    half = half + 0.15 * np.clip(1 - along / 0.15, 0, 1)  # its upper corners lie under the dome
     turn = half + np.linspace(0, 1, _COLUMNS) * (2 * np.pi - 2 * half)
     out = np.stack([np.sin(turn), 0 * turn, np.cos(turn)], -1)
     place = np.stack([0 * turn, height + 0 * turn, MIDDLE[2] + 0 * turn], -1)
@@ -161,11 +163,13 @@ def sheet(
     rest = (head.template[laid.refs] * laid.shares[..., None]).sum(2)
     start = laid.place + (neutral[head.nose_tip] - head.template[head.nose_tip]) * [0, 1, 0]
     start = start + (moved - rest).reshape(-1, 3).mean(0) * [1, 0, 1]
-    reach = ((moved - start) * laid.out).sum(-1)
+    away = neutral[laid.refs] - start[..., None, :]
+    reach = (away * laid.out[..., None, :]).sum(-1).max(-1)
     # Cloth lies on what stands out, and does not follow hollows.
     wide = np.maximum(np.roll(reach, -1, 1), np.roll(reach, 1, 1))
+    wide = np.maximum(reach, wide - 0.02)
     falls = not laid.out[..., 1].any()
-    reach = smoothed(np.maximum(reach, wide - 0.02), 3, not falls)
+    reach = smoothed(wide, 3, not falls)
     turn = np.arctan2(laid.out[..., 0], laid.out[..., 2])
     thick, pattern = folds(kind, laid, turn)
     dim = np.full(reach.shape, 0.8)
@@ -174,6 +178,11 @@ def sheet(
         # Under the chin.
         height = laid.place[..., 1]
         dim -= 0.35 * np.clip((6.25 - height) / 0.15, 0, 1) * (np.cos(turn) > 0.3) * (height > 5.7)
+    elif kind in DRAPED:
+        thick += 0.01 * np.clip((7.45 - laid.place[..., 1] - laid.out[..., 1]) / 0.1, 0, 1)
+    if not falls:  # where smoothing took off too much
+        over = smoothed(np.maximum(wide + 0.03 - reach - thick, 0), 1, True)
+        thick = thick + np.maximum(over, wide + 0.02 - reach - thick)
     vertices = start + laid.out * (reach + thick)[..., None]
     if kind == "headwrap":  # wound higher at the back of the crown
         up = np.clip((laid.place[..., 1] + laid.out[..., 1] - 7.9) / 0.5, 0, 1)

@@ -262,7 +262,7 @@ def beard_field(subject: Subject, head: Head) -> np.ndarray:
     x, y = np.abs(head.template[:, 0]), head.template[:, 1]
     upper = 6.60 + 0.75 * np.clip(x - 0.28, 0, 1) + 0.04 * (tone - 0.5)
     jaw, sides, chin, moustache = beard_areas()
-    jaw = jaw * ramp(upper - y, -0.06, 0.10)
+    jaw = jaw * ramp(upper - y, -0.09, 0.16)
     sides, chin = jaw * sides, jaw * chin
     area = np.maximum(np.maximum(sides, chin), moustache)
     field = np.maximum(np.maximum(cheeks * sides, point * chin), lip * moustache)
@@ -411,8 +411,11 @@ def apply_brush(
                         colour[c] += (brush.brow_colour[c] - colour[c]) * amount
                     gloss *= 1 - amount
             if here[BEARD] > 0.01:
-                hairs = noise3(lattice, px * 80 + ox, py * 32 + oy, pz * 80 + oz)
-                skin[row, column, BRISTLES] = np.uint8(255 * hairs)
+                hairs = noise3(lattice, px * 120 + ox, py * 36 + oy, pz * 120 + oz)
+                hairs = 0.6 * hairs + 0.4 * noise3(lattice, px * 22 + oz, py * 14 + ox, pz * 22)
+                # Where a texel holds several hairs, it has their mean.
+                hairs = 0.5 + (hairs - 0.5) * min(1.0, height / 420)
+                skin[row, column, BRISTLES] = np.uint8(255 * min(1.0, max(0.01, hairs)))
             if here[SCALP] > 0.01:
                 hairs = strands(lattice, px, py, pz, brush.curl)
                 skin[row, column, STRANDS] = np.uint8(255 * hairs)
@@ -445,11 +448,13 @@ def apply_hair(bare, corners, weights, fields, colours):
             if max(beard, scalp) <= 0.01:
                 continue
             gloss = np.float32(bare[row, column, GLOSS])
-            grown = np.float32(0)
+            grown, bristle = np.float32(0), np.float32(0)
             if beard > 0.01:
-                rough = 0.9 if beard > 0.4 else 0.5
-                grown = rough * (bare[row, column, BRISTLES] / 255 - 0.5)
-                grown = min(0.88, beard * (0.85 + grown))
+                # Single hairs where it is thin, over the shadow of roots; closed where it is full.
+                bristle = bare[row, column, BRISTLES] / 255
+                hairs = 2.2 * (0.95 * beard + 1.1 * bristle - 1.05)
+                grown = 0.5 * beard
+                grown += (0.88 - grown) * min(1.0, max(0.0, hairs))
                 gloss *= 1 - 0.8 * grown
             roots = np.float32(0)
             if scalp > 0.01:
@@ -457,7 +462,8 @@ def apply_hair(bare, corners, weights, fields, colours):
                 gloss *= 1 - roots
             for c in range(3):
                 colour = (bare[row, column, c] / 255) ** 2
-                colour += (colours[1 if beard > 0.4 else 2, c] - colour) * grown
+                tone = colours[1 if beard > 0.4 else 2, c] * (0.3 + 1.4 * bristle)
+                colour += (tone - colour) * grown
                 colour += (colours[0, c] - colour) * roots
                 skin[row, column, c] = np.uint8(255 * np.sqrt(min(1.0, max(0.0, colour))) + 0.5)
             skin[row, column, GLOSS] = np.uint8(gloss)

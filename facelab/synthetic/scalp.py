@@ -134,5 +134,7 @@ def shadow_of_hair(subject: Subject) -> np.ndarray:
     dense = _DENSE.get(subject.hair_style, 0.85)
     margin = np.clip(np.float32(0.4) + hair_margin(subject) / np.float32(0.22), 0, 1)
     share = margin * margin * (3 - 2 * margin)
-    share *= np.float32(0.12 * dense) + np.float32(0.88 * dense) * fullness(subject.hair_style)
+    share *= np.float32(0.1 * dense) + np.float32(0.9 * dense) * np.sqrt(
+        fullness(subject.hair_style)
+    )
     return np.where(_lie_of_the_hair()[-1], np.float32(0), share)

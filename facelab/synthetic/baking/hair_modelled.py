@@ -69,9 +69,9 @@ class Cut:
 
 CUTS = {
     "long_straight": Cut(180, (2.4, 2.7), 0.20, 0.12, "straight"),
-    "long_fringe": Cut(205, (2.3, 2.6), 0.20, 0.12, "straight", fringe=7.60),
+    "long_fringe": Cut(205, (2.3, 2.6), 0.20, 0.12, "straight", fringe=7.66),
     "long_wavy": Cut(185, (2.2, 2.6), 0.22, 0.20, "wavy", part=0.2, wave=(0.05, 0.8), rings=11),
-    "bob_fringe": Cut(195, (1.25, 1.40), 0.19, 0.13, "straight", fringe=7.62),
+    "bob_fringe": Cut(195, (1.25, 1.40), 0.19, 0.13, "straight", fringe=7.67),
     "bob_wavy": Cut(190, (1.3, 1.6), 0.21, 0.22, "wavy", part=0.25, wave=(0.05, 0.6)),
     "curly_medium": Cut(215, (1.3, 1.8), 0.25, 0.36, "curly", part=0.15, wave=(0.06, 0.45)),
     "pixie": Cut(320, (0.45, 0.70), 0.13, 0.07, "straight", part=0.35, fringe=7.80, rings=6),
@@ -113,20 +113,21 @@ def model_hair(
 
 
 def cap(cut: Cut, skull: "Skull") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What closes the mass of ribbons below: the scalp, lifted, with the strands of strip 0."""
-    if cut.look in ("braid", "lock"):
-        return np.zeros((0, 3)), np.zeros((0, 2)), np.zeros((0, 3), int)
+    """What closes the hair below, the scalp lifted: strands of strip 0, or rows of braids."""
     under = ground("coils")
     here = np.searchsorted(skull.used, under.body)
     place = skull.place[here]
     margin = place[:, 1] - np.maximum(hair_height(place[:, 2]), cut.top)
-    high = 0.012 + 0.5 * cut.volume * ramp(margin, 0.0, 0.4)
+    ropes = cut.look in ("braid", "lock")
+    high = 0.012 + (0.0 if ropes else 0.5) * cut.volume * ramp(margin, 0.0, 0.4)
     points = skull.points[here] + high[:, None] * skull.normals[here]
     turn = np.arctan2(place[:, 0], place[:, 2] - 0.2)
-    # Strands run up from the hairline, where they are thin.
-    up = np.clip((margin + 0.06) * 0.5, 0.01, 0.95)
-    uv = np.stack([(0.5 + 0.4 * np.sin(2.5 * turn)) / STRIPS, up], 1)
-    kept = (margin > -0.08)[under.triangles].all(1)
+    if ropes:  # side by side from front to back, each from the parting down
+        uv = np.stack([(place[:, 2] + 1.5) * 3.0, 1.5 * np.abs(place[:, 0] - cut.part) + 1], 1)
+    else:  # strands run up from the hairline, where they are thin
+        up = np.clip((margin + 0.06) * 0.5, 0.01, 0.95)
+        uv = np.stack([(0.5 + 0.4 * np.sin(2.5 * turn)) / STRIPS, up], 1)
+    kept = (margin > (0.05 if ropes else -0.08))[under.triangles].all(1)
     used, numbered = np.unique(under.triangles[kept], return_inverse=True)
     return points[used], uv[used], numbered.reshape(-1, 3)
 

@@ -42,14 +42,14 @@ def strand_noise(
 
 def _straight(random: np.random.Generator) -> np.ndarray:
     fine, locks = strand_noise(random, 0.9, 30), strand_noise(random, 4, 40)
-    return finished(fine + 0.8 * locks, 0.7 * fine + locks + 0.5 * strand_noise(random, 2, 5))
+    return finished(fine + 0.7 * locks, fine + 0.5 * locks + 0.4 * strand_noise(random, 1.5, 5))
 
 
 def _wavy(random: np.random.Generator) -> np.ndarray:
     plain = _straight(random).astype(float)
     row, column = np.mgrid[:SIDE, :SIDE].astype(float)
     turn = 2 * np.pi / SIDE
-    sway = 9 * np.sin(5 * turn * row + 2 * np.sin(2 * turn * column) + np.sin(turn * row))
+    sway = 6 * np.sin(6 * turn * row + 2 * np.sin(2 * turn * column) + np.sin(turn * row))
     bent = np.stack(
         [
             map_coordinates(plain[..., k], [row, column + sway], order=1, mode="grid-wrap")
@@ -57,8 +57,8 @@ def _wavy(random: np.random.Generator) -> np.ndarray:
         ],
         -1,
     )
-    crest = np.cos(5 * turn * row + 2 * np.sin(2 * turn * column) + np.sin(turn * row))
-    return finished(bent[..., 0] / 40 + 0.8 * crest, bent[..., 1] / 70 + 0.5 * crest)
+    crest = np.cos(6 * turn * row + 2 * np.sin(2 * turn * column) + np.sin(turn * row))
+    return finished(bent[..., 0] / 40 + 0.5 * crest, bent[..., 1] / 70 + 0.35 * crest)
 
 
 def _rings(random: np.random.Generator, count: int, sizes: tuple[float, float]) -> np.ndarray:
