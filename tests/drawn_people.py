@@ -8,7 +8,7 @@ from facelab.synthetic.population import Population
 from facelab.synthetic.subjects import Subject, build_subject, subject_name, subject_values
 
 # All that the built-in population lets depend on the group.
-BY_PHENOTYPE = {"melanin", "hair_tone", "hair_curl", "iris_tone"}
+BY_PHENOTYPE = {"melanin", "hair_tone", "hair_curl", "dye_tone", "iris_tone"}
 BY_GENDER = {"balding", "dyed", "brow_thickness", "beard", "stubble", "lashes"}
 BY_GENDER |= {"lipstick_habit", "eye_makeup", "lip_red", "brow_density"}
 BY_GENDER |= {"brow_height", "brow_arch"}

@@ -57,8 +57,8 @@ _FUR = (0.1, 0.55, 1.0)
 _CLOUD = (0.35, 0.64, 0.84, 1.0)
 GROWN = {
     "cropped": Growth(1.0, _FUR),
-    "fade_low": Growth(1.3, _FUR, rise=0.3),
-    "fade_high": Growth(1.8, _FUR, rise=0.3),
+    "fade_low": Growth(1.1, _FUR, rise=0.3),
+    "fade_high": Growth(1.5, _FUR, rise=0.3),
     "afro_short": Growth(0.22, _CLOUD, "coils", "coils", 0.3, 0.12, 0.25),
     "afro_round": Growth(0.55, _CLOUD, "coils", "coils", 0.8, 0.10, 0.35),
     "afro_large": Growth(0.95, _CLOUD, "coils", "coils", 0.95, 0.10, 0.45),

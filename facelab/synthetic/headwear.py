@@ -79,12 +79,12 @@ def grids(kind: str) -> tuple[Grid, ...]:
         away = 0.85 * np.clip(np.abs(turn) - np.arctan2(wide, 0.80), 0, 9)
     else:
         edge = lower_edge(kind, turn)
-    wide = np.hypot(1.22 * np.cos(turn), 0.80 * np.sin(turn)) if kind in DRAPED else 0.86
+    wide = np.hypot(np.where(np.cos(turn) > 0, 1.20, 0.95) * np.cos(turn), 0.80 * np.sin(turn))
     last = np.arctan2(wide, edge - MIDDLE[1])  # from the zenith
     polar = 0.001 + along**0.9 * (last - 0.001)
     out = np.stack([np.sin(polar) * np.sin(turn), np.cos(polar), np.sin(polar) * np.cos(turn)], -1)
     place = np.broadcast_to(MIDDLE, out.shape)
-    dome = carried(place, out, np.hypot((last - polar) * 0.95, away))
+    dome = carried(place, out, np.hypot((last - polar) * 0.95, away), kind in DRAPED)
     if kind not in DRAPED:
         return (dome,)
     height = OPENING[kind][0] + 0.3 - along * (OPENING[kind][0] + 0.3 - 5.35)
@@ -94,14 +94,18 @@ def grids(kind: str) -> tuple[Grid, ...]:
     out = np.stack([np.sin(turn), 0 * turn, np.cos(turn)], -1)
     place = np.stack([0 * turn, height + 0 * turn, MIDDLE[2] + 0 * turn], -1)
     across = np.minimum(turn - half, 2 * np.pi - half - turn)
-    return dome, carried(place, out, np.where(half > 0, 0.85 * across, 0.5))
+    return dome, carried(place, out, np.where(half > 0, 0.85 * across, 0.5), True)
 
 
-def carried(place: np.ndarray, out: np.ndarray, inside: np.ndarray) -> Grid:
+def carried(place: np.ndarray, out: np.ndarray, inside: np.ndarray, ears: bool) -> Grid:
     """The grid with the skin that carries it: of the vertices around each ray the nearest."""
     head = load_head()
     skin = np.unique(head.triangles[head.part == PARTS["skin"]])
     points = head.template[skin].astype(float)
+    if not ears:  # a hat ends above them
+        x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
+        ear = (x > 0.70) & (y < 7.50) & (z > 0.1) & (z < 0.7)
+        skin, points = skin[~ear], points[~ear]
     refs, shares = np.empty((*out.shape[:2], 4), int), np.empty((*out.shape[:2], 4))
     for i in range(len(out)):
         for j in range(out.shape[1]):
@@ -180,6 +184,10 @@ def sheet(
         dim -= 0.35 * np.clip((6.25 - height) / 0.15, 0, 1) * (np.cos(turn) > 0.3) * (height > 5.7)
     elif kind in DRAPED:
         thick += 0.01 * np.clip((7.45 - laid.place[..., 1] - laid.out[..., 1]) / 0.1, 0, 1)
+    if kind not in DRAPED:  # the edge is tight
+        tight = ((moved - start) * laid.out).sum(-1) + 0.025
+        near = np.clip(1.2 - laid.inside / 0.2, 0, 1)
+        reach, wide = reach + near * (tight - reach), wide + near * (tight - wide)
     if not falls:  # where smoothing took off too much
         over = smoothed(np.maximum(wide + 0.03 - reach - thick, 0), 1, True)
         thick = thick + np.maximum(over, wide + 0.02 - reach - thick)
@@ -211,13 +219,13 @@ def folds(kind: str, laid: Grid, turn: np.ndarray) -> tuple[np.ndarray, np.ndarr
         fan = inside - 0.30 * np.abs(turn) * np.exp(-((turn / 1.4) ** 2))
         layer = (fan * 7.0) % 1.0
         thick = 0.15 + 0.12 * np.clip(inside / 0.5, 0, 1) + 0.055 * layer**0.6
-        thick *= 0.35 + 0.65 * np.clip(inside / 0.10, 0, 1)
+        thick *= 0.15 + 0.85 * np.clip(inside / 0.20, 0, 1) ** 0.6
         return thick, np.stack([fan * 2.0, 0.3 * turn, 0 * turn], -1)
     if kind == "headwrap":
         band = inside + 0.16 * np.sin(turn + 0.6) + 0.05 * np.sin(3 * turn)
         ridge = np.abs(np.sin(band * 9.0)) ** 0.7
         thick = 0.10 + 0.14 * np.clip(inside / 0.45, 0, 1) + 0.045 * ridge
-        thick *= 0.45 + 0.55 * np.clip(inside / 0.08, 0, 1)
+        thick *= 0.2 + 0.8 * np.clip(inside / 0.18, 0, 1) ** 0.6
         return thick, np.stack([band * 2.0, 0.3 * turn, 0 * turn], -1)
     # A cloth drawn around the face: folds run along its edge, and down from the chin.
     low = np.clip((6.5 - height) / 0.6, 0, 1)
@@ -275,7 +283,8 @@ def under(kind: str, place: np.ndarray) -> np.ndarray:
         return np.ones(len(place), bool)
     turn = np.arctan2(place[:, 0], place[:, 2] - MIDDLE[2])
     fringe = (np.abs(turn) < 0.95) & (place[:, 1] > 7.25)
-    return fringe | (place[:, 1] > lower_edge(kind, turn) + 0.03)
+    # Somewhat above the edge: below, `pressed` brings it under the cloth.
+    return fringe | (place[:, 1] > lower_edge(kind, turn) + 0.12)
 
 
 def pressed(kind: str, worn: Piece, hair: np.ndarray, place: np.ndarray) -> np.ndarray:
