@@ -190,7 +190,7 @@ def grow(cut: Cut, root: int, skull: Skull, random: np.random.Generator) -> np.n
         comb = np.array([side * (0.25 + 0.75 * ahead), -0.5 * (1 - ahead), -0.45])
     if falls_before:
         comb = np.array([0.35 * x + 0.5 * min(cut.part, 0.5), 0.0, 1.0])
-        volume = 0.05 * random.uniform(0.3, 1.0)
+        volume = 0.09 * random.uniform(0.4, 1.0)
     comb = comb / np.linalg.norm(comb) + random.normal(0, 0.08, 3)
     phase = random.uniform(0, 2 * np.pi, 2)
     found = [point.copy()]
