@@ -47,11 +47,12 @@ def surfaces(kinds, count, skin, look, shot, lattice, rows):
             y = min(height - 1.001, max(0.0, down * height - 0.5))
             i, j = np.uintp(y), np.uintp(x)
             fy, fx = y - i, x - j
-            t00, t01, t10, t11 = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
+            fx, gx, gy = fx / 255, (1 - fx) / 255, 1 - fy
+            t00, t01, t10, t11 = gy * gx, gy * fx, fy * gx, fy * fx
             for k in range(7):
                 top = t00 * skin[i, j, k] + t01 * skin[i, j + one, k]
                 low = t10 * skin[i + one, j, k] + t11 * skin[i + one, j + one, k]
-                texel[k] = (top + low) / 255
+                texel[k] = top + low
             for c in range(3):
                 colour[c] = texel[c] * texel[c]
             gloss = 0.5 * texel[3]
