@@ -134,7 +134,7 @@ def paint_skin(subject: Subject, head: Head, size: int) -> np.ndarray:
     corners, weights = chart(size)
     pigment = (
         styles.pigment_mean
-        + 0.45 * max(0.0, subject.wrinkles) * styles.pigment_age
+        + 0.4 * max(0.0, subject.wrinkles) * styles.pigment_age
         + np.tensordot(subject.skin_modes.astype(np.float32), styles.pigment_modes, 1)
     )
     melanin, blood = spread_pigment(subject, head)
@@ -300,6 +300,8 @@ def apply_brush(
     inner, outer = brush.brow[3], brush.brow[4]
     lower, right = int(oy / 32 * height), int(ox / 32 * width)
     old = max(0.0, brush.wrinkles)
+    # Fine hairs that are lighter than the skin are hardly seen.
+    lightness = 0.4 if brush.brow_colour[1] > 0.7 * brush.skin[1] else 1.0
     for row in range(height):
         for column in range(width):
             ia, ib, ic = corners[row, column, 0], corners[row, column, 1], corners[row, column, 2]
@@ -381,7 +383,7 @@ def apply_brush(
                 # Blood shows bluer through the lips' thin skin.
                 loss += red * (0.10, 0.0, -0.10)[c]
                 # Light that falls into a fold comes out redder.
-                colour[c] = brush.skin[c] * fading(loss) * (1 - (0.10 + 0.06 * c) * min(1.5, shade))
+                colour[c] = brush.skin[c] * fading(loss) * (1 - (0.13 + 0.05 * c) * min(1.5, shade))
                 colour[c] *= 1 - dark
             gloss *= 1 - 0.6 * min(1.0, shade)
             # Brows: hairs looked up along a tapering arch between an inner and an outer end, over
@@ -404,7 +406,7 @@ def apply_brush(
                     # Fine hairs lean outwards and up at the inner end, down at the outer one.
                     lean = ax * (60 + 60 * t) - py * (50 - 80 * t)
                     strokes = noise3(lattice, lean + ox, (py + ax) * 14 + oy, oz)
-                    soft *= 0.35 + 0.9 * strokes
+                    soft *= (0.35 + 0.9 * strokes) * lightness
                     amount = brush.brow[5] * (0.70 * soft + 1.1 * hairs / 255)
                     amount = min(0.85, amount) * (0.25 + 0.75 * step(0, 0.30, t)) * step(0, 0.10, t)
                     for c in range(3):

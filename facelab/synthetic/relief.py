@@ -38,11 +38,11 @@ STROKES: dict[str, tuple[Stroke, ...]] = {
     "cheek": (  # from the wing of the nose past the corner of the mouth
         Stroke(
             ((0.172, 6.95), (0.205, 6.88), (0.26, 6.79), (0.31, 6.69), (0.335, 6.60)),
-            *(0.042, 0.80, 1.0),
+            *(0.043, 0.74, 1.0),
         ),
     ),
     "mouth": (
-        Stroke(((0.275, 6.60), (0.302, 6.53), (0.318, 6.45), (0.312, 6.35)), 0.030, 0.60, 0.7),
+        Stroke(((0.275, 6.60), (0.302, 6.53), (0.318, 6.45), (0.312, 6.35)), 0.031, 0.54, 0.7),
     ),
     "eye": (
         Stroke(((0.470, 7.318), (0.53, 7.352), (0.590, 7.395)), 0.011, 0.42, 0.3),
@@ -110,6 +110,9 @@ def fold_maps(places: np.ndarray) -> np.ndarray:
     """
     wide, high = texel_sizes(places)
     x, y = np.abs(places[..., 0]), places[..., 1]
+    # Under the chin the map leaps from one place to another.
+    leaps = [np.linalg.norm(np.gradient(places, axis=axis), axis=-1) for axis in (0, 1)]
+    broken = np.maximum(*leaps) > 4 * high
     maps = np.zeros((*x.shape, len(FAMILIES), 3), np.int8)
     for family, name in enumerate(FAMILIES):
         height, shade = np.zeros(x.shape), np.zeros(x.shape)
@@ -117,22 +120,36 @@ def fold_maps(places: np.ndarray) -> np.ndarray:
             # No narrower than what the map can hold; what is widened is made flatter.
             broad = float(np.hypot(stroke.width, 0.75 * high))
             depth = stroke.slope * stroke.width / 0.86 * (stroke.width / broad) ** 0.5
-            course = np.array(stroke.points)
-            low, top = course.min(0) - 4 * broad, course.max(0) + 4 * broad
+            course = rounded(np.array(stroke.points))
+            low, top = course.min(0) - 7 * broad, course.max(0) + 7 * broad
             near = (x > low[0]) & (x < top[0]) & (y > low[1]) & (y < top[1])
             near &= places[..., 2] > 0.5
             side, along = beside(course, x[near], y[near])
-            taper = np.clip(along / 0.22, 0, 1) * np.clip((1 - along) / 0.45, 0, 1)
+            taper = np.clip(along / 0.3, 0, 1) * np.clip((1 - along) / 0.45, 0, 1)
             taper = taper * taper * (3 - 2 * taper)
             groove = np.exp(-((side / broad) ** 2))
-            bulge = np.exp(-(((side * np.sign(stroke.swell) - 1.8 * broad) / (1.6 * broad)) ** 2))
+            bulge = np.exp(-(((side * np.sign(stroke.swell) - 1.7 * broad) / (1.4 * broad)) ** 2))
             height[near] += depth * taper * (abs(stroke.swell) * bulge - groove)
-            shade[near] = np.maximum(shade[near], taper * groove * min(1.0, depth / 0.012))
+            shade[near] = np.maximum(shade[near], taper * groove**3 * min(1.0, depth / 0.012))
         across = np.gradient(height, axis=1) / wide
         up = -np.gradient(height, axis=0) / high
         values = np.stack([across, up, shade], -1)
+        values[broken, :2] = 0
         maps[:, :, family] = np.round(127 * np.clip(values, -1, 1))
     return maps
+
+
+def rounded(points: np.ndarray, steps: int = 6) -> np.ndarray:
+    """A polyline (N, 2) without corners: a Catmull-Rom spline through its points."""
+    ends = 2 * points[[0, -1]] - points[[1, -2]]
+    a, b, c, d = (
+        np.concatenate([ends[:1], points, ends[1:]])[k : len(points) - 1 + k] for k in range(4)
+    )
+    t = np.arange(steps)[:, None, None] / steps
+    curve = (
+        2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3
+    )
+    return np.concatenate([curve.transpose(1, 0, 2).reshape(-1, 2) / 2, points[-1:]])
 
 
 def beside(course: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
