@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facelab.synthetic.styles import MAP_AXIS, MAP_BOTTOM, MAP_REACH, MAP_TOP
+from facelab.synthetic.styles import MAP_BOTTOM, MAP_TOP
 
 FAMILIES = ("cheek", "mouth", "eye", "brow", "frown", "bag", "lip", "neck", "jowl")
 
@@ -96,23 +96,18 @@ STROKES: dict[str, tuple[Stroke, ...]] = {
 }
 
 
-def texel_sizes(places: np.ndarray) -> tuple[np.ndarray, float]:
-    """How wide (H, W) and how high texels of the skin map are, dm."""
-    height, width = places.shape[:2]
-    radius = np.hypot(places[..., 0], places[..., 2] - MAP_AXIS)
-    return np.maximum(radius, 0.3) * (2 * MAP_REACH / width), (MAP_TOP - MAP_BOTTOM) / height
-
-
 def fold_maps(places: np.ndarray) -> np.ndarray:
     """What each family of folds does to each texel: int8 (H, W, families, 3), 127 for 1.
 
     The slope of the surface to the map's right, the slope upwards, and the shade in the fold.
     """
-    wide, high = texel_sizes(places)
     x, y = np.abs(places[..., 0]), places[..., 1]
-    # Under the chin the map leaps from one place to another.
-    leaps = [np.linalg.norm(np.gradient(places, axis=axis), axis=-1) for axis in (0, 1)]
-    broken = np.maximum(*leaps) > 4 * high
+    # How far apart neighbours lie on the skin; never less than on a smooth wall.
+    high = (MAP_TOP - MAP_BOTTOM) / len(places)
+    down, wide = (
+        np.maximum(np.linalg.norm(np.gradient(places, axis=axis), axis=-1), 0.7 * high)
+        for axis in (0, 1)
+    )
     maps = np.zeros((*x.shape, len(FAMILIES), 3), np.int8)
     for family, name in enumerate(FAMILIES):
         height, shade = np.zeros(x.shape), np.zeros(x.shape)
@@ -132,9 +127,8 @@ def fold_maps(places: np.ndarray) -> np.ndarray:
             height[near] += depth * taper * (abs(stroke.swell) * bulge - groove)
             shade[near] = np.maximum(shade[near], taper * groove**3 * min(1.0, depth / 0.012))
         across = np.gradient(height, axis=1) / wide
-        up = -np.gradient(height, axis=0) / high
+        up = -np.gradient(height, axis=0) / down
         values = np.stack([across, up, shade], -1)
-        values[broken, :2] = 0
         maps[:, :, family] = np.round(127 * np.clip(values, -1, 1))
     return maps
 
