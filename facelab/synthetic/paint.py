@@ -210,7 +210,12 @@ def fold_weights(subject: Subject) -> np.ndarray:
 
 
 # A habit of frowning is rarer than age.
-_DEPTHS = np.array([{"cheek": 1.2, "mouth": 1.2, "frown": 0.5}.get(name, 1.0) for name in FAMILIES])
+_DEPTHS = np.array(
+    [
+        {"cheek": 1.3, "mouth": 1.3, "brow": 1.3, "eye": 1.2, "frown": 0.5}.get(name, 1.0)
+        for name in FAMILIES
+    ]
+)
 
 
 def ramp(value: np.ndarray, low: float, high: float) -> np.ndarray:
