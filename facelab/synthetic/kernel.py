@@ -12,7 +12,7 @@ import numpy as np
 from facelab.synthetic.eyes import eye_colour
 from facelab.synthetic.head import PARTS
 from facelab.synthetic.mesh import jit
-from facelab.synthetic.noise import noise3, step, strands
+from facelab.synthetic.noise import noise3, step
 from facelab.synthetic.styles import MAP_AXIS
 
 SKIN, MOUTH, EYE, TEETH, LASH, HAIR, FRAME, CLOTH = (
@@ -93,9 +93,6 @@ def surfaces(kinds, count, skin, look, shot, lattice, rows):
                 nx, ny, nz = -nx, -ny, -nz
             if kind == HAIR:
                 pattern = rows[18, n]
-                if pattern < 0:
-                    pattern = strands(lattice, px, py, pz, look.curl)
-                    rows[18, n] = pattern
                 # Less light comes back from between the strands, and the deeper the less.
                 pattern *= 0.45 + 0.55 * openness
                 for c in range(3):
