@@ -11,7 +11,6 @@ from functools import cache
 import numpy as np
 
 from facelab.synthetic.head import Head, load_head
-from facelab.synthetic.mesh import vertex_normals
 from facelab.synthetic.scalp import CENTRE, Ground, fullness, ground, hair_margin
 from facelab.synthetic.styles import HairStyle, load_styles
 from facelab.synthetic.subjects import Subject
@@ -112,11 +111,11 @@ class Hair:
     head_shadow: np.ndarray
 
 
-def grow_hair(subject: Subject, neutral: np.ndarray, head: Head) -> Hair:
-    """The subject's hair on its neutral head (V, 3)."""
+def grow_hair(subject: Subject, neutral: np.ndarray, normals: np.ndarray, head: Head) -> Hair:
+    """The subject's hair on its neutral head (V, 3) with these normals."""
     style = fitted_style(subject.hair_style, bool(subject.hair_flip))
     if style is None:
-        return _grown(subject, neutral, head)
+        return _grown(subject, neutral, normals, head)
     return _styled(subject, style, neutral, head)
 
 
@@ -154,9 +153,11 @@ def _styled(subject: Subject, style: HairStyle, neutral: np.ndarray, head: Head)
     )
 
 
-def _grown(subject: Subject, neutral: np.ndarray, head: Head) -> Hair:
+def _grown(subject: Subject, neutral: np.ndarray, normals: np.ndarray, head: Head) -> Hair:
     """Shells off the scalp, the outer ones the thinner; none for a bald subject."""
-    growth = GROWN.get(subject.hair_style, Growth(0.0, ()))
+    growth = GROWN.get(subject.hair_style)
+    if growth is None:
+        return bare_head()
     curl = subject.hair_curl
     by_curl = "straight" if curl < 0.4 else "wavy" if curl < 0.62 else "coils"
     pattern = growth.pattern or by_curl
@@ -164,7 +165,7 @@ def _grown(subject: Subject, neutral: np.ndarray, head: Head) -> Hair:
     under, place, ray = rays(flow)
     # The outermost first: what it hides need not be drawn.
     count, layers = len(place), np.array(growth.layers[::-1], np.float32)
-    away = vertex_normals(neutral, head.triangles)[under.body]
+    away = normals[under.body]
     away += np.float32(growth.round) * (ray - away)
     away /= np.sqrt((away * away).sum(1, keepdims=True))
     margin = hair_margin(subject)[under.body]
@@ -208,6 +209,17 @@ def _grown(subject: Subject, neutral: np.ndarray, head: Head) -> Hair:
         head_shadow=head.shadow,
     )
     return tied(hair, growth, neutral, head) if growth.knot_size else hair
+
+
+@cache
+def bare_head() -> Hair:
+    """No hair at all."""
+    head = load_head()
+    three, none = np.zeros((0, 3), np.float32), np.zeros(0, np.float32)
+    card, shadow = np.zeros((0, 2), np.float32), np.zeros((0, 16), np.float32)
+    texture = load_styles().patterns["straight"]
+    light = head.openness, head.shadow
+    return Hair(three, three, np.zeros((0, 3), np.int32), none, card, texture, none, shadow, *light)
 
 
 def tied(hair: Hair, growth: Growth, neutral: np.ndarray, head: Head) -> Hair:

@@ -108,9 +108,13 @@ class Dressed:
 
 @dataclass(frozen=True)
 class Body:
-    """What no look changes: the neutral head (V, 3) of a subject, and its bare skin by size."""
+    """What no look changes: the neutral head (V, 3) of a subject, its normals and hollows, and its
+    bare skin by size.
+    """
 
     neutral: np.ndarray
+    normals: np.ndarray
+    hollows: np.ndarray
     skins: dict[int, np.ndarray] = field(default_factory=dict)
 
 
@@ -150,20 +154,21 @@ class Model:
 
 def build_body(subject: Subject, head: Head) -> Body:
     """What all looks of a subject have in common."""
-    return Body(neutral_shape(subject, head).astype(np.float32))
+    neutral = neutral_shape(subject, head).astype(np.float32)
+    normals = vertex_normals(neutral, head.triangles)
+    return Body(neutral, normals, hollows(neutral, head.triangles, normals))
 
 
 def build_model(subject: Subject, head: Head, body: Body | None = None) -> Model:
     """Everything that is the same in all photos of a subject's look."""
     body = body or build_body(subject, head)
-    neutral = body.neutral
+    neutral, at_rest = body.neutral, body.hollows
     beard = np.clip(beard_field(subject, head) - 0.45, 0, None)
     if beard.any():  # a full beard has volume
-        out = vertex_normals(neutral, head.triangles)
-        neutral = (neutral + 0.12 * beard[:, None] * out).astype(np.float32)
-    normals = vertex_normals(neutral, head.triangles)
-    at_rest = hollows(neutral, head.triangles, normals)
-    return Model(subject, head, body, neutral, grow_hair(subject, neutral, head), at_rest)
+        neutral = (neutral + 0.12 * beard[:, None] * body.normals).astype(np.float32)
+        at_rest = hollows(neutral, head.triangles, vertex_normals(neutral, head.triangles))
+    hair = grow_hair(subject, body.neutral, body.normals, head)
+    return Model(subject, head, body, neutral, hair, at_rest)
 
 
 @cache
