@@ -12,6 +12,7 @@ import numpy as np
 
 from facelab.synthetic.accessories import Piece, strip
 from facelab.synthetic.head import PARTS, Head, load_head
+from facelab.synthetic.mesh import jit
 
 MIDDLE = np.array([0.0, 7.40, 0.12])  # of the skull, on the template
 _ROWS, _COLUMNS = 22, 48
@@ -106,17 +107,35 @@ def carried(place: np.ndarray, out: np.ndarray, inside: np.ndarray, ears: bool) 
         x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
         ear = (x > 0.70) & (y < 7.50) & (z > 0.1) & (z < 0.7)
         skin, points = skin[~ear], points[~ear]
-    refs, shares = np.empty((*out.shape[:2], 4), int), np.empty((*out.shape[:2], 4))
-    for i in range(len(out)):
-        for j in range(out.shape[1]):
-            ray = points - place[i, j]
-            ahead = ray @ out[i, j]
-            off = np.linalg.norm(ray - ahead[:, None] * out[i, j], axis=1)
-            off = np.where(ahead > 0.05, off, 9.0) + 0.08 * (1.3 - np.minimum(ahead, 1.3))
-            nearest = np.argpartition(off, 4)[:4]
-            share = 1 / (off[nearest] + 0.01) ** 2
-            refs[i, j], shares[i, j] = skin[nearest], share / share.sum()
+    rays, starts = out.reshape(-1, 3), np.ascontiguousarray(place).reshape(-1, 3)
+    nearest, off = nearest_to(rays, starts, points)
+    shares = 1 / (off + 0.01) ** 2
+    shares = (shares / shares.sum(1, keepdims=True)).reshape(*out.shape[:2], 4)
+    refs = skin[nearest].reshape(*out.shape[:2], 4)
     return Grid(place, out, refs, shares, inside)
+
+
+@jit
+def nearest_to(rays: np.ndarray, starts: np.ndarray, points: np.ndarray) -> tuple:
+    """The four points before each ray that are nearest to it, the farther out the sooner."""
+    found, best = np.zeros((len(rays), 4), np.int64), np.full((len(rays), 4), 99.0)
+    for n in range(len(rays)):
+        for p in range(len(points)):
+            x, y = points[p, 0] - starts[n, 0], points[p, 1] - starts[n, 1]
+            z = points[p, 2] - starts[n, 2]
+            ahead = x * rays[n, 0] + y * rays[n, 1] + z * rays[n, 2]
+            if ahead <= 0.05:
+                continue
+            off = np.sqrt(max(0.0, x * x + y * y + z * z - ahead * ahead))
+            off += 0.08 * (1.3 - min(ahead, 1.3))
+            last = 3
+            if off >= best[n, last]:
+                continue
+            while last > 0 and off < best[n, last - 1]:
+                best[n, last], found[n, last] = best[n, last - 1], found[n, last - 1]
+                last -= 1
+            best[n, last], found[n, last] = off, p
+    return found, best
 
 
 def smoothed(values: np.ndarray, times: int, around: bool) -> np.ndarray:
