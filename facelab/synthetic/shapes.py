@@ -16,7 +16,7 @@ from facelab.synthetic.parameters import GENDERS, PHENOTYPES
 
 SHAPES_FILE = Path(__file__).with_name("shapes.npz")
 # What the base shapes of the head model differ by, times this: enough to be read in a small photo.
-GENDER_STRENGTH, PHENOTYPE_STRENGTH = 1.25, 1.12
+GENDER_STRENGTH, PHENOTYPE_STRENGTH = 1.25, 1.08
 # Whoever is farther from the mean than 97.5 % of a normal population comes back towards it.
 _RIM = 1.96
 

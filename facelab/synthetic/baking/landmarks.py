@@ -26,6 +26,9 @@ MIRRORED = np.array(
 # between the sides of the jaw, as a share of their distance. About 100 adults of 700 photos.
 _OFF_EYES, _OFF_JAW = 0.09, 0.13
 _CLOSED = 0.10  # gap of the lips, as a share of the distance between the eyes
+# Who is frontal and at rest is a choice, and the eigenvalues go with it: off the eyes' middle, off
+# the jaw's, gap of the lips. What is kept is the geometric mean over these.
+SELECTIONS = ((0.05, 0.08, 1), (0.05, 0.08, 0.10), (0.03, 0.05, 1), (0.08, 0.12, 0.10))
 _SYMMETRIC, _ONE_SIDED = 24, 6  # modes that are kept
 
 
@@ -104,10 +107,11 @@ def measure(real: Path) -> tuple[pd.DataFrame, np.ndarray]:
     return pd.DataFrame(rows, columns=["woman", "smile"]), np.array(points)
 
 
-def frontal(points: np.ndarray) -> np.ndarray:
-    """Which faces (N, 68, 2) look at the camera."""
+def chosen(points: np.ndarray, off_eyes: float, off_jaw: float, gap: float = 1.0) -> np.ndarray:
+    """Which faces (N, 68, 2) look at the camera, with lips not farther apart than `gap`."""
     of_eyes, of_jaw = off_middle(points)
-    return (np.abs(of_eyes) < _OFF_EYES) & (np.abs(of_jaw) < _OFF_JAW)
+    straight = (np.abs(of_eyes) < off_eyes) & (np.abs(of_jaw) < off_jaw)
+    return straight & (gap_of_lips(points) < gap)
 
 
 def at_rest(points: np.ndarray, smile: np.ndarray) -> np.ndarray:
@@ -128,7 +132,8 @@ def at_rest(points: np.ndarray, smile: np.ndarray) -> np.ndarray:
 def bake(real: Path, out: Path = LANDMARKS_FILE) -> Path:
     """Write the aggregated numbers."""
     table, points = measure(real)
-    straight = frontal(points)
+    spectra = [_spectrum(aligned(points[chosen(points, *most)])[0]) for most in SELECTIONS]
+    straight = chosen(points, _OFF_EYES, _OFF_JAW)
     table, points = table[straight], points[straight]
     closed = gap_of_lips(points) < _CLOSED
     # The mean: half way between faces with closed lips as they are, and faces made to rest.
@@ -153,8 +158,7 @@ def bake(real: Path, out: Path = LANDMARKS_FILE) -> Path:
         women=np.int32(table["woman"].sum()),
         mean=middle.astype(np.float32),
         sd=seen.std(0).astype(np.float32),
-        as_found=_spectrum(aligned(points)[0]).astype(np.float32),
-        closed=_spectrum(aligned(points[closed])[0]).astype(np.float32),
+        spectrum=np.exp(np.log(spectra).mean(0)).astype(np.float32),
         modes=np.concatenate(modes).astype(np.float32),
         variances=np.concatenate(variances).astype(np.float32),
         women_differ=(rest[woman].mean(0) - rest[~woman].mean(0)).astype(np.float32),

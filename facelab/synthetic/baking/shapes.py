@@ -52,9 +52,9 @@ OWN_SPREADS = {
     **dict.fromkeys(("mouth-scale-depth", "head-scale-depth", "head-back"), 0.22),
 }
 BROWS = {  # mean before the fit, and how far the fit may move it
-    "brow_height": (7.455, 0.021),
+    "brow_height": (7.467, 0.021),
     "brow_arch": (0.05, 0.014),
-    "brow_inner": (0.12, 0.014),
+    "brow_inner": (0.124, 0.014),
     "brow_outer": (0.54, 0.010),
     "brow_slope": (0.0, 0.009),
 }
@@ -96,12 +96,14 @@ WOMEN = {
 _BACK = 0.4
 # Variances of the landmarks' modes, of 1e-5: symmetric ones and one-sided ones. Chosen so that
 # dlib's predictor, which smooths what it sees, finds the first ten eigenvalues of real faces.
-SYMMETRIC = [410, 175, 182, 60, 60, 43, 41, 31, 25, 18, 7.5, 6.3, 5.2, 4.2, 2.8, 2.4, 2, 1.7]
-SYMMETRIC += [1.5, 1.3, 1.1, 1.0, 0.9, 0.8]
-ONE_SIDED = [27, 9, 5, 3, 2, 1.5]
+SYMMETRIC = [450, 188, 245, 72, 64, 68, 74, 42, 32, 26, 11, 9, 7, 5.5, 4, 3.2, 2.6, 2.2]
+SYMMETRIC += [1.9, 1.6, 1.3, 1.1, 1.0, 0.9]
+ONE_SIDED = [36, 10, 5, 3, 2, 1.5]
 # What the predictor does not see of a landmark, as a share of the face's size: in fits of the mean,
 # and of the covariance.
 _UNSEEN_OF_MEAN, _UNSEEN = 0.0018, 0.004
+# What landmarks do not show spreads this much wider than the prior: it tells faces apart.
+_REST = 1.2
 _AGE, _MUSCLE, _WEIGHT = 42, 0.45, 0.47  # of the mean head
 _STEP = 0.3
 
@@ -245,7 +247,7 @@ def joint(fit: Fit, slopes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray,
     rest = np.diag(spread**2) - gain @ seen @ gain.T
     variance, vectors = np.linalg.eigh(rest / np.outer(spread, spread))
     rest = spread[:, None] * vectors[:, ::-1] * np.sqrt(np.clip(variance[::-1], 0, None))
-    return np.concatenate([first, rest[:, : count - len(order)]], 1), len(order)
+    return np.concatenate([first, _REST * rest[:, : count - len(order)]], 1), len(order)
 
 
 def bake(out: Path = SHAPES_FILE) -> tuple[Path, dict[str, float]]:
