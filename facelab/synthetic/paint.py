@@ -235,7 +235,7 @@ def blood_sites() -> tuple[np.ndarray, np.ndarray]:
 
     under = spot(0.30, 7.14, 0.17, 0.06) * ramp(z, 1.1, 1.3)
     blood = 0.20 * spot(0.42, 6.95, 0.17, 0.17) * ramp(z, 0.9, 1.1)
-    blood += 0.20 * spot(0.0, 6.90, 0.12, 0.11) * ramp(z, 1.4, 1.5)
+    blood += 0.12 * spot(0.0, 6.90, 0.12, 0.11) * ramp(z, 1.4, 1.5)
     blood += 0.30 * ramp(x, 0.78, 0.86) * ramp(y, 6.7, 6.8) * ramp(-y, -7.5, -7.3)
     return under, blood
 
