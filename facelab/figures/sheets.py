@@ -1,7 +1,7 @@
 """Sheets: the population at a glance, one subject under every condition, and twins beside twins.
 
 In: nothing, or a FaceSet of twins. Out: pictures with labels; `python -m facelab.figures.sheets
-FOLDER` writes the three of the gallery.
+FOLDER` writes those of the gallery.
 """
 
 import argparse
@@ -75,7 +75,28 @@ CHANGES: dict[str, Sequence[Any]] = {
     "headwear": ["beanie"],
     "yaw": [30],
 }
-_GALLERY = ("contact-sheet.jpg", "capture-sheet.jpg", "twins-sheet.jpg")
+# How a portrait is taken: what the population draws, but by somebody who takes care.
+PORTRAIT = {
+    "yaw": {"normal": [0, 12], "low": -25, "high": 25},
+    "pitch": {"normal": [0, 3], "low": -6, "high": 6},
+    "roll": {"normal": [0, 3], "low": -6, "high": 6},
+    "light_azimuth": {"normal": [0, 30], "low": -60, "high": 60},
+    "light_elevation": {"uniform": [15, 45]},
+    "light_size": {"uniform": [0.5, 1]},
+    "fill_strength": {"uniform": [0.1, 0.3]},
+    "fill_warmth": 0,
+    "metering": 1,
+    "exposure": 0,
+    "expression": {"choice": {"neutral": 0.6, "happiness": 0.4}},
+    "background": {"choice": {"plain": 0.4, "gradient": 0.4, "bokeh": 0.2}},
+    "background_saturation": {"power": [0, 0.5, 1.5]},
+    "motion_blur": 0,
+    "focus_blur": 0,
+    "noise": 0.004,
+    "jpeg_quality": 95,
+    "blink": 0,
+}
+_GALLERY = ("portraits.jpg", "contact-sheet.jpg", "capture-sheet.jpg", "twins-sheet.jpg")
 
 
 def capture_sheet(
@@ -233,16 +254,18 @@ def _grid(
 
 
 def gallery(folder: str | Path, seed: int = 3, jobs: int | None = None) -> list[Path]:
-    """Write the contact sheet, the capture sheet and the twins sheet, under 500 KB each."""
+    """Write portraits, the contact sheet, the capture sheet and the twins sheet, under 500 KB each."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     from facelab.synthetic.produce import synthesize
     from facelab.synthetic.twins import synthesize_twins
 
     faces = synthesize(72, 1, seed, jobs=jobs)
+    portraits = synthesize(72, 1, seed, 224, jobs=jobs, population=PORTRAIT)
     seen = {**dict.fromkeys(("glasses", "headwear"), "none"), "blink": 0, "focus_blur": 0.2}
     twins = synthesize_twins(CHANGES, 6, 1, seed, jobs=jobs, population=seen)
     pictures = (
+        contact_sheet(portraits, ["phenotype", "gender"], per_group=12),
         contact_sheet(faces, ["phenotype", "gender"], per_group=12),
         capture_sheet(seed=seed, jobs=jobs),
         twins_sheet(twins, 6),

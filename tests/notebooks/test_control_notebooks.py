@@ -25,15 +25,15 @@ def mirrored(quick_run) -> Path:
 def test_both_arms_are_tested_on_the_same_people_with_both_looks(redrawn):
     numbers = json.loads((redrawn / "metrics.json").read_text())
     assert numbers["arms"] == ["skewed", "balanced"]
-    assert numbers["conditions"] == ["own looks", "redrawn looks"]
-    assert numbers["counts"]["own looks"] == numbers["counts"]["redrawn looks"]
+    assert numbers["conditions"] == ["one look", "redrawn looks"]
+    assert numbers["counts"]["one look"] == numbers["counts"]["redrawn looks"]
     assert set(numbers["changes"]) == {"skewed", "balanced", "balanced / skewed"}
     rates = pd.read_csv(redrawn / "tables" / "error-rates.csv")
     assert len(rates) == 2 * 2 * 2 * 7, "a row an arm, look, seed and group"
     whole = rates[rates["group"] == "all"].groupby(["arm", "looks"])["fnmr"].mean()
     for arm in numbers["arms"]:
         row = numbers["changes"][arm]["fnmr:all"]
-        assert row["a"] == pytest.approx(whole[arm, "own looks"])
+        assert row["a"] == pytest.approx(whole[arm, "one look"])
         assert row["b"] == pytest.approx(whole[arm, "redrawn looks"])
 
 
