@@ -12,10 +12,10 @@ from facelab.synthetic.head import Head
 _RIM = 28  # corners of a rim
 # Width, height, squareness (2 ellipse, more boxy), and thickness in dm of each frame.
 _SHAPES = {
-    "round": (0.235, 0.215, 2.0, 0.011),
-    "square": (0.27, 0.185, 4.5, 0.018),
-    "aviator": (0.28, 0.235, 2.6, 0.009),
-    "sun": (0.30, 0.235, 3.2, 0.024),
+    "round": (0.235, 0.215, 2.0, 0.006),
+    "square": (0.27, 0.185, 4.5, 0.011),
+    "aviator": (0.28, 0.235, 2.6, 0.005),
+    "sun": (0.30, 0.235, 3.2, 0.017),
 }
 
 

@@ -153,7 +153,7 @@ SUBJECT: dict[str, Parameter] = {
 LOOK = (
     *("hair_style", "hair_flip", "hair_volume", "cropped_thickness", "dyed", "dye_tone"),
     *("beard", "beard_cheeks", "beard_moustache", "beard_chin", "stubble"),
-    *("lipstick_hue", "lipstick_depth", "lipstick_habit", *OWN_GLASSES, "eye_makeup"),
+    *("lipstick_hue", "lipstick_depth", "lipstick_habit", "eye_makeup"),
 )
 
 CAPTURE: dict[str, Parameter] = {
