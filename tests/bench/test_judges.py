@@ -14,13 +14,14 @@ from facelab import files
 from facelab.bench import clouds, embedded, landmarks, looks, perceived, population, verdicts
 from facelab.bench.perceived import AgeAndGender, FaceApi
 from facelab.errors import MissingExtra
+from facelab.synthetic.baking import landmarks as baked
 from facelab.synthetic.parameters import GROUPS
 
 
 def symmetric(rng):
     """68 points of which each lies where its mirror image is."""
     face = rng.normal(0, 1, (68, 2))
-    return (face + face[landmarks.MIRRORED] * [-1, 1]) / 2
+    return (face + face[baked.MIRRORED] * [-1, 1]) / 2
 
 
 @pytest.fixture
@@ -42,28 +43,28 @@ def shapes():
 
 def test_procrustes_is_scipys_for_two_shapes(shapes):
     one, other = shapes[:2]
-    towards = landmarks.procrustes(one[None])[0][0]
-    turned = landmarks.procrustes(other[None], towards)[0][0]
+    towards = baked.aligned(one[None])[0][0]
+    turned = baked.aligned(other[None], towards)[0][0]
     _, _, disparity = spatial.procrustes(one, other)
     # Theirs is scaled to fit as well: |a|^2 - (a.b)^2 of unit shapes.
     assert 1 - (towards * turned).sum() ** 2 == pytest.approx(disparity)
 
 
 def test_what_is_moved_turned_and_scaled_is_one_shape(shapes):
-    aligned, mean = landmarks.procrustes(np.repeat(shapes[:1], 3, axis=0) * [[[1]], [[2]], [[7]]])
+    aligned, mean = baked.aligned(np.repeat(shapes[:1], 3, axis=0) * [[[1]], [[2]], [[7]]])
     np.testing.assert_allclose(aligned, np.repeat(aligned[:1], 3, axis=0), atol=1e-12)
     assert (mean**2).sum() == pytest.approx(1) and mean.mean(axis=0) == pytest.approx([0, 0])
 
 
 def test_the_spectrum_is_that_of_the_covariance(shapes):
-    aligned, _ = landmarks.procrustes(shapes)
+    aligned, _ = baked.aligned(shapes)
     covariance = np.cov(aligned.reshape(len(aligned), -1), rowvar=False)
     theirs = np.linalg.eigvalsh(covariance)[::-1]
     np.testing.assert_allclose(landmarks.spectrum(aligned)[:10], theirs[:10])
 
 
 def test_the_same_shapes_do_not_differ_and_others_do(shapes):
-    real = landmarks.with_mirrored(shapes)
+    real = baked.with_mirror_images(shapes)
     same = pd.DataFrame(landmarks.shapes_compared(shapes, {"real": real})).set_index(
         ["figure", "who"]
     )
@@ -71,7 +72,7 @@ def test_the_same_shapes_do_not_differ_and_others_do(shapes):
     assert off.max() < 1e-9
     ratios = same.loc["rendered eigenvalue over the real", "value"]
     np.testing.assert_allclose(ratios, 1)
-    other = landmarks.procrustes(shapes)[0]
+    other = baked.aligned(shapes)[0]
     other[:, 17:27, 1] += 3 * other[:, 17:27, 1].std(axis=0).mean()
     lost = np.concatenate([other, np.full((20, 68, 2), np.nan)])
     told = pd.DataFrame(landmarks.shapes_compared(lost, {"real": real})).set_index(
@@ -82,14 +83,14 @@ def test_the_same_shapes_do_not_differ_and_others_do(shapes):
 
 
 def test_a_mirror_image_is_a_mirror_image_and_a_turned_nose_is_seen(shapes):
-    order = landmarks.MIRRORED
+    order = baked.MIRRORED
     assert sorted(order) == list(range(68)) and (order[order] == np.arange(68)).all()
     x = np.zeros((1, 68, 2))
     x[0, 0:17, 0], x[0, 36:42, 0], x[0, 42:48, 0] = np.linspace(-1, 1, 17), -0.5, 0.5
     x[0, 0:17, 1], x[0, 48:, 1] = np.abs(np.linspace(-1, 1, 17)), -1
     for nose in (0.0, 0.2, -0.2):
         x[0, 30, 0] = nose
-        eyes, jaw = landmarks.turned_away(x)
+        eyes, jaw = baked.off_middle(x)
         assert np.sign(np.round(eyes, 2)) == np.sign(np.round(jaw, 2)) == np.sign(nose)
 
 
@@ -108,10 +109,10 @@ def test_smiles_and_turned_heads_are_taken_out_of_real_shapes():
     seen = pd.DataFrame({"happy": smile, "neutral": 0.0})
     seen["happy"] = np.exp(smile) * 0.02 - 0.02  # so that its logarithm is the smile
     table = pd.DataFrame({"age_group": ["20-29"] * 200})
-    plain = landmarks.spectrum(landmarks.procrustes(landmarks.with_mirrored(moved))[0])
+    plain = landmarks.spectrum(baked.aligned(baked.with_mirror_images(moved))[0])
     real = landmarks.real_shapes(moved, table, seen)
     assert landmarks.spectrum(real[landmarks.AT_REST])[0] < 0.1 * plain[0]
-    gap = landmarks.mouth_opening(moved)
+    gap = baked.gap_of_lips(moved)
     assert 0 < (gap < landmarks.CLOSED).sum() < 200
     assert len(real[landmarks.LIPS_CLOSED]) == 2 * (gap < landmarks.CLOSED).sum()
     with pytest.raises(fl.BadInput, match="only 0 real faces look at the camera"):
