@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from facelab.faces.colour import fitzpatrick, ita, nearest_monk, srgb_to_lab
-from facelab.synthetic.head import Head
+from facelab.synthetic.head import Head, load_head
 from facelab.synthetic.mesh import add_targets
 from facelab.synthetic.normal import normal_score, normal_share
 from facelab.synthetic.parameters import (
@@ -211,29 +211,15 @@ def subject_values(
     look: int = 0,
 ) -> dict[str, Any]:
     """The value of every parameter of `parameters.SUBJECT`, and `shape`, for one subject."""
-    population = population or default_population()
-    regions, left, right = shape_layout(head)
-    count = len(regions) + sum(parameter.count for parameter in SUBJECT.values())
-    u = quantiles(subject_stream(seed, number, 0), count)
-    alike = population.setting("look_alikes", group)
-    if alike > 0:
-        shared = quantiles(subject_stream(seed, GROUPS.index(group), 2, family), count)
-        u = normal_share(
-            np.sqrt(alike) * normal_score(shared) + np.sqrt(1 - alike) * normal_score(u)
-        )
+    population, (regions, _, _) = population or default_population(), shape_layout(head)
+    u = subject_quantiles(seed, number, group, population, family)
     if look > 0:
-        u[look_places(len(regions))] = quantiles(subject_stream(seed, number, 4, look), len(LOOK))
-    shapes, own_side = load_shapes(), population.setting("own_side", group)
-    plain, own = np.ones(len(regions), bool), normal_score(u[right])
-    plain[right] = False
-    scores = np.empty(len(regions))
-    scores[plain] = joint_scores(normal_score(u[: len(regions)][plain]), shapes)
-    scores[right] = np.sqrt(1 - own_side**2) * scores[left] + own_side * own
-    u[: len(regions)] = normal_share(scores)
-    u = np.clip(u, 2.0**-54, 1 - 2.0**-53)
+        own = quantiles(subject_stream(seed, number, 4, look), len(LOOK))
+        u = u.copy()
+        u[look_places(len(regions))] = np.minimum(own, 1 - 2.0**-53)
 
     drawn = subject_plan(population, group, regions).values(u)
-    values: dict[str, Any] = {"shape": np.clip(shapes.sd * drawn[: len(regions)], -1, 1)}
+    values: dict[str, Any] = {"shape": np.clip(load_shapes().sd * drawn[: len(regions)], -1, 1)}
     place = len(regions)
     for name, parameter in SUBJECT.items():
         if parameter.count == 1:
@@ -245,6 +231,31 @@ def subject_values(
     values["age"] = round(values["age"], 1)
     values["balding"] = float(np.clip(values["balding"] + (values["age"] - 25) / 45, 0, 1))
     return values
+
+
+@lru_cache(maxsize=4)
+def subject_quantiles(
+    seed: int, number: int, group: str, population: Population, family: int
+) -> np.ndarray:
+    """A quantile for each local change of the head and each parameter, with the first look."""
+    regions, left, right = shape_layout(load_head())
+    shapes = len(regions)
+    count = shapes + sum(parameter.count for parameter in SUBJECT.values())
+    u = quantiles(subject_stream(seed, number, 0), count)
+    alike = population.setting("look_alikes", group)
+    if alike > 0:
+        shared = quantiles(subject_stream(seed, GROUPS.index(group), 2, family), count)
+        u = normal_share(
+            np.sqrt(alike) * normal_score(shared) + np.sqrt(1 - alike) * normal_score(u)
+        )
+    own_side = population.setting("own_side", group)
+    plain, own = np.ones(shapes, bool), normal_score(u[right])
+    plain[right] = False
+    scores = np.empty(shapes)
+    scores[plain] = joint_scores(normal_score(u[:shapes][plain]), load_shapes())
+    scores[right] = np.sqrt(1 - own_side**2) * scores[left] + own_side * own
+    u[:shapes] = normal_share(scores)
+    return np.clip(u, 2.0**-54, 1 - 2.0**-53)
 
 
 @lru_cache(maxsize=4)

@@ -95,9 +95,9 @@ WOMEN = {
 # that was measured.
 _BACK = 0.4
 # Variances of the landmarks' modes, of 1e-5: symmetric ones and one-sided ones. Chosen so that
-# dlib's predictor, which smooths what it sees, finds the first ten eigenvalues of real faces.
-SYMMETRIC = [450, 188, 245, 72, 64, 68, 74, 42, 32, 26, 11, 9, 7, 5.5, 4, 3.2, 2.6, 2.2]
-SYMMETRIC += [1.9, 1.6, 1.3, 1.1, 1.0, 0.9]
+# dlib's predictor, which smooths what it sees, finds the first ten eigenvalues of real faces; what
+# it hardly sees tells faces apart.
+SYMMETRIC = [450, 188, 245, 72, 64, 68, 74, 42, 32, 26] + 14 * [40]
 ONE_SIDED = [36, 10, 5, 3, 2, 1.5]
 # What the predictor does not see of a landmark, as a share of the face's size: in fits of the mean,
 # and of the covariance.
