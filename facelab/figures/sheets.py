@@ -254,7 +254,7 @@ def _grid(
 
 
 def gallery(folder: str | Path, seed: int = 3, jobs: int | None = None) -> list[Path]:
-    """Write portraits, the contact sheet, the capture sheet and the twins sheet, under 500 KB each."""
+    """Write the portraits and the contact, capture and twins sheets, under 500 KB each."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     from facelab.synthetic.produce import synthesize

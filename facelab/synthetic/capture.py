@@ -70,7 +70,8 @@ RESTLESS = {
     "browInnerUp": 0.06,
     "browOuterUpLeft": 0.06,
     "browOuterUpRight": 0.06,
-    "mouthPress": 0.06,
+    "mouthPressLeft": 0.05,
+    "mouthPressRight": 0.05,
     "eyeSquintLeft": 0.05,
     "eyeSquintRight": 0.05,
 }
