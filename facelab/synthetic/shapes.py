@@ -17,6 +17,9 @@ from facelab.synthetic.parameters import GENDERS, PHENOTYPES
 SHAPES_FILE = Path(__file__).with_name("shapes.npz")
 # What the base shapes of the head model differ by, times this: enough to be read in a small photo.
 GENDER_STRENGTH, PHENOTYPE_STRENGTH = 1.25, 1.08
+# How far women and men stand from the mean head, apart from their base shapes. Stronger brows than
+# these make men frown.
+OF_GENDER = {"female": 1.6, "male": -0.8}
 # Whoever is farther from the mean than 97.5 % of a normal population comes back towards it.
 _RIM = 1.96
 
@@ -30,7 +33,7 @@ class Shapes:
     mean : float64 (n_changes,)
         Coefficients that bring the mean head's landmarks to those of real people.
     women : float64 (n_changes,)
-        What women have more, and men less, of each coefficient.
+        What women have more of each coefficient, and men less, each times `OF_GENDER`.
     sd : float64 (n_changes,)
         Standard deviation of each coefficient.
     modes : float64 (n_plain, n_plain)
@@ -131,7 +134,7 @@ def thirds(label: str, value: float) -> list[tuple[str, float]]:
 def change_weights(shape: np.ndarray, gender: str, head: Head) -> dict[int, float]:
     """The weight of each target of a subject's local changes, by its number."""
     shapes = load_shapes()
-    more = shapes.mean + shapes.women * (1 if gender == "female" else -1)
+    more = shapes.mean + shapes.women * OF_GENDER[gender]
     return target_weights(shape + more, head)
 
 

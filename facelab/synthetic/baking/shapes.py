@@ -21,7 +21,7 @@ from facelab.synthetic.baking.rendered import OFFSETS_FILE
 from facelab.synthetic.head import load_head
 from facelab.synthetic.mesh import add_targets
 from facelab.synthetic.parameters import GENDERS, PHENOTYPES
-from facelab.synthetic.shapes import SHAPES_FILE, base_weights, target_weights
+from facelab.synthetic.shapes import OF_GENDER, SHAPES_FILE, base_weights, target_weights
 from facelab.synthetic.subjects import shape_layout
 
 # The artist's prior: standard deviations by region, and of changes that would make grimaces.
@@ -225,7 +225,7 @@ def of_groups(fit: Fit, plain: np.ndarray, brow: np.ndarray, women: np.ndarray) 
         phenotype, gender = PHENOTYPES[number % 3], GENDERS[number // 3 % 2]
         age = 18 + 62 * random.random() ** 1.35
         muscle, weight = np.clip([0.45, 0.47] + [0.2, 0.24] * random.standard_normal(2), 0, 1)
-        own = plain + (women if gender == "female" else -women)
+        own = plain + OF_GENDER[gender] * women
         found.append(fit.landmarks(base_weights(phenotype, gender, age, muscle, weight), own, brow))
     return np.cov(np.array(found).T)
 
