@@ -225,12 +225,12 @@ def test_captures_are_distributed_as_the_yaml_says():
 
 def test_a_photo_is_as_hard_as_one_of_a_camera():
     drawn = captures(1500)
-    assert 13 < np.std([values["yaw"] for values in drawn]) < 18
+    assert 10 < np.std([values["yaw"] for values in drawn]) < 15
     assert 5 < np.std([values["pitch"] for values in drawn]) < 9
     assert {values["expression"] for values in drawn} == {*ACTIONS, "random"}
     glasses = [values["glasses"] for values in drawn]
-    assert 0.8 < glasses.count("own") / len(drawn) < 0.95
-    assert 0.003 < glasses.count("sun") / len(drawn) < 0.03
+    assert 0.6 < glasses.count("own") / len(drawn) < 0.8
+    assert 0.001 < glasses.count("sun") / len(drawn) < 0.03
     assert 0.02 < np.mean([values["headwear"] != "none" for values in drawn]) < 0.1
     assert np.mean([values["motion_blur"] > 0 for values in drawn]) < 0.2
     assert {values["background"] for values in drawn} == set(CAPTURE["background"].labels)

