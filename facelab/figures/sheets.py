@@ -85,7 +85,7 @@ PORTRAIT = {
     "light_size": {"uniform": [0.5, 1]},
     "fill_strength": {"uniform": [0.1, 0.3]},
     "fill_warmth": 0,
-    "metering": 1,
+    "metering": 0.6,
     "exposure": 0,
     "expression": {"choice": {"neutral": 0.6, "happiness": 0.4}},
     "background": {"choice": {"plain": 0.4, "gradient": 0.4, "bokeh": 0.2}},

@@ -19,7 +19,7 @@ SHAPES_FILE = Path(__file__).with_name("shapes.npz")
 GENDER_STRENGTH, PHENOTYPE_STRENGTH = 1.25, 1.08
 # How far women and men stand from the mean head, apart from their base shapes. Stronger brows than
 # these make men frown.
-OF_GENDER = {"female": 1.6, "male": -0.8}
+OF_GENDER = {"female": 1.5, "male": -0.75}
 # Whoever is farther from the mean than 97.5 % of a normal population comes back towards it.
 _RIM = 1.96
 

@@ -97,7 +97,7 @@ _BACK = 0.4
 # Variances of the landmarks' modes, of 1e-5: symmetric ones and one-sided ones. Chosen so that
 # dlib's predictor, which smooths what it sees, finds the first ten eigenvalues of real faces; what
 # it hardly sees tells faces apart.
-SYMMETRIC = [450, 188, 245, 72, 64, 68, 74, 42, 32, 26] + 14 * [40]
+SYMMETRIC = [450, 188, 245, 72, 64, 68, 74, 42, 32, 26] + 14 * [36]
 ONE_SIDED = [36, 10, 5, 3, 2, 1.5]
 # What the predictor does not see of a landmark, as a share of the face's size: in fits of the mean,
 # and of the covariance.
