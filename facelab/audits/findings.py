@@ -106,8 +106,8 @@ def twin_finding(
     >>> lower = fl.embedder_of(lambda x: x[:, 14:].reshape(len(x), -1) - 127.5, size=32)
     >>> arms = {"whole": [(whole.embed(twins), 0.7)], "lower": [(lower.embed(twins), 0.7)]}
     >>> print(fl.twin_finding(fl.compare_twin_effects(arms), ("whole", "lower")))
-    - **glasses sun**: FNMR +16.7 [-7.0, +40.3] with whole and +16.7 [-7.0, +40.3] with lower; a
-    difference of +0.00 [-25.9, +25.9] points, compatible with none.
+    - **glasses sun**: FNMR +8.3 [-9.2, +25.9] with whole and +8.3 [-9.2, +25.9] with lower; a
+    difference of +0.00 [-24.2, +24.2] points, compatible with none.
     """
     rows = contrasts[(contrasts["quantity"] == quantity) & (contrasts["group"] == "all")]
     rows = rows[rows["factor"].isin(rows["factor"] if factors is None else factors)]

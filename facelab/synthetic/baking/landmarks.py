@@ -114,6 +114,11 @@ def chosen(points: np.ndarray, off_eyes: float, off_jaw: float, gap: float = 1.0
     return straight & (gap_of_lips(points) < gap)
 
 
+def frontal(points: np.ndarray) -> np.ndarray:
+    """Which faces (N, 68, 2) look at the camera."""
+    return chosen(points, _OFF_EYES, _OFF_JAW)
+
+
 def at_rest(points: np.ndarray, smile: np.ndarray) -> np.ndarray:
     """Frontal faces with their mirror images, aligned, as they would be straight and at rest.
 
@@ -133,7 +138,7 @@ def bake(real: Path, out: Path = LANDMARKS_FILE) -> Path:
     """Write the aggregated numbers."""
     table, points = measure(real)
     spectra = [_spectrum(aligned(points[chosen(points, *most)])[0]) for most in SELECTIONS]
-    straight = chosen(points, _OFF_EYES, _OFF_JAW)
+    straight = frontal(points)
     table, points = table[straight], points[straight]
     closed = gap_of_lips(points) < _CLOSED
     # The mean: half way between faces with closed lips as they are, and faces made to rest.
