@@ -39,7 +39,7 @@ def test_both_arms_are_tested_on_the_same_people_with_both_looks(redrawn):
 
 def test_the_control_shows_and_says_everything(redrawn):
     shown = sorted(path.stem for path in (redrawn / "figures").iterdir())
-    assert shown == ["balanced", "changes", "own-looks", "redrawn-looks", "skewed"]
+    assert shown == ["balanced", "changes", "one-look", "redrawn-looks", "skewed"]
     page = (redrawn / "report.html").read_text()
     assert page.count('src="data:image/png') == len(shown)
     assert "With skewed training, false matches." in page
