@@ -197,7 +197,7 @@ class Parity:
         near = max(seen, middle[0])
         high = _reached(lower, truths, near, "right") if near < lower[-1] else most
         p = _share(tests[0] >= seen)
-        # Noise only makes groups look more unequal, but nobody reads an interval without its figure.
+        # Noise only makes groups look more unequal; an interval holds its own figure all the same.
         high = max(high, low, seen)
         ends = np.array([low, high, min(max(min(corrected, seen), low), high)])
         low, high, corrected = sign * ends
