@@ -17,12 +17,11 @@ from PIL import Image
 from facelab.errors import MissingExtra, need
 from facelab.faces.groups import group_labels
 from facelab.rates.persons import interval_of_people
+from facelab.synthetic.subjects import SHORT_HAIR
 
 BY = ["phenotype", "gender"]
 EXPRESSIONS = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
 AGE_BANDS = (18, 30, 40, 50, 60, 70, 81)
-# Hair styles that leave the outline of the head as it is, by the beginning of their names.
-NEAR_THE_SCALP = ("bald", "cropped", "fade")
 _BATCH = 64
 _DRAWS = 500  # of people, with replacement
 
@@ -173,7 +172,7 @@ def share_of(table: pd.DataFrame, hit: np.ndarray, among: np.ndarray) -> dict[st
 
 def hair_is_out_of_sight(table: pd.DataFrame) -> np.ndarray:
     """Whether the head is bald, its hair cropped, or covered."""
-    cropped = table["hair_style"].astype(str).str.startswith(NEAR_THE_SCALP)
+    cropped = table["hair_style"].isin(SHORT_HAIR)
     return (cropped | (table["headwear"].astype(str) != "none")).to_numpy(bool)
 
 
