@@ -134,7 +134,7 @@ def paint_skin(subject: Subject, head: Head, size: int) -> np.ndarray:
     corners, weights = chart(size)
     pigment = (
         styles.pigment_mean
-        + 0.4 * max(0.0, subject.wrinkles) * styles.pigment_age
+        + max(0.0, subject.wrinkles) * styles.pigment_age
         + np.tensordot(subject.skin_modes.astype(np.float32), styles.pigment_modes, 1)
     )
     melanin, blood = spread_pigment(subject, head)
@@ -156,7 +156,7 @@ def paint_skin(subject: Subject, head: Head, size: int) -> np.ndarray:
         wrinkles=subject.wrinkles,
         spots=0.12 * max(0.0, subject.wrinkles - 0.3) * np.exp(-3 * subject.melanin),
         gloss=subject.gloss,
-        blotches=subject.blotches,
+        blotches=subject.blotches * (1 + 1.6 * max(0.0, subject.wrinkles)),
         lashes=subject.lashes,
         dark=subject.melanin,
     )
@@ -362,10 +362,12 @@ def apply_brush(
                 across = grown * grain[m, n, PORES_ACROSS] * (1 - 0.6 * mouth)
                 up = grown * grain[m, n, PORES_UP] * (1 - 0.6 * mouth)
                 if old > 0 and folded[row, column]:
+                    # No fold is as deep all along, nor on both sides.
+                    deep = 0.55 + 0.9 * noise3(lattice, px * 7 + ox, py * 9 + oy, pz * 7 + oz)
                     for k in range(len(creased)):
-                        across += creased[k] * folds[row, column, k, 0]
-                        up += creased[k] * folds[row, column, k, 1]
-                        shade += creased[k] * folds[row, column, k, 2]
+                        across += deep * creased[k] * folds[row, column, k, 0]
+                        up += deep * creased[k] * folds[row, column, k, 1]
+                        shade += deep * creased[k] * folds[row, column, k, 2]
                 if mouth > 0:
                     # Fine upright creases; old lips are paler.
                     crease = noise3(lattice, px * 70 + ox, py * 7 + oy, oz) - 0.5

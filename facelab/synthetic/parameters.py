@@ -147,6 +147,7 @@ SUBJECT: dict[str, Parameter] = {
     "own_glasses_saturation": _SHARE,
     "own_glasses_brightness": _SHARE,
     "eye_makeup": _SHARE,
+    "glasses_onset": Parameter(0, 200),
 }
 
 # What a subject changes from look to look.

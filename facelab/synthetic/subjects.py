@@ -230,6 +230,8 @@ def subject_values(
     # What depends on another value is settled here, so that a twin changes one thing alone.
     values["age"] = round(values["age"], 1)
     values["balding"] = float(np.clip(values["balding"] + (values["age"] - 25) / 45, 0, 1))
+    if values["age"] < values["glasses_onset"]:
+        values["own_glasses"] = "none"
     return values
 
 

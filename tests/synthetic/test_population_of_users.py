@@ -300,7 +300,7 @@ def test_groups_are_evenly_mixed():
 
 
 def test_own_glasses_are_the_subjects_in_colour_and_kind(head):
-    own = {"glasses": "own", "own_glasses": "aviator", "images_per_look": 0}
+    own = {"glasses": "own", "own_glasses": "aviator", "glasses_onset": 0, "images_per_look": 0}
     population = Population({"subjects": 6, **own})
     order = Order(population, 3, 32, "aligned")
     for person in people(order):
@@ -319,3 +319,11 @@ def test_who_has_no_glasses_wears_none_of_their_own():
     for person in people(order):
         for (face,) in faces_of(order, person):
             assert face.capture["glasses"] == "none"
+
+
+def test_glasses_are_worn_from_an_age_on():
+    always = {"glasses": "own", "own_glasses": "round", "glasses_onset": 45, "subjects": 24}
+    for person in people(Order(Population(always), 3, 32, "aligned")):
+        for (face,) in faces_of(Order(Population(always), 3, 32, "aligned"), person):
+            worn = "round" if face.values["age"] >= 45 else "none"
+            assert face.capture["glasses"] == worn
