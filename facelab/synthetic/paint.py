@@ -156,7 +156,7 @@ def paint_skin(subject: Subject, head: Head, size: int) -> np.ndarray:
         wrinkles=subject.wrinkles,
         spots=0.12 * max(0.0, subject.wrinkles - 0.3) * np.exp(-3 * subject.melanin),
         gloss=subject.gloss,
-        blotches=subject.blotches * (1 + 1.6 * max(0.0, subject.wrinkles)),
+        blotches=subject.blotches * (1 + 1.4 * max(0.0, subject.wrinkles)),
         lashes=subject.lashes,
         dark=subject.melanin,
     )
@@ -185,9 +185,9 @@ def grow_on_skin(bare: np.ndarray, subject: Subject, head: Head, size: int) -> n
         np.array(
             [
                 subject.hair_colour,
-                0.7 * subject.brow_colour,
+                subject.beard_colour,
                 # Shaven hair is under the skin, and can but darken it.
-                np.minimum(0.7 * subject.brow_colour, 0.6 * subject.skin),
+                np.minimum(subject.beard_colour, 0.6 * subject.skin),
             ]
         ),
     )

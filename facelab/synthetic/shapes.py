@@ -20,6 +20,21 @@ GENDER_STRENGTH, PHENOTYPE_STRENGTH = 1.25, 1.08
 # How far women and men stand from the mean head, apart from their base shapes. Stronger brows than
 # these make men frown.
 OF_GENDER = {"female": 1.5, "male": -0.75}
+# What age does to features beside the base shapes: standard deviations that somebody of 80 has more
+# than anybody up to the mean head's age. Lips become thin, noses droop, bags and ears grow.
+OF_AGE = {
+    "mouth-upperlip-height-decr-incr": -1.2,
+    "mouth-lowerlip-height-decr-incr": -0.8,
+    "mouth-scale-horiz-decr-incr": 0.5,
+    "mouth-laugh-lines-in-out": 1.0,
+    "cheek-inner-decr-incr": 0.7,
+    "nose-point-down-up": -0.35,
+    "eye-scale-decr-incr": -0.8,
+    "eye-bag-decr-incr": 1.2,
+    "ear-scale-decr-incr": 1.0,
+    "ear-lobe-decr-incr": 1.0,
+}
+MEAN_AGE = 42
 # Whoever is farther from the mean than 97.5 % of a normal population comes back towards it.
 _RIM = 1.96
 
@@ -131,11 +146,18 @@ def thirds(label: str, value: float) -> list[tuple[str, float]]:
     return [(name, weight) for name, weight in weights.items() if weight > 0]
 
 
-def change_weights(shape: np.ndarray, gender: str, head: Head) -> dict[int, float]:
+def change_weights(shape: np.ndarray, gender: str, age: float, head: Head) -> dict[int, float]:
     """The weight of each target of a subject's local changes, by its number."""
     shapes = load_shapes()
     more = shapes.mean + shapes.women * OF_GENDER[gender]
+    more = more + shapes.sd * max(0.0, (age - MEAN_AGE) / (80 - MEAN_AGE)) * _of_age(head)
     return target_weights(shape + more, head)
+
+
+def _of_age(head: Head) -> np.ndarray:
+    """`OF_AGE` as an array, one value a local change."""
+    names = (name.removeprefix("l-").removeprefix("r-") for name, _, _ in head.changes)
+    return np.array([OF_AGE.get(name, 0.0) for name in names])
 
 
 def target_weights(coefficients: np.ndarray, head: Head) -> dict[int, float]:

@@ -38,7 +38,7 @@ HAIR_COLOURS = np.array(  # in the order of HAIR_TONES
         [0.140, 0.042, 0.0135],
     ]
 )
-GREY_HAIR = np.array([0.33, 0.32, 0.31])
+GREY_HAIR = np.array([0.345, 0.325, 0.295])
 IRIS_COLOURS = np.array(  # in the order of IRIS_TONES
     [
         [0.025, 0.012, 0.007],
@@ -66,7 +66,7 @@ class Subject:
         Coefficients of the head's local changes, -1..1.
     marks : float32 (10, 5)
         Moles and blemishes: x and y on the template, radius, strength (0: none), redness.
-    hair_colour, brow_colour : float64 (3,)
+    hair_colour, brow_colour, beard_colour : float64 (3,)
         Linear RGB, grey and dye included.
     hair_volume : float
         Scale of the hair style; of cropped hair, its thickness in dm.
@@ -111,6 +111,7 @@ class Subject:
     brow_style: int
     brow: np.ndarray
     brow_colour: np.ndarray
+    beard_colour: np.ndarray
     beard: np.ndarray
     iris: np.ndarray
     lip_red: float
@@ -337,8 +338,9 @@ def build_subject(name: str, phenotype: str, gender: str, values: dict[str, Any]
                 v["brow_slope"],
             ]
         ),
-        # Brows and beards grey later than hair, and are seldom dyed.
-        brow_colour=natural + (GREY_HAIR - natural) * grey * 0.6,
+        # Brows grey later than hair, and neither they nor beards are often dyed.
+        brow_colour=natural + (GREY_HAIR - natural) * grey * 0.3,
+        beard_colour=0.7 * natural + (0.85 * GREY_HAIR - 0.7 * natural) * grey,
         beard=np.array(
             [
                 min(1.0, max(0.0, 4 * (beard - 0.55))) * v["beard_cheeks"],
@@ -363,7 +365,7 @@ def neutral_shape(subject: Subject, head: Head) -> np.ndarray:
         subject.phenotype, subject.gender, subject.age, subject.muscle, subject.weight
     )
     weights = {head.numbers[name]: weight for name, weight in base.items()}
-    weights |= change_weights(subject.shape, subject.gender, head)
+    weights |= change_weights(subject.shape, subject.gender, subject.age, head)
     vertices = head.template.copy()
     numbers, amounts = np.array(list(weights)), np.array(list(weights.values()), np.float32)
     add_targets(vertices, numbers, amounts, head.starts, head.indices, head.offsets)

@@ -21,7 +21,13 @@ from facelab.synthetic.baking.rendered import OFFSETS_FILE
 from facelab.synthetic.head import load_head
 from facelab.synthetic.mesh import add_targets
 from facelab.synthetic.parameters import GENDERS, PHENOTYPES
-from facelab.synthetic.shapes import OF_GENDER, SHAPES_FILE, base_weights, target_weights
+from facelab.synthetic.shapes import (
+    MEAN_AGE,
+    OF_GENDER,
+    SHAPES_FILE,
+    base_weights,
+    target_weights,
+)
 from facelab.synthetic.subjects import shape_layout
 
 # The artist's prior: standard deviations by region, and of changes that would make grimaces.
@@ -104,7 +110,7 @@ ONE_SIDED = [36, 10, 5, 3, 2, 1.5]
 _UNSEEN_OF_MEAN, _UNSEEN = 0.0018, 0.004
 # What landmarks do not show spreads this much wider than the prior: it tells faces apart.
 _REST = 1.2
-_AGE, _MUSCLE, _WEIGHT = 42, 0.45, 0.47  # of the mean head
+_AGE, _MUSCLE, _WEIGHT = MEAN_AGE, 0.45, 0.47  # of the mean head
 _STEP = 0.3
 
 
