@@ -134,7 +134,7 @@ def paint_skin(subject: Subject, head: Head, size: int) -> np.ndarray:
     corners, weights = chart(size)
     pigment = (
         styles.pigment_mean
-        + max(0.0, subject.wrinkles) * styles.pigment_age
+        + 0.7 * max(0.0, subject.wrinkles) * styles.pigment_age
         + np.tensordot(subject.skin_modes.astype(np.float32), styles.pigment_modes, 1)
     )
     melanin, blood = spread_pigment(subject, head)

@@ -27,6 +27,7 @@ from facelab.synthetic.parameters import (
 )
 from facelab.synthetic.population import Population, default_population, subject_plan
 from facelab.synthetic.shapes import base_weights, change_weights, joint_scores, load_shapes
+from facelab.synthetic.tissue import spread
 
 HAIR_COLOURS = np.array(  # in the order of HAIR_TONES
     [
@@ -369,6 +370,7 @@ def neutral_shape(subject: Subject, head: Head) -> np.ndarray:
     vertices = head.template.copy()
     numbers, amounts = np.array(list(weights)), np.array(list(weights.values()), np.float32)
     add_targets(vertices, numbers, amounts, head.starts, head.indices, head.offsets)
+    spread(vertices, head)
     # The upper teeth hang behind the seam of the lips, whatever has moved that.
     up = vertices[:, 1] - head.template[:, 1]
     vertices[head.upper_teeth, 1] += up[head.lip_seam].mean() - up[head.biting_edge].mean()
