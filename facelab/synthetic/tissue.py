@@ -10,7 +10,7 @@ import numpy as np
 
 from facelab.synthetic.head import PARTS, Head, load_head
 
-_ROUNDS, _SHARE = 12, 0.6
+_ROUNDS, _SHARE = 6, 0.6
 
 
 def spread(vertices: np.ndarray, head: Head) -> None:
@@ -34,7 +34,7 @@ def soft_tissue() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     head = load_head()
     x, y, z = np.abs(head.template[:, 0]), head.template[:, 1], head.template[:, 2]
     nose = _ramp(0.20 - x, 0.05) * _ramp(y - 6.86, 0.07)
-    area = _ramp(y - 6.42, 0.18) * _ramp(7.06 - y, 0.10) * _ramp(0.50 - x, 0.12)
+    area = _ramp(y - 6.60, 0.12) * _ramp(7.06 - y, 0.10) * _ramp(0.50 - x, 0.12)
     area *= _ramp(z - 1.05, 0.15) * (1 - nose) * (1 - np.clip(2 * head.lips, 0, 1))
     soft = np.flatnonzero(area > 0.01)
     skin = head.triangles[head.part == PARTS["skin"]]
