@@ -10,6 +10,7 @@ from functools import cache
 
 import numpy as np
 
+from facelab.caches import compiled
 from facelab.synthetic.head import Head, load_head
 from facelab.synthetic.scalp import CENTRE, Ground, fullness, ground, hair_margin
 from facelab.synthetic.styles import HairStyle, load_styles
@@ -113,10 +114,14 @@ class Hair:
 
 def grow_hair(subject: Subject, neutral: np.ndarray, normals: np.ndarray, head: Head) -> Hair:
     """The subject's hair on its neutral head (V, 3) with these normals."""
-    style = fitted_style(subject.hair_style, bool(subject.hair_flip))
+    name, flip = subject.hair_style, bool(subject.hair_flip)
+    style = fitted_style(name, flip)
     if style is None:
         return _grown(subject, neutral, normals, head)
-    return _styled(subject, style, neutral, head)
+    vertices = np.empty_like(style.offsets)
+    volume = np.float32(subject.hair_volume)
+    _carry(neutral, style.refs, style.weights, style.offsets, volume, vertices)
+    return replace(at_rest(name, flip), vertices=vertices)
 
 
 @cache
@@ -128,29 +133,39 @@ def fitted_style(name: str, flip: bool) -> HairStyle | None:
 
 
 @cache
-def style_at_rest(name: str, flip: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Canonical places of a style's vertices, and ambient light on the head under it."""
+def at_rest(name: str, flip: bool) -> Hair:
+    """A modelled style on the template: on all heads the same but for its vertices."""
     head, style = load_head(), fitted_style(name, flip)
-    return style.on(head.template), head.openness * style.head_openness
-
-
-def _styled(subject: Subject, style: HairStyle, neutral: np.ndarray, head: Head) -> Hair:
-    """One of the modelled styles, fitted to the head, its volume the subject's own."""
-    weights = style.weights[..., None]
-    ground = (neutral[style.refs] * weights).sum(1)
-    place, head_openness = style_at_rest(subject.hair_style, bool(subject.hair_flip))
+    place = style.on(head.template)
     return Hair(
-        vertices=ground + style.offsets * np.float32(subject.hair_volume),
+        vertices=place,
         place=place,
         triangles=style.triangles,
-        cover=np.full(len(ground), 9, np.float32),
+        cover=np.full(len(place), 9, np.float32),
         card=style.uv,
         texture=style.texture,
         openness=style.openness,
         shadow=style.shadow,
-        head_openness=head_openness,
+        head_openness=head.openness * style.head_openness,
         head_shadow=style.head_shadow,
     )
+
+
+@compiled(nogil=True)
+def _carry(
+    neutral: np.ndarray,
+    refs: np.ndarray,
+    weights: np.ndarray,
+    offsets: np.ndarray,
+    volume: np.float32,
+    out: np.ndarray,
+) -> None:
+    for v in range(len(refs)):
+        for axis in range(3):
+            total = neutral[refs[v, 0], axis] * weights[v, 0]
+            total += neutral[refs[v, 1], axis] * weights[v, 1]
+            total += neutral[refs[v, 2], axis] * weights[v, 2]
+            out[v, axis] = total + offsets[v, axis] * volume
 
 
 def _grown(subject: Subject, neutral: np.ndarray, normals: np.ndarray, head: Head) -> Hair:

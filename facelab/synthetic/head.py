@@ -22,7 +22,7 @@ PARTS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Head:
     """The baked mesh. Lengths are decimetres; x to the subject's left, y up, z forward.
 

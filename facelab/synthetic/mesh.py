@@ -35,9 +35,12 @@ def add_targets(
 ) -> None:
     """Add weighted shape targets (compressed rows, see `Head`) to the vertices, in place."""
     for n in range(len(numbers)):
+        weight = weights[n]
         for row in range(starts[numbers[n]], starts[numbers[n] + 1]):
-            for axis in range(3):
-                vertices[indices[row], axis] += weights[n] * offsets[row, axis]
+            v = np.uintp(indices[row])  # unsigned, for the sign of every other index is looked at
+            vertices[v, 0] += weight * offsets[row, 0]
+            vertices[v, 1] += weight * offsets[row, 1]
+            vertices[v, 2] += weight * offsets[row, 2]
 
 
 @jit
@@ -76,16 +79,15 @@ def hollows(vertices, triangles, normals):
     found = np.zeros(len(vertices), np.float32)
     edges = np.zeros(len(vertices), np.float32)
     for t in range(len(triangles)):
-        for corner in range(3):
-            a, b = triangles[t, corner], triangles[t, (corner + 1) % 3]
+        i, j, k = np.uintp(triangles[t, 0]), np.uintp(triangles[t, 1]), np.uintp(triangles[t, 2])
+        for a, b in ((i, j), (j, k), (k, i)):
             x = vertices[b, 0] - vertices[a, 0]
             y = vertices[b, 1] - vertices[a, 1]
             z = vertices[b, 2] - vertices[a, 2]
             square = x * x + y * y + z * z + np.float32(1e-8)
             found[a] += 2 * (normals[a, 0] * x + normals[a, 1] * y + normals[a, 2] * z) / square
             found[b] -= 2 * (normals[b, 0] * x + normals[b, 1] * y + normals[b, 2] * z) / square
-            edges[a] += 1
-            edges[b] += 1
+            edges[a] += 2
     for v in range(len(found)):
         found[v] /= max(np.float32(1), edges[v])
     return found
@@ -195,13 +197,14 @@ def spherical_harmonics(x, y, z):
 def light_reaching(shadow, r, light, size, out):
     """Share of the key light that each vertex sees past the rest of the head, into `out` (V,).
 
+    `r` holds the nine numbers of the head's turn, a row of the matrix after the other.
     The larger the light (`size`, 0 a point .. 1 a whole wall), the wider the edge of its shadows.
     """
     width = 0.35 + 0.65 * size
     low = 0.45 - width / 2
-    x = r[0, 0] * light[0] + r[1, 0] * light[1] + r[2, 0] * light[2]
-    y = r[0, 1] * light[0] + r[1, 1] * light[1] + r[2, 1] * light[2]
-    z = r[0, 2] * light[0] + r[1, 2] * light[1] + r[2, 2] * light[2]
+    x = r[0] * light[0] + r[3] * light[1] + r[6] * light[2]
+    y = r[1] * light[0] + r[4] * light[1] + r[7] * light[2]
+    z = r[2] * light[0] + r[5] * light[1] + r[8] * light[2]
     basis = spherical_harmonics(x, y, z)
     for v in range(len(shadow)):
         total = 0.0

@@ -173,10 +173,10 @@ def paint_skin(subject: Subject, head: Head, size: int) -> np.ndarray:
     )
 
 
-def grow_on_skin(bare: np.ndarray, subject: Subject, head: Head, size: int) -> np.ndarray:
-    """The bare skin with the beard and the hair's roots of the look, uint8 (H, W, SHOWN)."""
+def grow_on_skin(bare: np.ndarray, subject: Subject, beard: np.ndarray, size: int) -> np.ndarray:
+    """The bare skin with a look's `beard_field` and the roots of its hair, uint8 (H, W, SHOWN)."""
     corners, weights = chart(size)
-    fields = np.stack([shadow_of_hair(subject), beard_field(subject, head)], 1)
+    fields = np.stack([shadow_of_hair(subject), beard], 1)
     return apply_hair(
         bare,
         corners,

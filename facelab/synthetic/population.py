@@ -15,7 +15,15 @@ import yaml
 from facelab import files
 from facelab.errors import BadInput, did_you_mean
 from facelab.synthetic.distributions import Distribution, Plan, number_of, read_distribution
-from facelab.synthetic.parameters import CAPTURE, GENDERS, GROUPS, PARAMETERS, PHENOTYPES, SUBJECT
+from facelab.synthetic.parameters import (
+    CAPTURE,
+    GENDERS,
+    GROUPS,
+    LOOK,
+    PARAMETERS,
+    PHENOTYPES,
+    SUBJECT,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -198,6 +206,12 @@ def default_population() -> Population:
 def capture_plan(population: Population, group: str) -> Plan:
     """The quantiles of `CAPTURE` to values."""
     return Plan([population.distribution(name, group) for name in CAPTURE])
+
+
+@lru_cache(maxsize=256)
+def look_plan(population: Population, group: str) -> Plan:
+    """The quantiles of `LOOK` to values."""
+    return Plan([population.distribution(name, group) for name in LOOK])
 
 
 @lru_cache(maxsize=256)

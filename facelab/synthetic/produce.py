@@ -230,7 +230,8 @@ def render_block(order: Order, block: Block) -> tuple[np.ndarray, np.ndarray]:
     place = 0
     for person in block.photos:
         models: dict[Any, Any] = {}
-        for faces in faces_of(order, person):
+        # All values are drawn first: each picture takes what Python needs out of the caches.
+        for faces in list(faces_of(order, person)):
             for face in faces:
                 crops[place], rows[place] = render_face(order, face, models)
                 place += 1
@@ -245,6 +246,9 @@ def render_face(order: Order, face: Face, models: dict[Any, Any]) -> tuple[np.nd
     change = face.change if own else -1
     who = (face.look, change)
     if who not in models:
+        # Looks follow one another: what the last one needed is done with.
+        for last in [key for key in models if isinstance(key, tuple) and key[0] != face.look]:
+            del models[last]
         name = subject_name(order.seed, face.number)
         subject = build_subject(name, face.phenotype, face.gender, face.values)
         if change not in models:

@@ -11,19 +11,15 @@ from functools import cache
 import numpy as np
 
 from facelab.faces.template import TEMPLATE
-from facelab.synthetic.accessories import Piece, make_glasses
 from facelab.synthetic.backdrop import draw_backdrop
 from facelab.synthetic.camera import develop
 from facelab.synthetic.capture import Capture
+from facelab.synthetic.dressing import Dressed, dress
 from facelab.synthetic.hair import Hair, grow_hair
-from facelab.synthetic.head import PARTS, Head, load_head
-from facelab.synthetic.headwear import make_headwear, pressed, under
+from facelab.synthetic.head import Head
 from facelab.synthetic.kernel import (
-    COLUMNS,
     OPENNESS,
-    PLACE,
     REACH,
-    UV,
     photograph,
     through_lenses,
 )
@@ -41,7 +37,6 @@ from facelab.synthetic.mesh import (
 )
 from facelab.synthetic.paint import beard_field, grow_on_skin, lattice, paint_skin
 from facelab.synthetic.parameters import BACKGROUNDS
-from facelab.synthetic.styles import map_coordinates
 from facelab.synthetic.subjects import Subject, neutral_shape
 from facelab.synthetic.visibility import rasterise
 
@@ -66,47 +61,6 @@ def tone_curve() -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Dressed:
-    """A subject's mesh with what it wears.
-
-    Attributes
-    ----------
-    triangles : int32 (T, 3), part : uint8 (T,)
-        And what each is, by ``PARTS``.
-    closed, solid : int
-        How many of the triangles, the first ones, belong to closed surfaces, and how many before
-        lashes and hair, which are not solid.
-    neutral : float32 (V, 3)
-        Vertices before expression and pose; those of the head come first.
-    table : float32 (V, COLUMNS)
-        What shading reads of a vertex; normals and the light that reaches it change by photo.
-    place : float32 (V, 3), card : float32 (V, 2), cover : float32 (V,)
-        Where hair and lashes have gaps, as `rasterise` takes it.
-    shadow : float32 (V, 16), sway : float32 (V,), setback : float32 (V,)
-        As `light_reaching`, `pose` and `place_on_screen` take them.
-    lenses : int32 (L, 3)
-        Spectacle lenses.
-    brim : float
-        Canonical height above which skin is in a hat's shade, dm.
-    """
-
-    triangles: np.ndarray
-    part: np.ndarray
-    closed: int
-    solid: int
-    neutral: np.ndarray
-    table: np.ndarray
-    place: np.ndarray
-    card: np.ndarray
-    cover: np.ndarray
-    shadow: np.ndarray
-    sway: np.ndarray
-    setback: np.ndarray
-    lenses: np.ndarray
-    brim: float
-
-
-@dataclass(frozen=True)
 class Body:
     """What no look changes: the neutral head (V, 3) of a subject, its normals and hollows, and its
     bare skin by size.
@@ -122,8 +76,8 @@ class Body:
 class Model:
     """A subject with one look, ready to be photographed.
 
-    `hollows` are those of the face at rest; `skins` and `wardrobe` fill as sizes, glasses and hats
-    are asked for.
+    `beard` is its density (V,), `hollows` are those of the face at rest; `skins` and `wardrobe`
+    fill as sizes, glasses and hats are asked for.
     """
 
     subject: Subject
@@ -131,6 +85,7 @@ class Model:
     body: Body
     neutral: np.ndarray
     hair: Hair
+    beard: np.ndarray
     hollows: np.ndarray
     skins: dict[int, np.ndarray] = field(default_factory=dict)
     wardrobe: dict[tuple[str, str], Dressed] = field(default_factory=dict)
@@ -141,14 +96,16 @@ class Model:
             bare = self.body.skins
             if size not in bare:
                 bare[size] = paint_skin(self.subject, self.head, size)
-            self.skins[size] = grow_on_skin(bare[size], self.subject, self.head, size)
+            self.skins[size] = grow_on_skin(bare[size], self.subject, self.beard, size)
         return self.skins[size]
 
     def dressed(self, glasses: str, headwear: str) -> Dressed:
         """The mesh with these glasses and this headwear."""
         worn = glasses, headwear
         if worn not in self.wardrobe:
-            self.wardrobe[worn] = dress(self, glasses, headwear)
+            self.wardrobe[worn] = dress(
+                self.neutral, self.hair, self.subject.lashes, glasses, headwear, self.head
+            )
         return self.wardrobe[worn]
 
 
@@ -163,109 +120,13 @@ def build_model(subject: Subject, head: Head, body: Body | None = None) -> Model
     """Everything that is the same in all photos of a subject's look."""
     body = body or build_body(subject, head)
     neutral, at_rest = body.neutral, body.hollows
-    beard = np.clip(beard_field(subject, head) - 0.45, 0, None)
-    if beard.any():  # a full beard has volume
-        neutral = (neutral + 0.12 * beard[:, None] * body.normals).astype(np.float32)
+    beard = beard_field(subject, head)
+    volume = np.clip(beard - 0.45, 0, None)
+    if volume.any():  # of a full beard
+        neutral = (neutral + 0.12 * volume[:, None] * body.normals).astype(np.float32)
         at_rest = hollows(neutral, head.triangles, vertex_normals(neutral, head.triangles))
     hair = grow_hair(subject, body.neutral, body.normals, head)
-    return Model(subject, head, body, neutral, hair, at_rest)
-
-
-@cache
-def fixed_parts() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The head's lash vertices and how dense each is; of all its vertices, how far back each is
-    set, dm, and its place on the skin map.
-    """
-    head = load_head()
-    setback = np.zeros(len(head.template), np.float32)
-    for part, amount in (("teeth", 0.10), ("mouth", 0.03), ("eye", 0.004)):
-        setback[np.unique(head.triangles[head.part == PARTS[part]])] += np.float32(amount)
-    lower = np.setdiff1d(head.triangles[head.part == PARTS["teeth"]], head.upper_teeth)
-    setback[lower] += np.float32(0.08)  # behind the upper ones, and clear of a narrow chin
-    lashes = np.unique(head.triangles[head.part == PARTS["lash"]])
-    skin = head.template[np.unique(head.triangles[head.part == PARTS["skin"]])]
-    length = [np.linalg.norm(skin - place, axis=1).min() for place in head.template[lashes]]
-    taper = np.clip(1.15 - np.array(length) / 0.036, -0.2, 1.15)  # thin out from root to tip
-    return lashes, taper.astype(np.float32), setback, np.stack(map_coordinates(head.template), 1)
-
-
-def dress(model: Model, glasses: str, headwear: str) -> Dressed:
-    """Put the head's, the hair's and the worn pieces' vertices and triangles into one mesh."""
-    head, hair = model.head, model.hair
-    worn: list[Piece] = []
-    if glasses != "none":
-        worn.append(make_glasses(glasses, model.neutral, head))
-    grown = hair.vertices
-    hair_cover, openness, shadow = hair.cover, hair.head_openness, hair.head_shadow
-    if headwear != "none":
-        worn.append(make_headwear(headwear, model.neutral, head))
-        grown = pressed(headwear, worn[-1], grown, hair.place)
-        # Hair under the cloth is not seen, however far it would stand off, nor does it shade.
-        hair_cover = np.where(under(headwear, hair.place), np.float32(-9), hair_cover)
-        openness, shadow = head.openness, head.shadow
-    bare = len(model.neutral)
-    lashes, taper, setback, on_map = fixed_parts()
-    cover = np.full(bare, 9, np.float32)
-    cover[lashes] = model.subject.lashes * taper
-    sizes = [len(piece.vertices) for piece in worn]
-    starts = np.cumsum([bare + len(hair.vertices), *sizes])
-    extra = sum(sizes)
-    place = np.concatenate([head.template, hair.place, *(piece.place for piece in worn)])
-    # The head turns on the neck; shoulders stay.
-    sway = np.clip((place[:, 1] - 5.6) / 0.75, 0, 1)
-    sway = sway * sway * (3 - 2 * sway)
-    sway[starts[0] :] = 1
-    closed = int(np.searchsorted(head.part, PARTS["lash"]))
-    triangles = np.concatenate(
-        [
-            head.triangles[:closed],
-            *(piece.triangles + start for piece, start in zip(worn, starts, strict=False)),
-            head.triangles[closed:],
-            hair.triangles + bare,
-        ]
-    ).astype(np.int32)
-    part = np.concatenate(
-        [
-            head.part[:closed],
-            *(np.full(len(p.triangles), PARTS[p.part], np.uint8) for p in worn),
-            head.part[closed:],
-            np.full(len(hair.triangles), PARTS["hair"], np.uint8),
-        ]
-    )
-    place = place.astype(np.float32)
-    # Lashes part across: their gaps are narrow in x and long in the other directions.
-    place[lashes] *= np.float32([3.4, 0.2, 0.2])
-    card = np.full((len(place), 2), -1, np.float32)
-    card[bare : bare + len(hair.card)] = hair.card
-    table = np.zeros((len(place), COLUMNS), np.float32)
-    table[:, PLACE : PLACE + 3] = place
-    table[starts[0] :, OPENNESS] = np.concatenate([np.zeros(0), *(p.openness for p in worn)])
-    table[:bare, OPENNESS] = openness
-    table[bare : bare + len(hair.card), OPENNESS] = hair.openness
-    table[:, UV : UV + 2] = card
-    table[:bare, UV : UV + 2] = on_map
-    lenses = [piece.lenses + start for piece, start in zip(worn, starts, strict=False)]
-    return Dressed(
-        triangles=triangles,
-        part=part,
-        closed=closed,
-        solid=closed + sum(len(piece.triangles) for piece in worn),
-        neutral=np.concatenate(
-            [model.neutral, grown, *(piece.vertices for piece in worn)], dtype=np.float32
-        ),
-        table=table,
-        place=place,
-        card=card,
-        cover=np.concatenate([cover, hair_cover, *(piece.cover for piece in worn)]),
-        # What is worn is lit as the tip of the nose is, which nothing shades.
-        shadow=np.concatenate(
-            [shadow, hair.shadow, np.repeat(head.shadow[[head.nose_tip]], extra, 0)]
-        ),
-        sway=sway.astype(np.float32),
-        setback=np.concatenate([setback, np.zeros(len(place) - bare, np.float32)]),
-        lenses=np.concatenate([np.zeros((0, 3), np.int32), *lenses]).astype(np.int32),
-        brim=min((piece.brim for piece in worn), default=np.inf),
-    )
+    return Model(subject, head, body, neutral, hair, beard, at_rest)
 
 
 def direction(azimuth: float, elevation: float) -> np.ndarray:
@@ -410,7 +271,11 @@ def render(
     screen = on_screen(worn, vertices, capture, head, size, frame)
     table = worn.table.copy()
     write_normals(vertices, worn.triangles, table)
-    light_reaching(worn.shadow, rotation(capture), shot.light, capture.light_size, table[:, REACH])
+    first = 0
+    for shadow in worn.shadow:
+        reached = table[first : first + len(shadow), REACH]
+        light_reaching(shadow, shot.turn, shot.light, capture.light_size, reached)
+        first += len(shadow)
     fold(model, vertices, table)
     depth, nearest, veil = rasterise(
         screen,

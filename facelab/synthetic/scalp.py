@@ -129,12 +129,16 @@ def fullness(style: str) -> np.ndarray:
     return (share * share * (3 - 2 * share)).astype(np.float32)
 
 
+@cache
+def roots(style: str) -> np.ndarray:
+    """How dark the roots of a style make the skin where they are all there, by what it fades to."""
+    dense = _DENSE.get(style, 0.85)
+    return np.float32(0.1 * dense) + np.float32(0.9 * dense) * np.sqrt(fullness(style))
+
+
 def shadow_of_hair(subject: Subject) -> np.ndarray:
     """How dark roots make the scalp at each vertex of the head, 0..1."""
-    dense = _DENSE.get(subject.hair_style, 0.85)
     margin = np.clip(np.float32(0.4) + hair_margin(subject) / np.float32(0.22), 0, 1)
     share = margin * margin * (3 - 2 * margin)
-    share *= np.float32(0.1 * dense) + np.float32(0.9 * dense) * np.sqrt(
-        fullness(subject.hair_style)
-    )
+    share *= roots(subject.hair_style)
     return np.where(_lie_of_the_hair()[-1], np.float32(0), share)

@@ -25,7 +25,7 @@ from facelab.synthetic.parameters import (
     SHAPE_REGIONS,
     SUBJECT,
 )
-from facelab.synthetic.population import Population, default_population, subject_plan
+from facelab.synthetic.population import Population, default_population, look_plan, subject_plan
 from facelab.synthetic.shapes import base_weights, change_weights, joint_scores, load_shapes
 from facelab.synthetic.tissue import spread
 
@@ -134,12 +134,12 @@ class Subject:
     @property
     def ita(self) -> float:
         """Individual typology angle of the albedo, in degrees."""
-        return float(ita(srgb_to_lab(to_srgb(self.skin))))
+        return skin_labels(self.melanin, self.hemoglobin)[0]
 
     @property
     def monk(self) -> int:
         """The nearest of the ten Monk skin tones to the albedo."""
-        return int(nearest_monk(srgb_to_lab(to_srgb(self.skin))))
+        return skin_labels(self.melanin, self.hemoglobin)[1]
 
     @property
     def fitzpatrick(self) -> str:
@@ -155,6 +155,13 @@ def skin_albedo(melanin: float, hemoglobin: float) -> np.ndarray:
     """
     melanin_loss = np.array([2.5 * melanin**1.4, 2.95 * melanin**1.1, 3.2 * melanin**0.95])
     return np.array([0.87, 0.63, 0.53]) * np.exp(-melanin_loss - hemoglobin * blood_slope(melanin))
+
+
+@lru_cache(maxsize=4)
+def skin_labels(melanin: float, hemoglobin: float) -> tuple[float, int]:
+    """The albedo's individual typology angle, in degrees, and its Monk skin tone."""
+    lab = srgb_to_lab(to_srgb(skin_albedo(melanin, hemoglobin)))
+    return float(ita(lab)), int(nearest_monk(lab))
 
 
 def melanin_slope(melanin: float) -> np.ndarray:
@@ -213,13 +220,22 @@ def subject_values(
     look: int = 0,
 ) -> dict[str, Any]:
     """The value of every parameter of `parameters.SUBJECT`, and `shape`, for one subject."""
-    population, (regions, _, _) = population or default_population(), shape_layout(head)
-    u = subject_quantiles(seed, number, group, population, family)
+    population = population or default_population()
+    values = first_look(seed, number, group, head, population, family).copy()
     if look > 0:
         own = quantiles(subject_stream(seed, number, 4, look), len(LOOK))
-        u = u.copy()
-        u[look_places(len(regions))] = np.minimum(own, 1 - 2.0**-53)
+        drawn = look_plan(population, group).values(np.minimum(own, 1 - 2.0**-53))
+        values.update(zip(LOOK, drawn, strict=True))
+    return values
 
+
+@lru_cache(maxsize=4)
+def first_look(
+    seed: int, number: int, group: str, head: Head, population: Population, family: int
+) -> dict[str, Any]:
+    """The values of one subject with its first look."""
+    regions, _, _ = shape_layout(head)
+    u = subject_quantiles(seed, number, group, population, family)
     drawn = subject_plan(population, group, regions).values(u)
     values: dict[str, Any] = {"shape": np.clip(load_shapes().sd * drawn[: len(regions)], -1, 1)}
     place = len(regions)
@@ -237,7 +253,6 @@ def subject_values(
     return values
 
 
-@lru_cache(maxsize=4)
 def subject_quantiles(
     seed: int, number: int, group: str, population: Population, family: int
 ) -> np.ndarray:
@@ -263,7 +278,9 @@ def subject_quantiles(
 
 
 @lru_cache(maxsize=4)
-def _layout(names: tuple[str, ...]) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+def shape_layout(head: Head) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """The region of each local change, and which changes are left and right of one another."""
+    names = [name for name, _, _ in head.changes]
     plain = [name.removeprefix("l-").removeprefix("r-") for name in names]
     starts = {start: region for region, all_of in SHAPE_REGIONS.items() for start in all_of}
     regions = tuple(
@@ -273,18 +290,6 @@ def _layout(names: tuple[str, ...]) -> tuple[tuple[str, ...], np.ndarray, np.nda
     right = np.array([place for place, name in enumerate(names) if name.startswith("r-")])
     left = np.array([names.index("l-" + plain[place]) for place in right])
     return regions, left, right
-
-
-@lru_cache(maxsize=4)
-def look_places(shapes: int) -> np.ndarray:
-    """Where the quantiles of `LOOK` stand among a subject's, after those of so many shapes."""
-    names = [name for name, parameter in SUBJECT.items() for _ in range(parameter.count)]
-    return shapes + np.array([names.index(name) for name in LOOK])
-
-
-def shape_layout(head: Head) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """The region of each local change, and which changes are left and right of one another."""
-    return _layout(tuple(name for name, _, _ in head.changes))
 
 
 # ---- from values to a subject

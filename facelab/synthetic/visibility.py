@@ -208,10 +208,10 @@ def rasterise(
                     tx, ty = pr + px * x, qr + qx * x
                     n, m = int(tx), int(ty)
                     fx, fy = tx - n, ty - m
-                    while n >= side:
-                        n -= side
-                    while m >= side:
-                        m -= side
+                    if n >= side:
+                        n %= side
+                    if m >= side:
+                        m %= side
                     j1, i1 = np.uintp(max(0, n)), np.uintp(max(0, m) + top)
                     if mixed:  # four texels of the repeated texture
                         j = np.uintp(n - 1 if n > 0 else side - 1)
