@@ -74,14 +74,16 @@ WOMEN = {
     "head-diamond": 0.14,
     "head-angle-in-out": 0.11,
     "eyebrows-trans-down-up": 0.17,
-    "eyebrows-trans-backward-forward": -0.39,
+    "eyebrows-trans-backward-forward": -0.6,
     "forehead-temple-decr-incr": -0.28,
     "l-eye-height1-decr-incr": 0.04,
-    "l-eye-height2-decr-incr": 0.08,
-    "l-eye-height3-decr-incr": 0.13,
+    "l-eye-height2-decr-incr": 0.2,
+    "l-eye-height3-decr-incr": 0.22,
     "l-eye-scale-decr-incr": 0.11,
-    "l-cheek-volume-decr-incr": -0.14,
+    "l-cheek-volume-decr-incr": -0.45,
     "l-cheek-bones-decr-incr": 0.21,
+    "head-fat-decr-incr": -0.15,
+    "nose-scale-vert-decr-incr": -0.2,
     "nose-scale-depth-decr-incr": -0.28,
     "nose-scale-horiz-decr-incr": -0.21,
     "nose-hump-decr-incr": -0.21,
@@ -103,13 +105,15 @@ _BACK = 0.4
 # Variances of the landmarks' modes, of 1e-5: symmetric ones and one-sided ones. Chosen so that
 # dlib's predictor, which smooths what it sees, finds the first ten eigenvalues of real faces; what
 # it hardly sees tells faces apart.
-SYMMETRIC = [450, 188, 245, 72, 64, 68, 74, 42, 32, 26] + 14 * [36]
+SYMMETRIC = [560, 240, 270, 66, 66, 62, 76, 44, 33, 27] + 14 * [36]
 ONE_SIDED = [36, 10, 5, 3, 2, 1.5]
 # What the predictor does not see of a landmark, as a share of the face's size: in fits of the mean,
 # and of the covariance.
 _UNSEEN_OF_MEAN, _UNSEEN = 0.0018, 0.004
 # What landmarks do not show spreads this much wider than the prior: it tells faces apart.
 _REST = 1.2
+# Bones of brows and heads vary less than landmarks alone ask for: wide spreads of these frown.
+CALM = {"shape_brows": 0.6, "shape_head": 0.75}
 _AGE, _MUSCLE, _WEIGHT = MEAN_AGE, 0.45, 0.47  # of the mean head
 _STEP = 0.3
 
@@ -253,7 +257,9 @@ def joint(fit: Fit, slopes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray,
     rest = np.diag(spread**2) - gain @ seen @ gain.T
     variance, vectors = np.linalg.eigh(rest / np.outer(spread, spread))
     rest = spread[:, None] * vectors[:, ::-1] * np.sqrt(np.clip(variance[::-1], 0, None))
-    return np.concatenate([first, _REST * rest[:, : count - len(order)]], 1), len(order)
+    modes = np.concatenate([first, _REST * rest[:, : count - len(order)]], 1)
+    calm = [CALM.get(fit.regions[place], 1.0) for place in fit.plain]
+    return modes * np.array(calm)[:, None], len(order)
 
 
 def bake(out: Path = SHAPES_FILE) -> tuple[Path, dict[str, float]]:
