@@ -77,10 +77,10 @@ WOMEN = {
     "eyebrows-trans-backward-forward": -0.6,
     "forehead-temple-decr-incr": -0.28,
     "l-eye-height1-decr-incr": 0.04,
-    "l-eye-height2-decr-incr": 0.2,
-    "l-eye-height3-decr-incr": 0.22,
+    "l-eye-height2-decr-incr": 0.1,
+    "l-eye-height3-decr-incr": 0.13,
     "l-eye-scale-decr-incr": 0.11,
-    "l-cheek-volume-decr-incr": -0.45,
+    "l-cheek-volume-decr-incr": -0.33,
     "l-cheek-bones-decr-incr": 0.21,
     "head-fat-decr-incr": -0.15,
     "nose-scale-vert-decr-incr": -0.2,
@@ -105,7 +105,7 @@ _BACK = 0.4
 # Variances of the landmarks' modes, of 1e-5: symmetric ones and one-sided ones. Chosen so that
 # dlib's predictor, which smooths what it sees, finds the first ten eigenvalues of real faces; what
 # it hardly sees tells faces apart.
-SYMMETRIC = [560, 240, 270, 66, 66, 62, 76, 44, 33, 27] + 14 * [36]
+SYMMETRIC = [620, 270, 300, 60, 66, 62, 78, 45, 37, 28] + 14 * [36]
 ONE_SIDED = [36, 10, 5, 3, 2, 1.5]
 # What the predictor does not see of a landmark, as a share of the face's size: in fits of the mean,
 # and of the covariance.
@@ -113,7 +113,7 @@ _UNSEEN_OF_MEAN, _UNSEEN = 0.0018, 0.004
 # What landmarks do not show spreads this much wider than the prior: it tells faces apart.
 _REST = 1.2
 # Bones of brows and heads vary less than landmarks alone ask for: wide spreads of these frown.
-CALM = {"shape_brows": 0.6, "shape_head": 0.75}
+CALM = {"shape_brows": 0.5, "shape_head": 0.75, "shape_mouth": 0.9}
 _AGE, _MUSCLE, _WEIGHT = MEAN_AGE, 0.45, 0.47  # of the mean head
 _STEP = 0.3
 
