@@ -19,7 +19,7 @@ SHAPES_FILE = Path(__file__).with_name("shapes.npz")
 GENDER_STRENGTH, PHENOTYPE_STRENGTH = 1.25, 1.08
 # How far women and men stand from the mean head, apart from their base shapes. Stronger brows than
 # these make men frown.
-OF_GENDER = {"female": 1.8, "male": -0.85}
+OF_GENDER = {"female": 2.0, "male": -0.85}
 # What age does to features beside the base shapes: standard deviations that somebody of 80 has more
 # than anybody up to the mean head's age. Lips become thin, noses droop, bags and ears grow.
 OF_AGE = {

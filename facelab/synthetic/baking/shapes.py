@@ -91,8 +91,8 @@ WOMEN = {
     "nose-septumangle-decr-incr": 0.21,
     "mouth-upperlip-height-decr-incr": 0.21,
     "mouth-lowerlip-height-decr-incr": 0.17,
-    "mouth-upperlip-volume-decr-incr": 0.11,
-    "mouth-lowerlip-volume-decr-incr": 0.11,
+    "mouth-upperlip-volume-decr-incr": 0.08,
+    "mouth-lowerlip-volume-decr-incr": 0.08,
     "mouth-upperlip-width-decr-incr": 0.14,
     "chin-width-decr-incr": -0.21,
     "chin-bones-decr-incr": -0.21,
@@ -105,7 +105,7 @@ _BACK = 0.4
 # Variances of the landmarks' modes, of 1e-5: symmetric ones and one-sided ones. Chosen so that
 # dlib's predictor, which smooths what it sees, finds the first ten eigenvalues of real faces; what
 # it hardly sees tells faces apart.
-SYMMETRIC = [620, 270, 300, 60, 66, 62, 78, 45, 37, 28] + 14 * [36]
+SYMMETRIC = [610, 270, 380, 50, 66, 55, 84, 46, 38, 30] + 14 * [39]
 ONE_SIDED = [36, 10, 5, 3, 2, 1.5]
 # What the predictor does not see of a landmark, as a share of the face's size: in fits of the mean,
 # and of the covariance.
