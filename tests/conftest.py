@@ -32,7 +32,7 @@ def pytest_terminal_summary(terminalreporter):
     if left_out:
         terminalreporter.write_line(
             f"tests on real faces that were left out: {len(left_out)}; set FACELAB_REAL to a folder"
-            " laid out as the README's section 'Real faces' says, and they run"
+            " laid out as docs/data.md says, and they run"
         )
     _tell_of_attacks(terminalreporter)
 

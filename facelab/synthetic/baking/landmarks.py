@@ -1,6 +1,6 @@
 """Measure the landmarks of real faces: their mean, how they vary together, and how women's differ.
 
-In: FairFace (Kärkkäinen and Joo 2021, CC BY 4.0) as the README's section "Real faces" lays it out,
+In: FairFace (Kärkkäinen and Joo 2021, CC BY 4.0) as docs/data.md lays it out,
 dlib's 68-point predictor, and face-api's expression net. Out: `landmarks.npz`, aggregated numbers.
 
 Run: python -m facelab.synthetic.baking.landmarks --real FOLDER
