@@ -228,7 +228,9 @@ def _table(file: Path, arms: list[str]) -> pd.DataFrame:
         frame = frame[kinds.isin(["fmr", "fnmr", "max_min_ratio", "garbe"])]
         shown = readable_changes(frame.astype({"note": object})).drop(columns="note")
         a, b = arms
-        return shown.set_axis([a, b, f"{b} - {a}", f"{b} / {a}"], axis=1)
+        named = {"a": a, "b": b, "b - a": f"{b} - {a}", "b / a": f"{b} / {a}"}
+        shown = shown.rename(columns=named)
+        return shown.set_index(frame["arm"], append=True) if "arm" in frame else shown
     shown = frame.drop(columns="note", errors="ignore").map(
         lambda value: f"{value:.4g}" if isinstance(value, float) else str(value)
     )

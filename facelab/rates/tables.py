@@ -63,7 +63,7 @@ def readable_changes(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table
-        The table of what `compare_audits` returns.
+        The table of what `compare_audits` returns; `difference` may be missing.
 
     Examples
     --------
@@ -79,7 +79,8 @@ def readable_changes(table: pd.DataFrame) -> pd.DataFrame:
     shown = pd.DataFrame({"quantity": table["quantity"]})
     for arm in ("a", "b"):
         shown[arm] = table[arm].map(number)
-    shown["b - a"] = [with_interval(row, "difference", number, "low", "high") for row in records]
+    if "difference" in table:
+        shown["b - a"] = [with_interval(r, "difference", number, "low", "high") for r in records]
     shown["b / a"] = [with_interval(row, "ratio", number) for row in records]
     shown["note"] = table["note"].fillna("")
     return shown.set_index("quantity")
