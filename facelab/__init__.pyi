@@ -27,6 +27,7 @@ from .audits.nist import INDEX_NAMES as INDEX_NAMES
 from .audits.nist import disparity_indices as disparity_indices
 from .audits.nist import index_disagreements as index_disagreements
 from .audits.nist import index_ranks as index_ranks
+from .audits.nist import made_up_rates as made_up_rates
 from .audits.nist import nist_demographics as nist_demographics
 from .audits.nist import rank_ranges as rank_ranges
 from .audits.nist import rate_shapes as rate_shapes
@@ -127,6 +128,7 @@ from .rates.tables import readable_rates as readable_rates
 from .rates.tables import table as table
 from .runs.definitions import read_experiment as read_experiment
 from .runs.experiments import run as run
+from .runs.in_jupyter import quick as quick
 from .runs.listing import runs as runs
 from .runs.records import Record as Record
 from .runs.records import audit_metrics as audit_metrics
@@ -134,6 +136,7 @@ from .runs.records import effect_metrics as effect_metrics
 from .runs.records import metric_rows as metric_rows
 from .runs.summaries import case_labels as case_labels
 from .runs.summaries import collect_runs as collect_runs
+from .runs.summaries import made_up_runs as made_up_runs
 from .runs.summaries import numbers_that_differ as numbers_that_differ
 from .runs.summaries import over_seeds as over_seeds
 from .runs.sweeps import SweepFailed as SweepFailed

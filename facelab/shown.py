@@ -24,6 +24,7 @@ from facelab.errors import BadInput
 
 FILE = "shown.jsonl"  # in the folder of a run
 PLACE = "FACELAB_SHOWN"  # that file's path, for the kernel of a run and its workers
+QUICK = "FACELAB_QUICK"  # set where what is found only shows that a notebook runs
 SAFE = ("none", "synthetic")
 _GRAVITY = ("", "unknown", *SAFE, "real")
 _WORD = re.compile(r"[^\W_]+")
@@ -40,6 +41,11 @@ def note_picture(data: bytes, faces: str) -> None:
 def digest(picture: bytes) -> str:
     """What a picture is known by."""
     return hashlib.sha256(picture).hexdigest()
+
+
+def quick_session() -> bool:
+    """Whether this process runs a notebook in its quick setting."""
+    return bool(os.environ.get(QUICK))
 
 
 def note_people(*columns: Iterable[Any]) -> None:

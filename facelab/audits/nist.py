@@ -125,6 +125,44 @@ def _groups(path: Path, column: str) -> tuple[str, str]:
 # ---- many systems, ranked
 
 
+@counted
+def made_up_rates(algorithms: int = 30, seed: int = 0) -> pd.DataFrame:
+    """Rates as `nist_demographics` reads them, of algorithms that nobody has.
+
+    They stand in for NIST's table where it is not at hand: black women's and men's rates lie about
+    as far above white men's as in it, drawn for each algorithm, and say nothing about any product.
+
+    Parameters
+    ----------
+    algorithms
+        How many.
+    seed
+        Of the draws.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `algorithm group fmr`; the algorithms are called `made-up-001` and so on.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> rates = fl.made_up_rates(2)
+    >>> rates["algorithm"].unique().tolist(), len(rates)
+    (['made-up-001', 'made-up-002'], 8)
+    >>> rates.loc[rates["group"] == "white/male", "fmr"].tolist()
+    [0.001, 0.001]
+    """
+    rng = np.random.default_rng(seed)
+    typical = {"black/male": 0.002, "white/female": 0.003, "black/female": 0.01}
+    names = pd.Index([f"made-up-{n + 1:03d}" for n in range(algorithms)], name="algorithm")
+    rates = pd.DataFrame({"white/male": 0.001}, index=names)
+    for group, middle in typical.items():
+        rates[group] = np.round(middle * np.exp(rng.normal(0, 0.7, algorithms)), 4)
+    tidy = rates.rename_axis("group", axis=1).stack().rename("fmr")
+    return tidy.reset_index()
+
+
 def disparity_indices(
     rates: pd.DataFrame, by: str = "algorithm", error: str = "fmr"
 ) -> pd.DataFrame:

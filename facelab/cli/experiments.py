@@ -58,16 +58,20 @@ def run(
 
     Cases of a sweep that are done are left, so that the same command goes on after a kill.
     """
-    given = values.parameters(parameter or [])
-    if quick:
-        from facelab.runs.definitions import quick_parameters
+    from facelab.runs.definitions import kept_as
 
-        given = quick_parameters(fl.read_experiment(source).notebook) | given
+    given = values.parameters(parameter or [])
     if fl.read_experiment(source).cases is None:
         if jobs > 1 or cluster or again:
             raise UsageError(f"{source} is one run: --jobs, --cluster and --again are for sweeps")
         folder = fl.run(
-            source, given, out, name, show_real_faces=show_real_faces, show_names=show_names
+            source,
+            given,
+            out,
+            name,
+            quick=quick,
+            show_real_faces=show_real_faces,
+            show_names=show_names,
         )
         done("run finished", folder / "report.html")
         return
@@ -80,6 +84,7 @@ def run(
             jobs=jobs,
             cluster=cluster,
             again=again,
+            quick=quick,
             show_real_faces=show_real_faces,
             show_names=show_names,
         )
@@ -87,7 +92,7 @@ def run(
         _print_cases(failure.table)
         raise
     _print_cases(table)
-    done("sweep finished", out / (name or fl.read_experiment(source).name))
+    done("sweep finished", out / kept_as(name or fl.read_experiment(source).name, quick))
 
 
 def _print_cases(table: "pd.DataFrame") -> None:
@@ -116,7 +121,8 @@ def runs(
         say(f"no runs in {out}")
         return
     table["error"] = table["error"].astype(object).where(table["error"].notna(), "")
-    columns = ["name", "run_id", "status", "seconds", "error"]
+    table["quick"] = table["quick"].map({True: "quick", False: ""})
+    columns = ["name", "run_id", "status", "quick", "seconds", "error"]
     say(table[columns].to_string(index=False))
 
 

@@ -12,7 +12,7 @@ from facelab.faces.groups import SEPARATOR
 from facelab.pages.allowed import Allowed
 from facelab.pages.documents import provenance_footer, render
 from facelab.rates.tables import rounded, table
-from facelab.shown import digest
+from facelab.shown import digest, quick_session
 
 
 def audit_page(audit: Audit) -> str:
@@ -23,6 +23,7 @@ def audit_page(audit: Audit) -> str:
     return render(
         "audit.html",
         Allowed(pictures={digest(data) for _, data in pictures.values()}),
+        quick_session(),
         title=title,
         pictures=pictures,
         found=Markup(audit._repr_html_()),

@@ -32,16 +32,17 @@ TEMPLATES = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
+QUICK = "Quick run: it shows that the notebook runs. What it finds means nothing."
 TEMPLATES.globals["highlighting"] = _highlighting
 TEMPLATES.filters["b64"] = lambda data: base64.b64encode(data).decode()
 
 
-def render(template: str, allowed: Allowed, **values: Any) -> str:
+def render(template: str, allowed: Allowed, quick: bool = False, **values: Any) -> str:
     """A page made from one of `templates/`, of which only what is allowed is left.
 
-    A value is escaped unless it is `Markup`.
+    A value is escaped unless it is `Markup`. A page of a quick run says first of all that it is.
     """
-    text = TEMPLATES.get_template(template).render(values)
+    text = TEMPLATES.get_template(template).render(values, quick=QUICK if quick else "")
     head, start, rest = text.partition("<body>\n")
     body, end, tail = rest.rpartition("</body>")
     before, title, after = re.split("(?<=<title>)(.*?)(?=</title>)", head, maxsplit=1, flags=re.S)
@@ -64,6 +65,7 @@ def page(
     facts: Mapping[str, str] | None = None,
     footer: str = "",
     code: bool = False,
+    quick: bool = False,
 ) -> str:
     """A self-contained page around a body of HTML.
 
@@ -79,9 +81,11 @@ def page(
         What made the page (run, date, version), shown in one line above it; escaped here.
     code
         Whether the body holds code cells: adds the switch that opens them all.
+    quick
+        Whether a quick run made it: a banner says so.
     """
     values = {"title": title, "facts": facts or {}, "footer": footer, "code": code}
-    return render("report.html", allowed, body=Markup(body), **values)
+    return render("report.html", allowed, quick, body=Markup(body), **values)
 
 
 def provenance_footer(card: Mapping[str, Any]) -> str:

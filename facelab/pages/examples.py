@@ -50,12 +50,16 @@ def keep(run: str | Path, folder: str | Path) -> None:
     Raises
     ------
     BadInput
-        There is no finished run, no example of its name, or the run kept no such figure, table or
-        number.
+        There is no finished run or it is quick, no example is of its name, or the run kept no such
+        figure, table or number.
     """
     run, folder = Path(run), Path(folder)
     examples = _read(folder / "examples.yaml")
     record = record_of(run, "keep")
+    if record["quick"]:
+        raise BadInput(
+            f"the run in {run} is quick, and what it found means nothing: keep a whole one"
+        )
     name = record["name"]
     if name not in examples:
         raise BadInput(f"no example is called {name!r}{there_are(name, examples)}")

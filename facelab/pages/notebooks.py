@@ -30,6 +30,7 @@ def notebook_html(
     allowed: Allowed,
     facts: Mapping[str, str] | None = None,
     footer: str = "",
+    quick: bool = False,
 ) -> str:
     """An executed notebook as a self-contained page, its code folded away.
 
@@ -43,7 +44,9 @@ def notebook_html(
     body, left_out = allowed_only(notebook_body(notebook, allowed), allowed)
     told = [f"{what}: {words}." for what, words in told_of(allowed, left_out).items()]
     footer = "\n".join(filter(None, [footer, *told]))
-    return page(title_of(notebook), body, allowed, facts=facts, footer=footer, code=True)
+    return page(
+        title_of(notebook), body, allowed, facts=facts, footer=footer, code=True, quick=quick
+    )
 
 
 def told_of(allowed: Allowed, left_out: int) -> dict[str, str]:
@@ -106,9 +109,10 @@ def save_report(
     allowed: Allowed,
     facts: Mapping[str, str] | None = None,
     footer: str = "",
+    quick: bool = False,
 ) -> Path:
     """Write `notebook_html` to a file, whole or not at all."""
-    write_text(out, notebook_html(notebook, allowed, facts, footer))
+    write_text(out, notebook_html(notebook, allowed, facts, footer, quick))
     return Path(out)
 
 

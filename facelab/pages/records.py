@@ -30,6 +30,7 @@ class _Noted:
     facelab: str
     commit: str | None = None
     dirty: bool | None = None
+    quick: bool = False
     inputs: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 

@@ -105,6 +105,7 @@ def shared_page(
         page = render(
             "shared.html",
             allowed,
+            record["quick"],
             title=title_of(notebook),
             body=Markup(body),
             facts=facts,

@@ -141,6 +141,7 @@ def summary_page(
     page = render(
         "summary.html",
         Allowed(pictures={digest(picture)}),
+        any(one.record["quick"] for one in (main, sweep) if one),
         main=main,
         mix=sweep,
         picture=picture,

@@ -52,6 +52,10 @@ class Experiment:
         """The cases, as yaml reads them."""
         return None if self.written_cases is None else tuple(map(values, self.written_cases))
 
+    def fixed(self, quick: bool = False) -> dict[str, Any]:
+        """The fixed parameters in the words of the file; the notebook's quick setting over them."""
+        return {**self.written, **(quick_parameters(self.notebook) if quick else {})}
+
 
 _Parameters = dict[StrictStr, AsWritten]
 _Values = Annotated[list[AsWritten], Field(min_length=1)]
@@ -169,6 +173,11 @@ def quick_parameters(notebook: str | Path) -> dict[str, Any]:
     if notebook.stem not in settings:
         raise BadInput(f"{notebook} has no quick setting: {file} says nothing of {notebook.stem}")
     return settings[notebook.stem]
+
+
+def kept_as(name: str, quick: bool) -> str:
+    """The name that runs are kept under: quick ones have their own."""
+    return f"{name.removesuffix('-quick')}-quick" if quick else name
 
 
 def _run_name(stem: str) -> str:

@@ -21,10 +21,15 @@ from facelab.workers import apart
 
 
 def execute(
-    notebook: Path, folder: Path, parameters: dict[str, Any], cores: int | None, log: bool
+    notebook: Path,
+    folder: Path,
+    parameters: dict[str, Any],
+    cores: int | None,
+    log: bool,
+    quick: bool = False,
 ) -> None:
     """Run a copy of the notebook; what its cells print goes to the terminal as it comes, or to
-    `log.txt`."""
+    `log.txt`. Pages that a quick one makes say that it is."""
     import logging
 
     import papermill
@@ -38,7 +43,7 @@ def execute(
             nb_man.cell_start = _announcing(nb_man.cell_start, told)
             started: list[Any] = []
             noted = str((folder / shown.FILE).resolve())
-            options["kernel_manager_class"] = _this_python(started, cores, noted)
+            options["kernel_manager_class"] = _this_python(started, cores, noted, quick)
             try:
                 return super().execute_managed_notebook(nb_man, kernel_name, **options)
             except KeyboardInterrupt:
@@ -84,7 +89,7 @@ def _announcing(cell_start: Callable[..., None], told: Any) -> Callable[..., Non
     return announce
 
 
-def _this_python(started: list[Any], cores: int | None, noted: str) -> type:
+def _this_python(started: list[Any], cores: int | None, noted: str, quick: bool) -> type:
     """A kernel manager that starts this interpreter, whatever kernels the machine has installed.
 
     It puts itself into `started`.
@@ -96,7 +101,8 @@ def _this_python(started: list[Any], cores: int | None, noted: str) -> type:
     if cores:  # several kernels side by side
         names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
         env = dict.fromkeys((*names, "LOKY_MAX_CPU_COUNT"), str(cores)) | {"FACELAB_PROGRESS": "0"}
-    env[shown.PLACE] = noted
+    # Both are set, for whoever starts this may be a notebook, and a quick one.
+    env |= {shown.PLACE: noted, shown.QUICK: "1" if quick else "", "JPY_SESSION_NAME": ""}
     quiet = "--log-level=ERROR"  # or it warns about TCP, which here never leaves the machine
     # Its own look at its parent misses one that was killed while it started.
     tied = apart("run_module('ipykernel_launcher')", "-f", "{connection_file}", quiet)

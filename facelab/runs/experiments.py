@@ -30,6 +30,7 @@ from facelab.runs.definitions import (
     Experiment,
     check_name,
     check_parameters,
+    kept_as,
     notebook_parameters,
     read_experiment,
 )
@@ -64,6 +65,7 @@ def run(
     out: str | Path = "experiments/runs",
     name: str | None = None,
     *,
+    quick: bool = False,
     show_real_faces: bool = False,
     show_names: bool = False,
 ) -> Path:
@@ -82,6 +84,10 @@ def run(
         Where runs are kept, a folder a name.
     name
         Name to keep the run under; by default the notebook's, without number and with hyphens.
+    quick
+        Run it in seconds, with the notebook's setting in the `quick.yaml` beside it, to see that it
+        runs. What it finds means nothing, and never passes for a result: the run is kept under
+        `<name>-quick`, is marked in `run.json` and on every page made of it, and is never `latest`.
     show_real_faces, show_names
         What the report keeps, as `share` does, which decides it anew. It is recorded.
 
@@ -90,12 +96,12 @@ def run(
     Path
         The finished run folder `<out>/<name>/<run-id>`: `notebook.ipynb`, `report.html`,
         `params.yaml`, `environment.txt`, `run.json`, and what the notebook kept: `metrics.json`,
-        `tables/`, `figures/`. `<out>/<name>/latest` points at it.
+        `tables/`, `figures/`. `<out>/<name>/latest` points at it, unless it is quick.
 
     Raises
     ------
     BadInput
-        A parameter is unknown or of the wrong type.
+        A parameter is unknown or of the wrong type, or a notebook has no quick setting.
     RunFailed
         A cell raised; what was executed is kept in `<run-id>.failed`.
 
@@ -117,12 +123,13 @@ def run(
         raise BadInput(f"{notebook} has {len(experiment.cases)} cases: run it with fl.sweep")
     if name:
         check_name(name)
-    home = Path(out) / (name or experiment.name)
+    home = Path(out) / kept_as(name or experiment.name, quick)
     case = plan(
         experiment.notebook,
-        {**experiment.written, **(parameters or {})},
+        {**experiment.fixed(quick), **(parameters or {})},
         home,
         shows=asked_for(show_real_faces, show_names),
+        quick=quick,
     )
     with one_at_a_time(home):
         return case.carry_out()
@@ -158,6 +165,8 @@ class Case:
         How many its kernel may use; None is all.
     shows
         What its report shows for it was asked for: "real faces", "names".
+    quick
+        Whether it only shows that the notebook runs.
     """
 
     notebook: Path
@@ -170,6 +179,7 @@ class Case:
     mirrored: bool
     cores: int | None = None
     shows: tuple[str, ...] = ()
+    quick: bool = False
 
     def carry_out(self, log: bool = False) -> Path:
         """Run it; with `log`, what its cells print goes to `log.txt` and not to the terminal."""
@@ -180,6 +190,7 @@ class Case:
             "name": self.home.name,
             "run_id": run_id,
             "status": "running",
+            "quick": self.quick,
             "notebook": self.notebook.name,
             "notebook_sha256": files.sha256(self.notebook),
             "parameters": self.given,
@@ -199,7 +210,7 @@ class Case:
             sums.write_card(aside, "run.json", record)
             files.write_text(aside / "params.yaml", as_yaml(self.shown))
             given = {**self.given, "run_folder": str(aside)} if self.keeps else self.given
-            execute(self.notebook, aside, given, self.cores, log)
+            execute(self.notebook, aside, given, self.cores, log, self.quick)
             seconds = time.perf_counter() - clock
             final = self.home / run_id
             _say_where(aside / "notebook.ipynb", aside.name, run_id)
@@ -216,7 +227,8 @@ class Case:
                 where = f"what was executed is kept in {failed}" if failed else "nothing was kept"
                 raise RunFailed(f"{words}; {where}", failed) from error
             raise
-        _point_latest(self.home, run_id)
+        if not self.quick:
+            _point_latest(self.home, run_id)
         if self.mirrored:
             mirror(final, self.home.name)
         return final
@@ -248,6 +260,7 @@ def plan(
     home: Path,
     cores: int | None = None,
     shows: tuple[str, ...] = (),
+    quick: bool = False,
 ) -> Case:
     """A run, checked before anything starts.
 
@@ -272,6 +285,7 @@ def plan(
         mirror_wanted(),
         cores,
         shows,
+        quick,
     )
 
 
@@ -301,7 +315,9 @@ def _report(aside: Path, record: Mapping[str, Any], seconds: float) -> None:
         "metrics.json, versions in environment.txt of the same run."
     )
     footer = "\n".join([footer, *(line for card in record["inputs"] for line in provenance(card))])
-    save_report(aside / "notebook.ipynb", aside / "report.html", allowed, facts, footer)
+    save_report(
+        aside / "notebook.ipynb", aside / "report.html", allowed, facts, footer, record["quick"]
+    )
 
 
 def _close(folder: Path, record: Mapping[str, Any], seconds: float, **more: Any) -> None:

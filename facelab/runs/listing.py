@@ -22,7 +22,7 @@ from facelab.words import checked
 _ENDED = ("finished", "failed")
 _STATUSES = (*_ENDED, "running", "abandoned", "damaged", "unreadable")
 _COLUMNS = [
-    *("name", "run_id", "status", "started", "seconds", "commit", "parameters", "key"),
+    *("name", "run_id", "status", "quick", "started", "seconds", "commit", "parameters", "key"),
     *("error", "folder"),
 ]
 
@@ -32,6 +32,7 @@ class _Run:
     """What of `run.json` is listed or decides something; earlier versions noted less."""
 
     status: str
+    quick: bool = False
     name: str | None = None
     run_id: str | None = None
     started: str | None = None
@@ -62,9 +63,10 @@ def runs(
     Returns
     -------
     DataFrame
-        `name run_id status started seconds commit parameters key error folder`; status is finished,
-        failed, running, abandoned (its process is gone), damaged (a file of it is gone or not as
-        it was written), or unreadable: its record is damaged or no run's. `error` says how.
+        `name run_id status quick started seconds commit parameters key error folder`; status is
+        finished, failed, running, abandoned (its process is gone), damaged (a file of it is gone or
+        not as it was written), or unreadable: its record is damaged or no run's. `error` says how.
+        `quick` is one that only shows that its notebook runs: what it found means nothing.
 
     Examples
     --------
@@ -72,7 +74,7 @@ def runs(
     >>> from tempfile import mkdtemp
     >>> kept = fl.runs(mkdtemp(), status="finished")  # nothing was run there
     >>> len(kept), list(kept.columns[:4])
-    (0, ['name', 'run_id', 'status', 'started'])
+    (0, ['name', 'run_id', 'status', 'quick'])
     """
     if status is not None:
         check_option("status", status, _STATUSES)

@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from facelab import sums
-from facelab.errors import BadInput, counted, there_are
+from facelab.errors import BadInput, counted, how_many, there_are
 from facelab.runs.records import flatten
 from facelab.words import values as plain_values
 
@@ -37,7 +37,7 @@ def collect_runs(folders: Sequence[str | Path]) -> tuple[pd.DataFrame, pd.DataFr
     ------
     BadInput
         There is no run, or no folder holds one. Where some do not, or theirs is damaged, those are
-        left out and named in a warning.
+        left out and named in a warning; another one says how many runs were quick.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def collect_runs(folders: Sequence[str | Path]) -> tuple[pd.DataFrame, pd.DataFr
     """
     if not len(folders):
         raise BadInput("there are no runs to summarise: give their folders")
-    parameters, numbers, left_out = [], [], []
+    parameters, numbers, left_out, quick = [], [], [], 0
     for folder in map(Path, folders):
         try:
             stored = sums.open_stored(folder, "run.json", "run")
@@ -69,12 +69,19 @@ def collect_runs(folders: Sequence[str | Path]) -> tuple[pd.DataFrame, pd.DataFr
         except (BadInput, OSError) as error:
             left_out.append(f"{folder} is no finished run that kept metrics: {error}")
             continue
+        quick += stored.card.get("quick") is True
         parameters.append(one)
         numbers.append(flatten(metrics))
     if not parameters:
         raise BadInput(left_out[0])
     for words in left_out:
         warnings.warn(f"{words}; it is left out of the summary", stacklevel=2)
+    if quick:
+        warnings.warn(
+            f"{quick} of {how_many(len(numbers), 'run')} {'was' if quick == 1 else 'were'} quick, "
+            "to see that the notebook runs: what was found there means nothing",
+            stacklevel=2,
+        )
     told = pd.DataFrame([{n: str(v) for n, v in one.items()} for one in parameters])
     differ = [name for name in told if told[name].nunique(dropna=False) > 1]
     cases = pd.DataFrame([{name: one.get(name) for name in differ} for one in parameters])
@@ -89,6 +96,35 @@ def _kept(stored: sums.Stored, name: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise BadInput(f"its {name} holds no names with values")
     return values
+
+
+@counted
+def made_up_runs(seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Parameters and numbers as `collect_runs` returns them, of six runs that nobody made.
+
+    They stand in where there is no sweep yet: two made-up cases of three seeds.
+
+    Parameters
+    ----------
+    seed
+        Of the draws.
+
+    Returns
+    -------
+    cases, numbers
+        As `collect_runs` returns them.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> cases, numbers = fl.made_up_runs()
+    >>> fl.case_labels(cases).unique().tolist(), len(numbers)
+    (['made-up skew=0.4', 'made-up skew=0.8'], 6)
+    """
+    rng = np.random.default_rng(seed)
+    cases = pd.DataFrame({"made-up skew": np.repeat([0.4, 0.8], 3), "seed": [0, 1, 2] * 2})
+    fnmr, garbe = 0.3 + rng.normal(0, 0.01, 6), cases["made-up skew"] / 3 + rng.normal(0, 0.02, 6)
+    return cases, pd.DataFrame({"fnmr": fnmr, "garbe": garbe})
 
 
 @counted

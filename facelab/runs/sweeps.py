@@ -19,8 +19,8 @@ import pandas as pd
 from facelab.errors import BadInput, FacelabError, counted, need, printable
 from facelab.owners import held
 from facelab.progress import tell
-from facelab.runs.definitions import check_name, read_experiment
-from facelab.runs.experiments import Case, asked_for, one_at_a_time, plan, run
+from facelab.runs.definitions import check_name, kept_as, read_experiment
+from facelab.runs.experiments import Case, asked_for, one_at_a_time, plan
 from facelab.runs.inputs import same_folders
 from facelab.runs.listing import read_record, runs
 from facelab.workers import as_jobs, pool
@@ -51,6 +51,7 @@ def sweep(
     jobs: int = 1,
     cluster: str | None = None,
     again: bool = False,
+    quick: bool = False,
     show_real_faces: bool = False,
     show_names: bool = False,
 ) -> pd.DataFrame:
@@ -75,6 +76,9 @@ def sweep(
         started here. They must see the same files.
     again
         Run what is done already, too.
+    quick
+        Run every case in seconds, to see that it runs, as `run` does; the parameters in which
+        cases differ stay. The summary, too, is marked as quick.
     show_real_faces, show_names
         What the report keeps, as `share` does, which decides it anew. It is recorded.
 
@@ -112,17 +116,18 @@ def sweep(
         raise BadInput(f"{experiment} has no cases: run it with fl.run")
     if name:
         check_name(name)
-    fixed = {**found.written, **(parameters or {})}
+    fixed = {**found.fixed(quick), **(parameters or {})}
     for case in found.written_cases:
         for parameter in set(case) & set(parameters or {}):
             raise BadInput(
                 f"{parameter} differs between the cases of {experiment}: change it there"
             )
-    home = Path(out) / (name or found.name)
+    home = Path(out) / kept_as(name or found.name, quick)
     cores = max(1, joblib.cpu_count() // jobs) if jobs > 1 else None
     shows = asked_for(show_real_faces, show_names)
     cases = [
-        plan(found.notebook, {**fixed, **case}, home, cores, shows) for case in found.written_cases
+        plan(found.notebook, {**fixed, **case}, home, cores, shows, quick)
+        for case in found.written_cases
     ]
     differ = tuple(
         {name: case.given[name] for name in written}
@@ -147,7 +152,9 @@ def sweep(
     failed = table[table["status"] == "failed"]
     if found.summary is not None and len(failed) < len(table):
         folders = table["folder"][table["status"] != "failed"].tolist()
-        run(found.summary, {"runs": folders}, out, f"{home.name}-summary")
+        of_all = home.with_name(kept_as(f"{name or found.name}-summary", quick))
+        with one_at_a_time(of_all):
+            plan(found.summary, {"runs": folders}, of_all, quick=quick).carry_out()
     if len(failed):
         raise SweepFailed(
             f"{len(failed)} of {len(table)} cases failed, first {board.words[failed.index[0]]}: "

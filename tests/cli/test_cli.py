@@ -7,9 +7,11 @@ import subprocess
 import sys
 import time
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from nbformat import v4
 from PIL import Image
 
 import facelab as fl
@@ -304,20 +306,18 @@ def test_run_hands_over_parameters_in_the_words_that_were_typed(say, monkeypatch
     }  # fmt: skip
 
 
-def test_a_quick_run_takes_the_setting_beside_the_notebook(say, monkeypatch, tmp_path):
-    seen = {}
-
-    def run(source, parameters, out, name, **shows):
-        seen.update(parameters)
-        return tmp_path
-
-    monkeypatch.setattr(fl, "run", run, raising=False)
-    for name in ("x", "y"):
-        (tmp_path / f"{name}.ipynb").touch()
+def test_a_quick_run_takes_the_setting_beside_the_notebook(say, tmp_path):
+    cell = v4.new_code_cell("subjects = 9\nfmr = 0.1", metadata={"tags": ["parameters"]})
+    (tmp_path / "x.ipynb").write_text(nbformat.writes(v4.new_notebook(cells=[cell])))
+    (tmp_path / "y.ipynb").touch()
     (tmp_path / "quick.yaml").write_text("x: {subjects: 24, fmr: 0.02}")
     (tmp_path / "x.yaml").write_text("notebook: x.ipynb\nparameters: {subjects: 600}")
-    code, _, _ = say("run", tmp_path / "x.yaml", "--quick", "-p", "fmr", "0.1")
-    assert (code, seen) == (0, {"subjects": "24", "fmr": "0.1"})
+    runs = tmp_path / "runs"
+    code, _, _ = say("run", tmp_path / "x.yaml", "--quick", "-p", "fmr", "0.1", "--out", runs)
+    [folder] = (runs / "x-quick").iterdir()
+    assert (code, (folder / "params.yaml").read_text()) == (0, "subjects: 24\nfmr: 0.1\n")
+    code, out, _ = say("runs", "--out", runs)
+    assert (code, re.findall(r"finished +(\w+)", out)) == (0, ["quick"])
     code, _, err = say("run", tmp_path / "y.ipynb", "--quick")
     assert (code, "y.ipynb has no quick setting" in one_sentence(err)) == (1, True)
 

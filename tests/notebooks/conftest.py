@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
 
@@ -19,24 +18,16 @@ from facelab import sums
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 QUICK = yaml.safe_load((NOTEBOOKS / "quick.yaml").read_text(encoding="utf-8"))
-# What a notebook asks for and no setting can hold: the fixture that makes it.
-GIVEN = {
-    "02_audit_real_faces": "audited",
-    "04_nist_demographics": "made_up_rates",
-    "14_sweep_summary": "swept",
-    **dict.fromkeys(
-        (
-            "01_balanced_retraining",
-            "05_mitigations",
-            "11_mix_ratio",
-            "12_subjects_and_images",
-            "13_backbone_size",
-            "17_redrawn_looks",
-            "18_mirrored_skew",
-        ),
-        "kept",
-    ),
-}
+# They keep trainings, which no setting can give a place.
+STUDIES = (
+    "01_balanced_retraining",
+    "05_mitigations",
+    "11_mix_ratio",
+    "12_subjects_and_images",
+    "13_backbone_size",
+    "17_redrawn_looks",
+    "18_mirrored_skew",
+)
 
 
 @pytest.fixture(scope="session")
@@ -67,12 +58,16 @@ def quick_run(shared, request) -> Callable[[str], Path]:
         out = shared / "quick"
         out.mkdir(exist_ok=True)
         with _in_turn(out / f"{stem}.lock"):
-            if not (out / stem / "latest").exists():
-                given = request.getfixturevalue(GIVEN[stem]) if stem in GIVEN else {}
+            home = out / f"{stem}-quick"
+            if not list(home.glob("2*Z-????")):
+                given = request.getfixturevalue("kept") if stem in STUDIES else {}
                 before = _children()
-                fl.run(NOTEBOOKS / f"{stem}.ipynb", {**QUICK[stem], **given}, out, name=stem)
+                with pytest.MonkeyPatch.context() as patch:  # as where nobody has any data
+                    patch.delenv("FACELAB_REAL", raising=False)
+                    fl.run(NOTEBOOKS / f"{stem}.ipynb", given, out, name=stem, quick=True)
                 (out / f"{stem}.cpu").write_text(f"{_children() - before:.1f}")
-        return (out / stem / "latest").resolve()
+            [folder] = home.glob("2*Z-????")
+        return folder.resolve()
 
     return run
 
@@ -107,18 +102,6 @@ def audited(anybody) -> dict[str, Any]:
 def kept(tmp_path_factory) -> dict[str, Any]:
     """Where studies keep their trainings, as they do under experiments/."""
     return {"kept": str(tmp_path_factory.mktemp("kept"))}
-
-
-@pytest.fixture(scope="session")
-def made_up_rates(tmp_path_factory) -> dict[str, Any]:
-    """Thirty made-up algorithms, as NIST's table has them."""
-    file, rng = tmp_path_factory.mktemp("nist") / "table.csv", np.random.default_rng(0)
-    table = pd.DataFrame({"MW_MW": np.full(30, 0.001), "MW_MB": 0.0002})
-    for column, middle in (("MB_MB", 0.002), ("FW_FW", 0.003), ("FB_FB", 0.01)):
-        table[column] = np.round(middle * np.exp(rng.normal(0, 0.7, 30)), 4)
-    table.index = [f"made-{number:03d}" for number in range(30)]
-    table.to_csv(file)
-    return {"rates_file": str(file)}
 
 
 @pytest.fixture(scope="session")

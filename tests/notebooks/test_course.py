@@ -52,9 +52,16 @@ def test_every_notebook_has_a_quick_setting(quick):
 @pytest.mark.parametrize("stem", STEMS)
 def test_every_notebook_runs_quickly(stem, quick_run):
     folder = quick_run(stem)
-    assert json.loads((folder / "run.json").read_text())["status"] == "finished"
+    record = json.loads((folder / "run.json").read_text())
+    assert (record["status"], record["quick"], record["name"]) == (
+        "finished",
+        True,
+        f"{stem}-quick",
+    )
+    assert not (folder.parent / "latest").exists()
     assert json.loads((folder / "metrics.json").read_text())
     page = (folder / "report.html").read_text()
+    assert page.count('<p class="quick" role="note">Quick run: ') == 1
     assert "output_stderr output_text" not in page, "no warning in what people read"
     seconds = float((folder.parents[1] / f"{stem}.cpu").read_text())
     assert 1 < seconds < LONGEST, f"{stem} took {seconds} s of CPU time"

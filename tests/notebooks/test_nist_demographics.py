@@ -37,6 +37,7 @@ def test_medians_ranks_and_agreement_are_kept(ranked):
 
 def test_the_report_shows_and_says_everything(ranked):
     page = (ranked / "report.html").read_text()
+    assert numbers_said(page) and "made-up-0" in page
     assert sorted(path.stem for path in (ranked / "figures").iterdir()) == FIGURES
     assert page.count('src="data:image/png') == len(FIGURES)
     assert "can have a confidence interval" in page
@@ -45,10 +46,18 @@ def test_the_report_shows_and_says_everything(ranked):
     assert not re.search(r"""(src)\s*=\s*["']?\s*(https?:)?//""", page)
 
 
-def test_without_a_table_one_sentence_says_what_to_give(tmp_path, monkeypatch):
-    monkeypatch.delenv("FACELAB_REAL", raising=False)
-    with pytest.raises(RunFailed, match=r"'rates_file' is None; give the path of NIST's"):
-        fl.run(ROOM, out=tmp_path)
+def numbers_said(page: str) -> bool:
+    """Whether every sentence and caption that counts algorithms says that they are made up."""
+    counted = re.findall(r"\b\d+ (?:made-up )?algorithms", page)
+    text = (
+        "30 made-up algorithms" in page and "30 algorithms" not in page.split("The rates</h2>")[1]
+    )
+    return text and len(counted) > 4
+
+
+def test_a_table_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(RunFailed, match=r"there is no file .*none.csv: give NIST's table"):
+        fl.run(ROOM, {"rates_file": str(tmp_path / "none.csv")}, out=tmp_path)
 
 
 @pytest.mark.real

@@ -17,6 +17,9 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 ROOMS = {path.stem: path for path in NOTEBOOKS}
 
 
+HINT = "# fl.quick()  # in Jupyter: seconds, to see that it runs; what it finds means nothing"
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_stored_without_outputs(path):
     book = nbformat.read(path, as_version=4)
@@ -39,7 +42,13 @@ def test_a_notebook_is_an_essay(path):
     assert code[0].metadata.get("tags") == ["parameters"]
     assert "run_folder = None" in code[0].source
     for cell in code[1:]:
-        assert len(cell.source.splitlines()) <= 16, cell.source
+        assert len(cell.source.splitlines()) <= 15, cell.source
+    first = code[1].source.splitlines()
+    assert first[-2:] == [HINT, "record = fl.Record(run_folder)"], (
+        "imports, and one line of records"
+    )
+    plain = re.compile(r"import \w+( as \w+)?|from [\w.]+ import [\w, ]+|")
+    assert all(plain.fullmatch(line) for line in first[:-2]), first
     kinds = "".join(cell.cell_type[0] for cell in cells)
     assert "ccccc" not in kinds, "a sentence at least every few cells"
 
@@ -181,8 +190,21 @@ def test_trained_recognisers_and_a_pretrained_one_can_be_given(anybody, quick, t
     assert "which has seen none of these faces" in (out / "report.html").read_text()
 
 
-def test_any_faces_and_embedder_are_audited(quick_run):
+def test_without_faces_rendered_people_are_audited_and_every_number_says_so(quick_run):
     folder = quick_run("02_audit_real_faces")
+    numbers = json.loads((folder / "metrics.json").read_text())
+    assert numbers["rendered"] and set(numbers["audits"]) == {
+        "phenotype", "gender", "phenotype,gender",
+    }  # fmt: skip
+    page = (folder / "report.html").read_text()
+    said = "(rendered people, a recogniser trained for a moment)"
+    audits = len(numbers["audits"])
+    assert page.count(said) == 2 + 2 * audits, "who is there, labels; each finding and its table"
+
+
+def test_any_faces_and_embedder_are_audited(audited, tmp_path):
+    given = {**audited, "fmr": 0.01, "jobs": 1}
+    folder = fl.run(ROOMS["02_audit_real_faces"], given, out=tmp_path)
     numbers = json.loads((folder / "metrics.json").read_text())
     assert set(numbers["audits"]) == {"race", "gender", "race,gender"}
     assert set(numbers["audits"]["gender"]["groups"]) == {"female", "male"}
@@ -195,10 +217,9 @@ def test_any_faces_and_embedder_are_audited(quick_run):
     assert "false matches in a search" in page, "the explorer stands still"
 
 
-def test_without_faces_one_sentence_says_what_to_give(tmp_path, monkeypatch):
-    monkeypatch.delenv("FACELAB_REAL", raising=False)
+def test_an_embedder_without_faces_is_one_sentence(audited, tmp_path):
     with pytest.raises(RunFailed, match=r"'faces' is None; give the path of a FaceSet"):
-        fl.run(ROOMS["02_audit_real_faces"], out=tmp_path)
+        fl.run(ROOMS["02_audit_real_faces"], {"embedder": audited["embedder"]}, out=tmp_path)
 
 
 @pytest.mark.real
