@@ -53,11 +53,7 @@ def test_every_notebook_has_a_quick_setting(quick):
 def test_every_notebook_runs_quickly(stem, quick_run):
     folder = quick_run(stem)
     record = json.loads((folder / "run.json").read_text())
-    assert (record["status"], record["quick"], record["name"]) == (
-        "finished",
-        True,
-        f"{stem}-quick",
-    )
+    assert (record["status"], record["quick"]) == ("finished", True)
     assert not (folder.parent / "latest").exists()
     assert json.loads((folder / "metrics.json").read_text())
     page = (folder / "report.html").read_text()
