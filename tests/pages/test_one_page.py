@@ -222,3 +222,13 @@ def test_it_prints_on_one_page(runs, tmp_path):
         check=True, capture_output=True, timeout=120,
     )  # fmt: skip
     assert len(re.findall(rb"/Type\s*/Page[^s]", printed.read_bytes())) == 1
+
+
+@pytest.mark.parametrize("quick", ["main", "mix", None])
+def test_a_quick_run_of_either_study_is_said_before_all_else(runs, quick):
+    if quick:
+        card = json.loads((runs[quick] / "run.json").read_text())
+        (runs[quick] / "run.json").write_text(json.dumps({**card, "quick": True}))
+        fl.seal(runs[quick])
+    page = summary_page(runs["main"], runs["mix"]).read_text()
+    assert ('<body>\n<p class="quick" role="note">Quick run: ' in page) == bool(quick)
