@@ -289,7 +289,7 @@ def table_html(frame: pd.DataFrame, caption: str) -> str:
     )
 
 
-def image(png: bytes, alt: str, faces: str, width: int | None = None) -> str:
+def image(png: bytes, alt: str, faces: str, width: int | str | None = None) -> str:
     """A PNG as HTML; `faces` says whose are in it, as `Picture.faces`."""
     size = f' width="{width}"' if width else ' style="max-width:100%"'
     note_picture(png, faces)
