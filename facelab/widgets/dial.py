@@ -18,16 +18,18 @@ from facelab.widgets.drawing import image
 
 # ipywidgets gives the handles of sliders no names, and makes them anew when a slider changes.
 _NAMES = """
-const box = element.closest(".facelab-dial");
-const name = () => {
-  for (const row of box.querySelectorAll(".widget-slider"))
-    for (const handle of row.querySelectorAll("[role=slider]:not([aria-label])"))
-      handle.setAttribute("aria-label", row.querySelector("label").textContent);
-};
-if (box) {
+const begin = tries => {
+  const box = element.closest(".facelab-dial");
+  if (!box) return tries && setTimeout(begin, 100, tries - 1);  // not in the page yet
+  const name = () => {
+    for (const row of box.querySelectorAll(".widget-slider"))
+      for (const handle of row.querySelectorAll("[role=slider]:not([aria-label])"))
+        handle.setAttribute("aria-label", row.querySelector("label").textContent);
+  };
   new MutationObserver(name).observe(box, {childList: true, subtree: true});
   name();
-}
+};
+begin(100);
 """
 _WIDE = ipw.Layout(width="32rem", max_width="100%")
 _LABEL = {"description_width": "11rem"}
@@ -78,9 +80,12 @@ class Dial(ABC):
         above them where there is none: what they change is in sight while they are turned.
         """
         if beside:
-            left = ipw.VBox(controls, layout=ipw.Layout(flex="1 1 17rem", max_width="32rem"))
-            self.figure.layout = ipw.Layout(flex="1 1 14rem", min_width="0")
-            wrapping = ipw.Layout(flex_flow="row wrap-reverse", align_items="flex-start")
+            for control in controls:
+                control.style.description_width = "6rem"
+            narrow = ipw.Layout(flex="1 1 14rem", max_width="32rem", min_width="0")
+            left = ipw.VBox(controls, layout=narrow)
+            self.figure.layout = ipw.Layout(flex="1 1 10rem", min_width="0", padding="0 0 0 1rem")
+            wrapping = ipw.Layout(flex_flow="row wrap-reverse", align_items="flex-end")
             parts = (ipw.Box((left, self.figure), layout=wrapping), self.status)
         else:
             parts = (*controls, self.status, self.figure)

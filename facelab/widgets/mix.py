@@ -218,7 +218,10 @@ class MixComposer(Dial):
         """Index `group`; `subjects` with images enough, `images` of theirs."""
         least = self.mix.images
         rows = {
-            group: {"subjects": int((held >= least).sum()), "images": int(held[held >= least].sum())}
+            group: {
+                "subjects": int((held >= least).sum()),
+                "images": int(held[held >= least].sum()),
+            }
             for group, held in self._stock.images.items()
         }
         return pd.DataFrame.from_dict(rows, "index").rename_axis("group")

@@ -145,7 +145,7 @@ class TrainingMonitor(Dial):
         last = float(max(self.steps or 0, self.step, 1))
         looks = self.value["looks"]
         groups = list(looks["group"].unique()) if len(looks) else []
-        palette = colours(groups)
+        palette = drawing.palette(groups)
         loss = self._history
         series = {"training loss": (loss["step"].tolist(), loss["loss"].tolist(), "#777777")}
         parts = [

@@ -198,13 +198,13 @@ class PopulationStudio(Dial):
             (twin, f"the twin: {changed}" if changed else "the twin, so far the same"),
         ]
         figures = "".join(
-            f'<figure style="margin:0;flex:1 1 0;max-width:{width}px">'
+            f'<figure style="margin:0;flex:1 1 7rem;max-width:{width}px">'
             f"{drawing.image(drawing.png(picture), words, 'synthetic', '100%')}"
             f'<figcaption style="line-height:1.3">{drawing.safe(words)}'
             "</figcaption></figure>"
             for picture, words in pair
         )
-        figures = f'<div style="display:flex;gap:.7rem">{figures}</div>'
+        figures = f'<div style="display:flex;flex-wrap:wrap;gap:.7rem">{figures}</div>'
         return figures, self._table()
 
     def _told(self) -> dict[str, str]:
