@@ -9,7 +9,7 @@ import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 from tqdm import TqdmWarning, std
@@ -22,6 +22,43 @@ with warnings.catch_warnings():
     from tqdm.auto import tqdm
 
 
+class Ending:
+    """How a bar ends: full and green where the work is over, and never red.
+
+    tqdm takes for a failure a loop that is left by `break`, were it in the last round, and work
+    that was over sooner than foreseen, as a training that ran out of patience. Where an error ends
+    the work, the bar stands as it stood, and the error speaks for itself.
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        with self:
+            for item in self.iterable:
+                try:
+                    yield item
+                except GeneratorExit:
+                    if self.n + 1 == self.total:
+                        self.update()
+                    raise
+                self.update()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        if kind is None and self.total and not self.disable:
+            self.total = self.n = self.n or self.total
+            if hasattr(self, "container"):
+                self.container.children[1].max = self.total
+            self.refresh()
+        self.close()
+
+    def display(self, *args: Any, **options: Any) -> Any:
+        if options.get("bar_style") == "danger":
+            del options["bar_style"]
+        return super().display(*args, **options)
+
+
+class Bar(Ending, tqdm):
+    """tqdm's bar with our end."""
+
+
 def bar(
     iterable: Iterable | None = None,
     total: int | None = None,
@@ -29,7 +66,7 @@ def bar(
     unit: str = "it",
     show: bool = True,
     initial: int = 0,
-) -> tqdm:
+) -> std.tqdm:
     """A tqdm bar with rate and remaining time; use as an iterable or call `.update(n)`.
 
     `initial` is what was done before: it counts as done, not for the rate.
@@ -44,9 +81,9 @@ def bar(
         try:
             terminal = open(where, "w", errors="backslashreplace")  # noqa: SIM115 - as its bar
         except OSError:  # gone, or another user's since `su`: work goes on without a bar
-            return tqdm(iterable, **{**options, "disable": True})
+            return Bar(iterable, **{**options, "disable": True})
         return std.tqdm(iterable, file=terminal, leave=False, **options)
-    return tqdm(iterable, **options)
+    return Bar(iterable, **options)
 
 
 class Told:

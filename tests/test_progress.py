@@ -1,8 +1,18 @@
 """Bars are drawn where somebody watches, and are never a reason to stop."""
 
 import pytest
+from tqdm.notebook import tqdm as in_notebooks
 
-from facelab.progress import bar
+from facelab.progress import Ending, bar
+
+
+class NotebookBar(Ending, in_notebooks):
+    """What `bar` gives in a notebook."""
+
+    @property
+    def looks(self):
+        drawn = self.container.children[1]
+        return drawn.bar_style, drawn.value, drawn.max
 
 
 @pytest.mark.parametrize("where", ["/dev/null/none", "/"])
@@ -17,3 +27,53 @@ def test_a_bar_is_drawn_on_the_terminal_that_is_named(monkeypatch, tmp_path):
     monkeypatch.delenv("CI", raising=False)
     assert list(bar(range(3), desc="faces")) == [0, 1, 2]
     assert "faces" in (tmp_path / "terminal").read_text()
+
+
+def all_rounds(shown):
+    assert list(shown) == [0, 1, 2, 3]
+
+
+def left_in_the_last_round(shown):
+    for number in shown:
+        if number == 3:
+            break
+
+
+def over_sooner(shown):
+    with shown:
+        shown.update(3)
+
+
+def begun_at_the_end(shown):
+    shown.iterable = range(0)
+    assert list(shown) == []
+
+
+@pytest.mark.parametrize(
+    ("work", "rounds"),
+    [(all_rounds, 4), (left_in_the_last_round, 4), (over_sooner, 3), (begun_at_the_end, 4)],
+)
+def test_a_bar_of_work_that_is_over_is_full_and_green(work, rounds):
+    shown = NotebookBar(range(4), display=False)
+    work(shown)
+    assert shown.looks == ("success", rounds, rounds)
+
+
+def fails(shown):
+    for number in shown:
+        if number == 2:
+            raise ZeroDivisionError
+
+
+def fails_by_hand(shown):
+    with shown:
+        shown.update(2)
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("work", [fails, fails_by_hand])
+def test_a_bar_of_work_that_failed_stands_where_it_stood_and_is_not_red(work):
+    shown = NotebookBar(range(4), display=False)
+    with pytest.raises(ZeroDivisionError):
+        work(shown)
+    assert shown.looks == ("", 2, 4)

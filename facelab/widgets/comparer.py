@@ -12,7 +12,7 @@ import pandas as pd
 
 from facelab.audits.by_group import Audit
 from facelab.audits.differences import AuditDifferences, compare_audits
-from facelab.figures.style import INK, Picture, colours
+from facelab.figures.style import Picture
 from facelab.rates.tables import number, readable_changes
 from facelab.widgets import drawing
 from facelab.widgets.dial import Dial, choice
@@ -109,10 +109,10 @@ class AuditComparer(Dial):
     def draw(self) -> tuple[str, str]:
         rows, (first, second) = self._rows(), self.differences.arms
         names = [_name(quantity) for quantity in rows["quantity"]]
-        palette = colours(names) if self.question.value != "disparity" else {}
+        palette = drawing.palette(names) if self.question.value != "disparity" else {}
         rates = self.question.value != "disparity"
         values = rows[["a", "b"]].to_numpy(float)
-        title = f"{'rate' if rates else 'index'}: ○ {first}, ● {second}"
+        title = f"{'Rate' if rates else 'Index'} of each"
         panels = [
             drawing.Panel(
                 drawing.LABELS,
@@ -125,13 +125,13 @@ class AuditComparer(Dial):
                 drawing.LABELS + _WIDTH + _GAP,
                 _WIDTH,
                 _around_one(rows[["ratio", "family_low", "family_high"]].to_numpy(float)),
-                f"{second} / {first}",
+                "The second's over the first's",
                 "{:g}×".format,
             ),
         ]
         both, changes = [], []
         for row, (name, record) in enumerate(zip(names, rows.to_dict("records"), strict=True)):
-            colour = palette.get(name, "#777777" if not palette else INK)
+            colour = palette.get(name, "currentColor")
             both += [
                 drawing.Dot(row, record[arm], np.nan, np.nan, colour, hollow=arm == "a")
                 for arm in ("a", "b")
@@ -151,7 +151,11 @@ class AuditComparer(Dial):
         width = drawing.LABELS + 2 * _WIDTH + _GAP + 30
         height = drawing.TOP + count * drawing.ROW + 24
         sentence = self.differences.summary(self.quantity.value)
-        said = f'<p style="line-height:1.4" aria-live="polite">{drawing.safe(sentence)}</p>'
+        key = f"In the first panel ○ is {first}, ● is {second}."
+        said = (
+            f'<p style="line-height:1.4;margin:0">{drawing.safe(key)}</p>'
+            f'<p style="line-height:1.4" aria-live="polite">{drawing.safe(sentence)}</p>'
+        )
         return drawing.svg(width, height, self._alt(rows), *parts) + said, self._table()
 
     def _alt(self, rows: pd.DataFrame) -> str:

@@ -16,6 +16,21 @@ from facelab.errors import FacelabError
 from facelab.figures.style import Picture
 from facelab.widgets.drawing import image
 
+# ipywidgets gives the handles of sliders no names, and makes them anew when a slider changes.
+_NAMES = """
+const begin = tries => {
+  const box = element.closest(".facelab-dial");
+  if (!box) return tries && setTimeout(begin, 100, tries - 1);  // not in the page yet
+  const name = () => {
+    for (const row of box.querySelectorAll(".widget-slider"))
+      for (const handle of row.querySelectorAll("[role=slider]:not([aria-label])"))
+        handle.setAttribute("aria-label", row.querySelector("label").textContent);
+  };
+  new MutationObserver(name).observe(box, {childList: true, subtree: true});
+  name();
+};
+begin(100);
+"""
 _WIDE = ipw.Layout(width="32rem", max_width="100%")
 _LABEL = {"description_width": "11rem"}
 
@@ -42,6 +57,7 @@ class Dial(ABC):
     def __init__(self) -> None:
         self.figure, self.table, self.status = ipw.HTML(), ipw.HTML(), ipw.HTML()
         self.view = ipw.VBox()
+        self.view.add_class("facelab-dial")
         self.seconds, self.refused = 0.0, ""
 
     @property
@@ -57,9 +73,23 @@ class Dial(ABC):
     def still(self) -> tuple[Sequence[Picture], str]:
         """Pictures and a table (HTML) for a page without a kernel."""
 
-    def show(self, *controls: ipw.Widget) -> None:
-        """Put controls, figure and table below one another, and follow the controls."""
-        self.view.children = (*controls, self.status, self.figure, self.table)
+    def show(self, *controls: ipw.Widget, beside: bool = False) -> None:
+        """Put controls, figure and table below one another, and follow the controls.
+
+        With `beside`, the figure stands to the right of the controls where there is room, and
+        above them where there is none: what they change is in sight while they are turned.
+        """
+        if beside:
+            for control in controls:
+                control.style.description_width = "6rem"
+            narrow = ipw.Layout(flex="1 1 14rem", max_width="32rem", min_width="0")
+            left = ipw.VBox(controls, layout=narrow)
+            self.figure.layout = ipw.Layout(flex="1 1 10rem", min_width="0", padding="0 0 0 1rem")
+            wrapping = ipw.Layout(flex_flow="row wrap-reverse", align_items="flex-end")
+            parts = (ipw.Box((left, self.figure), layout=wrapping), self.status)
+        else:
+            parts = (*controls, self.status, self.figure)
+        self.view.children = (*parts, self.table, _script(_NAMES))
         self.move()
 
     def follow(self, *controls: ipw.Widget) -> None:
@@ -78,9 +108,10 @@ class Dial(ABC):
         self.say(self.refused)
         self.seconds = time.perf_counter() - start
 
-    def say(self, words: str) -> None:
+    def say(self, words: str, alarm: bool = True) -> None:
         """A sentence below the controls, which screen readers read out."""
-        style = "margin:.2rem 0;line-height:1.4;border-left:4px solid #B2182B;padding-left:.6rem"
+        style = "margin:.2rem 0;line-height:1.4;padding-left:.6rem;border-left:4px solid "
+        style += "#B2182B" if alarm else "#888888"
         said = f'<p role="status" style="{style}">{html.escape(words)}</p>'
         self.status.value = said if words else '<p role="status" style="margin:0"></p>'
 
@@ -94,6 +125,13 @@ class Dial(ABC):
         told = {name: _short(value) for name, value in self.value.items()}
         inside = ", ".join(f"{name}={text}" for name, text in told.items())
         return f"{type(self).__name__}({inside})"
+
+
+def _script(code: str) -> ipw.Output:
+    """Code that runs where the dial is shown, and only there: no page keeps it."""
+    data = {"application/javascript": code}
+    shown = {"output_type": "display_data", "data": data, "metadata": {}}
+    return ipw.Output(outputs=(shown,), layout=ipw.Layout(height="0", overflow="hidden"))
 
 
 def _short(value: Any) -> str:

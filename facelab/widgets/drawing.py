@@ -14,12 +14,13 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from facelab.figures.style import ALERT
+from facelab.figures.style import ALERT, colours
 from facelab.shown import note_picture
 
 LABELS = 170  # px left of the first panel, for the names of groups
 ROW, TOP = 24, 46
-_READABLE = 36  # px; narrower cells hold no words
+_READABLE = 46  # px; narrower cells hold no words
+_LETTER = 6.5  # px, of the small type at most
 _GRID, _FAINT = "#8888884d", "#767676"
 
 
@@ -63,8 +64,12 @@ class Panel:
         ticks = [t for t in ticks if low - 1e-9 <= math.log10(t) <= high + 1e-9]
         bottom = TOP + rows * ROW
         lines = [f'<text x="{self.left:.1f}" y="18" font-weight="bold">{safe(self.title)}</text>']
-        for t in ticks[:: max(1, -(-len(ticks) // 6))]:
+        apart, free = _LETTER * (max(len(self.tick(t)) for t in ticks) + 1), -math.inf
+        for t in ticks:
             x = self.x(t)
+            if x < free:
+                continue
+            free = x + apart
             lines.append(
                 f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 8}" y2="{bottom}" stroke="{_GRID}"/>'
                 f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle" font-size="11">'
@@ -107,6 +112,11 @@ class Panel:
                 x = self.x(dot.high) if math.isfinite(dot.high) else self.left
                 parts.append(f'<path d="M{x - 5:.1f} {y:.1f}l9 -5v10z" {style}/>')
         return "".join(parts)
+
+
+def palette(groups: Sequence[str]) -> dict[str, str]:
+    """The colours of groups in reports; all of them together in that of the text, light or dark."""
+    return colours(groups) | {group: "currentColor" for group in groups if group == "all"}
 
 
 def rate_limits(values: np.ndarray) -> tuple[float, float]:
@@ -158,18 +168,25 @@ def heat_map(
     limits: tuple[float, float],
     title: str,
     first_row: int = 0,
+    target: float = 0.0,
+    bounds: Mapping[tuple[str, str], float] | None = None,
 ) -> str:
-    """Rates of pairs of groups, darker for higher; groups in the order of the rows beside it."""
-    low, high = (math.log10(end) for end in limits)
+    """Rates of pairs of groups, in the order of the rows beside it; coloured as in reports: white
+    at the target, red above it, blue below. Where none was seen, the upper bound stands."""
+    ends = [math.log10(end) for end in limits]
+    middle = math.log10(target) if target else sum(ends) / 2
+    reach = max(*(abs(end - middle) for end in ends), 1.0)
     cell = cell_width(len(groups))
     parts = [f'<text x="{left:.1f}" y="18" font-weight="bold">{safe(title)}</text>']
     place = {group: number for number, group in enumerate(groups)}
     for (first, second), rate in rates.items():
         column, row = sorted((place[first], place[second]))
         x, y = left + column * cell, TOP + (first_row + row) * ROW
-        share = (math.log10(rate) - low) / (high - low) if rate > 0 else 0.0
+        share = 0.5 + (math.log10(rate) - middle) / (2 * reach) if rate > 0 else 0.0
         colour, ink = shade(round(min(max(share, 0.0), 1.0), 2)) if rate > 0 else ("none", "")
-        words = "–" if math.isnan(rate) else percent(rate) if rate > 0 else "0"
+        bound = (bounds or {}).get((first, second), math.nan)
+        none = f"< {percent(bound)}" if math.isfinite(bound) else "0"
+        words = "–" if math.isnan(rate) else percent(rate) if rate > 0 else none
         ink = f' fill="{ink}"' if ink else ""
         shown = words if cell >= _READABLE else ""
         parts.append(
@@ -196,11 +213,11 @@ def cell_width(groups: int) -> float:
 
 @cache
 def shade(share: float) -> tuple[str, str]:
-    """A colour from light to dark, and one to write on it with."""
+    """A colour from blue over white to red, and one to write on it with."""
     import matplotlib as mpl
     from matplotlib.colors import to_hex
 
-    red, green, blue, _ = mpl.colormaps["YlOrBr"](0.05 + 0.9 * share)
+    red, green, blue, _ = mpl.colormaps["RdBu_r"](share)
     bright = 0.299 * red + 0.587 * green + 0.114 * blue > 0.55
     return to_hex((red, green, blue)), "#111111" if bright else "#ffffff"
 
@@ -281,7 +298,7 @@ def table_html(frame: pd.DataFrame, caption: str) -> str:
         for name, *row in frame.itertuples(name=None)
     )
     style = "border-collapse:collapse;line-height:1.5;font-variant-numeric:tabular-nums"
-    bold = "text-align:left;font-weight:600;white-space:nowrap"
+    bold = "text-align:left;font-weight:600"
     caption = f'<caption style="{bold}">{safe(caption)}</caption>'
     return (
         f'<table{kind} style="{style}">{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>'
@@ -289,7 +306,7 @@ def table_html(frame: pd.DataFrame, caption: str) -> str:
     )
 
 
-def image(png: bytes, alt: str, faces: str, width: int | None = None) -> str:
+def image(png: bytes, alt: str, faces: str, width: int | str | None = None) -> str:
     """A PNG as HTML; `faces` says whose are in it, as `Picture.faces`."""
     size = f' width="{width}"' if width else ' style="max-width:100%"'
     note_picture(png, faces)

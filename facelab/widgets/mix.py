@@ -4,12 +4,13 @@ In: a FaceSet and what to group by. Out: a composed FaceSet, and an embedder whe
 """
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import pandas as pd
 
-from facelab.errors import BadInput, Stopped
+from facelab.errors import BadInput, Stopped, how_many
 from facelab.faces.choosing import compose
 from facelab.faces.composition import group_counts
 from facelab.faces.faceset import FaceSet
@@ -17,6 +18,7 @@ from facelab.faces.groups import group_labels
 from facelab.figures.style import Picture, colours
 from facelab.widgets import drawing
 from facelab.widgets.dial import Dial, numbers
+from facelab.widgets.feasible import Stock, Wish, spread
 from facelab.widgets.monitor import TrainingMonitor
 
 if TYPE_CHECKING:
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from facelab.training.recipe import Recipe
 
 _BARS = 260  # px for the group that has most subjects
-_STEP = 1  # percent
 
 
 def mix_composer(
@@ -40,6 +41,8 @@ def mix_composer(
     """Choose shares by group with sliders; a button trains on the mix and shows how it goes.
 
     A group whose slider was moved is named, as in `fl.compose`; the others share what is left.
+    Every position is a mix that can be made: what was moved last is kept, and where there are too
+    few people for it, the rest gives way, in a sentence; it comes back when there is room again.
 
     Parameters
     ----------
@@ -50,8 +53,8 @@ def mix_composer(
     recipe, held_out
         For `fl.train`; without `held_out` no error rates are seen during training.
     subjects, images_per_subject
-        Where their sliders start; None is half of the subjects, and as many images as half of the
-        subjects have.
+        What is wished for at the start; None is half of the subjects, and as many images as half
+        of the subjects have.
     seed
         Of the draw.
     **options
@@ -60,8 +63,8 @@ def mix_composer(
     Returns
     -------
     MixComposer
-        `.value` holds shares and counts, and why a mix cannot be; `.faces` is the composed
-        FaceSet, `.embedder` what the button trained.
+        `.value` holds shares and counts, and what gave way; `.faces` is the composed FaceSet,
+        `.embedder` what the button trained.
 
     Raises
     ------
@@ -80,21 +83,26 @@ def mix_composer(
     labels = group_labels(faces.table, by)
     if not len(labels.cat.categories):
         raise BadInput(f"no image has a {labels.name} label: there is nothing to mix")
-    return MixComposer(faces, by, recipe, held_out, (subjects, images_per_subject), seed, options)
+    start = (subjects, images_per_subject)
+    composer = MixComposer(faces, by, recipe, held_out, start, seed, options)
+    if composer.refused:
+        raise BadInput(composer.refused)
+    return composer
 
 
 class MixComposer(Dial):
     """See `mix_composer`.
 
-    A move takes about 40 ms here with 6,000 faces; it composes the set, so that what is refused
-    is refused by `fl.compose`.
+    A move takes about 40 ms here with 6,000 faces: it composes the set.
 
     Attributes
     ----------
     sliders
-        Percent of the subjects by group.
+        Percent of the subjects by group, whole ones.
     subjects, images
         How many, and how many images of each.
+    mix
+        The shares and whole numbers that are taken.
     monitor
         A `TrainingMonitor`, shown once training begins.
     error
@@ -117,28 +125,31 @@ class MixComposer(Dial):
         self._source, self._by, self._seed = faces, by, seed
         self._train = {"recipe": recipe, "held_out": held_out, **options}
         labels = group_labels(faces.table, by)
-        self.groups = [str(group) for group in labels.cat.categories]
         known = labels.notna().to_numpy()
-        self._images = faces.table[known].groupby("subject", observed=True).size()
+        held = faces.table[known].groupby("subject", observed=True).size()
         one_each = faces.table[known].drop_duplicates("subject")
-        self._group_of = labels[one_each.index].astype(str).set_axis(one_each["subject"])
-        self._named: dict[str, float] = {}
-        self._setting = False
+        group_of = labels[one_each.index].astype(str).set_axis(one_each["subject"])
+        by_group = {str(g): held[group_of.index[group_of == g]] for g in labels.cat.categories}
+        self._stock = Stock({group: there for group, there in by_group.items() if len(there)})
+        self.groups = self._stock.groups
         self.embedder: TrainedEmbedder | None = None
         self.faces: FaceSet | None = None
         self.error: Exception | None = None
         self.thread: threading.Thread | None = None
 
-        most = int(self._images.max())
-        typical = max(1, int(self._images.median()))
-        half = max(len(self.groups), len(self._images) // 2)
-        self.subjects = numbers(1, len(self._images), start[0] or half, "Subjects")
-        self.images = numbers(1, most, start[1] or typical, "Images of each")
-        self.sliders = {group: numbers(0, 100, 0, group, step=_STEP / 10) for group in self.groups}
-        for group, one in self.sliders.items():
-            one.description, one.readout_format = f"{group}, %", ".1f"
-            one.observe(lambda change, group=group: self._turned(group, change["new"]), "value")
-        self.follow(self.subjects, self.images)
+        half = max(len(self.groups), len(held) // 2)
+        typical = max(1, int(held.median()))
+        subjects, images = (min(start[0] or half, len(held)), min(start[1] or typical, held.max()))
+        self.subjects = numbers(1, len(held), subjects, "Subjects")
+        self.images = numbers(1, int(held.max()), int(images), "Images of each")
+        # Whole percents: a browser sends fractions back rounded, perhaps after they have changed.
+        self.sliders = {group: numbers(0, 100, 0, f"{group}, %") for group in self.groups}
+        for one in self.sliders.values():
+            one.disabled = len(self.groups) == 1
+        self._controls = {**self.sliders, "subjects": self.subjects, "images": self.images}
+        self._setting = False
+        for name, one in self._controls.items():
+            one.observe(lambda change, name=name: self._turned(name, change["new"]), "value")
         self.even = ipw.Button(description="Balanced", tooltip="The same share for every group")
         self.even.on_click(lambda _: self.balance())
         self.button = ipw.Button(
@@ -148,36 +159,55 @@ class MixComposer(Dial):
         self.monitor = TrainingMonitor()
         self.monitor.view.layout.display = "none"
         buttons = ipw.HBox([self.even, self.button])
-        self._set_sliders()
+        self._settle(Wish({}, int(subjects), int(images)))
         self.show(*self.sliders.values(), self.subjects, self.images, buttons)
         self.view.children = (*self.view.children, self.monitor.view)
 
     # ---- the mix
 
-    def _turned(self, group: str, percent: float) -> None:
+    def _turned(self, name: str, value: float) -> None:
+        """The user turned a control: what we set one to is not taken for a wish."""
         if self._setting:
             return
-        self._named[group] = round(percent / 100, 6)
-        self._set_sliders()
+        wish = self._wish
+        if name in self.sliders:
+            # Shares that gave way to the subjects are those that the user saw, and goes on from.
+            named = wish.named if wish.last != "subjects" else self._shown()
+            wish = replace(wish, named={**named, name: value / 100}, last=name)
+        elif name == "subjects":
+            wish = replace(wish, subjects=int(value), last=name)
+        else:
+            wish = replace(wish, images=int(value), last=name)
+        self._go(wish)
+
+    def _shown(self) -> dict[str, float]:
+        """The wished shares, or where they gave way those of everybody taken."""
+        mix, named = self.mix, self._wish.named
+        exact = spread(named, None, self._stock.there(mix.images))
+        return dict(named) if mix.shares == exact else dict(mix.shares)
+
+    def _go(self, wish: Wish) -> None:
+        self._settle(wish)
         self.move()
 
-    def _set_sliders(self) -> None:
-        """Groups that are not named stand at what is left for each."""
+    def _settle(self, wish: Wish) -> None:
+        """Find the mix, and let the controls follow: that which was turned is where it belongs."""
+        self._wish, self.mix = wish, self._stock.mix(wish)
+        stand = group_counts(self.groups, self.mix.shares, 100)
+        stand |= {"subjects": sum(self.mix.counts.values()), "images": self.mix.images}
         self._setting = True
-        others = [group for group in self.groups if group not in self._named]
-        left = max(1 - sum(self._named.values()), 0.0)
-        for group in others:
-            self.sliders[group].value = round(100 * left / len(others), 1)
+        for name, value in stand.items():
+            self._controls[name].value = value
         self._setting = False
 
     def balance(self) -> None:
         """The same share for every group."""
-        self._named.clear()
-        self._set_sliders()
-        self.move()
+        self._go(replace(self._wish, named={}, last=None))
 
     def move(self, change: Any = None) -> None:
         super().move(change)
+        if not self.refused:
+            self.say(self.mix.told, alarm=False)
         self.button.disabled = self.faces is None or self._running
 
     @property
@@ -186,43 +216,46 @@ class MixComposer(Dial):
 
     def available(self) -> pd.DataFrame:
         """Index `group`; `subjects` with images enough, `images` of theirs."""
-        enough = self._images[self._images >= self.images.value]
-        groups = self._group_of.reindex(enough.index)
-        images = enough.groupby(groups.to_numpy()).sum()
-        found = pd.DataFrame({"subjects": groups.value_counts(), "images": images})
-        return found.reindex(self.groups).fillna(0).astype(int).rename_axis("group")
+        least = self.mix.images
+        rows = {
+            group: {
+                "subjects": int((held >= least).sum()),
+                "images": int(held[held >= least].sum()),
+            }
+            for group, held in self._stock.images.items()
+        }
+        return pd.DataFrame.from_dict(rows, "index").rename_axis("group")
 
     @property
     def value(self) -> dict[str, Any]:
-        """`shares` (named ones), `subjects`, `images_per_subject`, `counts` by group, `available`
-        and `refused`, the sentence that says why a mix cannot be, or ""."""
-        possible = self.faces is not None
+        """`shares` (those that were asked for, as they are), `subjects`, `images_per_subject`,
+        `counts` by group, `available`, and `told`: what gave way for the mix to be made, or ""."""
+        mix = self.mix
         return {
-            "shares": dict(self._named),
-            "subjects": self.subjects.value,
-            "images_per_subject": self.images.value,
-            "counts": self._counts() if possible else {},
+            "shares": {group: round(mix.shares[group], 6) for group in self._wish.named},
+            "subjects": sum(mix.counts.values()),
+            "images_per_subject": mix.images,
+            "counts": dict(mix.counts),
             "available": self.available(),
-            "refused": self.refused,
+            "told": mix.told,
         }
 
-    def _counts(self) -> dict[str, int]:
-        return group_counts(self.groups, self._named, self.subjects.value)
-
     def _compose(self) -> FaceSet:
+        counts, every = self.mix.counts, sum(self.mix.counts.values())
+        even = group_counts(self.groups, None, every)
         return compose(
             self._source,
             self._by,
-            self._named or None,
-            subjects=self.subjects.value,
-            images_per_subject=self.images.value,
+            None if counts == even else {group: n / every for group, n in counts.items()},
+            subjects=every,
+            images_per_subject=self.mix.images,
             seed=self._seed,
         )
 
     def draw(self) -> tuple[str, str]:
         self.faces = None
         self.faces = self._compose()
-        counts, there = self._counts(), self.available()
+        counts, there = self.mix.counts, self.available()
         palette, most = colours(self.groups), max(int(there["subjects"].max()), 1)
         parts = [drawing.names(self.groups)]
         for row, group in enumerate(self.groups):
@@ -246,18 +279,18 @@ class MixComposer(Dial):
         return drawing.svg(width, height, f"{title}: {alt}.", *parts), self._table(counts)
 
     def _table(self, counts: dict[str, int]) -> str:
-        there, every = self.available(), self.subjects.value
+        there, every, each = self.available(), sum(counts.values()), self.mix.images
         frame = pd.DataFrame(
             {
                 "share": [drawing.percent(count / every) for count in counts.values()],
                 "subjects": [f"{count:,}" for count in counts.values()],
                 "available": [f"{n:,}" for n in there["subjects"]],
-                "images": [f"{count * self.images.value:,}" for count in counts.values()],
+                "images": [f"{count * each:,}" for count in counts.values()],
                 "available images": [f"{n:,}" for n in there["images"]],
             },
             index=pd.Index(list(counts), name="group"),
         )
-        caption = f"{every:,} subjects with {self.images.value} images each"
+        caption = f"{how_many(every, 'subject')} with {how_many(each, 'image')} each"
         return drawing.table_html(frame, caption)
 
     def still(self) -> tuple[list[Picture], str]:
@@ -307,4 +340,5 @@ class MixComposer(Dial):
             self.error = error
             self.monitor.say(f"Training failed: {error}")
         finally:
+            self.monitor.over()
             self.button.disabled = False

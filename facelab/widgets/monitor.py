@@ -56,7 +56,8 @@ class TrainingMonitor(Dial):
     Attributes
     ----------
     button
-        Stops the training at the next step, saved in its `checkpoints` if it has some.
+        Stops the training at the next step, saved in its `checkpoints` if it has some; gone when
+        the training is over.
     """
 
     def __init__(self, steps: int | None = None) -> None:
@@ -77,6 +78,7 @@ class TrainingMonitor(Dial):
         self._asked.clear()
         self._began, self._drawn = time.perf_counter(), 0.0
         self._end = ""
+        self.button.layout.display = ""
 
     @property
     def hooks(self) -> dict[str, Any]:
@@ -101,6 +103,10 @@ class TrainingMonitor(Dial):
         self._asked.set()
         self.say("Stopping at the next step.")
 
+    def over(self) -> None:
+        """There is nothing left to stop."""
+        self.button.layout.display = "none"
+
     def on_step(self, step: int) -> bool:
         """For `fl.train`: whether the button was pressed."""
         if step == 1:
@@ -108,6 +114,8 @@ class TrainingMonitor(Dial):
         self.step = step
         if self._asked.is_set():
             self._end = f"stopped at step {step}"
+        if self._asked.is_set() or step == self.steps:
+            self.over()
         if self._asked.is_set() or time.perf_counter() - self._drawn > _OFTEN:
             self.move()
         return self._asked.is_set()
@@ -125,6 +133,8 @@ class TrainingMonitor(Dial):
         """Show the loss over the whole training, from the embedder's history."""
         self._history = embedder.history[["step", "loss"]]
         self._end = "done"
+        self.over()
+        self.say("")
         self.move()
 
     def move(self, _: Any = None) -> None:
@@ -135,7 +145,7 @@ class TrainingMonitor(Dial):
         last = float(max(self.steps or 0, self.step, 1))
         looks = self.value["looks"]
         groups = list(looks["group"].unique()) if len(looks) else []
-        palette = colours(groups)
+        palette = drawing.palette(groups)
         loss = self._history
         series = {"training loss": (loss["step"].tolist(), loss["loss"].tolist(), "#777777")}
         parts = [

@@ -112,7 +112,7 @@ class PopulationStudio(Dial):
         self.knobs = {name: self._knob(name) for name in knobs}
         self.subject.observe(self._another, "value")
         self.follow(*self.knobs.values())
-        self.show(self.subject, *self.knobs.values())
+        self.show(self.subject, *self.knobs.values(), beside=True)
 
     def _own(self, name: str) -> Any:
         """What the photo itself has."""
@@ -198,12 +198,13 @@ class PopulationStudio(Dial):
             (twin, f"the twin: {changed}" if changed else "the twin, so far the same"),
         ]
         figures = "".join(
-            '<figure style="display:inline-block;margin:0 1rem 0 0;vertical-align:top">'
-            f"{drawing.image(drawing.png(picture), words, 'synthetic', width)}"
-            f'<figcaption style="max-width:{width}px;line-height:1.3">{drawing.safe(words)}'
+            f'<figure style="margin:0;flex:1 1 7rem;max-width:{width}px">'
+            f"{drawing.image(drawing.png(picture), words, 'synthetic', '100%')}"
+            f'<figcaption style="line-height:1.3">{drawing.safe(words)}'
             "</figcaption></figure>"
             for picture, words in pair
         )
+        figures = f'<div style="display:flex;flex-wrap:wrap;gap:.7rem">{figures}</div>'
         return figures, self._table()
 
     def _told(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ import pandas as pd
 from facelab.audits.by_group import Audit
 from facelab.comparisons.counted import Comparisons
 from facelab.errors import BadInput, a_kind
-from facelab.figures.style import Picture, colours
+from facelab.figures.style import Picture
 from facelab.progress import bar
 from facelab.search.year import chance_of_any
 from facelab.widgets import drawing
@@ -58,6 +58,14 @@ class Stop:
             return {}
         columns = (self.cross_group[name] for name in ("group_a", "group_b", "fmr"))
         return {(a, b): rate for a, b, rate in zip(*columns, strict=True)}
+
+    @cached_property
+    def bounds(self) -> dict[tuple[str, str], float]:
+        """The upper end of the FMR by pair of groups."""
+        if self.cross_group is None:
+            return {}
+        columns = (self.cross_group[name] for name in ("group_a", "group_b", "fmr_high"))
+        return {(a, b): high for a, b, high in zip(*columns, strict=True)}
 
     def search(self, people: int) -> pd.DataFrame:
         """False matches to expect when somebody is searched among that many others.
@@ -227,7 +235,7 @@ class ThresholdExplorer(Dial):
         )
         ipw.link((self.fmr, "index"), (self.threshold, "index"))
         self._groups = [str(group) for group in self.stops[0].rates["group"]]
-        self._palette = colours(self._groups)
+        self._palette = drawing.palette(self._groups)
         self._limits = {
             error: drawing.rate_limits(
                 np.concatenate([stop.rates[error].to_numpy(float) for stop in self.stops])
@@ -286,7 +294,14 @@ class ThresholdExplorer(Dial):
         if stop.cross_group is None:
             title += ": not in the audit"
         return drawing.heat_map(
-            left, self._groups[1:], stop.pairs, self._limits["fmr"], title, first_row=1
+            left,
+            self._groups[1:],
+            stop.pairs,
+            self._limits["fmr"],
+            title,
+            first_row=1,
+            target=stop.target,
+            bounds=stop.bounds,
         )
 
     def _alt(self, stop: Stop) -> str:
@@ -306,7 +321,7 @@ class ThresholdExplorer(Dial):
                 "FMR %": _with_ends(stop.rates, "fmr", 100),
                 "FNMR %": _with_ends(stop.rates, "fnmr", 100),
                 "false matches in a search": _with_ends(search, "false_matches", 1),
-                "chance of any": [drawing.chance(share) for share in search["chance"]],
+                "chance of any": _chances(search),
             },
             index=pd.Index(self._groups, name="group"),
         )
@@ -347,6 +362,15 @@ def _with_ends(frame: pd.DataFrame, name: str, scale: float) -> list[str]:
         else:
             texts.append(_short(scale * value))
     return texts
+
+
+def _chances(search: pd.DataFrame) -> list[str]:
+    columns = (search[f"chance{end}"].tolist() for end in ("", "_low", "_high"))
+    return [
+        drawing.chance(value)
+        + (f" [{drawing.chance(low)}, {drawing.chance(high)}]" if np.isfinite(high) else "")
+        for value, low, high in zip(*columns, strict=True)
+    ]
 
 
 def _short(number: float) -> str:

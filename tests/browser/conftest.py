@@ -1,8 +1,9 @@
-"""What the browser tests share: a folder that keeps what they showed."""
+"""What the browser tests share: a JupyterLab, and a folder that keeps what they showed."""
 
 import os
 from pathlib import Path
 
+import lab_page
 import pytest
 
 
@@ -24,3 +25,11 @@ def shot(tmp_path_factory):
         return path
 
     return keep
+
+
+@pytest.fixture(scope="session")
+def opened(chromium, tmp_path_factory):
+    """Opens a notebook in a JupyterLab and runs it; all notebooks of these tests share one."""
+    place = tmp_path_factory.mktemp("lab")
+    with lab_page.server(place) as address:
+        yield lambda book, name: lab_page.opened(chromium, address, place, book, name)

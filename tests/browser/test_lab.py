@@ -3,27 +3,18 @@
 Screenshots are kept: see `shot` in conftest.py.
 """
 
-import json
-import os
 import re
-import socket
 import statistics
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
-import nbformat
 import pytest
 import yaml
+from lab_page import PATIENCE, dial
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 ROOM = Path(__file__).parents[2] / "notebooks" / "07_threshold_explorer.ipynb"
 QUICK = yaml.safe_load(ROOM.with_name("quick.yaml").read_text(encoding="utf-8"))[ROOM.stem]
-PATIENCE = 300_000  # ms, for everything that a notebook computes
-TOKEN = "only-here"
 # The milliseconds from each key to the last change of the table and the figure that it made.
 WATCH = """box => {
   window.moves = [];
@@ -35,87 +26,14 @@ WATCH = """box => {
     last = setTimeout(() => window.moves.push(Math.round(now)), 300);
   }).observe(box, { subtree: true, childList: true, characterData: true });
 }"""
-PROMPTS = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(e => e.innerText)"
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    """The address of a JupyterLab whose only notebook is the room, made quick."""
-    place = tmp_path_factory.mktemp("lab")
-    room = parameterize_notebook(load_notebook_node(str(ROOM)), QUICK)
-    nbformat.write(room, place / ROOM.name)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    own = {
-        name: str(place / name.lower())
-        for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR")
-    }
-    # Nothing is asked for that only a network could answer.
-    settings = {
-        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
-        "notebook-extension/tracker": {"windowingMode": "none"},  # all cells are in the page
-    }
-    for name, values in settings.items():
-        file = place / "jupyterlab_settings_dir" / "@jupyterlab" / f"{name}.jupyterlab-settings"
-        file.parent.mkdir(parents=True)
-        file.write_text(json.dumps(values))
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
-    command += [
-        f"--port={port}",
-        f"--ServerApp.root_dir={place}",
-        f"--IdentityProvider.token={TOKEN}",
-    ]
-    with open(place / "server.log", "w") as log:
-        server = subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"{address}/api/status?token={TOKEN}", timeout=5).close()
-                break
-            except OSError:
-                assert server.poll() is None, (place / "server.log").read_text()
-                time.sleep(0.5)
-        yield f"{address}/lab/tree/{ROOM.name}?token={TOKEN}"
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
-@pytest.fixture(scope="module")
-def page(lab, chromium):
-    """The notebook, open and run from top to bottom; what the console complained of is kept."""
-    page = chromium.new_page(viewport={"width": 1400, "height": 1000})
-    page.set_default_timeout(60_000)
-    page.complaints = []
-    page.on("console", lambda said: _note(page, said.type, said.text))
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.goto(lab)
-    page.locator(".jp-Notebook").wait_for()
-    page.locator("#jp-main-statusbar").get_by_text(re.compile(r"\|\s*Idle")).first.wait_for()
-    page.locator(".lm-MenuBar-itemLabel", has_text=re.compile("^Run$")).click()
-    page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Run All Cells$")).click()
-    page.wait_for_function(f"{PROMPTS}.some(text => text.includes('*'))")
-    page.wait_for_function(
-        f"!{PROMPTS}.some(text => text.includes('*'))", timeout=PATIENCE, polling=1000
-    )
-    prompts = page.evaluate(PROMPTS)
-    assert all(re.search(r"\d", text) for text in prompts), (prompts, page.complaints)
+def page(opened):
+    """The room, made quick, open and run from top to bottom."""
+    page = opened(parameterize_notebook(load_notebook_node(str(ROOM)), QUICK), ROOM.name)
     yield page
     page.close()
-
-
-def _note(page, kind, text):
-    if kind == "error":
-        page.complaints.append(text)
-
-
-def dial(page, label):
-    """The output that holds the control of this label."""
-    found = page.locator(".jp-OutputArea-child", has=page.locator(f'label:text-is("{label}")'))
-    found.first.scroll_into_view_if_needed()
-    return found.first
 
 
 def test_dragging_the_threshold_moves_the_figure_and_the_table(page, shot):
