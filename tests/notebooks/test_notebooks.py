@@ -199,7 +199,7 @@ def test_without_faces_rendered_people_are_audited_and_every_number_says_so(quic
     page = (folder / "report.html").read_text()
     said = "(rendered people, a recogniser trained for a moment)"
     audits = len(numbers["audits"])
-    assert page.count(said) == 2 + 2 * audits, "who is there, labels; each finding and its table"
+    assert page.count(said) == 3 + 2 * audits, "code, people, labels; findings and tables"
 
 
 def test_any_faces_and_embedder_are_audited(audited, tmp_path):
