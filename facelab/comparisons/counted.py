@@ -19,6 +19,7 @@ from facelab.comparisons.scores import EVERY_PAIR, SAME_GROUP, Histogram, ScoreL
 from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput, counted, how_many, there_are
 from facelab.faces.groups import group_labels
+from facelab.faces.presenting import presented
 from facelab.rates.counts import FEW_ERRORS, ErrorCounts
 from facelab.rates.intervals import small_sample_wilson
 from facelab.rates.paired import sums_over
@@ -124,6 +125,17 @@ class Comparisons:
     def __repr__(self) -> str:
         mated = int(self._histogram.scope(EVERY_PAIR)[1].sum())
         return f"Comparisons({mated:,} mated, {len(self) - mated:,} non-mated, {self.groups})"
+
+    def _repr_html_(self) -> str:
+        mated = int(self._histogram.scope(EVERY_PAIR)[1].sum())
+        facts = {
+            "mated (of one person)": mated,
+            "non-mated (of two people)": len(self) - mated,
+            "groups": ", ".join(self.groups),
+            "note": "; ".join(self.warnings),
+        }
+        then = "`threshold(fmr=0.001)` of it sets a threshold, `error_rates(threshold)` reads it"
+        return presented("Comparisons", facts, then)
 
     @property
     def _histogram(self) -> Histogram:
