@@ -210,7 +210,7 @@ class Comparisons:
             few = people and len(self._scores.units) <= _FEW_PEOPLE
             return self._few_people(fmr, group) if few else ""
         return (
-            f"{n:,} non-mated comparisons allow {allowed} false matches at FMR {fmr:g}: fewer than "
+            f"{n:,} non-mated comparisons allow {allowed} false matches at FMR {100 * fmr:g}%: fewer than "
             f"{FEW_ERRORS}, so the threshold is uncertain"
         )
 

@@ -91,7 +91,9 @@ def error_rates(
         group_rows(axes, groups, names, labelled=error == "fmr")
         axes.grid(axis="x", which="major", color="#E6E6E6", lw=0.8)
         axes.set_axisbelow(True)
-    columns[0].set(title="False matches", xlabel="FMR, % of non-mated comparisons (log)")
+    share = _share_across(next(iter(arms.values()))[0])
+    across = f"\nall: {share:.0%} of its comparisons are across groups" if share else ""
+    columns[0].set(title="False matches", xlabel=f"FMR, % of non-mated comparisons (log){across}")
     columns[1].set(title="False non-matches", xlabel="FNMR, % of mated comparisons (log)")
     if fmr:
         mark(columns[0], fmr, f"target {100 * fmr:g}%")
@@ -99,7 +101,7 @@ def error_rates(
     every = [table for tables in arms.values() for table in tables]
     unseen = any((table[["fmr", "fnmr"]] == 0).any(axis=None) for table in every)
     noted = any(has_note(table).any() for table in every)
-    arm_legend(figure, list(arms), unseen, noted, _share_across(every[0]))
+    arm_legend(figure, list(arms), unseen, noted)
     figure.alt = "Error rates by group with 95% intervals. " + " ".join(
         f"{name or 'All'}: " + ", ".join(_rate_words(row) for _, row in tables[0].iterrows()) + "."
         for name, tables in arms.items()
@@ -183,7 +185,6 @@ def arm_legend(
     arms: list[str],
     unseen: bool = False,
     noted: bool = False,
-    across: float = 0.0,
 ) -> None:
     handles = [
         Line2D([], [], color=INK, marker=look["marker"], mfc=look["face"], lw=1.6, label=entry(arm))
@@ -195,9 +196,6 @@ def arm_legend(
         handles.append(Line2D([], [], color=INK, marker="<", mfc="white", ls=":", label=words))
     if noted:
         handles.append(Line2D([], [], ls="", label="* see the note in the table"))
-    if across:
-        words = f"all: every comparison, {across:.0%} of non-mated ones across groups"
-        handles.append(Line2D([], [], ls="", label=words))
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.2)
 

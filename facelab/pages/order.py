@@ -49,7 +49,9 @@ def is_tagged(cell: "NotebookNode", tag: str) -> bool:
 
 def contents(page: "BeautifulSoup") -> "BeautifulSoup | None":
     """A list of the sections of a page, each a link to it; None where there are few."""
-    headings = [one for one in page.find_all("h2") if one.get("id")]
+    headings = page.find_all("h2")
+    for place, heading in enumerate(headings, 1):
+        heading["id"] = f"section-{place}"
     if len(headings) < _FEWEST:
         return None
     nav = page.new_tag("nav", attrs={"aria-label": "Contents", "class": "contents"})

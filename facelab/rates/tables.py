@@ -50,7 +50,8 @@ def readable_rates(rates: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Index `group`; columns subjects, images, mated, non-mated, FMR %, FNMR %, both by subject,
         note; all text. FMR % and FNMR % count comparisons, of which people with many photos have
-        most; by subject everybody (every pair of people) counts once.
+        most; by subject everybody (every pair of people) counts once, and these columns are left
+        out where they say the same.
 
     Examples
     --------
@@ -70,10 +71,12 @@ def readable_rates(rates: pd.DataFrame) -> pd.DataFrame:
         ]
     for error in ("fmr", "fnmr"):
         if f"{error}_by_subject" in rates:
-            shown[f"{error.upper()} % by subject"] = [
+            by_subject = [
                 with_interval(row, f"{error}_by_subject", lambda rate: f"{100 * rate:.3g}")
                 for row in rates.to_dict("records")
             ]
+            if by_subject != shown[f"{error.upper()} %"].tolist():
+                shown[f"{error.upper()} % by subject"] = by_subject
     shown["note"] = rates["note"].fillna("")
     return shown.set_index("group")
 

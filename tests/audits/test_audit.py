@@ -113,7 +113,7 @@ def test_the_limits_of_an_audit_are_warned_of():
     warnings = "\n".join(fl.audit(embeddings, by="race", fmr=1e-3, replicates=10).warnings)
     assert "5 of 153 images have no race label" in warnings
     assert "3 subjects have one image and give no mated comparisons" in warnings
-    assert "allow 11 false matches at FMR 0.001: fewer than 30" in warnings
+    assert "allow 11 false matches at FMR 0.1%: fewer than 30" in warnings
     assert re.search(r"a: \d+ subjects with about [\d.]+ images each are too few to tell", warnings)
     assert "2 images share their vector with another image: is it one photo under" in warnings
     assert ".jpg" not in warnings, "reports quote them: no names"

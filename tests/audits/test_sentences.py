@@ -266,7 +266,7 @@ def test_notes_of_rates():
 
     assert of(0, 0, 0, 0, 20) == ["no mated comparisons"]
     assert of(900, 0, 0, 0.05, 20) == [
-        "no false non-matches: a rate up to 0.012 would show none as well"
+        "no false non-matches: a rate up to 1.2% would show none as well"
     ]
     assert of(900, 90, 1e-5, 0.05, 20) == []
     assert of(900, 90, 1e-3, 0.6, 20) == [
