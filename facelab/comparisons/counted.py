@@ -210,8 +210,8 @@ class Comparisons:
             few = people and len(self._scores.units) <= _FEW_PEOPLE
             return self._few_people(fmr, group) if few else ""
         return (
-            f"{n:,} non-mated comparisons allow {allowed} false matches at FMR {100 * fmr:g}%: fewer than "
-            f"{FEW_ERRORS}, so the threshold is uncertain"
+            f"{n:,} non-mated comparisons allow {allowed} false matches at FMR {100 * fmr:g}%: "
+            f"fewer than {FEW_ERRORS}, so the threshold is uncertain"
         )
 
     def _few_people(self, fmr: float, group: str | None) -> str:
