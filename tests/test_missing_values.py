@@ -213,7 +213,7 @@ def changes_without_a_rate():
     changes = fl.compare_audits(arms_without_a_rate())
     row = changes.row("fnmr:all")
     assert np.isnan(row["difference"]) and row["note"]
-    assert fl.readable_changes(changes.table).loc["fnmr:all", "b - a"] == "unknown"
+    assert fl.readable_changes(changes.table).loc["FNMR of all", "change"] == "unknown"
 
 
 def figures_without_a_rate():

@@ -118,9 +118,9 @@ def test_an_older_audit_shows_todays_intervals_and_says_what_its_threshold_was_s
     assert own.rates[["fmr", "fnmr"]].equals(old[["fmr", "fnmr"]])
     assert (own.rates["fmr_high"] > old["fmr_high"])[1:].all()
     assert np.isnan(own.rates.loc[0, ["fmr_low", "fmr_high"]].astype(float)).all()
-    assert "overall FMR was 0.02 by construction" in own.summary()
+    assert "overall FMR was 2% by construction" in own.summary()
     calibrated = fl.Audit.load(STORED / "audit-calibrated")
-    assert "overall FMR was 0.00687 [" in calibrated.summary()
+    assert "overall FMR was 0.687% [" in calibrated.summary()
     # Its calibration's errors were not stored: how sure its threshold is, nobody knows.
     assert np.isnan(calibrated.realised_fmr()).all() and "realises" not in calibrated.summary()
     for audit in (own, calibrated):

@@ -32,7 +32,7 @@ from facelab.rates.counts import ErrorCounts
 from facelab.rates.indices import disparity, homogeneity
 from facelab.rates.parity import DRAWS
 from facelab.rates.planning import too_small
-from facelab.rates.tables import readable_rates, rounded, table
+from facelab.rates.tables import readable_indices, readable_rates, table
 from facelab.words import checked
 
 _NAMED = 3  # items named in a warning before "and others"
@@ -187,7 +187,8 @@ class Audit:
             items = "".join(f"<li>{escape(text)}</li>" for text in self.warnings)
             parts.append(f"<p>What limits this audit:</p><ul>{items}</ul>")
         parts.append(table(readable_rates(self.rates), "Error rates by group").data)
-        parts.append(table(rounded(self.disparity), "Disparity between groups").data)
+        indices = table(readable_indices(self.disparity)).data
+        parts.append(f"<details><summary>Every index of disparity</summary>{indices}</details>")
         return "".join(parts)
 
     def to_html(self, file: str | Path) -> Path:

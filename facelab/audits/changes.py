@@ -153,7 +153,8 @@ class Arms:
         one, other = np.array([after]), np.array([before])
         pairs = Pairs(one, other, numbers, np.array([np.inf]))
         limits = [float(end[0]) for end in pairs.limits(self._z(confidence))]
-        note = "no errors in " + ("both arms" if before == after else "ab"[int(before > 0)])
+        without = "both arms" if before == after else self.names[b if before > 0 else a]
+        note = f"no errors in {without}"
         ratio = after / before if before > 0 else np.nan
         return Change(before, after, after - before, *limits[2:], ratio, *limits[:2], note)
 
@@ -297,7 +298,8 @@ class Arms:
         equal = [self.disparity[arm].loc[key, "p_parity"] >= 1 - self.confidence for arm in (a, b)]
         if all(equal):
             return "neither arm can be told from parity"
-        return f"{'ab'[equal.index(True)]} cannot be told from parity" if any(equal) else ""
+        one = self.names[(a, b)[equal.index(True)]] if any(equal) else None
+        return f"{one} cannot be told from parity" if one else ""
 
 
 def in_family(confidence: float, rows: int) -> float:

@@ -7,7 +7,6 @@ the ratio of the arms, with the uncertainty of test subjects and of training see
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,14 @@ import pandas as pd
 from facelab.audits.by_group import Audit
 from facelab.audits.changes import Arms, in_family
 from facelab.errors import BadInput, a_kind, counted, there_are
-from facelab.rates.tables import interval, number, rounded, times
+from facelab.rates.tables import (
+    interval,
+    quantity_words,
+    readable_changes,
+    table,
+    times,
+    value_words,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +65,10 @@ class AuditDifferences:
     def summary(self, quantity: str = "max_min_ratio:fmr") -> str:
         """One quantity's change in a sentence; a group's interval allows for all groups."""
         row, (first, second) = self.row(quantity), self.arms
-        a, b = number(row["a"]), number(row["b"])
-        text = f"{quantity} was {a} for {first} and {b} for {second}"
+        a, b = (value_words(quantity, row[side]) for side in ("a", "b"))
+        text = f"{quantity_words(quantity)} was {a} for {first} and {b} for {second}"
         if np.isfinite(row["ratio"]):
-            text += f": {row['ratio']:.3g} times"
+            text += f": {times(row['ratio'])} times"
         low, high = row["family_low"], row["family_high"]
         if np.isfinite(row["ratio"]) and not np.isnan(low):
             text += f" {interval(low, high, times)}"
@@ -71,9 +77,8 @@ class AuditDifferences:
         return text + (f" ({row['note']})" if row["note"] else "") + "."
 
     def _repr_html_(self) -> str:
-        first, second = (escape(name) for name in self.arms)
-        table = rounded(self.table).to_html(index=False, border=0, escape=True)
-        return f"<p>a = {first}, b = {second}; difference b - a, ratio b / a</p>{table}"
+        caption = f"From {self.arms[0]} to {self.arms[1]}"
+        return table(readable_changes(self.table, self.arms), caption).data
 
 
 @counted
@@ -120,7 +125,7 @@ def compare_audits(
     >>> differences.table["quantity"].head(3).tolist()
     ['fmr:all', 'fmr:a', 'fmr:b']
     >>> print(differences.summary("fnmr:all"))
-    fnmr:all was 0.0433 for whole and 0.257 for half: 5.92 times [3.7, 9.4] (one seed: training
+    FNMR of all was 4.33% for whole and 25.7% for half: 5.9 times [3.7, 9.4] (one seed: training
     noise unseen).
     """
     names, audits = _paired(arms)

@@ -11,6 +11,7 @@ import pandas as pd
 from facelab.audits.thresholds import Thresholded, at_target, realised
 from facelab.faces.groups import SEPARATOR
 from facelab.rates.contrasts import as_chance, as_ratio, as_sentence
+from facelab.rates.tables import percent, rate_words
 
 NAMES = {"fmr": "FMR", "fnmr": "FNMR"}
 
@@ -28,22 +29,22 @@ def summary(audit: Told) -> str:
     """The finding in a few sentences."""
     whole = audit.rates.iloc[0]
     fixed = audit.set_on_itself and audit.pairs == "all"
-    fmr = f"{whole['fmr']:.3g} by construction" if fixed else rate_text(whole, "fmr")
+    fmr = f"{percent(whole['fmr'])} by construction" if fixed else rate_text(whole, "fmr")
     text = [
-        f"At threshold {audit.threshold:.4f}, set for FMR {audit.fmr:g} on {audit.calibration}, "
-        f"overall FMR was {fmr} and FNMR {rate_text(whole, 'fnmr')}."
+        f"At threshold {audit.threshold:.4f}, set for FMR {percent(audit.fmr)} on "
+        f"{audit.calibration}, overall FMR was {fmr} and FNMR {rate_text(whole, 'fnmr')}."
     ]
     low, high = realised(audit)
     if np.isfinite(low):
         told = (
             "Among people like those that it was set on, this threshold realises an FMR between "
-            f"{low:.2g} and {high:.2g}"
+            f"{percent(low)} and {percent(high)}"
         )
         at = at_target(audit).iloc[0]
         if np.isfinite(at["fnmr"]):
             told += (
-                f"; set anew for FMR {audit.fmr:g} on as many others, it would give an FNMR "
-                f"between {at['fnmr_low']:.2g} and {at['fnmr_high']:.2g}"
+                f"; set anew for FMR {percent(audit.fmr)} on as many others, it would give an FNMR "
+                f"between {percent(at['fnmr_low'])} and {percent(at['fnmr_high'])}"
             )
         text.append(f"{told}.")
     groups = audit.rates.iloc[1:]
@@ -53,7 +54,7 @@ def summary(audit: Told) -> str:
             continue
         worst, best = known.loc[known[error].idxmax()], known.loc[known[error].idxmin()]
         if worst[error] == best[error]:
-            text.append(f"{NAMES[error]} was {worst[error]:.3g} for every group.")
+            text.append(f"{NAMES[error]} was {percent(worst[error])} for every group.")
             continue
         text.append(
             f"{NAMES[error]} by {SEPARATOR.join(audit.by)} ran from {rate_text(best, error)} for "
@@ -96,7 +97,4 @@ def findings(audit: Told) -> list[str]:
 
 def rate_text(row: pd.Series, error: str) -> str:
     """A rate with its interval."""
-    value, low, high = (row[f"{error}{end}"] for end in ("", "_low", "_high"))
-    if np.isnan(value):
-        return "unknown"
-    return f"{value:.3g}" + (f" [{low:.2g}, {high:.2g}]" if np.isfinite(low) else "")
+    return rate_words(*(row[f"{error}{end}"] for end in ("", "_low", "_high")))

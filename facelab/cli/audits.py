@@ -87,7 +87,6 @@ def compare(
 
         text = as_csv(changes.table)
         files.write_asked(out, text, force, table_like(text))
-    say(f"a = {names[0]}, b = {names[1]}; ratio = b / a")
-    say(fl.readable_changes(changes.table).to_string())
+    say(fl.readable_changes(changes.table, names).to_string())
     if out:
         done("differences", out)

@@ -19,6 +19,7 @@ from facelab.comparisons.scores import EVERY_PAIR, SAME_GROUP, Histogram, ScoreL
 from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput, counted, how_many, there_are
 from facelab.faces.groups import group_labels
+from facelab.faces.presenting import presented
 from facelab.rates.counts import FEW_ERRORS, ErrorCounts
 from facelab.rates.intervals import small_sample_wilson
 from facelab.rates.paired import sums_over
@@ -125,6 +126,17 @@ class Comparisons:
         mated = int(self._histogram.scope(EVERY_PAIR)[1].sum())
         return f"Comparisons({mated:,} mated, {len(self) - mated:,} non-mated, {self.groups})"
 
+    def _repr_html_(self) -> str:
+        mated = int(self._histogram.scope(EVERY_PAIR)[1].sum())
+        facts = {
+            "mated (of one person)": mated,
+            "non-mated (of two people)": len(self) - mated,
+            "groups": ", ".join(self.groups),
+            "note": "; ".join(self.warnings),
+        }
+        then = "`threshold(fmr=0.001)` of it sets a threshold, `error_rates(threshold)` reads it"
+        return presented("Comparisons", facts, then)
+
     @property
     def _histogram(self) -> Histogram:
         return self._scores.histogram
@@ -198,8 +210,8 @@ class Comparisons:
             few = people and len(self._scores.units) <= _FEW_PEOPLE
             return self._few_people(fmr, group) if few else ""
         return (
-            f"{n:,} non-mated comparisons allow {allowed} false matches at FMR {fmr:g}: fewer than "
-            f"{FEW_ERRORS}, so the threshold is uncertain"
+            f"{n:,} non-mated comparisons allow {allowed} false matches at FMR {100 * fmr:g}%: "
+            f"fewer than {FEW_ERRORS}, so the threshold is uncertain"
         )
 
     def _few_people(self, fmr: float, group: str | None) -> str:

@@ -19,6 +19,7 @@ from facelab.embedders.vectors import vectors_of
 from facelab.errors import BadInput, a_kind, how_many
 from facelab.faces.faceset import FaceSet
 from facelab.faces.origin import as_card, facts, is_synthetic
+from facelab.faces.presenting import presented
 from facelab.faces.tables import as_face_table, as_rows, is_named, rows_where, settled
 from facelab.shown import note_people
 
@@ -72,6 +73,19 @@ class Embeddings:
                 f"vectors of shape {self.vectors.shape} do not fit a table of {len(self.table)} "
                 "rows: give one row of (N, D) a face"
             )
+
+    def _repr_html_(self) -> str:
+        faces = self.card.get("faces")
+        facts = {
+            "by": self.card.get("embedder"),
+            "of": faces.get("name") if isinstance(faces, dict) else None,
+            "subjects": int(self.table["subject"].nunique()),
+            "images": len(self),
+            "numbers each": self.vectors.shape[1],
+            "columns": ", ".join(self.table.columns.drop(["subject", "image"])),
+        }
+        then = "audit them with `fl.audit(embeddings, by=...)`, or `fl.Gallery().enrol(embeddings)`"
+        return presented("Embeddings", facts, then)
 
     @classmethod
     def from_arrays(

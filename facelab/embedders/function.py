@@ -12,10 +12,12 @@ import numpy as np
 from facelab.datasets.reader import one_line
 from facelab.embedders.batches import Workers, embed_batches
 from facelab.embedders.embeddings import Embeddings
+from facelab.embedders.kinds import NEXT
 from facelab.embedders.outputs import Trial, chosen_output, tried
 from facelab.embedders.vectors import as_vectors
 from facelab.errors import BadInput, FacelabError, a_kind, counted
 from facelab.faces.faceset import FaceSet
+from facelab.faces.presenting import presented
 
 _SIDE = 112  # of the crops that a function for any side is tried on
 _FOR_MODULES = (
@@ -49,6 +51,11 @@ class FunctionEmbedder:
     def __repr__(self) -> str:
         size = f"{self.size} px" if self.size else "crops"
         return f"FunctionEmbedder {self.name!r}: {size} to {self.dim} dimensions"
+
+    def _repr_html_(self) -> str:
+        takes = f"{self.size} px" if self.size else "crops of any size"
+        facts = {"takes": takes, "gives": f"{self.dim} numbers a face"}
+        return presented(f"Embedder of a function, {self.name}", facts, NEXT)
 
     def embed(
         self,

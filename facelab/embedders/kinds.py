@@ -11,6 +11,8 @@ from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput, a_kind
 from facelab.faces.faceset import FaceSet
 
+NEXT = "`embedder.embed(faces)` turns faces into vectors, and `fl.audit` compares these"
+
 
 def check_kind(value: Any, verb: str, what: str = "embeddings") -> None:
     """Refuse what was taken for embeddings, and say how it becomes them.

@@ -18,10 +18,12 @@ from facelab.datasets.reader import one_line
 from facelab.embedders.batches import embed_batches
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.external import checksum, quantises_by_batch
+from facelab.embedders.kinds import NEXT
 from facelab.embedders.outputs import no_output, several_outputs, tried
 from facelab.embedders.vectors import as_vectors
 from facelab.errors import BadInput, check_option, need, there_are
 from facelab.faces.faceset import FaceSet
+from facelab.faces.presenting import presented
 
 _EXAMPLE = '{"channels": "rgb", "mean": 127.5, "std": 128}'
 _STATED = ("channels", "mean", "std")
@@ -177,6 +179,10 @@ class OnnxEmbedder:
 
     def __repr__(self) -> str:
         return f"OnnxEmbedder {self.name!r}: {self.size} px to {self.dim} dimensions"
+
+    def _repr_html_(self) -> str:
+        facts = {"takes": f"{self.size} px", "gives": f"{self.dim} numbers a face", **self.about}
+        return presented(f"Pretrained embedder {self.name}", facts, NEXT)
 
     def _read_input(self, size: int | None) -> None:
         """Batch size, layout and side of the model's one input."""

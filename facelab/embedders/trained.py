@@ -24,6 +24,7 @@ from facelab import files, sums
 from facelab.artefacts import EMBEDDER
 from facelab.embedders.batches import embed_batches
 from facelab.embedders.embeddings import Embeddings
+from facelab.embedders.kinds import NEXT
 from facelab.embedders.network import Network, network_of
 from facelab.embedders.tensors import (
     as_bytes,
@@ -34,6 +35,7 @@ from facelab.embedders.tensors import (
 )
 from facelab.faces.cells import as_csv, from_csv
 from facelab.faces.faceset import FaceSet
+from facelab.faces.presenting import presented
 from facelab.words import checked
 
 
@@ -88,6 +90,15 @@ class TrainedEmbedder:
     def __repr__(self) -> str:
         backbone, size = self.recipe["backbone"], self.size
         return f"TrainedEmbedder {self.name!r}: {backbone}, {size} px, {self.dim}-d"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "network": self.recipe["backbone"],
+            "takes": f"{self.size} px",
+            "gives": f"{self.dim} numbers a face",
+            "steps of training": len(self.history),
+        }
+        return presented(f"Trained embedder {self.name}", facts, NEXT)
 
     def identity(self) -> str:
         """The SHA-256 of the recipe and the weights: the same embedder has it on every machine."""

@@ -32,7 +32,7 @@ from facelab.figures.style import (
     percent_ticks,
     wrapped,
 )
-from facelab.rates.tables import with_interval
+from facelab.rates.tables import percent, quantity_words, times, with_interval
 
 Rates = pd.DataFrame
 
@@ -91,14 +91,17 @@ def error_rates(
         group_rows(axes, groups, names, labelled=error == "fmr")
         axes.grid(axis="x", which="major", color="#E6E6E6", lw=0.8)
         axes.set_axisbelow(True)
-    columns[0].set(title="False matches", xlabel="FMR, % of non-mated comparisons (log)")
+    share = _share_across(next(iter(arms.values()))[0])
+    across = f"\nall: {share:.0%} of its comparisons are across groups" if share else ""
+    columns[0].set(title="False matches", xlabel=f"FMR, % of non-mated comparisons (log){across}")
     columns[1].set(title="False non-matches", xlabel="FNMR, % of mated comparisons (log)")
     if fmr:
         mark(columns[0], fmr, f"target {100 * fmr:g}%")
         columns[1].set_title("False non-matches", pad=16)
     every = [table for tables in arms.values() for table in tables]
     unseen = any((table[["fmr", "fnmr"]] == 0).any(axis=None) for table in every)
-    arm_legend(figure, list(arms), unseen, any(has_note(table).any() for table in every))
+    noted = any(has_note(table).any() for table in every)
+    arm_legend(figure, list(arms), unseen, noted)
     figure.alt = "Error rates by group with 95% intervals. " + " ".join(
         f"{name or 'All'}: " + ", ".join(_rate_words(row) for _, row in tables[0].iterrows()) + "."
         for name, tables in arms.items()
@@ -118,10 +121,17 @@ def has_note(table: pd.DataFrame) -> pd.Series:
     return table["note"].fillna("").astype(str).str.len() > 0
 
 
+def _share_across(table: pd.DataFrame) -> float:
+    """Which share of all non-mated comparisons is between groups, and so in no group's rate: a
+    target that they meet together may be missed by every group."""
+    told = "non_mated" in table and len(table) and table["group"].iloc[0] == "all"
+    every = table["non_mated"].iloc[0] if told else 0
+    return float(1 - table["non_mated"].iloc[1:].sum() / every) if every else 0.0
+
+
 def _rate_words(row: pd.Series) -> str:
     fmr, fnmr = (
-        "unknown" if np.isnan(rate) else digits.format(rate)
-        for rate, digits in ((row["fmr"], "{:.1e}"), (row["fnmr"], "{:.3f}"))
+        "unknown" if np.isnan(rate) else percent(rate) for rate in (row["fmr"], row["fnmr"])
     )
     return f"{row['group']} FMR {fmr} FNMR {fnmr}"
 
@@ -170,7 +180,12 @@ def rate_panel(
         axes.plot(max(value, left), y, marker=look["marker"], mfc=face, **style)
 
 
-def arm_legend(figure: Picture, arms: list[str], unseen: bool = False, noted: bool = False) -> None:
+def arm_legend(
+    figure: Picture,
+    arms: list[str],
+    unseen: bool = False,
+    noted: bool = False,
+) -> None:
     handles = [
         Line2D([], [], color=INK, marker=look["marker"], mfc=look["face"], lw=1.6, label=entry(arm))
         for look, arm in ((arm_look(place, len(arms)), arm) for place, arm in enumerate(arms))
@@ -189,7 +204,7 @@ def arm_legend(figure: Picture, arms: list[str], unseen: bool = False, noted: bo
 def cross_group(
     rates: pd.DataFrame | Mapping[str, pd.DataFrame], fmr: float | None = None
 ) -> Picture:
-    """Who is mistaken for whom? log10 of the false match rate for every pair of groups.
+    """Who is mistaken for whom? The false match rate for every pair of groups, in percent.
 
     `rates` is what `Audit.cross_group` holds (`group_a group_b fmr`, in long form), or one an arm.
     White is the target rate (or the middle of what is shown), red above it, blue below.
@@ -201,7 +216,7 @@ def cross_group(
     >>> audit = fl.audit(people, "group", fmr=0.01)
     >>> figure = fl.plots.cross_group(audit.cross_group, fmr=0.01)
     >>> print(figure.alt)
-    False match rate of every pair of groups, log10. ...
+    False match rate of every pair of groups, in percent. ...
     """
     given = dict(rates) if isinstance(rates, Mapping) else {"": rates}
     arms = {name: _matrix(frame) for name, frame in given.items()}
@@ -223,8 +238,7 @@ def cross_group(
         values = matrix.to_numpy(float)
         with np.errstate(divide="ignore"):
             shown = np.log10(values)
-        words = np.where(values == 0, "none", np.char.mod("%.1f", np.where(values > 0, shown, 0)))
-        words = np.where(np.isnan(values), "", words)
+        words = np.vectorize(_cell_words, otypes=[object])(values)
         sns.heatmap(
             np.where(np.isfinite(shown), shown, np.nan), ax=axes, cmap="RdBu_r", norm=norm,
             vmin=norm.vmin, vmax=norm.vmax,  # else it looks for them, where there may be none
@@ -246,14 +260,30 @@ def cross_group(
         axes.tick_params(length=0, labelsize=10.5 if len(groups) <= 12 else 7)
     figure.faces = "none"
     scale = figure.colorbar(mpl.cm.ScalarMappable(norm, "RdBu_r"), ax=columns, aspect=30, pad=0.02)
-    scale.set_label("log10 FMR" + (f" (white: target {fmr:g})" if fmr else ""))
+    low, high = np.ceil(middle - reach), np.floor(middle + reach)
+    decades = np.arange(low, high + 1)
+    scale.set_ticks(decades, labels=[f"{100 * 10**decade:.6g}%" for decade in decades])
+    scale.minorticks_off()
+    scale.set_label("FMR (log)" + (f", white: target {100 * fmr:g}%" if fmr else ""))
     scale.outline.set_visible(False)
-    figure.alt = "False match rate of every pair of groups, log10. " + " ".join(
-        f"{name}: highest {m.max().max():.1e} between {' and '.join(m.stack().idxmax())}."
+    figure.alt = "False match rate of every pair of groups, in percent. " + " ".join(
+        f"{name}: highest {percent(m.max().max())} between {' and '.join(m.stack().idxmax())}."
         for name, m in arms.items()
         if m.notna().any(axis=None)
     )
     return figure
+
+
+def _cell_words(rate: float) -> str:
+    """A rate in percent, short enough for a cell."""
+    if np.isnan(rate):
+        return ""
+    if rate == 0:
+        return "none"
+    if rate < 1e-6:
+        return "<0.0001"
+    short = float(f"{100 * rate:.{2 if rate >= 1e-4 else 1}g}")
+    return np.format_float_positional(short, trim="-")
 
 
 def _matrix(frame: pd.DataFrame) -> pd.DataFrame:
@@ -384,7 +414,7 @@ def changes(differences: AuditDifferences) -> Picture:
     >>> arms = {"whole": fl.audit(people, "group"), "half": fl.audit(half, "group")}
     >>> figure = fl.plots.changes(fl.compare_audits(arms))
     >>> print(figure.alt)
-    Ratio of error rates, half over whole, with 95% intervals: fmr:all ...
+    Ratio of error rates, half over whole, with 95% intervals: FMR of all ...
     """
     first, second = differences.arms
     table = differences.table.set_index("quantity")
@@ -419,7 +449,7 @@ def changes(differences: AuditDifferences) -> Picture:
         group_rows(axes, names, labelled=error == "fmr")
         axes.set_xlabel(f"{error.upper()}, {second} / {first} (log)")
     figure.alt = f"Ratio of error rates, {second} over {first}, with 95% intervals: " + "; ".join(
-        f"{name} {with_interval(row, 'ratio', '{:.2g}'.format)}"
+        f"{quantity_words(name)} {with_interval(row, 'ratio', times)}"
         for name, row in table[table.index.str.startswith(("fmr:", "max_min_ratio:"))].iterrows()
     )
     return figure

@@ -18,7 +18,7 @@ from facelab.figures.style import (
     mark,
     panels,
 )
-from facelab.rates.tables import with_interval
+from facelab.rates.tables import quantity_words, times, with_interval
 
 _WIDEST = (0.02, 50)  # beyond which few errors draw intervals that hide all others
 
@@ -87,7 +87,7 @@ def condition_changes(found: Conditions) -> Picture:
     figure.alt = f"Error rates, {second} over {first}, with 95% intervals. " + " ".join(
         f"{arm}: "
         + "; ".join(
-            f"{row['quantity']} {with_interval(row, 'ratio', '{:.2g}'.format)}"
+            f"{quantity_words(row['quantity'])} {with_interval(row, 'ratio', times)}"
             for row in part.to_dict("records")
         )
         + "."

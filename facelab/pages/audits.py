@@ -11,14 +11,14 @@ from facelab.audits.by_group import Audit
 from facelab.faces.groups import SEPARATOR
 from facelab.pages.allowed import Allowed
 from facelab.pages.documents import provenance_footer, render
-from facelab.rates.tables import rounded, table
+from facelab.rates.tables import readable_pairs, table
 from facelab.shown import digest, quick_session
 
 
 def audit_page(audit: Audit) -> str:
     """The page of an audit, in one piece."""
     title = f"Audit by {SEPARATOR.join(audit.by)}"
-    matrix = table(rounded(audit.cross_group), "False match rate for every pair of groups")
+    matrix = table(readable_pairs(audit.cross_group), "False match rate for every pair of groups")
     pictures = {name: (figure.alt, figure.png()) for name, figure in audit.figures().items()}
     return render(
         "audit.html",

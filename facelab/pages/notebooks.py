@@ -1,4 +1,4 @@
-"""An executed notebook as a page: prose, tables and pictures first, its code folded away.
+"""An executed notebook as a page: its answer first, then the way there, its code folded away.
 
 In: a notebook with outputs, and what of it is allowed. Out: HTML.
 """
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 from facelab.pages.documents import TEMPLATES, page
+from facelab.pages.order import contents, in_order, is_tagged
 
 # What a cell shows, best first. Scripts and live widgets are not among them: they need a network
 # or a kernel, and each has a plain picture or text beside it.
 _SHOWN = ["text/html", "image/png", "text/markdown", "image/jpeg", "text/plain"]
+_ELSEWHERE = re.compile(r"https?://|mailto:", re.IGNORECASE)
 _ATTACHED = re.compile(r"attachment:([^\s)>\"'\\]+)")
 
 
@@ -61,8 +63,14 @@ def told_of(allowed: Allowed, left_out: int) -> dict[str, str]:
     }
 
 
-def notebook_body(notebook: "NotebookNode", allowed: Allowed, code: bool = True) -> str:
-    """The cells and outputs of an executed notebook as HTML, to be cleaned by `allowed_only`."""
+def notebook_body(
+    notebook: "NotebookNode", allowed: Allowed, code: bool = True, bookkeeping: bool = True
+) -> str:
+    """The cells and outputs of an executed notebook as HTML, to be cleaned by `allowed_only`.
+
+    `bookkeeping` keeps what only concerns whoever ran it: progress, and cells with that tag.
+    """
+    from bs4 import BeautifulSoup
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
@@ -75,6 +83,8 @@ def notebook_body(notebook: "NotebookNode", allowed: Allowed, code: bool = True)
         config=Config({"NbConvertBase": {"display_data_priority": _SHOWN}}),
     )
     notebook = copy.deepcopy(notebook)
+    if not bookkeeping:
+        _without_bookkeeping(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "code":  # a name is one word here, and several after highlighting
             cell.source = fit_to_print(cell.source, allowed)
@@ -84,13 +94,29 @@ def notebook_body(notebook: "NotebookNode", allowed: Allowed, code: bool = True)
             **{name: {"image/png": ""} for name in asked},
             **cell.get("attachments", {}),
         }
-    body, _ = exporter.from_notebook_node(notebook)
-    return _reachable(body)
+    parts = []
+    for cells in in_order(notebook.cells):
+        notebook["cells"] = cells
+        parts.append(exporter.from_notebook_node(notebook)[0] if cells else "")
+    title, answer, picture, way = parts
+    sections = BeautifulSoup(way, "html.parser")
+    listed = contents(sections) or ""
+    if answer:
+        first = f'<section class="answer"><div>{answer}</div><div>{picture}{listed}</div></section>'
+        return _reachable(f"{title}{first}{sections}")
+    return _reachable(f"{title}{listed}{sections}")
+
+
+def _without_bookkeeping(notebook: "NotebookNode") -> None:
+    notebook["cells"] = [cell for cell in notebook.cells if not is_tagged(cell, "bookkeeping")]
+    for cell in notebook.cells:
+        if "outputs" in cell:
+            cell["outputs"] = [one for one in cell.outputs if one.get("name") != "stderr"]
 
 
 def _reachable(body: str) -> str:
     """What scrolls sideways can be reached and scrolled by keyboard, and has a name; a corner of a
-    table that heads nothing is no header."""
+    table that heads nothing is no header; a link that leads nowhere from here is plain text."""
     from bs4 import BeautifulSoup
 
     soup = BeautifulSoup(body, "html.parser")
@@ -100,6 +126,11 @@ def _reachable(body: str) -> str:
         if not header.get_text(strip=True):
             header.name = "td"
             header.attrs.pop("scope", None)
+    places = {one["id"] for one in soup.find_all(id=True)}
+    for link in soup.find_all("a"):
+        address = link.get("href", "")
+        if address[1:] not in places if address[:1] == "#" else not _ELSEWHERE.match(address):
+            link.unwrap()
     return str(soup)
 
 

@@ -100,7 +100,8 @@ def shared_page(
         notebook = notebook_of(folder)
         smaller = _shrink(notebook, scale, shown.safe)
         allowed = Allowed(shown, smaller, faces=show_real_faces, names=show_names)
-        body, left_out = allowed_only(notebook_body(notebook, allowed, code), allowed)
+        whole = notebook_body(notebook, allowed, code, bookkeeping=False)
+        body, left_out = allowed_only(whole, allowed)
         facts = _facts(folder, record) | told_of(allowed, left_out)
         page = render(
             "shared.html",

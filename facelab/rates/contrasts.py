@@ -290,7 +290,7 @@ def as_chance(row: Mapping[str, float], pairs: int) -> str:
 
 def as_sentence(table: pd.DataFrame, error: str, fmr: float) -> str:
     """The first of all contrasts in a sentence, with its interval and no more than it bears."""
-    row, where = table.iloc[0], f"at the threshold set for {fmr:g} overall"
+    row, where = table.iloc[0], f"at the threshold set for {100 * fmr:g}% overall"
     name = error.upper()
     if not row["rate"]:
         return f"No group showed {ERRORS[error]} {where}: nothing can be said of differences."

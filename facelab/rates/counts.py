@@ -468,7 +468,8 @@ def notes_of(sums: Sums, high: np.ndarray, error: str, people: np.ndarray) -> li
         if n == 0:
             notes.append(f"no {tries}")
         elif wrong == 0:
-            notes.append(f"no {errors}: a rate up to {high[place]:.2g} would show none as well")
+            most = float(f"{100 * high[place]:.2g}")
+            notes.append(f"no {errors}: a rate up to {most:g}% would show none as well")
         elif told := few_errors(wrong, worth[place], errors):
             notes.append(told)
         if people[place] >= FEW_SUBJECTS - 2 and sums.largest[place] > _DOMINANT[error]:

@@ -246,7 +246,7 @@ def too_small(
     >>> people, _ = fl.crowd(100, images=4, dim=64)
     >>> audit = fl.audit(people, "group", fmr=0.01)
     >>> print(fl.too_small(audit.rates, fmr=0.01)[0])
-    a: 28 subjects with about 4 images each are too few to tell FMR 0.01 from 2 times that; about 90
+    a: 28 subjects with about 4 images each are too few to tell FMR 1% from 2 times that; about 90
     would do so with probability 80%
     """
     check_columns("the rates", rates.columns, ("group", "subjects", "non_mated"))
@@ -273,7 +273,7 @@ def too_small(
         if not lacks:
             continue
         images, people = float(each[lacks[0]][place]), int(have[place])
-        told = " or ".join(f"{error.upper()} {asked[error]:.2g}" for error in lacks)
+        told = " or ".join(f"{error.upper()} {100 * asked[error]:.2g}%" for error in lacks)
         enough = " and ".join(f"{_two_digits(int(needed[error][place])):,}" for error in lacks)
         sentences.append(
             f"{group}: {people:,} subject{'s' * (people != 1)} with about {images:.2g} "

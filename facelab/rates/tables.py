@@ -5,6 +5,7 @@ In: frames of rates, differences or effects. Out: frames of text; HTML to show i
 
 import html
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,26 @@ from facelab.errors import counted
 
 if TYPE_CHECKING:
     from IPython.display import HTML
+
+_FOOT = 'style="text-align: left; white-space: normal"'  # as JupyterLab has it otherwise
+_RATES = ("fmr", "fnmr")
+# As people read them; what is not here is a plain word, or is written in capitals.
+_INDICES = {
+    "max_min_ratio": "worst group / best group",
+    "max_min_difference": "highest less lowest",
+    "max_geomean_ratio": "highest / geometric mean",
+    "gini": "Gini coefficient",
+    "std": "standard deviation",
+    "spread": "spread beyond chance",
+    "mad": "mean deviation",
+    "max_abs_deviation": "largest deviation",
+    "garbe": "GARBE",
+    "fdr": "FDR",
+    "inequity": "inequity rate",
+    "ser": "skewed error ratio",
+}
+_ENDS = ("", "_low", "_high")
+_IN_PERCENT = (*_RATES, "max_min_difference", "std", "spread", "mad", "max_abs_deviation")
 
 
 def readable_rates(rates: pd.DataFrame) -> pd.DataFrame:
@@ -29,7 +50,8 @@ def readable_rates(rates: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Index `group`; columns subjects, images, mated, non-mated, FMR %, FNMR %, both by subject,
         note; all text. FMR % and FNMR % count comparisons, of which people with many photos have
-        most; by subject everybody (every pair of people) counts once.
+        most; by subject everybody (every pair of people) counts once, and these columns are left
+        out where they say the same.
 
     Examples
     --------
@@ -49,21 +71,30 @@ def readable_rates(rates: pd.DataFrame) -> pd.DataFrame:
         ]
     for error in ("fmr", "fnmr"):
         if f"{error}_by_subject" in rates:
-            shown[f"{error.upper()} % by subject"] = [
+            by_subject = [
                 with_interval(row, f"{error}_by_subject", lambda rate: f"{100 * rate:.3g}")
                 for row in rates.to_dict("records")
             ]
+            if by_subject != shown[f"{error.upper()} %"].tolist():
+                shown[f"{error.upper()} % by subject"] = by_subject
     shown["note"] = rates["note"].fillna("")
     return shown.set_index("group")
 
 
-def readable_changes(table: pd.DataFrame) -> pd.DataFrame:
-    """Paired differences as people read them; index `quantity`, all text.
+def readable_changes(table: pd.DataFrame, arms: Sequence[str] = ("a", "b")) -> pd.DataFrame:
+    """Paired differences as people read them; index `quantity`, in words, all text.
 
     Parameters
     ----------
     table
         The table of what `compare_audits` returns; `difference` may be missing.
+    arms
+        What its arms a and b are called.
+
+    Returns
+    -------
+    DataFrame
+        A column an arm; change, for rates in percentage points; times; note.
 
     Examples
     --------
@@ -71,19 +102,86 @@ def readable_changes(table: pd.DataFrame) -> pd.DataFrame:
     >>> people, _ = fl.crowd(100, images=4, dim=64)
     >>> half = fl.Embeddings.from_arrays(people.vectors[:, :32], people.table)  # of every vector
     >>> arms = {"whole": fl.audit(people, "group"), "half": fl.audit(half, "group")}
-    >>> fl.readable_changes(fl.compare_audits(arms).table).loc["fnmr:all"].to_dict()
-    {'a': '0.0433', 'b': '0.257', 'b - a': '0.213 [0.158, 0.269]', 'b / a': '5.92 [3.72, 9.43]',
-    'note': 'one seed: training noise unseen'}
+    >>> changes = fl.compare_audits(arms)
+    >>> fl.readable_changes(changes.table, changes.arms).loc["FNMR of all"].to_dict()
+    {'whole': '4.33%', 'half': '25.7%', 'change': '+21.3 points [+15.8, +26.9]', 'times': '5.9 [3.7,
+    9.4]', 'note': 'one seed: training noise unseen'}
     """
     records = table.to_dict("records")
-    shown = pd.DataFrame({"quantity": table["quantity"]})
-    for arm in ("a", "b"):
-        shown[arm] = table[arm].map(number)
+    shown = pd.DataFrame({"quantity": table["quantity"].map(quantity_words)})
+    for side, arm in zip(("a", "b"), arms, strict=True):
+        shown[arm] = [value_words(row["quantity"], row[side]) for row in records]
     if "difference" in table:
-        shown["b - a"] = [with_interval(r, "difference", number, "low", "high") for r in records]
-    shown["b / a"] = [with_interval(row, "ratio", number) for row in records]
+        shown["change"] = [_change_words(row) for row in records]
+    shown["times"] = [with_interval(row, "ratio", times) for row in records]
     shown["note"] = table["note"].fillna("")
     return shown.set_index("quantity")
+
+
+def quantity_words(quantity: str) -> str:
+    """What a quantity such as `fmr:all` or `max_min_ratio:fnmr` is called.
+
+    Examples
+    --------
+    >>> quantity_words("fmr:asian/male"), quantity_words("max_min_ratio:fnmr")
+    ('FMR of asian/male', 'FNMR, worst group / best group')
+    """
+    kind, _, of = quantity.partition(":")
+    if kind in _RATES:
+        return f"{kind.upper()} of {of}"
+    name = index_words(kind)
+    return f"{of.upper()}, {name}" if of in _RATES else name
+
+
+def index_words(metric: str) -> str:
+    """What an index of disparity is called."""
+    return _INDICES.get(metric, metric.replace("_", " "))
+
+
+def value_words(quantity: str, value: float) -> str:
+    """A rate, or a difference of rates, in percent; any other index as a plain number."""
+    if pd.isna(value) or quantity.partition(":")[0] not in _IN_PERCENT:
+        return number(value)
+    return percent(value)
+
+
+def percent(rate: float) -> str:
+    """A rate in percent, in three digits.
+
+    Examples
+    --------
+    >>> percent(0.000971), percent(1.0), percent(0.0)
+    ('0.0971%', '100%', '0%')
+    """
+    return f"{_hundredths(rate)}%"
+
+
+def rate_words(value: float, low: float, high: float) -> str:
+    """A rate in percent with its interval, as far as both are known.
+
+    Examples
+    --------
+    >>> rate_words(0.000971, 0.0007, 0.00131)
+    '0.0971% [0.07, 0.131]'
+    """
+    if pd.isna(value):
+        return "unknown"
+    if not np.isfinite(low):
+        return percent(value)
+    return f"{percent(value)} {interval(low, high, _hundredths)}"
+
+
+def _hundredths(rate: float) -> str:
+    return np.format_float_positional(float(f"{100 * rate:.3g}"), trim="-")
+
+
+def _change_words(row: Mapping[str, Any]) -> str:
+    if pd.isna(row["difference"]):
+        return "unknown"
+    if row["quantity"].partition(":")[0] not in _IN_PERCENT:
+        return with_interval(row, "difference", "{:+.3g}".format, "low", "high")
+    ends = interval(row["low"], row["high"], points)
+    return f"{points(row['difference'])} points {ends}"
 
 
 @counted
@@ -134,11 +232,33 @@ def readable_effects(
     return pd.DataFrame.from_dict(shown, "index").rename_axis("change")
 
 
-def rounded(frame: pd.DataFrame) -> pd.DataFrame:
-    """Numbers to three digits, as text; what is missing as a dash."""
-    shown = frame.copy()
-    for name in shown.select_dtypes("float").columns:
-        shown[name] = [f"{value:.3g}" if np.isfinite(value) else "–" for value in shown[name]]
+def readable_indices(disparity: pd.DataFrame) -> pd.DataFrame:
+    """Indices of disparity as people read them, beside what equal groups would show; all text."""
+    rows = []
+    for row in disparity.to_dict("records"):
+        quantity = f"{row['metric']}:{row['error']}"
+        words = partial(value_words, quantity)
+        parity = [row.get(name, np.nan) for name in ("parity", "parity_high")]
+        rows.append(
+            {
+                "index": quantity_words(quantity),
+                "value": f"{words(row['value'])} {interval(row['low'], row['high'], words)}",
+                "equal groups": "–" if pd.isna(parity[0]) else " to ".join(map(words, parity)),
+                "worst": row["worst"],
+                "best": row["best"],
+                "note": row["note"],
+            }
+        )
+    return pd.DataFrame(rows, dtype=object).fillna("").set_index("index") if rows else disparity
+
+
+def readable_pairs(cross_group: pd.DataFrame) -> pd.DataFrame:
+    """False match rates of pairs of groups as people read them: percent, whole counts; all text."""
+    shown = cross_group[["group_a", "group_b"]].set_axis(["group", "other group"], axis=1)
+    if "non_mated" in cross_group:
+        shown["comparisons"] = cross_group["non_mated"].map("{:,}".format)
+    ends = [cross_group.get(f"fmr{end}", pd.Series(np.nan, cross_group.index)) for end in _ENDS]
+    shown["FMR"] = [rate_words(*row) for row in zip(*ends, strict=True)]
     return shown
 
 
@@ -164,14 +284,37 @@ def table(frame: pd.DataFrame, caption: str = "") -> "HTML":
     from IPython.display import HTML
 
     named = frame.index.name is not None
-    if "note" in frame and not frame["note"].any():
-        frame = frame.drop(columns="note")
-    kind = "noted" if "note" in frame else None
+    shown = frame.reset_index() if named else frame
+    shown, notes = noted(shown)
     with pd.option_context("display.max_colwidth", None):
-        shown = frame.reset_index() if named else frame
-        text = shown.to_html(index=False, border=0, classes=kind)
+        text = shown.to_html(index=False, border=0)
     head, tag, rest = text.partition("<thead>")
-    return HTML(f"{head}<caption>{html.escape(caption)}</caption>{tag}{rest}" if caption else text)
+    body, end, after = rest.rpartition("</tbody>")
+    caption = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    return HTML(f"{head}{caption}{tag}{body}{end}{footnotes(notes, shown.shape[1])}{after}")
+
+
+def footnotes(notes: Sequence[str], columns: int) -> str:
+    """Notes as the foot of a table in HTML, a line each."""
+    if not notes:
+        return ""
+    lines = "<br>".join(html.escape(note) for note in notes)
+    return f'<tfoot><tr><td colspan="{columns}" {_FOOT}>{lines}</td></tr></tfoot>'
+
+
+def noted(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """A frame whose notes stand under it, each of them once, with a number by what it is about."""
+    if "note" not in frame or frame.shape[1] < 2:
+        return frame, []
+    notes = [str(note) if pd.notna(note) else "" for note in frame["note"]]
+    marks = {note: f"({place})" for place, note in enumerate(filter(None, dict.fromkeys(notes)), 1)}
+    shown = frame.drop(columns="note")
+    first = [
+        f"{name} {marks[note]}" if note else name
+        for name, note in zip(shown.iloc[:, 0], notes, strict=True)
+    ]
+    shown.isetitem(0, first)
+    return shown, [f"{mark} {note}" for note, mark in marks.items()]
 
 
 def with_interval(
@@ -201,6 +344,8 @@ def interval(low: float, high: float, words: Callable[[float], str]) -> str:
 
 def times(value: float) -> str:
     """A ratio in two digits, without an exponent; beyond a thousandfold nobody knows how far."""
+    if pd.isna(value):
+        return "unknown"
     if value >= 1000:
         return "over 1,000"
     if 0 < value < 0.001:

@@ -19,6 +19,7 @@ from facelab.embedders.embeddings import Embeddings, row_lengths
 from facelab.embedders.kinds import check_kind
 from facelab.errors import BadInput, check_option, how_many
 from facelab.faces.names import as_names
+from facelab.faces.presenting import presented
 from facelab.faces.spelling import nearly
 from facelab.search.candidates import Candidates
 from facelab.search.indexes import Index, Kind, kind_for
@@ -88,6 +89,17 @@ class Gallery:
 
     def __repr__(self) -> str:
         return f"Gallery({len(self):,} subjects, {self.table['images'].sum():,} images)"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "people enrolled": len(self),
+            "images": int(self.table["images"].sum()),
+            "by": self.card["embedder"],
+            "what stands for a person": f"{self.template} of the images",
+        }
+        then = "`gallery.search(probes)` finds who is most alike" if len(self) else ""
+        then = then or "`gallery.enrol(embeddings)` puts people into it"
+        return presented("Gallery", facts, then)
 
     @property
     def template(self) -> Template:

@@ -22,6 +22,7 @@ from facelab.errors import BadInput, a_kind, counted, how_many
 from facelab.faces.cells import as_csv
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import SEPARATOR
+from facelab.faces.presenting import presented
 from facelab.faces.spelling import apart
 from facelab.rates.indices import disparity, homogeneity
 from facelab.rates.parity import DRAWS
@@ -148,7 +149,12 @@ class Identification:
             items = "".join(f"<li>{escape(text)}</li>" for text in self.warnings)
             parts.append(f"<p>What limits this:</p><ul>{items}</ul>")
         parts.append(table(readable_searches(self.rates), "Error rates of search by group").data)
-        return "".join(parts)
+        facts = {
+            "people enrolled": int(self.card["enrolled_subjects"]),
+            "groups": len(self.rates) - 1,
+        }
+        then = "`.plot()` draws the rates, `.searches.table` has every search"
+        return presented("Identification", facts, then) + "".join(parts)
 
     def save(self, folder: str | Path, replace: bool = False) -> Path:
         """Store as a folder of csv tables, `searches.parquet` and `identification.json`."""

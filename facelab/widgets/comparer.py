@@ -13,7 +13,7 @@ import pandas as pd
 from facelab.audits.by_group import Audit
 from facelab.audits.differences import AuditDifferences, compare_audits
 from facelab.figures.style import Picture
-from facelab.rates.tables import number, readable_changes
+from facelab.rates.tables import quantity_words, readable_changes, table, times, value_words
 from facelab.widgets import drawing
 from facelab.widgets.dial import Dial, choice
 
@@ -22,7 +22,7 @@ _QUESTIONS = {
     "False non-matches by group": "fnmr",
     "Disparity between groups": "disparity",
 }
-_SINGLE = ("garbe", "fdr", "inequity")
+_IN_PRINT = ("fmr", "fnmr", "max_min_ratio")
 _WIDTH, _GAP = 260, 40
 
 
@@ -57,7 +57,7 @@ def audit_comparer(
     >>> dial = fl.widgets.audit_comparer(arms)  # the last line of a cell shows it
     >>> dial.question.value = "fnmr"  # what the mouse does
     >>> print(dial.value["sentence"])
-    fnmr:all was 0.0433 for whole and 0.257 for half: 5.92 times [3.7, 9.4] (one seed: training
+    FNMR of all was 4.33% for whole and 25.7% for half: 5.9 times [3.7, 9.4] (one seed: training
     noise unseen).
     """
     return AuditComparer(compare_audits(arms, replicates, seed))
@@ -160,34 +160,37 @@ class AuditComparer(Dial):
 
     def _alt(self, rows: pd.DataFrame) -> str:
         each = "; ".join(
-            f"{_name(row['quantity'])} {number(row['a'])} and {number(row['b'])}, "
-            f"ratio {number(row['ratio'])}"
+            f"{quantity_words(row['quantity'])} {value_words(row['quantity'], row['a'])} and "
+            f"{value_words(row['quantity'], row['b'])}, {times(row['ratio'])} times"
             for row in rows.to_dict("records")
         )
         return f"{' and '.join(self.differences.arms)} side by side. {each}."
 
     def _table(self) -> str:
         first, second = self.differences.arms
-        shown = readable_changes(self._rows())
-        shown = shown.rename(columns={"a": first, "b": second})
+        shown = readable_changes(self._rows(), self.differences.arms)
         caption = (
-            f"a is {first}, b is {second}; intervals in the figure allow for all groups and both "
+            f"From {first} to {second}; intervals in the figure allow for all groups and both "
             "errors, and a hollow dot's holds no change"
         )
         return drawing.table_html(shown, caption)
 
     def still(self) -> tuple[list[Picture], str]:
+        """Both error rates and their disparity: paper cannot be asked for the other."""
         from facelab.figures import plots
 
-        return [plots.changes(self.differences)], self._table()
+        told, (first, second) = self.differences.table, self.differences.arms
+        kinds = told["quantity"].str.partition(":")[0]
+        shown = readable_changes(told[kinds.isin(_IN_PRINT)], (first, second))
+        figure = plots.changes(self.differences)
+        return [figure], table(shown, f"From {first} to {second}, paired").data
 
 
 def _name(quantity: str) -> str:
     kind, _, rest = quantity.partition(":")
     if kind in ("fmr", "fnmr"):
         return rest
-    name = kind.replace("_", " ")
-    return name if kind in _SINGLE else f"{name} {rest.upper()}"
+    return quantity_words(quantity)
 
 
 def _around_one(values: np.ndarray) -> tuple[float, float]:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.figures.style import ALERT, colours
+from facelab.rates.tables import footnotes, noted
 from facelab.shown import note_picture
 
 LABELS = 170  # px left of the first panel, for the names of groups
@@ -279,11 +280,11 @@ def legend(left: float, entries: Mapping[str, str], top: float = TOP) -> str:
 def table_html(frame: pd.DataFrame, caption: str) -> str:
     """A small table of texts, its index first, with a caption for screen readers.
 
-    A last column `note` may take several lines, and is left out where nothing is noted.
+    What is noted stands below it, each note once.
     """
-    if "note" in frame and not frame["note"].any():
-        frame = frame.drop(columns="note")
-    kind = ' class="noted"' if "note" in frame else ""
+    named = frame.rename_axis(frame.index.name or "").reset_index()
+    shown, notes = noted(named)
+    frame = shown.set_index(shown.columns[0])
     cell = "padding:.15rem .8rem .15rem 0;text-align:{};border-bottom:1px solid #8884"
     left, right = cell.format("left"), cell.format("right")
     heads = [frame.index.name or "", *frame.columns]
@@ -298,11 +299,12 @@ def table_html(frame: pd.DataFrame, caption: str) -> str:
         for name, *row in frame.itertuples(name=None)
     )
     style = "border-collapse:collapse;line-height:1.5;font-variant-numeric:tabular-nums"
+    foot = footnotes(notes, frame.shape[1] + 1)
     bold = "text-align:left;font-weight:600"
     caption = f'<caption style="{bold}">{safe(caption)}</caption>'
     return (
-        f'<table{kind} style="{style}">{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>'
-        "</table>"
+        f'<table style="{style}">{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>'
+        f"{foot}</table>"
     )
 
 

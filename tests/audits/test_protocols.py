@@ -224,7 +224,7 @@ def test_tar_at_far_is_that_of_scikit_learn(group, far, ties):
 
 def test_tar_needs_mated_and_enough_non_mated_comparisons():
     pairs = races()
-    with pytest.warns(UserWarning, match="allow 2 false matches at FMR 0.001"):
+    with pytest.warns(UserWarning, match="allow 2 false matches at FMR 0.1%"):
         tar_at_far(comparisons_of(pairs), 1e-3)
     with pytest.raises(fl.BadInput, match="TAR needs mated"):
         tar_at_far(comparisons_of(pairs[~pairs["mated"]]), 0.1)

@@ -43,9 +43,9 @@ def an_audit(fmr=((0.001, 0.004), (0.0005, 0.002)), contrast=None, floor=(1.7, 2
     return SimpleNamespace(**(told | changes))
 
 
-START = "At threshold 0.5000, set for FMR 0.001 on 40 calibration subjects disjoint from the test, "
-WHOLE = START + "overall FMR was 0.001 [0.0008, 0.002] and FNMR unknown."
-RANGE = "FMR by race ran from 0.001 [0.0005, 0.002] for x to 0.004 [0.002, 0.008] for y"
+START = "At threshold 0.5000, set for FMR 0.1% on 40 calibration subjects disjoint from the test, "
+WHOLE = START + "overall FMR was 0.1% [0.08, 0.2] and FNMR unknown."
+RANGE = "FMR by race ran from 0.1% [0.05, 0.2] for x to 0.4% [0.2, 0.8] for y"
 FLOOR = "; groups with equal rates would show 1.7 times, seldom more than 2.4."
 
 SUMMARIES = [
@@ -61,15 +61,15 @@ SUMMARIES = [
     ({"floor": (NAN, NAN)}, f"{WHOLE} {RANGE}: 4 [2.5, 6.4] times (p = 0.002)."),
     (
         {"fmr": ((0.0, 0.004), (0.0, 0.002)), "contrast": {"ratio": INF, "ratio_high": INF}},
-        f"{WHOLE} FMR by race ran from 0 [0, 0] for x to 0.004 [0.002, 0.008] for y: at least 2.5 "
+        f"{WHOLE} FMR by race ran from 0% [0, 0] for x to 0.4% [0.2, 0.8] for y: at least 2.5 "
         f"times (p = 0.002){FLOOR}",
     ),
-    ({"fmr": ((0.002, 0.002), (0.001, 0.001))}, f"{WHOLE} FMR was 0.002 for every group."),
+    ({"fmr": ((0.002, 0.002), (0.001, 0.001))}, f"{WHOLE} FMR was 0.2% for every group."),
     ({"fmr": ((NAN, 0.004), (NAN, 0.002))}, WHOLE),
     ({"fmr": ((0.0, 0.0), (0.0, 0.0))}, WHOLE),
     (
         {"set_on_itself": True, "fmr": ((NAN, NAN), (NAN, NAN))},
-        START + "overall FMR was 0.001 by construction and FNMR unknown.",
+        START + "overall FMR was 0.1% by construction and FNMR unknown.",
     ),
 ]
 
@@ -87,12 +87,12 @@ def test_what_a_threshold_realises(monkeypatch):
     told = sentences.summary(an_audit(fmr=((NAN, NAN), (NAN, NAN))))
     assert told == (
         f"{WHOLE} Among people like those that it was set on, this threshold realises an FMR "
-        "between 0.0004 and 0.003; set anew for FMR 0.001 on as many others, it would give an FNMR "
-        "between 0.02 and 0.11."
+        "between 0.04% and 0.3%; set anew for FMR 0.1% on as many others, it would give an FNMR "
+        "between 2% and 11%."
     )
     monkeypatch.setattr(sentences, "at_target", lambda audit: at.assign(fnmr=NAN))
     told = sentences.summary(an_audit(fmr=((NAN, NAN), (NAN, NAN))))
-    assert told.endswith("realises an FMR between 0.0004 and 0.003.")
+    assert told.endswith("realises an FMR between 0.04% and 0.3%.")
 
 
 # ---- from one arm to another
@@ -189,7 +189,7 @@ def test_findings_say_no_more_than_intervals_bear(numbers, place, words):
     ],
 )
 def test_one_change_in_a_sentence(ratio, sentence):
-    assert changes(ratio).summary() == f"max_min_ratio:fmr {sentence}"
+    assert changes(ratio).summary() == f"FMR, worst group / best group {sentence}"
 
 
 # ---- as good as equal
@@ -266,7 +266,7 @@ def test_notes_of_rates():
 
     assert of(0, 0, 0, 0, 20) == ["no mated comparisons"]
     assert of(900, 0, 0, 0.05, 20) == [
-        "no false non-matches: a rate up to 0.012 would show none as well"
+        "no false non-matches: a rate up to 1.2% would show none as well"
     ]
     assert of(900, 90, 1e-5, 0.05, 20) == []
     assert of(900, 90, 1e-3, 0.6, 20) == [

@@ -25,9 +25,9 @@ def test_the_finding_is_that_of_the_tables(started):
             assert 0 <= row[f"{error}_low"] <= row[error] <= row[f"{error}_high"] <= 1
     page = BeautifulSoup((started / "report.html").read_text(), "html.parser").get_text()
     said = re.search(
-        r"overall FMR was ([\d.]+) \[.+ Of the people whom it was trained on, 80%", page
+        r"overall FMR was ([\d.]+)% \[.+ Of the people whom it was trained on, 80%", page
     )
-    assert float(said[1]) == pytest.approx(numbers["audit"]["overall"]["fmr"], rel=0.05)
+    assert float(said[1]) == pytest.approx(100 * numbers["audit"]["overall"]["fmr"], rel=0.05)
     assert numbers["counts"]["train"] == {"subjects": 24, "images": 96}
     counts = pd.read_csv(started / "tables" / "composition.csv", index_col="group")["subjects"]
     assert numbers["composition"] == counts.to_dict()

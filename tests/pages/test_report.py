@@ -88,7 +88,7 @@ def test_rates_are_read_in_percent_with_their_interval(arms):
 def test_unknown_numbers_are_called_unknown():
     frame = pd.DataFrame(
         {
-            "quantity": ["x:fmr"],
+            "quantity": ["fmr:x"],
             "a": [np.nan],
             "b": [2.0],
             "difference": [np.nan],
@@ -100,8 +100,8 @@ def test_unknown_numbers_are_called_unknown():
             "note": [""],
         }
     )
-    row = readable_changes(frame).loc["x:fmr"]
-    assert (row["a"], row["b - a"], row["b / a"]) == ("unknown", "unknown", "2 [1, ?]")
+    row = readable_changes(frame).loc["FMR of x"]
+    assert (row["a"], row["change"], row["times"]) == ("unknown", "unknown", "2 [1, ?]")
 
 
 @pytest.mark.parametrize(

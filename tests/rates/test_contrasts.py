@@ -145,7 +145,7 @@ def test_a_group_without_errors_is_the_least_failed_and_not_missing():
     times = f"{first['ratio_low']:.2g}"
     p = f"{first['p_corrected']:.2g}"
     assert as_sentence(table, "fmr", 1e-3).startswith(
-        f"FMR for c was at least {times} times that for a at the threshold set for 0.001 overall "
+        f"FMR for c was at least {times} times that for a at the threshold set for 0.1% overall "
         f"(p = {p}, allowing for all pairs of groups); few errors: 120 false matches in c, which "
         "tell as much as "
     )
@@ -188,49 +188,49 @@ SENTENCES = [
     (
         {},
         15,
-        "FMR for x was 4.1 [2.9, 5.8] times that for y at the threshold set for 0.001 overall "
+        "FMR for x was 4.1 [2.9, 5.8] times that for y at the threshold set for 0.1% overall "
         "(p = 0.002, allowing for all pairs of groups).",
     ),
     (
         {"p_corrected": 2e-4},
         1,
-        "FMR for x was 4.1 [2.9, 5.8] times that for y at the threshold set for 0.001 overall "
+        "FMR for x was 4.1 [2.9, 5.8] times that for y at the threshold set for 0.1% overall "
         "(p < 0.001).",
     ),
     (
         {"ratio_low": 0.8, "p_corrected": 0.3},
         15,
-        "No two groups can be told apart by FMR at the threshold set for 0.001 overall: that for x "
+        "No two groups can be told apart by FMR at the threshold set for 0.1% overall: that for x "
         "was 4.1 [0.8, 5.8] times that for y, which cannot be told from parity.",
     ),
     (
         {"ratio_low": 0.8, "p_corrected": 0.3},
         1,
-        "FMR for x was 4.1 [0.8, 5.8] times that for y at the threshold set for 0.001 overall, "
+        "FMR for x was 4.1 [0.8, 5.8] times that for y at the threshold set for 0.1% overall, "
         "which cannot be told from parity.",
     ),
     (
         {"ratio": np.inf, "ratio_high": np.inf, "note": "no false matches in y"},
         15,
-        "FMR for x was at least 2.9 times that for y at the threshold set for 0.001 overall "
+        "FMR for x was at least 2.9 times that for y at the threshold set for 0.1% overall "
         "(p = 0.002, allowing for all pairs of groups); no false matches in y.",
     ),
     (
         {"ratio": np.inf, "ratio_low": 0.25, "ratio_high": np.inf, "p_corrected": 0.4},
         15,
-        "No two groups can be told apart by FMR at the threshold set for 0.001 overall: that for x "
+        "No two groups can be told apart by FMR at the threshold set for 0.1% overall: that for x "
         "was 0.25 or more times that for y, which cannot be told from parity.",
     ),
     (
         {"ratio": 1234.5, "ratio_low": 88.0, "ratio_high": np.inf},
         15,
-        "FMR for x was 1,200 [88, no upper end] times that for y at the threshold set for 0.001 "
+        "FMR for x was 1,200 [88, no upper end] times that for y at the threshold set for 0.1% "
         "overall (p = 0.002, allowing for all pairs of groups).",
     ),
     (
         {"rate": 0.0, "reference_rate": 0.0, "ratio": np.nan},
         15,
-        "No group showed false matches at the threshold set for 0.001 overall: nothing can be said "
+        "No group showed false matches at the threshold set for 0.1% overall: nothing can be said "
         "of differences.",
     ),
 ]
@@ -275,7 +275,7 @@ def test_an_audit_states_its_findings():
     fmr, fnmr = audit.findings()
     assert fmr.startswith("FMR for ")
     assert fnmr.startswith("FNMR for ")
-    assert "set for 0.02 overall" in fmr
+    assert "set for 2% overall" in fmr
     assert len(audit.contrasts("fnmr")) == 1
     figures = audit.figures()
     assert len(figures) == 6

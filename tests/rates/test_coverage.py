@@ -165,8 +165,8 @@ def test_without_errors_only_subjects_count_as_independent():
     expected = wilson(np.array([190.0]), np.zeros(1), np.zeros(1))
     assert (told["fmr_low"], told["fmr_high"]) == pytest.approx((0, expected[1][0]))
     assert told["fmr_high"] > paper["fmr_high"]
-    assert "no false matches: a rate up to 0.02 would show none as well" in told["note"]
-    assert "no false matches: a rate up to 0.0022 would show none as well" in paper["note"]
+    assert "no false matches: a rate up to 2% would show none as well" in told["note"]
+    assert "no false matches: a rate up to 0.22% would show none as well" in paper["note"]
 
 
 @pytest.fixture(scope="module")

@@ -301,4 +301,4 @@ def test_a_bound_on_a_rate_is_never_above_one():
     vectors = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     rates = fl.compare_all(fl.Embeddings.from_arrays(vectors, table), "group").error_rates(0.5)
     note = rates.set_index("group").loc["x", "note"]
-    assert "no false non-matches: a rate up to 0.79 would show none as well" in note
+    assert "no false non-matches: a rate up to 79% would show none as well" in note

@@ -363,13 +363,13 @@ def test_groups_are_too_small_for_false_non_matches_too():
     )
     one, _ = too_small(rates.iloc[:3], fmr=1e-3, fnmr=0.01)
     need = required_subjects(fnmr=0.01, images=3, groups=2).loc[0, "subjects"]
-    assert re.match(r"x: 400 subjects .* tell FNMR 0.01 from 2 times that; about [\d,]+ would", one)
+    assert re.match(r"x: 400 subjects .* tell FNMR 1% from 2 times that; about [\d,]+ would", one)
     told = int(re.search(r"about ([\d,]+) would", one)[1].replace(",", ""))
     assert 0.9 * need <= told <= 1.2 * need
     # Nobody in z has two photos: that is said elsewhere, and no number of such people would do.
     assert [text[0] for text in too_small(rates, fnmr=0.01)] == ["x", "y"]
     both = too_small(rates, fmr=1e-4, fnmr=0.01)
-    assert re.search(r"FMR 0.0001 or FNMR 0.01 from 2 .* about [\d,]+ and [\d,]+ would", both[0])
+    assert re.search(r"FMR 0.01% or FNMR 1% from 2 .* about [\d,]+ and [\d,]+ would", both[0])
 
 
 def test_sixty_groups_are_judged_at_once():
