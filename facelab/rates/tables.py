@@ -4,6 +4,7 @@ In: frames of rates, differences or effects. Out: frames of text; HTML to show i
 """
 
 import html
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -288,6 +289,9 @@ def table(frame: pd.DataFrame, caption: str = "") -> "HTML":
     shown, notes = noted(shown)
     with pd.option_context("display.max_colwidth", None):
         text = shown.to_html(index=False, border=0)
+    text = text.replace("<th>", '<th scope="col">')
+    if named:
+        text = re.sub(r"(<tr>\s*)<td>(.*?)</td>", r'\1<th scope="row">\2</th>', text)
     head, tag, rest = text.partition("<thead>")
     body, end, after = rest.rpartition("</tbody>")
     caption = f"<caption>{html.escape(caption)}</caption>" if caption else ""
