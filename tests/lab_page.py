@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import nbformat
 
@@ -69,7 +70,8 @@ def opened(browser, address, place, book, name):
     page.complaints = []
     page.on("console", lambda said: _note(page, said.type, said.text))
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.goto(f"{address}/lab/tree/{name}?token={TOKEN}")
+    # A workspace of its own: else Lab opens again what another page had open.
+    page.goto(f"{address}/lab/workspaces/{Path(name).stem}/tree/{name}?token={TOKEN}&reset")
     page.locator(".jp-Notebook").wait_for()
     page.locator("#jp-main-statusbar").get_by_text(re.compile(r"\|\s*Idle")).first.wait_for()
     chosen(page, "Run", "Run All Cells")
