@@ -1,4 +1,4 @@
-"""Noise and soft edges, compiled: what skin, hair and backgrounds are painted with.
+"""Noise and soft edges, nearly all compiled: what skin, hair and backgrounds are painted with.
 
 In: a lattice of random values and places in space. Out: values from 0 to 1.
 """
@@ -48,3 +48,9 @@ def strands(lattice, px, py, pz, curl):
     flank = noise3(lattice, px * 12 + 7, py * along, pz * 30)
     fine = noise3(lattice, px * 55 + 3, py * along * 1.7, pz * 55)
     return (top * (1 - side) + flank * side) * 0.65 + fine * 0.35
+
+
+def ramp(value: np.ndarray, low: float, high: float) -> np.ndarray:
+    """`step` of an array, not compiled."""
+    t = np.clip((value - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)

@@ -16,7 +16,7 @@ import numpy as np
 
 from facelab.synthetic.head import PARTS, Head, load_head
 from facelab.synthetic.mesh import jit
-from facelab.synthetic.noise import bell, noise3, step, strands
+from facelab.synthetic.noise import bell, noise3, ramp, step, strands
 from facelab.synthetic.relief import FAMILIES, fold_maps, pore_slopes
 from facelab.synthetic.scalp import hair_margin, shadow_of_hair
 from facelab.synthetic.styles import MAP_COLUMNS, MAP_ROWS, load_styles, map_coordinates
@@ -216,12 +216,6 @@ _DEPTHS = np.array(
         for name in FAMILIES
     ]
 )
-
-
-def ramp(value: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 below low, 1 above high, smooth between."""
-    t = np.clip((value - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
 
 
 @cache

@@ -154,6 +154,7 @@ def change_weights(shape: np.ndarray, gender: str, age: float, head: Head) -> di
     return target_weights(shape + more, head)
 
 
+@cache
 def _of_age(head: Head) -> np.ndarray:
     """`OF_AGE` as an array, one value a local change."""
     names = (name.removeprefix("l-").removeprefix("r-") for name, _, _ in head.changes)

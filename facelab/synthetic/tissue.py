@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 
 from facelab.synthetic.head import PARTS, Head, load_head
+from facelab.synthetic.noise import ramp
 
 _ROUNDS, _SHARE = 6, 0.6
 
@@ -33,9 +34,9 @@ def soft_tissue() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     head = load_head()
     x, y, z = np.abs(head.template[:, 0]), head.template[:, 1], head.template[:, 2]
-    nose = _ramp(0.20 - x, 0.05) * _ramp(y - 6.86, 0.07)
-    area = _ramp(y - 6.60, 0.12) * _ramp(7.06 - y, 0.10) * _ramp(0.50 - x, 0.12)
-    area *= _ramp(z - 1.05, 0.15) * (1 - nose) * (1 - np.clip(2 * head.lips, 0, 1))
+    nose = ramp(0.20 - x, 0, 0.05) * ramp(y - 6.86, 0, 0.07)
+    area = ramp(y - 6.60, 0, 0.12) * ramp(7.06 - y, 0, 0.10) * ramp(0.50 - x, 0, 0.12)
+    area *= ramp(z - 1.05, 0, 0.15) * (1 - nose) * (1 - np.clip(2 * head.lips, 0, 1))
     soft = np.flatnonzero(area > 0.01)
     skin = head.triangles[head.part == PARTS["skin"]]
     edges = np.unique(skin[:, [0, 1, 1, 2, 2, 0, 1, 0, 2, 1, 0, 2]].reshape(-1, 2), axis=0)
@@ -43,9 +44,3 @@ def soft_tissue() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     most = max(map(len, own))
     beside = [ends + [one] * (most - len(ends)) for one, ends in zip(soft, own, strict=True)]
     return soft, np.array(beside), (_SHARE * area[soft, None]).astype(np.float32)
-
-
-def _ramp(distance: np.ndarray, width: float) -> np.ndarray:
-    """0 below 0, 1 above `width`, smooth between."""
-    t = np.clip(distance / width, 0, 1)
-    return t * t * (3 - 2 * t)

@@ -64,8 +64,8 @@ def synthesize_twins(
         phenotype, gender, or any parameter of `population.yaml` that is one value.
         ``phenotype`` and ``gender`` change the base shape of the head alone: skin, hair and eyes
         stay the subject's own. ``age`` changes the head's age, and wrinkles and grey hair as the
-        subject's own `wrinkle_habit` and `grey_onset` have it; hair is not lost. ``melanin``
-        changes the skin alone.
+        subject's own `wrinkle_habit` and `grey_onset` have it, beards too; hair is not lost.
+        ``melanin`` changes the skin alone.
     subjects, images_per_subject, seed, size, out, jobs, population, frame, replace
         As for `synthesize`.
 

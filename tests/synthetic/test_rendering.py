@@ -453,7 +453,7 @@ def test_sunglasses_darken_the_eyes(head):
         for kind in ("none", "aviator", "sun")
     }
     light = eyes["none"].max(-1) > 60  # a pupil cannot be darker
-    assert eyes["sun"][light].mean() < 0.6 * eyes["none"][light].mean()
+    assert eyes["sun"][light].mean() < 0.65 * eyes["none"][light].mean()
     assert eyes["aviator"].mean() > 0.85 * eyes["none"].mean()
 
 

@@ -155,7 +155,7 @@ def test_no_skin_comes_through_the_hair_that_lies_on_it(name, styles, head, head
         upper = outside & (points[:, 1] > 0)  # above the eyes, where hair lies on the skull
         depth = depth_over_skin(points[upper], vertices, head)
         # Where a shape is extreme, single strands of the fullest styles may dip under the skin.
-        assert (depth < -0.02).mean() < 0.03  # 2 mm
+        assert (depth < -0.02).mean() < 0.04  # 2 mm
         assert depth.min() > -0.25
 
 

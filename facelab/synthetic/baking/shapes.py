@@ -112,7 +112,7 @@ ONE_SIDED = [36, 10, 5, 3, 2, 1.5]
 _UNSEEN_OF_MEAN, _UNSEEN = 0.0018, 0.004
 # What landmarks do not show spreads this much wider than the prior: it tells faces apart.
 _REST = 1.2
-# Bones of brows and heads vary less than landmarks alone ask for: wide spreads of these frown.
+# Brow bones, heads and mouths vary less than landmarks alone ask for: wide spreads of these frown.
 CALM = {"shape_brows": 0.5, "shape_head": 0.75, "shape_mouth": 0.9}
 _AGE, _MUSCLE, _WEIGHT = MEAN_AGE, 0.45, 0.47  # of the mean head
 _STEP = 0.3
