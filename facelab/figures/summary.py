@@ -30,7 +30,7 @@ def summary_figure(metrics: Mapping[str, Any], mix: Mapping[str, Any] | None = N
     Parameters
     ----------
     metrics, mix
-        `metrics.json` of a run of `01_balanced_retraining` and of one of `11_mix_ratio`.
+        `metrics.json` of a run of `03_balanced_retraining` and of one of `07_mix_ratio`.
 
     Examples
     --------

@@ -21,7 +21,7 @@ from facelab.faces.cells import from_csv
 from facelab.pages.allowed import Allowed
 from facelab.pages.documents import render
 from facelab.pages.records import record_of, shown_of, values_of
-from facelab.rates.tables import interval, number, with_interval
+from facelab.rates.tables import interval, readable_changes
 from facelab.shown import digest
 from facelab.words import read
 
@@ -230,24 +230,14 @@ def _table(file: Path, arms: list[str]) -> pd.DataFrame:
     if "quantity" in frame:
         kinds = frame["quantity"].str.partition(":")[0]
         frame = frame[kinds.isin(["fmr", "fnmr", "max_min_ratio", "garbe"])]
-        shown = _changes(frame, *arms)
+        shown = readable_changes(frame, arms)
+        shown = shown.loc[:, (shown != "").any()]  # a column of notes only where there are some
         return shown.set_index(frame["arm"], append=True) if "arm" in frame else shown
     shown = frame.drop(columns="note", errors="ignore").map(
         lambda value: f"{value:.4g}" if isinstance(value, float) else str(value)
     )
     shown = shown.replace("nan", "")
     return shown.set_index(shown.columns[0])
-
-
-def _changes(table: pd.DataFrame, a: str, b: str) -> pd.DataFrame:
-    """Paired differences in plain numbers, as the kept csv has them."""
-    rows, shown = table.to_dict("records"), table[["quantity"]].copy()
-    shown[a], shown[b] = table["a"].map(number), table["b"].map(number)
-    if "difference" in table:
-        ends = ("low", "high")
-        shown[f"{b} - {a}"] = [with_interval(row, "difference", number, *ends) for row in rows]
-    shown[f"{b} / {a}"] = [with_interval(row, "ratio", number) for row in rows]
-    return shown.set_index("quantity")
 
 
 def _markdown(frame: pd.DataFrame) -> str:

@@ -69,6 +69,7 @@ def notebook_body(
     """The cells and outputs of an executed notebook as HTML, to be cleaned by `allowed_only`.
 
     `bookkeeping` keeps what only concerns whoever ran it: progress, and cells with that tag.
+    Exercises are for whoever works through a notebook and stand on no page.
     """
     from bs4 import BeautifulSoup
     from nbconvert import HTMLExporter
@@ -83,6 +84,7 @@ def notebook_body(
         config=Config({"NbConvertBase": {"display_data_priority": _SHOWN}}),
     )
     notebook = copy.deepcopy(notebook)
+    notebook["cells"] = [cell for cell in notebook.cells if not is_tagged(cell, "exercise")]
     if not bookkeeping:
         _without_bookkeeping(notebook)
     for cell in notebook.cells:

@@ -101,10 +101,10 @@ def summary_page(
     Parameters
     ----------
     run
-        A finished run of `01_balanced_retraining`, such as
+        A finished run of `03_balanced_retraining`, such as
         `experiments/runs/balanced-retraining/latest`.
     mix
-        One of `11_mix_ratio`; None leaves its panel and its sentence out.
+        One of `07_mix_ratio`; None leaves its panel and its sentence out.
     out
         The file to write; by default `summary.html` in the folder of `run`.
     replace
@@ -128,11 +128,11 @@ def summary_page(
     """
     main, sweep = _Run(Path(run), "main"), _Run(Path(mix), "mix") if mix else None
     if not {"arms", "differences", "counts"} <= set(main.metrics):
-        raise BadInput(f"{run} is no run of 01_balanced_retraining: its metrics hold no arms")
+        raise BadInput(f"{run} is no run of 03_balanced_retraining: its metrics hold no arms")
     if sweep and not {"figures", "baseline"} <= set(sweep.metrics):
-        raise BadInput(f"{mix} is no run of 11_mix_ratio: its metrics hold no figures by share")
+        raise BadInput(f"{mix} is no run of 07_mix_ratio: its metrics hold no figures by share")
     if sweep and not {"favoured", "shares"} <= set(sweep.parameters):
-        raise BadInput(f"{mix} is no run of 11_mix_ratio: it has no parameter `favoured`")
+        raise BadInput(f"{mix} is no run of 07_mix_ratio: it has no parameter `favoured`")
     out = main.folder / "summary.html" if out is None else Path(out)
     files.check_file(out, replace, PAGE)
     groups = list(next(iter(main.at("arms", ARMS[0]).values()))["groups"])

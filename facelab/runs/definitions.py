@@ -181,7 +181,7 @@ def kept_as(name: str, quick: bool) -> str:
 
 
 def _run_name(stem: str) -> str:
-    """`01_balanced_retraining` is kept as `balanced-retraining`."""
+    """`03_balanced_retraining` is kept as `balanced-retraining`."""
     return re.sub(r"^\d+[_-]", "", stem).replace("_", "-").strip(".-") or "run"
 
 

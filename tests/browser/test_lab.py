@@ -13,7 +13,7 @@ from lab_page import PATIENCE, dial
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
-ROOM = Path(__file__).parents[2] / "notebooks" / "07_threshold_explorer.ipynb"
+ROOM = Path(__file__).parents[2] / "notebooks" / "01_threshold_explorer.ipynb"
 QUICK = yaml.safe_load(ROOM.with_name("quick.yaml").read_text(encoding="utf-8"))[ROOM.stem]
 # The milliseconds from each key to the last change of the table and the figure that it made.
 WATCH = """box => {

@@ -20,13 +20,13 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 QUICK = yaml.safe_load((NOTEBOOKS / "quick.yaml").read_text(encoding="utf-8"))
 # They keep trainings, which no setting can give a place.
 STUDIES = (
-    "01_balanced_retraining",
-    "05_mitigations",
-    "11_mix_ratio",
-    "12_subjects_and_images",
-    "13_backbone_size",
-    "17_redrawn_looks",
-    "18_mirrored_skew",
+    "03_balanced_retraining",
+    "06_mitigations",
+    "07_mix_ratio",
+    "08_subjects_and_images",
+    "09_backbone_size",
+    "10_redrawn_looks",
+    "11_mirrored_skew",
 )
 
 

@@ -14,12 +14,12 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def redrawn(quick_run) -> Path:
-    return quick_run("17_redrawn_looks")
+    return quick_run("10_redrawn_looks")
 
 
 @pytest.fixture(scope="module")
 def mirrored(quick_run) -> Path:
-    return quick_run("18_mirrored_skew")
+    return quick_run("11_mirrored_skew")
 
 
 def test_both_arms_are_tested_on_the_same_people_with_both_looks(redrawn):

@@ -10,12 +10,12 @@ import pytest
 
 import facelab as fl
 
-BOOK = Path(__file__).parents[2] / "notebooks" / "09_grouping.ipynb"
+BOOK = Path(__file__).parents[2] / "notebooks" / "13_grouping.ipynb"
 
 
 @pytest.fixture(scope="module")
 def rendered(quick_run) -> Path:
-    return quick_run("09_grouping")
+    return quick_run("13_grouping")
 
 
 def test_the_numbers_are_those_of_the_tables(rendered):

@@ -10,7 +10,7 @@ import pytest
 import facelab as fl
 from facelab.runs.experiments import RunFailed
 
-ROOM = Path(__file__).parents[2] / "notebooks" / "04_nist_demographics.ipynb"
+ROOM = Path(__file__).parents[2] / "notebooks" / "15_nist_demographics.ipynb"
 MADE_UP = 12  # sentences and captions with numbers of algorithms that nobody has, and the code
 FIGURES = ["extremes-or-all", "kendall-tau", "places", "rates", "ratio-or-difference"]
 
@@ -18,7 +18,7 @@ FIGURES = ["extremes-or-all", "kendall-tau", "places", "rates", "ratio-or-differ
 @pytest.fixture(scope="module")
 def ranked(quick_run) -> Path:
     """Thirty made-up algorithms."""
-    return quick_run("04_nist_demographics")
+    return quick_run("15_nist_demographics")
 
 
 def test_medians_ranks_and_agreement_are_kept(ranked):

@@ -56,7 +56,7 @@ def test_a_notebook_is_an_essay(path):
 @pytest.fixture(scope="module")
 def retrained(quick_run) -> Path:
     """The main experiment, very small."""
-    return quick_run("01_balanced_retraining")
+    return quick_run("03_balanced_retraining")
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ def test_the_main_report_shows_and_says_everything(retrained):
 @pytest.fixture(scope="module")
 def twins(quick_run) -> Path:
     """The twins experiment, very small."""
-    return quick_run("03_twins")
+    return quick_run("05_twins")
 
 
 def test_the_effect_of_every_change_is_kept_with_its_interval(twins):
@@ -180,8 +180,8 @@ def test_trained_recognisers_and_a_pretrained_one_can_be_given(anybody, quick, t
     given = {"embedders": {"skewed": [folder], "balanced": [folder]}, "onnx_model": folder}
     changes = {"melanin": [0.8], "glasses": ["none", "sun"]}
     out = fl.run(
-        ROOMS["03_twins"],
-        {**quick["03_twins"], **given, "onnx_options": {}, "changes": changes},
+        ROOMS["05_twins"],
+        {**quick["05_twins"], **given, "onnx_options": {}, "changes": changes},
         out=tmp_path,
     )
     numbers = json.loads((out / "metrics.json").read_text())
@@ -191,7 +191,7 @@ def test_trained_recognisers_and_a_pretrained_one_can_be_given(anybody, quick, t
 
 
 def test_without_faces_rendered_people_are_audited_and_every_number_says_so(quick_run):
-    folder = quick_run("02_audit_real_faces")
+    folder = quick_run("04_audit_real_faces")
     numbers = json.loads((folder / "metrics.json").read_text())
     assert numbers["rendered"] and set(numbers["audits"]) == {
         "phenotype", "gender", "phenotype,gender",
@@ -204,7 +204,7 @@ def test_without_faces_rendered_people_are_audited_and_every_number_says_so(quic
 
 def test_any_faces_and_embedder_are_audited(audited, tmp_path):
     given = {**audited, "fmr": 0.01, "jobs": 1}
-    folder = fl.run(ROOMS["02_audit_real_faces"], given, out=tmp_path)
+    folder = fl.run(ROOMS["04_audit_real_faces"], given, out=tmp_path)
     numbers = json.loads((folder / "metrics.json").read_text())
     assert set(numbers["audits"]) == {"race", "gender", "race,gender"}
     assert set(numbers["audits"]["gender"]["groups"]) == {"female", "male"}
@@ -219,7 +219,7 @@ def test_any_faces_and_embedder_are_audited(audited, tmp_path):
 
 def test_an_embedder_without_faces_is_one_sentence(audited, tmp_path):
     with pytest.raises(RunFailed, match=r"'faces' is None; give the path of a FaceSet"):
-        fl.run(ROOMS["02_audit_real_faces"], {"embedder": audited["embedder"]}, out=tmp_path)
+        fl.run(ROOMS["04_audit_real_faces"], {"embedder": audited["embedder"]}, out=tmp_path)
 
 
 @pytest.mark.real
@@ -239,7 +239,7 @@ def test_real_faces_are_audited_from_their_own_folder(real, tmp_path, monkeypatc
         "fmr": 1e-2,
         "jobs": 1,
     }
-    folder = fl.run(ROOMS["02_audit_real_faces"], given, out=tmp_path / "runs")
+    folder = fl.run(ROOMS["04_audit_real_faces"], given, out=tmp_path / "runs")
     numbers = json.loads((folder / "metrics.json").read_text())
     assert numbers["counts"]["subjects"] == 40
     assert numbers["audits"]["gender"]["overall"]["fnmr"] < 0.05

@@ -7,12 +7,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-BOOK = Path(__file__).parents[2] / "notebooks" / "16_unsuitable_probes.ipynb"
+BOOK = Path(__file__).parents[2] / "notebooks" / "14_unsuitable_probes.ipynb"
 
 
 @pytest.fixture(scope="module")
 def made(quick_run) -> Path:
-    return quick_run("16_unsuitable_probes")
+    return quick_run("14_unsuitable_probes")
 
 
 def test_the_numbers_are_those_of_the_tables(made):

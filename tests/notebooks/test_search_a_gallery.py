@@ -11,12 +11,12 @@ import pytest
 
 import facelab as fl
 
-ROOM = Path(__file__).parents[2] / "notebooks" / "08_search_a_gallery.ipynb"
+ROOM = Path(__file__).parents[2] / "notebooks" / "12_search_a_gallery.ipynb"
 
 
 @pytest.fixture(scope="module")
 def searched(quick_run) -> Path:
-    return quick_run("08_search_a_gallery")
+    return quick_run("12_search_a_gallery")
 
 
 def test_the_numbers_are_those_of_the_tables(searched):

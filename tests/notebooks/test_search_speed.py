@@ -10,12 +10,12 @@ import pytest
 from facelab.search.crowds import crowd
 from facelab.search.gallery import Gallery
 
-ROOM = Path(__file__).parents[2] / "notebooks" / "15_search_speed.ipynb"
+ROOM = Path(__file__).parents[2] / "notebooks" / "A3_search_speed.ipynb"
 
 
 @pytest.fixture(scope="module")
 def run(quick_run) -> Path:
-    return quick_run("15_search_speed")
+    return quick_run("A3_search_speed")
 
 
 def test_the_tables_hold_what_was_measured(run):

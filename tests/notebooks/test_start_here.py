@@ -51,7 +51,7 @@ def test_its_pages_can_be_sent(started, tmp_path):
 
 def test_the_one_page_takes_runs_as_small_as_these(quick_run, tmp_path):
     """With few comparisons some rates are zero and some ratios unknown."""
-    main, mix = quick_run("01_balanced_retraining"), quick_run("11_mix_ratio")
+    main, mix = quick_run("03_balanced_retraining"), quick_run("07_mix_ratio")
     page = summary_page(main, mix, tmp_path / "page.html").read_text()
     found = BeautifulSoup(page, "html.parser").find_all("data")
     kept = json.loads((main / "metrics.json").read_text())["differences"]["fnmr:all"]

@@ -11,12 +11,12 @@ import facelab as fl
 
 ROOM = Path(__file__).parents[2] / "notebooks"
 
-TIMED = ("05_mitigations", "13_backbone_size")
+TIMED = ("06_mitigations", "09_backbone_size")
 ARMS = {
-    "05_mitigations": 11,
-    "11_mix_ratio": 2,
-    "12_subjects_and_images": 2,
-    "13_backbone_size": 2,
+    "06_mitigations": 11,
+    "07_mix_ratio": 2,
+    "08_subjects_and_images": 2,
+    "09_backbone_size": 2,
 }
 
 
@@ -49,8 +49,8 @@ def test_the_report_shows_and_says_everything(study):
     name, folder = study
     page = (folder / "report.html").read_text()
     (figure,) = (folder / "figures").iterdir()
-    assert figure.stem == ("shares" if name == "11_mix_ratio" else "changes")
-    dials = 1 if name == "05_mitigations" else 0  # the comparer stands still
+    assert figure.stem == ("shares" if name == "07_mix_ratio" else "changes")
+    dials = 1 if name == "06_mitigations" else 0  # the comparer stands still
     assert page.count('src="data:image/png') == 1 + dials
     assert "which the others are compared with" in page
     assert "output_stderr output_text" not in page, (
@@ -60,7 +60,7 @@ def test_the_report_shows_and_says_everything(study):
 
 
 def test_a_repeated_run_trains_nothing_and_comes_to_the_same(quick, tmp_path):
-    name = "13_backbone_size"
+    name = "09_backbone_size"
     given = {**quick[name], "kept": str(tmp_path / "kept")}
     first, again = (
         fl.run(ROOM / f"{name}.ipynb", given, out=tmp_path / part) for part in ("first", "again")
@@ -79,6 +79,6 @@ def test_the_studies_share_their_baseline(quick, tmp_path):
         fl.run(ROOM / f"{name}.ipynb", given, out=tmp_path / "runs")
         return {path.name for path in kept.iterdir() if path.name != ".locks"}
 
-    there = run("05_mitigations", methods={"focal": {"focal": 2}})
-    assert run("11_mix_ratio", shares=[0.8], reference=0.8) == there
-    assert run("13_backbone_size", backbones={"one": {}}) == there
+    there = run("06_mitigations", methods={"focal": {"focal": 2}})
+    assert run("07_mix_ratio", shares=[0.8], reference=0.8) == there
+    assert run("09_backbone_size", backbones={"one": {}}) == there

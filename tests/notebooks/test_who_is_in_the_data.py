@@ -10,13 +10,13 @@ import pytest
 
 import facelab as fl
 
-ROOM = Path(__file__).parents[2] / "notebooks" / "06_who_is_in_the_data.ipynb"
+ROOM = Path(__file__).parents[2] / "notebooks" / "02_who_is_in_the_data.ipynb"
 SEEN = ["apparent-tones", "composition", "images-per-subject", "measures"]
 
 
 @pytest.fixture(scope="module")
 def looked(quick_run) -> Path:
-    return quick_run("06_who_is_in_the_data")
+    return quick_run("02_who_is_in_the_data")
 
 
 def test_counts_measures_and_candidates_are_kept(looked):

@@ -188,7 +188,7 @@ def run(tmp_path) -> Path:
     (folder / "notebook.ipynb").write_text(json.dumps({"cells": [cell]}))
     record = {
         **{"name": "mix-ratio", "run_id": "20300102T030405Z-beef", "status": "finished"},
-        **{"notebook": "11_mix_ratio.ipynb", "facelab": "0.1.0", "commit": "f" * 40},
+        **{"notebook": "07_mix_ratio.ipynb", "facelab": "0.1.0", "commit": "f" * 40},
         **{"dirty": True, "started": "2030-01-02T03:04:05+00:00"},
     }
     sums.write_card(folder, "run.json", record)

@@ -203,9 +203,9 @@ def test_names_are_text_and_nothing_is_fetched(tmp_path):
 def test_what_is_no_such_run_is_one_sentence(runs, tmp_path):
     with pytest.raises(fl.BadInput, match="is no run folder"):
         summary_page(tmp_path)
-    with pytest.raises(fl.BadInput, match="no run of 01_balanced_retraining"):
+    with pytest.raises(fl.BadInput, match="no run of 03_balanced_retraining"):
         summary_page(runs["mix"])
-    with pytest.raises(fl.BadInput, match="no run of 11_mix_ratio"):
+    with pytest.raises(fl.BadInput, match="no run of 07_mix_ratio"):
         summary_page(runs["main"], runs["main"])
     out = summary_page(runs["main"])
     with pytest.raises(fl.BadInput, match="exists already"):

@@ -33,6 +33,8 @@ CELLS = [
     ),
     ("markdown", "## 3. What is left", []),
     ("code", "print('Seconds by stage')", ["bookkeeping"]),
+    ("markdown", "## Exercises\n\n1. Who is missed most?", ["exercise"]),
+    ("code", "print('The answer')", ["exercise"]),
 ]
 
 
@@ -101,3 +103,8 @@ def test_the_first_screen_holds_the_finding_its_picture_and_the_contents(file, c
     back = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (back == "rgb(255, 255, 255)") == (scheme == "light")
     page.close()
+
+
+def test_exercises_are_for_whoever_works_through_the_notebook(page):
+    assert "Exercises" not in page.get_text()
+    assert "The answer" not in page.get_text()

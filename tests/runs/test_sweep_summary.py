@@ -13,7 +13,7 @@ import facelab as fl
 from facelab import sums
 from facelab.runs import summaries as sweep_summary
 
-NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "14_sweep_summary.ipynb"
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "A2_sweep_summary.ipynb"
 
 
 @pytest.fixture
