@@ -57,7 +57,7 @@ def test_every_notebook_runs_quickly(stem, quick_run):
     assert not (folder.parent / "latest").exists()
     assert json.loads((folder / "metrics.json").read_text())
     page = (folder / "report.html").read_text()
-    assert page.count('<p class="quick" role="note">Quick run: ') == 1
+    assert page.count('<aside class="quick" aria-label="Quick run">Quick run: ') == 1
     assert "output_stderr output_text" not in page, "no warning in what people read"
     seconds = float((folder.parents[1] / f"{stem}.cpu").read_text())
     assert 1 < seconds < LONGEST, f"{stem} took {seconds} s of CPU time"
