@@ -104,11 +104,11 @@ def _rates(
 
 def _changes(axes: Any, changes: Any, groups: list[str], palette: dict[str, str]) -> None:
     of_groups = {group: changes[f"fmr:{group}"] for group in groups}
-    # Those of the sentence beside it, which allow for all groups; older runs have none.
-    family = "family" if "family_low" in of_groups[groups[0]] else "ratio"
-    ends = {
-        group: _ends(one, f"{family}_low", f"{family}_high") for group, one in of_groups.items()
-    }
+    ends = {}
+    for group, one in of_groups.items():
+        # Those of the sentence beside it, which allow for all groups; older runs have none.
+        kind = "family" if "family_low" in one else "ratio"
+        ends[group] = _ends(one, f"{kind}_low", f"{kind}_high")
     axes.set_xscale("log")
     values = [one["ratio"] or 1 for one in of_groups.values()]
     axes.set_xlim(*factor_limits(values, itertools.chain(*ends.values())))
