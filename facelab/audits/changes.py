@@ -9,8 +9,8 @@ difference has three parts: of the test, linearised and paired (`Together`); of 
 which models calibrated on the same people share (`Shift`), through the slope of each rate; and
 between seeds, paired too, over their number. The interval reaches as far as that of the first two
 (Student's, with Satterthwaite's degrees of freedom) and that of the seeds, squared and added: with
-three seeds Satterthwaite's alone held 92 % where seeds matter most. The change of an index is told from both arms' own intervals, which know its
-noise.
+three seeds, all three under one Student's t held 92 % where seeds matter most. The change of an
+index is told from both arms' own intervals, which know its noise.
 """
 
 from collections.abc import Mapping, Sequence
