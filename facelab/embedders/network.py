@@ -44,6 +44,7 @@ class Network(nn.Module):
         neck: str,
         size: int,
         dim: int,
+        lengths: str = "fixed",
     ) -> None:
         super().__init__()
         self.backbone, self.built = create(backbone, backbone_options, size)
@@ -70,9 +71,11 @@ class Network(nn.Module):
             )
         self._freeze_unused(features)
         self.train()
-        # Batch norm without scale and shift: margins on the sphere want features of one size.
+        # Without scale and shift the mean square of lengths is held at dim: margins on the sphere
+        # want that, heads that reward length cannot do with it.
         self.embed = nn.Sequential(
-            nn.Linear(features.shape[1], dim, bias=False), nn.BatchNorm1d(dim, affine=False)
+            nn.Linear(features.shape[1], dim, bias=False),
+            nn.BatchNorm1d(dim, affine=lengths == "free"),
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -133,7 +136,8 @@ def network_of(recipe: dict[str, Any], pretrained: bool = True) -> Network:
     if not pretrained:
         options = {**without_weights(options), "pretrained": False}
     kept = {name: recipe[name] for name in ("backbone", "stem_stride", "neck", "size", "dim")}
-    return Network(backbone_options=options, **kept)
+    # Recipes of earlier versions do not say.
+    return Network(backbone_options=options, lengths=recipe.get("lengths", "fixed"), **kept)
 
 
 def _layout(features: Tensor, channels: int, name: str) -> str:

@@ -32,7 +32,7 @@ from facelab.training.parts import terms_of
 from facelab.training.recipe import Recipe
 from facelab.training.terms import Batch, trained_by
 from facelab.training.validation import Watch
-from facelab.training.wccn import normalise_within
+from facelab.training.wccn import check_within, normalise_within
 
 _ROWS_OF_HISTORY = 100
 # Steps between two looks at the losses where a look makes the device or the others wait.
@@ -66,8 +66,8 @@ class Training:
         self.part = processes.part(recipe.batch // recipe.accumulate)
         self.examples = Examples(faces, recipe, where)
         powers = (mitigate.group_power, mitigate.subject_power)
-        if recipe.wccn and np.bincount(self.examples.labels).max() < 2:
-            raise BadInput("wccn needs subjects with two images or more, and there are none")
+        if recipe.wccn:
+            check_within(faces, recipe.wccn_by)
         self.sampler = self.examples.sampler(recipe.batch, recipe.together, powers, recipe.seed)
 
         torch.manual_seed(recipe.seed)
@@ -316,7 +316,7 @@ class Training:
             pd.concat(self.looks, ignore_index=True) if self.looks else None,
         )
         if recipe.wccn:
-            normalise_within(made, faces, recipe.wccn, recipe.seed, progress)
+            normalise_within(made, faces, recipe.wccn, recipe.seed, progress, recipe.wccn_by)
         return made
 
 
