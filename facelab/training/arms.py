@@ -190,6 +190,7 @@ class _Names:
         from facelab.embedders.backbones import given_weights
         from facelab.embedders.tensors import computes_on
         from facelab.training.engine import precision_on
+        from facelab.training.starts import decided, start_of
 
         cpu = torch.device("cpu")
         with_what = [
@@ -202,7 +203,11 @@ class _Names:
         begun = digest(options)
         if begun not in self._begun:
             self._begun[begun] = given_weights(**options)
-        what = [recipe.to_dict(), self._begun[begun], *(self._print(part) for part in parts)]
+        start = digest({**recipe.to_dict(), "seed": 0})
+        if recipe.start is not None and start not in self._begun:
+            self._begun[start] = start_of(recipe).digest()
+        told = decided(recipe, recipe.start and {"sha256": self._begun[start]})
+        what = [told, self._begun[begun], *(self._print(part) for part in parts)]
         return digest([*with_what, *what])
 
     def _print(self, faces: FaceSet | None) -> str | None:

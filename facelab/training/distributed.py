@@ -65,7 +65,7 @@ class Team:
 
     def spread(self, network: nn.Module) -> nn.Module:
         """The network as all processes train it together; its parameters are the same objects."""
-        if self.size == 1:
+        if self.size == 1 or not any(p.requires_grad for p in network.parameters()):
             return network
         _synchronise(network)
         ids = [self.device.index] if self.device.type == "cuda" else None

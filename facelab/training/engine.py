@@ -21,6 +21,7 @@ from facelab.embedders.trained import TrainedEmbedder
 from facelab.errors import BadInput, FacelabError
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import group_labels
+from facelab.training.adapters import adapt, merged
 from facelab.training.augment import Chance, augment, generator_of
 from facelab.training.centres import SampledCentres
 from facelab.training.checkpoints import packed, unpacked
@@ -30,6 +31,8 @@ from facelab.training.heads import HEADS
 from facelab.training.optimise import Average, learning_rate, optimiser_of, ramp
 from facelab.training.parts import terms_of
 from facelab.training.recipe import Recipe
+from facelab.training.starts import about, centres_of, network_from, start_of, take_centres
+from facelab.training.still import factors, hold
 from facelab.training.terms import Batch, trained_by
 from facelab.training.validation import Watch
 from facelab.training.wccn import check_within, normalise_within
@@ -70,8 +73,11 @@ class Training:
             check_within(faces, recipe.wccn_by)
         self.sampler = self.examples.sampler(recipe.batch, recipe.together, powers, recipe.seed)
 
+        start = start_of(recipe)
         torch.manual_seed(recipe.seed)
-        network = network_of(recipe.to_dict())
+        network = network_from(recipe, start)
+        if recipe.lora.rank:
+            adapt(network, recipe.lora, recipe.backbone)
         if recipe.channels_last:
             network = network.to(memory_format=torch.channels_last)
         self.precision = precision_on(where, recipe.precision)
@@ -80,6 +86,10 @@ class Training:
         options = {"scale": recipe.scale, "margin": recipe.margin, **recipe.head_options}
         head = HEADS[recipe.head](recipe.dim, len(self.examples.subjects), **options)
         self.head = head.to(where, self.kind)
+        begun = take_centres(self.head, self.network, self.examples, start)
+        self.start = start and about(start, self.network, begun)
+        hold(self.network, self.head, recipe)
+        slower = factors(self.network, self.head, recipe)
         self.terms = terms_of(self, meta)
 
         self.shared = processes.spread(self.network)
@@ -88,8 +98,8 @@ class Training:
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         self.parameters += trained_by(self.terms)
         if recipe.centres == 1:
-            self.parameters += self.head.parameters()
-        self.optimiser = optimiser_of(self.parameters, recipe)
+            self.parameters += [p for p in self.head.parameters() if p.requires_grad]
+        self.optimiser = optimiser_of(self.parameters, recipe, slower)
         if recipe.centres < 1:
             self.terms["centres"] = SampledCentres(
                 self.head.weight,
@@ -97,6 +107,7 @@ class Training:
                 recipe.centres,
                 recipe.seed,
                 weight_decay=recipe.weight_decay,
+                factor=slower.get(self.head.weight, 1.0),
             )
         self.scaler = torch.amp.GradScaler(where.type, enabled=self.precision == torch.float16)
         self.average = Average(self.network, recipe.ema) if recipe.ema else None
@@ -127,7 +138,7 @@ class Training:
         recipe, step = self.recipe, self.step
         rate = learning_rate(step, recipe)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("factor", 1.0)
         batch = self._batch(step)
         for term in self.terms.values():
             term.before_step(batch)
@@ -187,14 +198,18 @@ class Training:
 
     def _embed(self, rows: np.ndarray, number: int, last: bool) -> Tensor:
         """The embeddings of a part of the batch; this process works on its share of it."""
-        where = self.processes.device
+        recipe, where = self.recipe, self.processes.device
+        alone = self.step < recipe.head_first * recipe.steps
+        if recipe.head_first:
+            self.network.train(not alone)
         images = self._images(rows, number).to(self.network.embed[0].weight)
         # Gradients are exchanged once a step.
-        quiet = self.processes.size > 1 and not last
+        quiet = self.shared is not self.network and self.processes.size > 1 and not last
         half = self.precision if self.precision.itemsize == 2 else None
         with (
             self.shared.no_sync() if quiet else nullcontext(),
             torch.autocast(where.type, half, enabled=half is not None),
+            torch.set_grad_enabled(not alone),
         ):
             embeddings = self.shared(images)
         return self.processes.gather(embeddings)
@@ -288,7 +303,8 @@ class Training:
         recipe = self.recipe
         network = network_of({**recipe.to_dict(), **self.network.built}, pretrained=False)
         source = self.average.network if self.average else self.network
-        network.load_state_dict(self.best.get("weights") or source.state_dict())
+        weights = self.best.get("weights") or source.state_dict()
+        network.load_state_dict(merged(weights, recipe.lora))
         if recipe.channels_last:
             network = network.to(memory_format=torch.channels_last)
         card = {
@@ -303,6 +319,8 @@ class Training:
             "steps": self.step,
             "seconds": self.seconds,
         }
+        if self.start:
+            card["start"] = self.start
         if self.best:
             card["kept"] = {key: self.best[key] for key in ("step", "figure")}
         for term in self.terms.values():
@@ -314,6 +332,7 @@ class Training:
             pd.DataFrame(self.history),
             f"{recipe.backbone}-{faces.card.get('name', 'unnamed')}-{recipe.seed}",
             pd.concat(self.looks, ignore_index=True) if self.looks else None,
+            centres_of(self.head, self.examples.subjects) if recipe.keep_centres else None,
         )
         if recipe.wccn:
             normalise_within(made, faces, recipe.wccn, recipe.seed, progress, recipe.wccn_by)

@@ -25,6 +25,7 @@ from facelab.training.checkpoints import Checkpoints, fingerprint, stoppable
 from facelab.training.distributed import team
 from facelab.training.engine import Training
 from facelab.training.recipe import Recipe
+from facelab.training.starts import decided
 from facelab.training.validation import Watch
 
 
@@ -128,7 +129,7 @@ def train(
         saved = None
         if checkpoints is not None:
             order = {
-                "recipe": recipe.to_dict(),
+                "recipe": decided(recipe, training.start),
                 "faces": fingerprint(faces),
                 "held_out": None if held_out is None else fingerprint(held_out),
                 "meta": None if meta is None else fingerprint(meta),
