@@ -147,7 +147,7 @@ def take_centres(head: nn.Module, network: Network, examples: Examples, start: S
     if given.shape != weight.shape:
         return "new: the head has others"
     if _nearness(head, network, examples, given) < _NEAR:
-        return "new: the subjects have the same names and other faces"
+        return "new: the names are the same, and the centres do not fit the faces"
     with torch.no_grad():
         weight.copy_(given)
     return "the start's"

@@ -270,7 +270,7 @@ def test_our_own_embedder_goes_on_where_it_stood(faces, first, folder):
     fewer = train(patterns(subjects=8), dataclasses.replace(STEP, start=folder))
     assert fewer.card["start"]["centres"] == "new: other subjects"
     namesakes = train(patterns(seed=4), dataclasses.replace(STEP, start=folder))
-    said = "new: the subjects have the same names and other faces"
+    said = "new: the names are the same, and the centres do not fit the faces"
     assert namesakes.card["start"]["centres"] == said
     several = train(faces, dataclasses.replace(STEP, start=folder, head="subcenter"))
     assert several.card["start"]["centres"] == "new: the head has others"
