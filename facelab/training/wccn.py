@@ -83,7 +83,12 @@ def _append(last: torch.nn.Sequential, matrix: torch.Tensor) -> None:
     where = linear.weight.device
     with torch.no_grad():
         sd = (norm.running_var.double() + norm.eps).sqrt()
-        matrix = matrix.to(where) / sd
+        matrix = matrix.to(where)
+        if norm.affine:  # as in others' networks: its shift is turned, its scale taken up
+            norm.bias.copy_(matrix @ norm.bias.double())
+            sd = sd / norm.weight.double()
+            norm.weight.fill_(1)
+        matrix = matrix / sd
         linear.weight.copy_(matrix @ linear.weight.double())
         norm.running_mean.copy_(matrix @ norm.running_mean.double())
         norm.running_var.fill_(1 - norm.eps)
