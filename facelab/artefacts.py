@@ -48,7 +48,7 @@ FACES = _kind(
     "a FaceSet",
     "card.json",
     "name synthetic",
-    "faces.parquet crops.npy datasheet.md rejects.parquet",
+    "faces.parquet crops.npy encoded.npy starts.npy datasheet.md rejects.parquet",
 )
 EMBEDDINGS = _kind("embeddings", "card.json", "sha256", "vectors.npy table.parquet")
 GALLERY = _kind(

@@ -95,7 +95,8 @@ class Network(nn.Module):
             )
         self._freeze_unused(features)
         self.train()
-        # Batch norm without scale and shift: margins on the sphere want features of one size.
+        # Without scale and shift the mean square of lengths is held at dim: margins on the sphere
+        # want that, heads that reward length cannot do with it.
         self.embed = nn.Sequential(
             nn.Linear(features.shape[1], dim, bias=False), nn.BatchNorm1d(dim, affine=affine)
         )
@@ -171,6 +172,8 @@ def network_of(recipe: dict[str, Any], pretrained: bool = True) -> Network:
         options = {**without_weights(options), "pretrained": False}
     kept = {name: recipe[name] for name in ("backbone", "stem_stride", "neck", "size", "dim")}
     own = {name: recipe[name] for name in ("mean", "std", "affine") if name in recipe}
+    if recipe.get("lengths") == "free":  # recipes of earlier versions do not say
+        own["affine"] = True
     return Network(backbone_options=options, **kept, **own)
 
 

@@ -28,12 +28,15 @@ from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import NEXT
 from facelab.embedders.network import Network, network_of
 from facelab.embedders.tensors import (
+    HALVES,
     as_bytes,
     as_images,
+    computes_bf16,
     computes_on,
     pick_device,
     resized,
 )
+from facelab.errors import BadInput, check_option
 from facelab.faces.cells import as_csv, from_csv
 from facelab.faces.faceset import FaceSet
 from facelab.faces.presenting import presented
@@ -79,6 +82,8 @@ class TrainedEmbedder:
         The recipe it was trained with, as plain values.
     card
         Who was in its training data, how long it took, what made it.
+    device, precision
+        Where it computes and in what: "fp32", or by autocast "bf16" or "fp16".
     history
         DataFrame of the training: step, epoch, loss, lr, seconds.
     validation
@@ -109,6 +114,7 @@ class TrainedEmbedder:
         self.name = name
         self.dim = recipe["dim"]
         self.size = recipe["size"]
+        self.precision = "fp32"
 
     def __repr__(self) -> str:
         backbone, size = self.recipe["backbone"], self.size
@@ -134,8 +140,43 @@ class TrainedEmbedder:
 
     def computed(self) -> list[Any]:
         """What else decides the last digits here: the layers as they are, and the device."""
-        device = next(self.network.parameters()).device
-        return [self.network.built, str(self.network), computes_on(device)]
+        return [self.network.built, str(self.network), computes_on(self.device), self.precision]
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    def to(self, device: str = "auto", precision: str = "fp32") -> "TrainedEmbedder":
+        """Compute on another device, or in another precision, from now on.
+
+        Parameters
+        ----------
+        device
+            "auto" (CUDA, MPS, else CPU) or a torch device.
+        precision
+            "fp32", in which all published figures are; "bf16" or "fp16", by autocast: layers that
+            multiply compute in it, the weights stay as they are; or "auto": bf16 where the device
+            has instructions for it, else fp32. A vector's cosine with that of fp32 is 0.9999 and
+            more, its scores move by some thousandths: an audit is of one precision.
+
+        Returns
+        -------
+        TrainedEmbedder
+            This one.
+
+        Raises
+        ------
+        BadInput
+            There is no such device or precision, or the device does not compute in it.
+        """
+        where = pick_device(device)
+        check_option("precision", precision, ("auto", "fp32", "bf16", "fp16"))
+        if precision == "auto":
+            precision = "bf16" if computes_bf16(where) else "fp32"
+        if precision == "fp16" and where.type == "cpu":
+            raise BadInput("precision fp16 needs a GPU, and this is the CPU: take bf16 or fp32")
+        self.network, self.precision = self.network.to(where), precision
+        return self
 
     def embed(
         self,
@@ -171,18 +212,96 @@ class TrainedEmbedder:
         BadInput
             An embedding is not finite; the message names the image.
         """
-        on_cpu = next(self.network.parameters()).device.type == "cpu"
+        on_cpu = self.device.type == "cpu"
         with _one_thread_each() if on_cpu else nullcontext():
             return embed_batches(
                 self._run, faces, self.dim, name=self.name, flip=flip, batch=batch, jobs=jobs,
                 workers="threads" if on_cpu else None, progress=progress,
+                device=self.device.type, precision=self.precision,
             )  # fmt: skip
 
     def _run(self, crops: np.ndarray) -> np.ndarray:
         """Raw outputs (n, D) of uint8 crops (n, S, S, 3)."""
-        device = next(self.network.parameters()).device
-        with torch.inference_mode():
-            return self.network(as_images(resized(crops, self.size), device)).cpu().numpy()
+        half = HALVES.get(self.precision)
+        # Without a cache of cast weights: threads would share it.
+        autocast = torch.autocast(
+            self.device.type, half, enabled=half is not None, cache_enabled=False
+        )
+        with torch.inference_mode(), autocast:
+            found = self.network(as_images(resized(crops, self.size), self.device))
+        return found.float().cpu().numpy()
+
+    def to_onnx(
+        self,
+        path: str | Path,
+        *,
+        int8: FaceSet | None = None,
+        opset: int | None = None,
+        replace: bool = False,
+    ) -> Path:
+        """Write the network as an ONNX file, and `model.json` beside it, which says how to use it.
+
+        `fl.load_embedder(path)` opens it without options; crops of another size are area-averaged
+        there as here. Before the file has its name it is run beside this network on noise.
+
+        Parameters
+        ----------
+        path
+            `model.onnx`. Input `images`, float32 (faces, 3, size, size), RGB from 0 to 1; output
+            `embeddings`, float32 (faces, dim), not yet of length 1.
+        int8
+            Some hundred faces, none of the test, over which the range of every layer's numbers is
+            measured; then weights and layers are rounded to 8 bits (onnxruntime's static
+            quantisation). Whose errors that changes, `fl.compare_embedders` says. None: float32.
+        opset
+            Of ONNX; None is the exporter's.
+        replace
+            Put them in the place of files that are there.
+
+        Returns
+        -------
+        Path
+            `path`.
+
+        Raises
+        ------
+        MissingExtra
+            The `onnx` extra is not installed.
+        BadInput
+            The name does not end in .onnx, something is there, or torch cannot export the network.
+        FacelabError
+            The file gives other vectors than the network: a cosine below 0.99999.
+        """
+        from facelab.embedders.exporting import write_onnx
+
+        return write_onnx(self, Path(path), int8, opset, replace)
+
+    def to_torch_export(self, path: str | Path, *, replace: bool = False) -> Path:
+        """Write the network as `torch.export` does, to be run by torch without facelab.
+
+        `torch.export.load(path).module()` takes float32 (faces, 3, size, size), RGB from 0 to 1,
+        and gives float32 (faces, dim), not yet of length 1, for any number of faces.
+
+        Parameters
+        ----------
+        path
+            `model.pt2`.
+        replace
+            Put it in the place of a file that is there.
+
+        Returns
+        -------
+        Path
+            `path`.
+
+        Raises
+        ------
+        BadInput, FacelabError
+            As of `to_onnx`.
+        """
+        from facelab.embedders.exporting import write_torch_export
+
+        return write_torch_export(self, Path(path), replace)
 
     def save(self, folder: str | Path, replace: bool = False) -> Path:
         """Store as `model.safetensors`, `embedder.json`, `history.csv` and what else there is."""
@@ -213,8 +332,8 @@ class TrainedEmbedder:
 
     @classmethod
     @files.of_one_version
-    def load(cls, folder: str | Path, device: str = "cpu") -> "TrainedEmbedder":
-        """Open a saved embedder; it embeds bit by bit as it did when it was saved.
+    def load(cls, folder: str | Path, device: str = "auto") -> "TrainedEmbedder":
+        """Open a saved embedder; on the same device it embeds bit by bit as when it was saved.
 
         Raises
         ------

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from facelab.errors import BadInput
+from facelab.training.terms import Batch, Term
 
 
-class SampledCentres:
+class SampledCentres(Term):
     """The centres that take part in a step: all subjects of the batch, and others at random.
 
     The full weight stays in the head, in no optimiser, and never gets a gradient. A step:
@@ -70,6 +71,12 @@ class SampledCentres:
         self._states: dict[str, Tensor] = {}
         self._steps = torch.zeros(len(weight), dtype=torch.int64)
         self._counts_steps = False
+
+    def before_step(self, batch: Batch) -> None:
+        batch.centres, batch.targets = self.begin(batch.step, batch.labels)
+
+    def after_step(self, batch: Batch) -> None:
+        self.end()
 
     def begin(self, step: int, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Choose the centres of a step.

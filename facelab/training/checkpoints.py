@@ -6,6 +6,7 @@ In: everything that changes during a training, as plain values and tensors. Out:
 
 import contextlib
 import hashlib
+import io
 import json
 import re
 import signal
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from facelab import files, places, sums
 from facelab.errors import BadInput
@@ -160,6 +162,17 @@ def fingerprint(faces: FaceSet) -> str:
     rows = np.unique(np.linspace(0, len(faces) - 1, 64).astype(int))
     told.update(np.ascontiguousarray(faces.gather(rows)).tobytes())
     return told.hexdigest()[:16]
+
+
+def packed(frames: list[pd.DataFrame]) -> list[Tensor]:
+    """Tables as a checkpoint can hold them, to the last bit: parquet files in tensors."""
+    files_ = [np.frombuffer(frame.to_parquet(), np.uint8) for frame in frames]
+    return [torch.tensor(data) for data in files_]
+
+
+def unpacked(tensors: list[Tensor]) -> list[pd.DataFrame]:
+    """The tables again."""
+    return [pd.read_parquet(io.BytesIO(data.cpu().numpy().tobytes())) for data in tensors]
 
 
 @contextlib.contextmanager

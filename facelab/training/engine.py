@@ -3,7 +3,6 @@
 In: a FaceSet and a recipe. Out: step by step, weights; in the end an embedder.
 """
 
-import io
 import math
 import time
 from collections.abc import Callable
@@ -25,17 +24,18 @@ from facelab.faces.groups import group_labels
 from facelab.training.adapters import adapt, merged
 from facelab.training.augment import Chance, augment, generator_of
 from facelab.training.centres import SampledCentres
+from facelab.training.checkpoints import packed, unpacked
 from facelab.training.distributed import Team
 from facelab.training.examples import Examples
 from facelab.training.heads import HEADS
-from facelab.training.margins import GroupMargins, MetaSet
-from facelab.training.mitigations import Adversary, LossWeights
 from facelab.training.optimise import Average, learning_rate, optimiser_of, ramp
+from facelab.training.parts import terms_of
 from facelab.training.recipe import Recipe
 from facelab.training.starts import about, centres_of, network_from, start_of, take_centres
 from facelab.training.still import factors, hold
+from facelab.training.terms import Batch, trained_by
 from facelab.training.validation import Watch
-from facelab.training.wccn import normalise_within
+from facelab.training.wccn import check_within, normalise_within
 
 _ROWS_OF_HISTORY = 100
 # Steps between two looks at the losses where a look makes the device or the others wait.
@@ -69,10 +69,9 @@ class Training:
         self.part = processes.part(recipe.batch // recipe.accumulate)
         self.examples = Examples(faces, recipe, where)
         powers = (mitigate.group_power, mitigate.subject_power)
-        if recipe.wccn and np.bincount(self.examples.labels).max() < 2:
-            raise BadInput("wccn needs subjects with two images or more, and there are none")
+        if recipe.wccn:
+            check_within(faces, recipe.wccn_by)
         self.sampler = self.examples.sampler(recipe.batch, recipe.together, powers, recipe.seed)
-        names, shares = self.examples.names, self.sampler.shares
 
         start = start_of(recipe)
         torch.manual_seed(recipe.seed)
@@ -82,33 +81,27 @@ class Training:
         if recipe.channels_last:
             network = network.to(memory_format=torch.channels_last)
         self.precision = precision_on(where, recipe.precision)
-        kind = torch.float64 if self.precision == torch.float64 else torch.float32
-        self.network = network.to(where, kind).train()
+        self.kind = torch.float64 if self.precision == torch.float64 else torch.float32
+        self.network = network.to(where, self.kind).train()
         options = {"scale": recipe.scale, "margin": recipe.margin, **recipe.head_options}
         head = HEADS[recipe.head](recipe.dim, len(self.examples.subjects), **options)
-        self.head = head.to(where, kind)
+        self.head = head.to(where, self.kind)
         begun = take_centres(self.head, self.network, self.examples, start)
         self.start = start and about(start, self.network, begun)
         hold(self.network, self.head, recipe)
         slower = factors(self.network, self.head, recipe)
-        self.weights = LossWeights(mitigate, names, shares).to(where, kind)
-        self.margins = GroupMargins(recipe, names).to(where, kind)
-        self.adversary = None
-        if mitigate.adversary:
-            adversary = Adversary(recipe.dim, len(names), mitigate.adversary, shares)
-            self.adversary = adversary.to(where, kind)
+        self.terms = terms_of(self, meta)
 
         self.shared = processes.spread(self.network)
         if recipe.compile:
             self.shared = torch.compile(self.shared)
-        modules = [self.network, self.adversary or nn.Identity()]
-        self.parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
-        self.centres = None
+        self.parameters = [p for p in self.network.parameters() if p.requires_grad]
+        self.parameters += trained_by(self.terms)
         if recipe.centres == 1:
             self.parameters += [p for p in self.head.parameters() if p.requires_grad]
         self.optimiser = optimiser_of(self.parameters, recipe, slower)
         if recipe.centres < 1:
-            self.centres = SampledCentres(
+            self.terms["centres"] = SampledCentres(
                 self.head.weight,
                 self.optimiser,
                 recipe.centres,
@@ -118,17 +111,11 @@ class Training:
             )
         self.scaler = torch.amp.GradScaler(where.type, enabled=self.precision == torch.float16)
         self.average = Average(self.network, recipe.ema) if recipe.ema else None
-        self.own_margins = bool(mitigate.margins or mitigate.meta_margins)
-        self.meta = None
-        if mitigate.meta_margins:
-            self.meta = MetaSet(
-                meta, self.examples, recipe, processes, self.network, self.head, self.margins
-            )
 
         self.step = 0
         self.spent = 0.0
         self.started = time.perf_counter()
-        self.losses: list[Tensor] = []
+        self.unchecked: list[tuple[np.ndarray, dict[str, Tensor]]] = []
         self.unlogged: list[float] = []
         self.history: list[dict[str, float]] = []
         self.looks: list[pd.DataFrame] = []
@@ -152,72 +139,70 @@ class Training:
         rate = learning_rate(step, recipe)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group.get("factor", 1.0)
-        rows = self.sampler.batch(step)
-        labels, groups = self.examples.labels_of(rows)
-        weight, targets = None, labels
-        if self.centres:
-            weight, targets = self.centres.begin(step, labels)
-        weights = self.weights(groups)
-        grown = ramp(step, recipe.margin_warm_up, recipe.steps)
-
+        batch = self._batch(step)
+        for term in self.terms.values():
+            term.before_step(batch)
         self.optimiser.zero_grad()
-        losses = []
-        length = recipe.batch // recipe.accumulate
-        for number in range(recipe.accumulate):
-            here = slice(number * length, (number + 1) * length)
-            last = number + 1 == recipe.accumulate
-            embeddings = self._embed(rows[here], step * recipe.accumulate + number, last)
-            found = self.head.losses(
-                embeddings,
-                targets[here],
-                ramp=grown,
-                margins=self.margins(groups[here]) if self.own_margins else None,
-                weight=weight,
-                smoothing=recipe.label_smoothing,
-            )
-            loss = (found * weights[here]).sum()
-            if self.adversary:
-                told = self.adversary(embeddings, groups[here], ramp(step, 0.5, recipe.steps))
-                loss = loss + told / recipe.accumulate
-            self.scaler.scale(loss).backward()
-            losses.append(found.detach())
-
-        self.scaler.unscale_(self.optimiser)
-        moved = self.parameters if weight is None else [*self.parameters, weight]
-        nn.utils.clip_grad_norm_(moved, recipe.clip)
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
-        if self.centres:
-            self.centres.end()
-        if self.average:
-            self.average.update(self.network, step)
-        found = torch.cat(losses)
-        self.weights.learn(groups, found)
-        if self.meta:
-            self.meta.teach(step, labels[here], groups[here], grown)
+        done = []
+        for number, part in enumerate(batch.parts(recipe.accumulate), 1):
+            self._learn(part, step * recipe.accumulate + number - 1, number == recipe.accumulate)
+            done.append((part.embeddings.detach(), part.losses.detach()))
+        self._move(batch)
+        batch.embeddings, batch.losses = (torch.cat(found) for found in zip(*done, strict=True))
+        for term in self.terms.values():
+            term.after_step(batch)
 
         self.step += 1
-        self.losses.append((found * weights).sum())
+        told = {"": (batch.losses * batch.weights).sum(), **batch.watched}
+        self.unchecked.append((batch.rows, told))
         if self.waits:
             self.check()
         if self.step % max(1, recipe.steps // _ROWS_OF_HISTORY) == 0 or self.step == recipe.steps:
             self.log(rate)
 
+    def _batch(self, step: int) -> Batch:
+        """The batch of a step, as it is before the terms have seen it."""
+        recipe = self.recipe
+        rows = self.sampler.batch(step)
+        labels, groups = self.examples.labels_of(rows)
+        weights = torch.ones(len(rows), dtype=self.kind, device=labels.device) / len(rows)
+        grown = ramp(step, recipe.margin_warm_up, recipe.steps)
+        return Batch(step, recipe.steps, grown, rows, labels, groups, weights, targets=labels)
+
+    def _learn(self, part: Batch, number: int, last: bool) -> None:
+        """Forward and backward through a part of the batch."""
+        part.embeddings = self._embed(part.rows, number, last)
+        part.losses = self.head.losses(
+            part.embeddings,
+            part.targets,
+            ramp=part.ramp,
+            margins=part.margins,
+            weight=part.centres,
+            smoothing=self.recipe.label_smoothing,
+        )
+        loss = (part.losses * part.weights).sum()
+        for term in self.terms.values():
+            if (more := term.loss(part)) is not None:
+                loss = loss + more / self.recipe.accumulate
+        self.scaler.scale(loss).backward()
+
+    def _move(self, batch: Batch) -> None:
+        """Let the optimiser step, and the average follow."""
+        self.scaler.unscale_(self.optimiser)
+        centres = [] if batch.centres is None else [batch.centres]
+        nn.utils.clip_grad_norm_([*self.parameters, *centres], self.recipe.clip)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        if self.average:
+            self.average.update(self.network, self.step)
+
     def _embed(self, rows: np.ndarray, number: int, last: bool) -> Tensor:
         """The embeddings of a part of the batch; this process works on its share of it."""
         recipe, where = self.recipe, self.processes.device
-        seeds = generator_of(recipe.seed, number, where)
         alone = self.step < recipe.head_first * recipe.steps
         if recipe.head_first:
             self.network.train(not alone)
-        # What is random in the network, such as dropout.
-        torch.manual_seed(seeds.initial_seed() + self.processes.rank)
-        others = None
-        if recipe.augment.cover:
-            others = self.examples.images(np.roll(rows, len(rows) // 2)[self.part])
-        chance = Chance(seeds, len(rows), self.part)
-        images = self.examples.images(rows[self.part])
-        images = augment(images, recipe.augment, chance, others).to(self.network.embed[0].weight)
+        images = self._images(rows, number).to(self.network.embed[0].weight)
         # Gradients are exchanged once a step.
         quiet = self.shared is not self.network and self.processes.size > 1 and not last
         half = self.precision if self.precision.itemsize == 2 else None
@@ -229,18 +214,32 @@ class Training:
             embeddings = self.shared(images)
         return self.processes.gather(embeddings)
 
+    def _images(self, rows: np.ndarray, number: int) -> Tensor:
+        """This process's share of the images, augmented."""
+        recipe = self.recipe
+        seeds = generator_of(recipe.seed, number, self.processes.device)
+        # What is random in the network, such as dropout.
+        torch.manual_seed(seeds.initial_seed() + self.processes.rank)
+        others = None
+        if recipe.augment.cover:
+            others = self.examples.images(np.roll(rows, len(rows) // 2)[self.part])
+        chance = Chance(seeds, len(rows), self.part)
+        return augment(self.examples.images(rows[self.part]), recipe.augment, chance, others)
+
     def check(self) -> None:
-        """See whether the losses since the last check are numbers."""
-        found = torch.stack(self.losses).tolist() if self.losses else []
-        for number, loss in enumerate(found):
-            if not math.isfinite(loss):
-                step = self.step - len(found) + number
-                rows = self.sampler.batch(step)
-                raise _diverged(
-                    step, self.examples.subjects[self.examples.labels[rows]], self.recipe
-                )
-        self.unlogged += found
-        self.losses.clear()
+        """See whether the losses since the last check are numbers, and what else is watched."""
+        if not self.unchecked:
+            return
+        values = [value for _, told in self.unchecked for value in told.values()]
+        found = iter(torch.stack(values).tolist())
+        for step, (rows, told) in enumerate(self.unchecked, self.step - len(self.unchecked)):
+            for what in told:
+                if not math.isfinite(value := next(found)):
+                    subjects = self.examples.subjects[self.examples.labels[rows]]
+                    raise _diverged(step, what, subjects, self.recipe)
+                if not what:
+                    self.unlogged.append(value)
+        self.unchecked.clear()
 
     def log(self, rate: float) -> None:
         """Write a row of history."""
@@ -277,7 +276,7 @@ class Training:
         self.check()
         state = {name: part.state_dict() for name, part in self._parts().items()}
         plain = {name: getattr(self, name) for name in _PLAIN}
-        return {**state, **plain, "spent": self.seconds, "looks": _packed(self.looks)}
+        return {**state, **plain, "spent": self.seconds, "looks": packed(self.looks)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
@@ -286,7 +285,7 @@ class Training:
         for name in _PLAIN:
             setattr(self, name, state[name])
         self.spent, self.started = state["spent"], time.perf_counter()
-        self.looks = _unpacked(state["looks"])
+        self.looks = unpacked(state["looks"])
 
     def _parts(self) -> dict[str, Any]:
         """What has a state_dict."""
@@ -295,13 +294,9 @@ class Training:
             "head": self.head,
             "optimiser": self.optimiser,
             "scaler": self.scaler,
-            "weights": self.weights,
-            "margins": self.margins,
-            "centres": self.centres,
-            "adversary": self.adversary,
             "average": self.average and self.average.network,
         }
-        return {name: part for name, part in parts.items() if part is not None}
+        return {name: part for name, part in parts.items() if part is not None} | self.terms
 
     def embedder(self, faces: FaceSet, progress: bool) -> TrainedEmbedder:
         """What has been learnt: the best look's weights, the averaged ones, or the last."""
@@ -328,9 +323,8 @@ class Training:
             card["start"] = self.start
         if self.best:
             card["kept"] = {key: self.best[key] for key in ("step", "figure")}
-        if self.own_margins:
-            margins = self.margins(torch.arange(len(self.examples.names)).to(self.processes.device))
-            card["margins"] = dict(zip(self.examples.names, margins.tolist(), strict=True))
+        for term in self.terms.values():
+            card |= term.card()
         made = TrainedEmbedder(
             network.to(self.processes.device),
             recipe.to_dict(),
@@ -341,7 +335,7 @@ class Training:
             centres_of(self.head, self.examples.subjects) if recipe.keep_centres else None,
         )
         if recipe.wccn:
-            normalise_within(made, faces, recipe.wccn, recipe.seed, progress)
+            normalise_within(made, faces, recipe.wccn, recipe.seed, progress, recipe.wccn_by)
         return made
 
 
@@ -363,18 +357,10 @@ def precision_on(device: torch.device, asked: str) -> torch.dtype:
     return torch.bfloat16 if computes_bf16(device) else torch.float32
 
 
-def _packed(frames: list[pd.DataFrame]) -> list[Tensor]:
-    """Tables as a checkpoint can hold them, to the last bit: parquet files in tensors."""
-    packed = [np.frombuffer(frame.to_parquet(), np.uint8) for frame in frames]
-    return [torch.tensor(data) for data in packed]
-
-
-def _unpacked(packed: list[Tensor]) -> list[pd.DataFrame]:
-    return [pd.read_parquet(io.BytesIO(data.cpu().numpy().tobytes())) for data in packed]
-
-
-def _diverged(step: int, subjects: np.ndarray, recipe: Recipe) -> FacelabError:
+def _diverged(step: int, what: str, subjects: np.ndarray, recipe: Recipe) -> FacelabError:
     named = ", ".join(map(str, dict.fromkeys(subjects.tolist())))
+    if what:
+        return FacelabError(f"{what} is not a number at step {step + 1}; the subjects: {named}")
     return FacelabError(
         f"the loss is not a number at step {step + 1}: lower lr ({recipe.lr:g}), lengthen warm_up "
         f"({recipe.warm_up:g}) or use precision fp32; the batch's subjects: {named}"

@@ -6,6 +6,7 @@ processes, goes the same way.
 """
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -118,6 +119,8 @@ def train(
         raise BadInput(f"fl.train takes a recipe, not {called(recipe)}: {advice}")
     recipe = dataclasses.replace(recipe or Recipe(), **({} if seed is None else {"seed": seed}))
     _check_sets(recipe, held_out, meta)
+    if recipe.mitigate.caution:
+        warnings.warn(recipe.mitigate.caution, stacklevel=3)
     # Whoever calls keeps their own random state.
     devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     with team(device) as processes, torch.random.fork_rng(devices=devices):

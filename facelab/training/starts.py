@@ -148,7 +148,7 @@ def take_centres(head: nn.Module, network: Network, examples: Examples, start: S
     if given.shape != weight.shape:
         return "new: the head has others"
     if _nearness(head, network, examples, given) < _NEAR:
-        return "new: the subjects have the same names and other faces"
+        return "new: the names are the same, and the centres do not fit the faces"
     with torch.no_grad():
         weight.copy_(given)
     return "the start's"
@@ -246,7 +246,9 @@ def _of_file(recipe: Recipe) -> Start:
         return _of_timm_file(recipe, state)
     _check_same(recipe, told.network)
     own = {"affine": True} if told.affine else {}
-    wanted = network_of(recipe.to_dict() | own, pretrained=False).state_dict()
+    # A scale and shift that the recipe alone asks for begin as none.
+    asked = recipe.to_dict() | {"lengths": "fixed"} | own
+    wanted = network_of(asked, pretrained=False).state_dict()
     weights = converted(told, wanted, recipe.start)
     return Start(recipe.start, told.layout.name, weights, own, left=told.left)
 
