@@ -25,7 +25,7 @@ from facelab.training.examples import Examples
 from facelab.training.recipe import Recipe
 
 # Subjects whose photo is looked at to see whether centres are theirs, and how often it must fit.
-_LOOKED_AT, _NEAR = 256, 0.9
+_LOOKED_AT, _NEAR = 256, 0.7
 _NETWORK = ("backbone", "backbone_options", "stem_stride", "neck", "size", "dim")
 _HUBS = ("timm:", "hf-hub:", "local-dir:")
 
@@ -127,8 +127,9 @@ def network_from(recipe: Recipe, start: Start | None) -> Network:
 def take_centres(head: nn.Module, network: Network, examples: Examples, start: Start | None) -> str:
     """Put the start's centres into a head if they are those of exactly these subjects.
 
-    Names alone do not tell: people of two sets may have the same. Where all names are the same, the
-    centres must lie nearer to a photo of their own subject than to nine of ten photos of others.
+    Names alone do not tell: people of two sets may have the same. Where all names are the same, a
+    centre must lie nearer to a photo of its own subject than to seven of ten photos of others; with
+    other people it is five.
 
     Returns
     -------
@@ -245,7 +246,9 @@ def _of_file(recipe: Recipe) -> Start:
         return _of_timm_file(recipe, state)
     _check_same(recipe, told.network)
     own = {"affine": True} if told.affine else {}
-    wanted = network_of(recipe.to_dict() | own, pretrained=False).state_dict()
+    # A scale and shift that the recipe alone asks for begin as none.
+    asked = recipe.to_dict() | {"lengths": "fixed"} | own
+    wanted = network_of(asked, pretrained=False).state_dict()
     weights = converted(told, wanted, recipe.start)
     return Start(recipe.start, told.layout.name, weights, own, left=told.left)
 

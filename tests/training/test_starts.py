@@ -130,6 +130,16 @@ def test_what_a_start_gave_is_saved_and_embeds_as_it_did(tmp_path):
     np.testing.assert_array_equal(*vectors)
 
 
+def test_a_scale_and_shift_that_the_recipe_alone_asks_for_begin_as_none(tmp_path):
+    keys = published.cvlface_iresnet((1, 1, 1, 1), 64)
+    torch.save(published.filled(keys), tmp_path / "theirs.pt")
+    options = {"layers": [1, 1, 1, 1], "plain_shortcuts": True}
+    given = {**FACE, "backbone": "iresnet18", "backbone_options": options, "lengths": "free"}
+    recipe = fl.Recipe(**given, start=tmp_path / "theirs.pt")
+    last = network_from(recipe, start_of(recipe)).embed[1]
+    assert last.weight.unique().tolist() == [1] and last.bias.unique().tolist() == [0]
+
+
 def test_a_checkpoint_of_arcface_torch_leaves_its_head_and_optimiser_behind(tmp_path):
     state = published.filled(published.arcface_mobile(1, 64))
     kept = {"epoch": 3, "state_dict_backbone": state, "state_optimizer": {"lr": 0.1}}

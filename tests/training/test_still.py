@@ -1,6 +1,7 @@
 """What a recipe freezes stays as it is, and what it slows moves less."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
@@ -77,11 +78,6 @@ def test_the_head_learns_first_and_the_rest_joins_in(begun, tmp_path):
     recipe = dataclasses.replace(
         SHORT, start=folder, head_first=0.5, start_options={"centres": False}
     )
-    seen = {}
-
-    def look(step):
-        seen[step] = step
-
     made = train(recipe, checkpoints=tmp_path / "kept", checkpoint_every=1, keep=9)
     for step in range(1, 7):
         held = torch.load(tmp_path / "kept" / f"step-{step:09d}.pt", weights_only=True)["state"]
@@ -117,11 +113,11 @@ def test_learning_rates_by_part_are_those_of_the_longest_name():
         assert {p.ndim > 1 for p in group["params"]} <= {group["weight_decay"] > 0}
 
 
-@pytest.mark.parametrize("centres", [1.0, 0.5])
+@pytest.mark.parametrize("centres", [1.0, 0.9])
 def test_a_step_of_sgd_moves_a_part_by_its_factor(begun, centres):
     first, folder = begun
     plain = dataclasses.replace(
-        SHORT, start=folder, steps=1, optimiser="sgd", lr=1e-3, momentum=0.0, weight_decay=0.0,
+        SHORT, start=folder, steps=1, optimiser="sgd", lr=0.05, momentum=0.0, weight_decay=0.0,
         warm_up=0.0, clip=1e9, centres=centres, precision="fp64",
     )  # fmt: skip
     slower = dataclasses.replace(plain, lr_factors={"embed": 0.25, "head": 3.0})
@@ -131,7 +127,7 @@ def test_a_step_of_sgd_moves_a_part_by_its_factor(begun, centres):
         return made.network.state_dict()[name] - first.network.state_dict()[name]
 
     torch.testing.assert_close(
-        went(b, "embed.0.weight"), 0.25 * went(a, "embed.0.weight"), rtol=1e-3, atol=1e-9
+        went(b, "embed.0.weight"), 0.25 * went(a, "embed.0.weight"), rtol=1e-3, atol=1e-7
     )
     torch.testing.assert_close(went(b, "backbone.conv1.weight"), went(a, "backbone.conv1.weight"))
     heads = [made.centres.weight - first.centres.weight for made in (a, b)]
@@ -194,11 +190,9 @@ def test_two_processes_hold_still_what_one_does(tmp_path, begun):
         "head": dataclasses.replace(
             SHORT, **plain, freeze=["backbone", "embed"], accumulate=2, steps=3
         ),
-        "first": dataclasses.replace(SHORT, **plain, head_first=0.5),
+        "first": dataclasses.replace(SHORT, **plain, head_first=0.5, accumulate=2),
     }
     files = [recipe.to_yaml(tmp_path / f"{name}.yaml") for name, recipe in recipes.items()]
-    from pathlib import Path
-
     script = Path(__file__).with_name("train_together.py")
     run = launch(2, script, tmp_path / "faces", tmp_path / "faces", tmp_path, *files)
     assert run.returncode == 0, run.stderr
