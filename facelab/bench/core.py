@@ -445,6 +445,8 @@ def feeding(epochs: int = 5) -> list[dict]:
 
 def main() -> None:
     """Print the table."""
+    from facelab.bench.storage import cold_storage
+
     os.environ["FACELAB_PROGRESS"] = "0"
     rows = [
         *all_pairs(),
@@ -456,6 +458,7 @@ def main() -> None:
         *training(),
         *preparing(),
         *feeding(),
+        *cold_storage(),
     ]
     table = pd.DataFrame(rows).rename(columns={"ratio": "ratio (other / facelab)"})
     print(table.to_string(index=False, float_format="{:.3g}".format, na_rep=""))

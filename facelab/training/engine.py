@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import facelab
 from facelab.embedders.network import network_of
-from facelab.embedders.tensors import computes_bf16
+from facelab.embedders.tensors import as_floats, computes_bf16, kernels_on
 from facelab.embedders.trained import TrainedEmbedder
 from facelab.errors import BadInput, FacelabError
 from facelab.faces.faceset import FaceSet
@@ -26,11 +26,13 @@ from facelab.training.augment import Chance, augment, generator_of
 from facelab.training.centres import SampledCentres
 from facelab.training.distributed import Team
 from facelab.training.examples import Examples
-from facelab.training.heads import HEADS
+from facelab.training.feed import Feed, Loaded
+from facelab.training.heads import HEADS, ClassHead
 from facelab.training.margins import GroupMargins, MetaSet
 from facelab.training.mitigations import Adversary, LossWeights
 from facelab.training.optimise import Average, learning_rate, optimiser_of, ramp
 from facelab.training.recipe import Recipe
+from facelab.training.shards import Across, clip
 from facelab.training.validation import Watch
 from facelab.training.wccn import normalise_within
 
@@ -69,6 +71,8 @@ class Training:
         if recipe.wccn and np.bincount(self.examples.labels).max() < 2:
             raise BadInput("wccn needs subjects with two images or more, and there are none")
         self.sampler = self.examples.sampler(recipe.batch, recipe.together, powers, recipe.seed)
+        beside = self._beside if recipe.augment.cover else None
+        self.feed = Feed(self.examples, self.sampler.batch, self._here, beside, recipe.steps)
         names, shares = self.examples.names, self.sampler.shares
 
         torch.manual_seed(recipe.seed)
@@ -79,7 +83,12 @@ class Training:
         kind = torch.float64 if self.precision == torch.float64 else torch.float32
         self.network = network.to(where, kind).train()
         options = {"scale": recipe.scale, "margin": recipe.margin, **recipe.head_options}
-        head = HEADS[recipe.head](recipe.dim, len(self.examples.subjects), **options)
+        kind_of_head, subjects = HEADS[recipe.head], len(self.examples.subjects)
+        self.rows = slice(0, subjects)
+        if processes.size > 1 and issubclass(kind_of_head, ClassHead):
+            options["across"] = Across(processes, subjects)
+            self.rows = options["across"].rows
+        head = kind_of_head(recipe.dim, subjects, **options)
         self.head = head.to(where, kind)
         self.weights = LossWeights(mitigate, names, shares).to(where, kind)
         self.margins = GroupMargins(recipe, names).to(where, kind)
@@ -94,18 +103,19 @@ class Training:
         modules = [self.network, self.adversary or nn.Identity()]
         self.parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
         self.centres = None
-        if recipe.centres == 1:
-            self.parameters += self.head.parameters()
-        self.optimiser = optimiser_of(self.parameters, recipe)
+        own = list(self.head.parameters()) if recipe.centres == 1 else []
+        self.optimiser = optimiser_of([*self.parameters, *own], recipe)
         if recipe.centres < 1:
             self.centres = SampledCentres(
                 self.head.weight,
                 self.optimiser,
                 recipe.centres,
                 recipe.seed,
+                subjects,
+                self.rows.start,
                 weight_decay=recipe.weight_decay,
             )
-        self.scaler = torch.amp.GradScaler(where.type, enabled=self.precision == torch.float16)
+        self.scaler = processes.scaler(self.precision == torch.float16)
         self.average = Average(self.network, recipe.ema) if recipe.ema else None
         self.own_margins = bool(mitigate.margins or mitigate.meta_margins)
         self.meta = None
@@ -141,11 +151,11 @@ class Training:
         rate = learning_rate(step, recipe)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        rows = self.sampler.batch(step)
-        labels, groups = self.examples.labels_of(rows)
+        batch = self.feed.take(step)
+        labels, groups = batch.labels, batch.groups
         weight, targets = None, labels
         if self.centres:
-            weight, targets = self.centres.begin(step, labels)
+            weight, targets = self.centres.begin(step, batch.subjects)
         weights = self.weights(groups)
         grown = ramp(step, recipe.margin_warm_up, recipe.steps)
 
@@ -155,7 +165,7 @@ class Training:
         for number in range(recipe.accumulate):
             here = slice(number * length, (number + 1) * length)
             last = number + 1 == recipe.accumulate
-            embeddings = self._embed(rows[here], step * recipe.accumulate + number, last)
+            embeddings = self._embed(batch, number, last)
             found = self.head.losses(
                 embeddings,
                 targets[here],
@@ -172,8 +182,7 @@ class Training:
             losses.append(found.detach())
 
         self.scaler.unscale_(self.optimiser)
-        moved = self.parameters if weight is None else [*self.parameters, weight]
-        nn.utils.clip_grad_norm_(moved, recipe.clip)
+        clip(self.parameters, self.head, weight, recipe.clip, self.processes)
         self.scaler.step(self.optimiser)
         self.scaler.update()
         if self.centres:
@@ -192,27 +201,42 @@ class Training:
         if self.step % max(1, recipe.steps // _ROWS_OF_HISTORY) == 0 or self.step == recipe.steps:
             self.log(rate)
 
-    def _embed(self, rows: np.ndarray, number: int, last: bool) -> Tensor:
+    def _here(self, rows: np.ndarray) -> np.ndarray:
+        """Of the rows of a whole batch, those that this process works on: a share of each part."""
+        return rows.reshape(self.recipe.accumulate, -1)[:, self.part].ravel()
+
+    def _beside(self, rows: np.ndarray) -> np.ndarray:
+        """The rows of the images that may be shown in front of them: half a part away."""
+        parts = rows.reshape(self.recipe.accumulate, -1)
+        return self._here(np.roll(parts, parts.shape[1] // 2, axis=1))
+
+    def _embed(self, batch: Loaded, number: int, last: bool) -> Tensor:
         """The embeddings of a part of the batch; this process works on its share of it."""
         recipe, where = self.recipe, self.processes.device
-        seeds = generator_of(recipe.seed, number, where)
+        seeds = generator_of(recipe.seed, self.step * recipe.accumulate + number)
         # What is random in the network, such as dropout.
         torch.manual_seed(seeds.initial_seed() + self.processes.rank)
-        others = None
-        if recipe.augment.cover:
-            others = self.examples.images(np.roll(rows, len(rows) // 2)[self.part])
-        chance = Chance(seeds, len(rows), self.part)
-        images = self.examples.images(rows[self.part])
-        images = augment(images, recipe.augment, chance, others).to(self.network.embed[0].weight)
+        length = len(batch.images) // recipe.accumulate
+        here = slice(number * length, (number + 1) * length)
+        others = None if batch.others is None else as_floats(batch.others[here])
+        chance = Chance(seeds, recipe.batch // recipe.accumulate, self.part, where)
+        images = augment(as_floats(batch.images[here]), recipe.augment, chance, others)
+        images = images.to(self.network.embed[0].weight)
         # Gradients are exchanged once a step.
         quiet = self.processes.size > 1 and not last
         half = self.precision if self.precision.itemsize == 2 else None
         with (
             self.shared.no_sync() if quiet else nullcontext(),
-            torch.autocast(where.type, half, enabled=half is not None),
+            torch.autocast(where.type, half) if half else nullcontext(),
         ):
             embeddings = self.shared(images)
         return self.processes.gather(embeddings)
+
+    def close(self) -> None:
+        """End what reads ahead."""
+        self.feed.close()
+        if self.meta:
+            self.meta.feed.close()
 
     def check(self) -> None:
         """See whether the losses since the last check are numbers."""
@@ -243,19 +267,19 @@ class Training:
 
     def look(self, watch: Watch, tell: Callable[[pd.DataFrame], None] | None) -> None:
         """Look at the held-out subjects; keep these weights if they are the best so far."""
-        if self.processes.leads:
-            network = self.average.network if self.average else self.network
-            rates, figure = watch.look(network, self.step, torch.get_num_threads())
-            self.looks.append(rates)
-            if tell:
-                tell(rates)
-            self.looks_since_best += 1
-            if figure < self.best.get("figure", math.inf):
-                weights = {name: value.clone() for name, value in network.state_dict().items()}
-                self.best = {"figure": figure, "step": self.step, "weights": weights}
-                self.looks_since_best = 0
+        network = self.average.network if self.average else self.network
+        threads = torch.get_num_threads()
+        rates, figure = self.processes.told(lambda: watch.look(network, self.step, threads))
+        self.looks.append(rates)
+        if tell and self.processes.leads:
+            tell(rates)
+        self.looks_since_best += 1
+        if figure < self.best.get("figure", math.inf):
+            weights = {name: value.clone() for name, value in network.state_dict().items()}
+            self.best = {"figure": figure, "step": self.step, "weights": weights}
+            self.looks_since_best = 0
         patience = self.recipe.validate.patience
-        self.stale = self.processes.any(bool(patience) and self.looks_since_best >= patience)
+        self.stale = bool(patience) and self.looks_since_best >= patience
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed training needs, as tensors and plain values."""
@@ -272,6 +296,20 @@ class Training:
             setattr(self, name, state[name])
         self.spent, self.started = state["spent"], time.perf_counter()
         self.looks = _unpacked(state["looks"])
+
+    @property
+    def place_of_centres(self) -> tuple[slice, int | None]:
+        """The subjects whose centres are here; which of the optimiser's parameters they are."""
+        groups = self.optimiser.param_groups
+        found = [p is getattr(self.head, "weight", None) for g in groups for p in g["params"]]
+        return self.rows, found.index(True) if any(found) else None
+
+    @property
+    def cuts(self) -> tuple[list[int] | None, int | None]:
+        """Where the subjects are cut into those of the processes, if they are; and the same."""
+        if getattr(self.head, "across", None) is None:
+            return None, None
+        return self.head.across.cuts, self.place_of_centres[1]
 
     def _parts(self) -> dict[str, Any]:
         """What has a state_dict."""
@@ -305,6 +343,7 @@ class Training:
             "device": self.processes.device.type,
             "processes": self.processes.size,
             "precision": _NAMES[self.precision],
+            **({"kernels": kernels} if (kernels := kernels_on(self.processes.device)) else {}),
             "steps": self.step,
             "seconds": self.seconds,
         }
@@ -313,16 +352,20 @@ class Training:
         if self.own_margins:
             margins = self.margins(torch.arange(len(self.examples.names)).to(self.processes.device))
             card["margins"] = dict(zip(self.examples.names, margins.tolist(), strict=True))
+        # Times differ by process: all give the first one's.
+        card, history = self.processes.told(lambda: (card, self.history))
         made = TrainedEmbedder(
             network.to(self.processes.device),
             recipe.to_dict(),
             card,
-            pd.DataFrame(self.history),
+            pd.DataFrame(history),
             f"{recipe.backbone}-{faces.card.get('name', 'unnamed')}-{recipe.seed}",
             pd.concat(self.looks, ignore_index=True) if self.looks else None,
         )
         if recipe.wccn:
-            normalise_within(made, faces, recipe.wccn, recipe.seed, progress)
+            given = recipe.wccn, recipe.seed, progress
+            self.processes.told(lambda: normalise_within(made, faces, *given))
+        self.processes.as_the_first(made.network)
         return made
 
 

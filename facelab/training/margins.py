@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from facelab.embedders.tensors import as_floats
 from facelab.faces.faceset import FaceSet
 from facelab.training.distributed import Team
 from facelab.training.examples import Examples
+from facelab.training.feed import Feed
 from facelab.training.heads import Contrast
 from facelab.training.mitigations import by_name
 from facelab.training.recipe import Recipe
@@ -100,9 +102,10 @@ def _with_mean(values: Tensor, mean: float) -> Tensor:
     """The numbers from 0 with this mean that are nearest: all shifted, and cut at 0."""
     ranked = values.sort(descending=True).values
     # By how much to shift where only the 1, 2, ... largest stay above 0.
-    shifts = mean * len(values) - ranked.cumsum(0)
-    shifts /= torch.arange(1, len(values) + 1, device=values.device)
-    return (values + shifts[ranked + shifts >= 0][-1]).clamp(min=0)
+    numbers = torch.arange(len(values), device=values.device)
+    shifts = (mean * len(values) - ranked.cumsum(0)) / (numbers + 1)
+    last = torch.where(ranked + shifts >= 0, numbers, 0).amax()
+    return (values + shifts.gather(0, last[None])).clamp(min=0)
 
 
 class MetaSet:
@@ -133,7 +136,8 @@ class MetaSet:
         self.processes, self.network, self.head, self.margins = processes, network, head, margins
         self.examples = Examples(faces, recipe, processes.device)
         trained.refuse_shared(self.examples.subjects, "the meta set")
-        self.sampler = self.examples.sampler(recipe.batch, 2, (0.0, 1.0), recipe.seed)
+        sampler = self.examples.sampler(recipe.batch, 2, (0.0, 1.0), recipe.seed)
+        self.feed = Feed(self.examples, sampler.batch, lambda rows: rows, None, recipe.steps)
         self.contrast = Contrast(recipe.dim, 0, _META_SCALE, 0.0)
         self.features: list[Tensor] = []
 
@@ -146,11 +150,12 @@ class MetaSet:
     def teach(self, step: int, labels: Tensor, groups: Tensor, ramp: float) -> None:
         """One step of the margins, after one of the network on the subjects and groups given."""
         features = self.processes.gather(self.features[0])
-        rows = self.sampler.batch(step)
-        meta_labels, meta_groups = self.examples.labels_of(rows)
+        batch = self.feed.take(step)
+        meta_labels, meta_groups = batch.labels, batch.groups
+        groups_there = torch.arange(len(self.examples.names), device=meta_groups.device)
         self.network.eval()
         with torch.no_grad():
-            self.network(self.examples.images(rows).to(self.margins.values))
+            self.network(as_floats(batch.images).to(self.margins.values))
         self.network.train()
 
         def train_loss(embeddings: Tensor, margins: Tensor) -> Tensor:
@@ -159,8 +164,12 @@ class MetaSet:
 
         def meta_loss(embeddings: Tensor) -> Tensor:
             losses = self.contrast.losses(embeddings, meta_labels)
-            groups = [meta_groups == group for group in meta_groups.unique()]
-            return torch.stack([losses[group].mean() for group in groups]).mean()
+            # Which groups are in the batch is not asked of the device: it would have to be waited
+            # for.
+            member = (meta_groups == groups_there[:, None]).to(losses)
+            images = member.sum(1)
+            means = member @ losses / images.clamp(min=1)
+            return means.sum() / (images > 0).sum()
 
         # Heads with a memory of the batches have noted this one already.
         self.head.eval()
