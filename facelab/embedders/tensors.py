@@ -14,6 +14,8 @@ from torch import Tensor
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 def resized(crops: np.ndarray, size: int) -> np.ndarray:
     """Crops of another side length: every new pixel is the mean of the area it covers.

@@ -1,9 +1,9 @@
 """The arms of an experiment, trained side by side.
 
-In: a FaceSet an arm, one recipe or one an arm, some seeds. Out: one embedder for every arm and
-seed. On a CPU each is trained in a process of its own with one thread, which on a busy machine is
-faster than threads that share, and gives the same result whatever else runs; on a GPU they take
-turns.
+In: a FaceSet an arm (or an arm and seed), one recipe or one an arm, some seeds. Out: one embedder
+for every arm and seed. On a CPU each is trained in a process of its own with one thread, which on a
+busy machine is faster than threads that share, and gives the same result whatever else runs; on a
+GPU they take turns.
 """
 
 import dataclasses
@@ -25,6 +25,7 @@ from facelab.errors import BadInput, FacelabError, counted
 from facelab.faces.faceset import FaceSet, content
 from facelab.keeping import code_of, digest, locked, made_with
 from facelab.progress import bar, tell
+from facelab.training.draws import Drawn, of_seed
 from facelab.training.recipe import Recipe
 from facelab.workers import as_jobs, pool
 
@@ -47,7 +48,7 @@ class _Task:
 
 @counted
 def train_arms(
-    arms: Mapping[str, FaceSet],
+    arms: Mapping[str, Drawn],
     recipe: Recipe | Mapping[str, Recipe] | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     jobs: int | None = None,
@@ -62,8 +63,10 @@ def train_arms(
     Parameters
     ----------
     arms
-        Name to FaceSet; several may name the same one and differ in their recipe. A comparison is
-        fair between arms of equal numbers of subjects, images and steps; others are warned about.
+        Name to FaceSet; several may name the same one and differ in their recipe. Or name to one
+        FaceSet a seed, as `draw_arms` gives them, so that who was drawn differs between seeds. A
+        comparison is fair between arms of equal numbers of subjects, images and steps; others are
+        warned about.
     recipe
         One for all arms, or one an arm; None is `Recipe()`.
     seeds
@@ -89,8 +92,8 @@ def train_arms(
     Raises
     ------
     BadInput
-        There is no arm or no seed, a seed is named twice, recipes and arms differ in names, or
-        there is no such device.
+        There is no arm or no seed, a seed is named twice, an arm has no faces for a seed, recipes
+        and arms differ in names, or there is no such device.
     FacelabError
         A training failed; the message names its arm and seed.
 
@@ -118,7 +121,8 @@ def train_arms(
         name = sorted(set(recipes) ^ set(arms))[0]
         raise BadInput(f"there is no {'recipe' if name in arms else 'arm'} {name!r}: give both")
     jobs = as_jobs(jobs)
-    _warn_of_unequal(arms, recipes)
+    sets = {(arm, seed): of_seed(arms[arm], arm, seed) for seed in seeds for arm in arms}
+    _warn_of_unequal(sets, recipes)
     with tempfile.TemporaryDirectory(prefix="facelab-arms-") as folder:
         work = Path(folder)
         handed = _Handed(work)
@@ -126,23 +130,20 @@ def train_arms(
         place = Path(kept) if kept else work
         place.mkdir(parents=True, exist_ok=True)
         outs, tasks, found = {}, {}, set()
-        for seed in seeds:
-            for arm, faces in arms.items():
-                one = dataclasses.replace(recipes[arm], seed=seed)
-                its_meta = meta if one.mitigate.meta_margins else None
-                out = place / names.of(one, faces, held_out, its_meta)
-                outs[arm, seed] = out
-                if out in tasks or out in found:
-                    continue
-                if kept and _is_whole(out):
-                    found.add(out)
-                    continue
-                if kept and out.exists():
-                    warnings.warn(
-                        f"{out} holds no whole training: it is trained again", stacklevel=2
-                    )
-                handed_over = (handed.over(part, one.size) for part in (faces, held_out, its_meta))
-                tasks[out] = _Task(arm, one, *handed_over, out, str(where))
+        for (arm, seed), faces in sets.items():
+            one = dataclasses.replace(recipes[arm], seed=seed)
+            its_meta = meta if one.mitigate.meta_margins else None
+            out = place / names.of(one, faces, held_out, its_meta)
+            outs[arm, seed] = out
+            if out in tasks or out in found:
+                continue
+            if kept and _is_whole(out):
+                found.add(out)
+                continue
+            if kept and out.exists():
+                warnings.warn(f"{out} holds no whole training: it is trained again", stacklevel=2)
+            handed_over = (handed.over(part, one.size) for part in (faces, held_out, its_meta))
+            tasks[out] = _Task(arm, one, *handed_over, out, str(where))
         if found:
             tell(f"{len(found)} of {len(found) + len(tasks)} trainings were kept in {kept}")
         _run(list(tasks.values()), work, None if _takes_turns(where) else jobs)
@@ -156,16 +157,21 @@ def train_arms(
         return result
 
 
-def _warn_of_unequal(arms: Mapping[str, FaceSet], recipes: Mapping[str, Recipe]) -> None:
-    sizes = {name: (f.table["subject"].nunique(), len(f)) for name, f in arms.items()}
-    if len(set(sizes.values())) > 1:
-        told = ", ".join(f"{name}: {s} subjects, {i} images" for name, (s, i) in sizes.items())
+def _warn_of_unequal(
+    sets: Mapping[tuple[str, int], FaceSet], recipes: Mapping[str, Recipe]
+) -> None:
+    sizes = {
+        (name, faces.table["subject"].nunique(), len(faces)): None
+        for (name, _), faces in sets.items()
+    }
+    if len({(people, images) for _, people, images in sizes}) > 1:
+        told = ", ".join(f"{name}: {s} subjects, {i} images" for name, s, i in sizes)
         warnings.warn(
             f"the arms differ in size ({told}), so a difference between them may come from the "
             "amount of data and not from who is in it: compose them with equal numbers",
             stacklevel=3,
         )
-    work = {name: (recipes[name].steps, recipes[name].batch) for name in arms}
+    work = {name: (recipes[name].steps, recipes[name].batch) for name, *_ in sizes}
     if len(set(work.values())) > 1:
         told = ", ".join(
             f"{name}: {steps} steps of {batch}" for name, (steps, batch) in work.items()
@@ -189,6 +195,7 @@ class _Names:
         from facelab.embedders.backbones import given_weights
         from facelab.embedders.tensors import computes_on
         from facelab.training.engine import precision_on
+        from facelab.training.starts import decided, start_of
 
         with_what = [
             code_of("training.arms"),
@@ -200,7 +207,11 @@ class _Names:
         begun = digest(options)
         if begun not in self._begun:
             self._begun[begun] = given_weights(**options)
-        what = [recipe.to_dict(), self._begun[begun], *(self._print(part) for part in parts)]
+        start = digest({**recipe.to_dict(), "seed": 0})
+        if recipe.start is not None and start not in self._begun:
+            self._begun[start] = start_of(recipe).digest()
+        told = decided(recipe, recipe.start and {"sha256": self._begun[start]})
+        what = [told, self._begun[begun], *(self._print(part) for part in parts)]
         return digest([*with_what, *what])
 
     def _print(self, faces: FaceSet | None) -> str | None:

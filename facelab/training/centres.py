@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from facelab.embedders.tensors import sent
 from facelab.errors import BadInput
+from facelab.training.terms import Batch, Term
 
 
-class SampledCentres:
+class SampledCentres(Term):
     """The centres that take part in a step: all subjects of the batch, and others at random.
 
     The full weight stays in the head, in no optimiser, and never gets a gradient. A step:
@@ -78,6 +79,12 @@ class SampledCentres:
         # Of all centres on every process: who takes part shares one number of steps.
         self._steps = torch.zeros(self.subjects, dtype=torch.int64, device=weight.device)
         self._counts_steps = False
+
+    def before_step(self, batch: Batch) -> None:
+        batch.centres, batch.targets = self.begin(batch.step, batch.subjects)
+
+    def after_step(self, batch: Batch) -> None:
+        self.end()
 
     def begin(self, step: int, labels: np.ndarray) -> tuple[Tensor, Tensor]:
         """Choose the centres of a step.

@@ -8,6 +8,7 @@ newest few are kept. Where the centres lie with several processes, each writes i
 
 import contextlib
 import hashlib
+import io
 import itertools
 import json
 import re
@@ -334,6 +335,17 @@ def fingerprint(faces: FaceSet) -> str:
     rows = np.unique(np.linspace(0, len(faces) - 1, 64).astype(int))
     told.update(np.ascontiguousarray(faces.gather(rows)).tobytes())
     return told.hexdigest()[:16]
+
+
+def packed(frames: list[pd.DataFrame]) -> list[Tensor]:
+    """Tables as a checkpoint can hold them, to the last bit: parquet files in tensors."""
+    files_ = [np.frombuffer(frame.to_parquet(), np.uint8) for frame in frames]
+    return [torch.tensor(data) for data in files_]
+
+
+def unpacked(tensors: list[Tensor]) -> list[pd.DataFrame]:
+    """The tables again."""
+    return [pd.read_parquet(io.BytesIO(data.cpu().numpy().tobytes())) for data in tensors]
 
 
 @contextlib.contextmanager

@@ -129,7 +129,7 @@ class Team:
 
     def spread(self, network: nn.Module) -> nn.Module:
         """The network as all processes train it together; its parameters are the same objects."""
-        if self.size == 1:
+        if self.size == 1 or not any(p.requires_grad for p in network.parameters()):
             return network
         from facelab.training.norms import over_all_processes
 

@@ -337,13 +337,16 @@ class MagFace(ClassHead):
     the best length is unique asks for lambda_g of at least s K l_a^2 u_a^2 / (u_a^2 - l_a^2), K =
     (u_m - l_m) / (u_a - l_a): 22.6 with the paper's values.
 
-    `margin` is l_m, 0.45 in the paper; an image's own margin moves its m(a) as a whole.
+    `margin` is l_m, 0.45 in the paper; an image's own margin moves its m(a) as a whole. Lengths
+    must be able to grow: the network ends in a batch norm with scale and shift, as the authors'
+    code has it (`Recipe.lengths`).
 
     Options
     -------
     l_a, u_a
         Shortest and longest length told apart; default 10 and 110. They must fit the embeddings'
-        lengths: outside of them no gradient reaches the length.
+        lengths, which begin near the square root of `dim`: outside of them no gradient reaches the
+        length.
     u_m
         Margin at u_a, at least `margin`; default 0.8.
     lambda_g

@@ -6,6 +6,7 @@ processes, goes the same way.
 """
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,6 +27,7 @@ from facelab.training.checkpoints import Checkpoints, fingerprint, stoppable
 from facelab.training.distributed import Team, team
 from facelab.training.engine import Training
 from facelab.training.recipe import Recipe
+from facelab.training.starts import decided
 from facelab.training.validation import Watch
 
 
@@ -123,6 +125,8 @@ def train(
         raise BadInput(f"fl.train takes a recipe, not {called(recipe)}: {advice}")
     recipe = dataclasses.replace(recipe or Recipe(), **({} if seed is None else {"seed": seed}))
     _check_sets(recipe, held_out, meta)
+    if recipe.mitigate.caution:
+        warnings.warn(recipe.mitigate.caution, stacklevel=3)
     # Whoever calls keeps their own random state.
     devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     with (
@@ -136,7 +140,7 @@ def train(
         watch = None if held_out is None else Watch(held_out, recipe, training.examples)
         saved = None
         if checkpoints is not None:
-            order = processes.told(lambda: _order(recipe, sets))
+            order = processes.told(lambda: _order(decided(recipe, training.start), sets))
             saved = Checkpoints(checkpoints, keep, order, processes)
         with ExitStack() as stack:
             stack.callback(training.close)
@@ -199,10 +203,10 @@ def _check_alike(recipe: Recipe, sets: dict[str, FaceSet | None], processes: Tea
             )
 
 
-def _order(recipe: Recipe, sets: dict[str, FaceSet | None]) -> dict[str, Any]:
+def _order(recipe: dict[str, Any], sets: dict[str, FaceSet | None]) -> dict[str, Any]:
     """Everything that decides a training's result."""
     return {
-        "recipe": recipe.to_dict(),
+        "recipe": recipe,
         **{name: None if part is None else fingerprint(part) for name, part in sets.items()},
         # The names above tell quickly what differs; these tell whether anything does.
         "pixels": {name: None if part is None else content(part) for name, part in sets.items()},

@@ -113,7 +113,7 @@ def clip(
         return
     gradients = [[p.grad for p in some if p.grad is not None] for some in (parameters, own)]
     same, ours = (nn.utils.get_total_norm(some) for some in gradients)
-    same = same.to(gradients[0][0])
+    same = same.to(head.weight)
     length = (same.square() + processes.added(ours.to(same).square())).sqrt()
     for some in (parameters, own):
         nn.utils.clip_grads_with_norm_(some, most, length)

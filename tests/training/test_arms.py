@@ -299,3 +299,43 @@ def test_a_kept_training_is_told_by_precision_device_and_versions(monkeypatch):
             patch.setattr(module, name, value)
             names.add(arms._Names(torch.device("cpu")).of(TINY, patterns()))
     assert len(names) == 5
+
+
+# ---- who is drawn
+
+
+def test_arms_are_drawn_anew_with_the_seed_or_once_for_all():
+    asked = []
+
+    def draw(seed: int) -> dict[str, fl.FaceSet]:
+        asked.append(seed)
+        return {arm: patterns(seed=seed + n) for n, arm in enumerate(("plain", "other"))}
+
+    arms = fl.draw_arms(draw, population_seed=7, seeds=[0, 3])
+    assert asked == [7, 307] and list(arms) == ["plain", "other"]
+    assert not np.array_equal(arms["plain"][0].gather(slice(9)), arms["plain"][3].gather(slice(9)))
+    assert "own to train on: who was drawn is in" in fl.who_was_drawn(arms)
+    once = fl.draw_arms(draw, population_seed=7, seeds=[0, 3], redraw=False)
+    assert asked == [7, 307, 7] and once["plain"][0] is once["plain"][3]
+    assert "the same people: who was drawn is not in" in fl.who_was_drawn(once)
+    assert "one seed" in fl.who_was_drawn(fl.draw_arms(draw, 7, seeds=[1]))
+    with pytest.raises(BadInput, match="the draws name different arms"):
+        fl.draw_arms(lambda seed: {f"arm {seed}": patterns()}, 0, [0, 1])
+
+
+def test_every_seed_trains_on_the_people_drawn_for_it(tmp_path):
+    sets = {seed: patterns(seed=seed, prefix=f"p{seed}-") for seed in (0, 1)}
+    redrawn = fl.train_arms({"plain": sets}, TINY, [0, 1], 1, kept=tmp_path)
+    for seed, faces in sets.items():
+        alone = fl.train_arms({"plain": faces}, TINY, [seed], 1)["plain", seed]
+        found = redrawn["plain", seed].network.state_dict()
+        for name, value in alone.network.state_dict().items():
+            assert torch.equal(value, found[name]), name
+    other = fl.train_arms({"plain": sets[0]}, TINY, [1], 1, kept=tmp_path)["plain", 1]
+    assert not torch.equal(
+        other.network.embed[0].weight, redrawn["plain", 1].network.embed[0].weight
+    )
+    with pytest.raises(BadInput, match="arm 'plain' has no training set for the seed 2: draw one"):
+        fl.train_arms({"plain": sets}, TINY, [0, 2], 1)
+    with pytest.warns(UserWarning, match=r"12 subjects, 72 images, plain: 6 subjects, 36 images"):
+        fl.train_arms({"plain": {**sets, 1: patterns(subjects=6)}}, TINY, [0, 1], 1, kept=tmp_path)
