@@ -369,6 +369,8 @@ def _plain_photos(folder: Path, model: Path, out: Path) -> None:
 
 def main() -> None:
     """Print the table."""
+    from facelab.bench.storage import cold_storage
+
     os.environ["FACELAB_PROGRESS"] = "0"
     rows = [
         *all_pairs(),
@@ -380,6 +382,7 @@ def main() -> None:
         *training(),
         *preparing(),
         *feeding(),
+        *cold_storage(),
     ]
     table = pd.DataFrame(rows).rename(columns={"ratio": "ratio (other / facelab)"})
     print(table.to_string(index=False, float_format="{:.3g}".format, na_rep=""))

@@ -124,12 +124,14 @@ def network_from(recipe: Recipe, start: Start | None) -> Network:
     return network
 
 
-def take_centres(head: nn.Module, network: Network, examples: Examples, start: Start | None) -> str:
+def take_centres(
+    head: nn.Module, network: Network, examples: Examples, start: Start | None, mine: slice
+) -> str:
     """Put the start's centres into a head if they are those of exactly these subjects.
 
     Names alone do not tell: people of two sets may have the same. Where all names are the same, a
     centre must lie nearer to a photo of its own subject than to seven of ten photos of others; with
-    other people it is five.
+    other people it is five. `mine` are the subjects whose centres this process holds.
 
     Returns
     -------
@@ -145,12 +147,12 @@ def take_centres(head: nn.Module, network: Network, examples: Examples, start: S
     if None in places or len(places) != len(rows):
         return "new: other subjects"
     given = centres.weight[places]
-    if given.shape != weight.shape:
+    if given[mine].shape != weight.shape:
         return "new: the head has others"
     if _nearness(head, network, examples, given) < _NEAR:
         return "new: the names are the same, and the centres do not fit the faces"
     with torch.no_grad():
-        weight.copy_(given)
+        weight.copy_(given[mine])
     return "the start's"
 
 
@@ -175,7 +177,10 @@ def centres_of(head: nn.Module, subjects: Any) -> Centres | None:
     weight = getattr(head, "weight", None)
     if weight is None:
         return None
-    return Centres(hashed(subjects), weight.detach().to("cpu", torch.float32, copy=True))
+    weight = weight.detach().to("cpu", torch.float32, copy=True)
+    if across := getattr(head, "across", None):
+        weight = torch.cat(across.processes.heard(weight))
+    return Centres(hashed(subjects), weight)
 
 
 def hashed(subjects: Any) -> Tensor:
