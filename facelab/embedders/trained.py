@@ -335,7 +335,7 @@ class TrainedEmbedder:
 
     @classmethod
     @files.of_one_version
-    def load(cls, folder: str | Path, device: str = "auto") -> "TrainedEmbedder":
+    def load(cls, folder: str | Path, device: str = "cpu") -> "TrainedEmbedder":
         """Open a saved embedder; on the same device it embeds bit by bit as when it was saved.
 
         Raises
