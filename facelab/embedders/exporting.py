@@ -5,10 +5,9 @@ written.
 """
 
 import copy
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,15 +19,12 @@ from facelab.embedders.external import checksum
 from facelab.embedders.int8 import quiet, write_int8
 from facelab.embedders.onnx import OnnxEmbedder
 from facelab.embedders.providers import opened
-from facelab.embedders.stated import places
+from facelab.embedders.stated import check_free, folder_beside, write_facts
 from facelab.embedders.weights import brief
 from facelab.errors import BadInput, FacelabError, need
 from facelab.faces.faceset import FaceSet
 from facelab.faces.origin import facts
 from facelab.places import check_file
-
-if TYPE_CHECKING:
-    from facelab.embedders.trained import TrainedEmbedder
 
 LEAST_COSINE = 0.99999
 _INPUT, _OUTPUT = "images", "embeddings"
@@ -36,14 +32,14 @@ _VECTORS = "not of length 1: the mirror image's is added, then the sum is divide
 
 
 def write_onnx(
-    embedder: "TrainedEmbedder", path: Path, int8: FaceSet | None, opset: int | None, replace: bool
+    embedder: Any, path: Path, int8: FaceSet | None, opset: int | None, replace: bool
 ) -> Path:
     """As `TrainedEmbedder.to_onnx` says."""
     need("onnxscript", "onnx")
     check_free(path, replace)
     network = _plain(embedder)
     # onnxruntime goes by a file's suffix, and what is written aside has none yet.
-    with files.write_file(path) as aside, _folder_beside(aside) as folder:
+    with files.write_file(path) as aside, folder_beside(aside) as folder:
         made = Path(folder) / "float.onnx"
         told = _facts(embedder) | {"opset": _export(network, embedder, made, opset)}
         session = opened(made, "cpu")
@@ -51,7 +47,7 @@ def write_onnx(
         if int8 is not None:
             files.write_json(made.with_suffix(".json"), told)
             smaller = Path(folder) / "int8.onnx"
-            told |= write_int8(made, smaller, int8)
+            told |= write_int8(OnnxEmbedder(made, device="cpu"), smaller, int8)
             made = smaller
         sum_of = checksum(made)
         made.replace(aside)
@@ -59,14 +55,14 @@ def write_onnx(
     return path
 
 
-def write_torch_export(embedder: "TrainedEmbedder", path: Path, replace: bool) -> Path:
+def write_torch_export(embedder: Any, path: Path, replace: bool) -> Path:
     """As `TrainedEmbedder.to_torch_export` says."""
     if path.suffix != ".pt2":
         raise BadInput(f"{path} must end in .pt2, as what torch.export writes does")
     check_file(path, replace, None)
     network = _plain(embedder)
     program = _exported(network, embedder)
-    with files.write_file(path) as aside, _folder_beside(aside) as folder:
+    with files.write_file(path) as aside, folder_beside(aside) as folder:
         made = Path(folder) / "model.pt2"
         with quiet():
             torch.export.save(program, made, extra_files={"facts.json": _told(embedder)})
@@ -77,40 +73,7 @@ def write_torch_export(embedder: "TrainedEmbedder", path: Path, replace: bool) -
     return path
 
 
-def _folder_beside(aside: Path) -> tempfile.TemporaryDirectory:
-    return tempfile.TemporaryDirectory(dir=aside.parent)
-
-
-def check_free(path: Path, replace: bool) -> None:
-    """Refuse a place for a model and its facts that is taken, or a name that is no model's."""
-    if path.suffix != ".onnx":
-        raise BadInput(f"{path} must end in .onnx, as ONNX files do")
-    for place in (path, path.with_suffix(".json")):
-        check_file(place, replace, None)
-    others = [place for place in places(path)[1:] if place.exists()]
-    if others:
-        raise BadInput(f"{others[0]} describes {path.name} already: move it away")
-
-
-def write_rounded(model: OnnxEmbedder, path: Path, faces: FaceSet, replace: bool) -> Path:
-    """As `OnnxEmbedder.to_int8` says."""
-    check_free(path, replace)
-    with files.write_file(path) as aside, _folder_beside(aside) as folder:
-        made = Path(folder) / "int8.onnx"
-        told = model.facts() | write_int8(model, made, faces)
-        sum_of = checksum(made)
-        made.replace(aside)
-    told |= {"made_by": f"facelab {facelab.__version__}", "sha256": sum_of}
-    write_facts(path, told)
-    return path
-
-
-def write_facts(path: Path, told: dict[str, Any]) -> None:
-    """Write what is to be known of a model beside it."""
-    files.write_json(path.with_suffix(".json"), told)
-
-
-def _facts(embedder: "TrainedEmbedder") -> dict[str, Any]:
+def _facts(embedder: Any) -> dict[str, Any]:
     trained_on = embedder.card.get("faces", {})
     return {
         "name": embedder.name,
@@ -124,17 +87,17 @@ def _facts(embedder: "TrainedEmbedder") -> dict[str, Any]:
     }
 
 
-def _told(embedder: "TrainedEmbedder") -> str:
+def _told(embedder: Any) -> str:
     return files.json_text(_facts(embedder))
 
 
-def _plain(embedder: "TrainedEmbedder") -> nn.Module:
+def _plain(embedder: Any) -> nn.Module:
     """The network on the CPU in float32, its memory laid out as files have it."""
     network = copy.deepcopy(embedder.network).cpu().float().eval()
     return network.to(memory_format=torch.contiguous_format)
 
 
-def _exported(network: nn.Module, embedder: "TrainedEmbedder") -> Any:
+def _exported(network: nn.Module, embedder: Any) -> Any:
     """The network as a program for any number of faces."""
     # Of two faces: an axis of one would be taken for one that is always one.
     two = torch.zeros(2, 3, embedder.size, embedder.size)
@@ -150,7 +113,7 @@ def _exported(network: nn.Module, embedder: "TrainedEmbedder") -> Any:
         raise BadInput(f"torch cannot export {backbone} ({brief(error)})") from error
 
 
-def _export(network: nn.Module, embedder: "TrainedEmbedder", path: Path, opset: int | None) -> int:
+def _export(network: nn.Module, embedder: Any, path: Path, opset: int | None) -> int:
     """Write the ONNX file; the opset it is of."""
     program = _exported(network, embedder)
     try:
@@ -174,7 +137,7 @@ def _export(network: nn.Module, embedder: "TrainedEmbedder", path: Path, opset: 
 def _check(
     run: Callable[[np.ndarray], np.ndarray],
     network: nn.Module,
-    embedder: "TrainedEmbedder",
+    embedder: Any,
     path: Path,
 ) -> None:
     """Hold what was written against the network, on noise, in batches of three sizes."""

@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 
+import facelab
 from facelab import files
+from facelab.embedders.external import checksum
 from facelab.embedders.kinds import check_faces
-from facelab.embedders.onnx import OnnxEmbedder
+from facelab.embedders.stated import check_free, folder_beside, write_facts
 from facelab.errors import BadInput, need
 from facelab.faces.faceset import FaceSet
 from facelab.faces.origin import facts
@@ -28,8 +30,21 @@ _BY_CHANNEL, _NEWER = 13, 17  # opsets
 _LEAST = 32  # faces, of which the ranges are no accident
 
 
-def write_int8(source: Path | OnnxEmbedder, path: Path, faces: FaceSet) -> dict[str, Any]:
-    """Write the int8 model of a float one; what is to be said of it."""
+def write_rounded(model: Any, path: Path, faces: FaceSet, replace: bool) -> Path:
+    """As `OnnxEmbedder.to_int8` says."""
+    check_free(path, replace)
+    with files.write_file(path) as aside, folder_beside(aside) as folder:
+        made = Path(folder) / "int8.onnx"
+        told = model.facts() | write_int8(model, made, faces)
+        sum_of = checksum(made)
+        made.replace(aside)
+    made_by = f"facelab {facelab.__version__}"
+    write_facts(path, told | {"made_by": made_by, "sha256": sum_of})
+    return path
+
+
+def write_int8(model: Any, path: Path, faces: FaceSet) -> dict[str, Any]:
+    """Write the int8 model of an `OnnxEmbedder`; what is to be said of it."""
     quantization = need("onnxruntime.quantization", "onnx")
     check_faces(faces, "int8")
     if len(faces) < _LEAST:
@@ -37,7 +52,6 @@ def write_int8(source: Path | OnnxEmbedder, path: Path, faces: FaceSet) -> dict[
             f"int8 measures the range of every layer over faces, and {len(faces)} are too few: "
             f"give {_LEAST} or more, such as 500 of all groups"
         )
-    model = source if isinstance(source, OnnxEmbedder) else OnnxEmbedder(source, device="cpu")
     with tempfile.TemporaryDirectory(dir=path.parent) as folder, quiet():
         fused = Path(folder) / "fused.onnx"
         # Norms become part of the convolutions before them, which are then rounded as one.
@@ -55,7 +69,7 @@ def write_int8(source: Path | OnnxEmbedder, path: Path, faces: FaceSet) -> dict[
             calibrate_method=quantization.CalibrationMethod.MinMax,
         )
     files.write_json(path.with_suffix(".json"), model.facts())
-    rounded = OnnxEmbedder(path, device="cpu")
+    rounded = type(model)(path, device="cpu")
     few = faces[np.unique(np.linspace(0, len(faces) - 1, 256).astype(int))]
     pair = [one.embed(few, flip=False, progress=False).vectors for one in (model, rounded)]
     cosine = (pair[0] * pair[1]).sum(axis=1)
@@ -87,7 +101,7 @@ def _new_enough(path: Path, folder: Path) -> Path:
 class _Feed:
     """Faces as a model takes them, one batch after the other, as onnxruntime's calibration asks."""
 
-    def __init__(self, model: OnnxEmbedder, faces: FaceSet) -> None:
+    def __init__(self, model: Any, faces: FaceSet) -> None:
         step = model.fixed or _STEP
         whole = len(faces) // step * step  # a fixed batch takes no fewer
         self._batches: Iterator[dict[str, np.ndarray]] = (

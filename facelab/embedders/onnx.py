@@ -221,7 +221,7 @@ class OnnxEmbedder:
         BadInput
             The name does not end in .onnx, something is there, or there are fewer than 32 faces.
         """
-        from facelab.embedders.exporting import write_rounded
+        from facelab.embedders.int8 import write_rounded
 
         return write_rounded(self, Path(path), faces, replace)
 

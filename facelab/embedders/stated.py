@@ -1,13 +1,16 @@
 """What is stated of an ONNX model in the file beside it, and whether it is that model.
 
-In: a model's path. Out: how its pixels are prepared and what else is known of it, by name.
+In: a model's path. Out: how its pixels are prepared and what else is known of it, by name; or a
+place for a new model, and its facts written there.
 """
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from facelab import files
 from facelab.errors import BadInput, check_option
+from facelab.places import check_file
 
 EXAMPLE = '{"channels": "rgb", "mean": 127.5, "std": 128}'
 NEEDED = ("channels", "mean", "std")
@@ -60,3 +63,27 @@ def beside(path: Path, checksum: str) -> dict[str, Any]:
 def places(path: Path) -> list[Path]:
     """Where a file that describes a model may lie."""
     return [path.with_suffix(suffix) for suffix in (".json", ".yaml", ".yml")]
+
+
+# ---- written
+
+
+def check_free(path: Path, replace: bool) -> None:
+    """Refuse a place for a model and its facts that is taken, or a name that is no model's."""
+    if path.suffix != ".onnx":
+        raise BadInput(f"{path} must end in .onnx, as ONNX files do")
+    for place in (path, path.with_suffix(".json")):
+        check_file(place, replace, None)
+    others = [place for place in places(path)[1:] if place.exists()]
+    if others:
+        raise BadInput(f"{others[0]} describes {path.name} already: move it away")
+
+
+def folder_beside(aside: Path) -> tempfile.TemporaryDirectory:
+    """A folder for what is made on the way to a file, on the same disk."""
+    return tempfile.TemporaryDirectory(dir=aside.parent)
+
+
+def write_facts(path: Path, told: dict[str, Any]) -> None:
+    """Write what is to be known of a model beside it."""
+    files.write_json(path.with_suffix(".json"), told)

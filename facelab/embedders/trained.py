@@ -131,8 +131,11 @@ class TrainedEmbedder:
 
     def identity(self) -> str:
         """The SHA-256 of the recipe and the weights: the same embedder has it on every machine."""
-        # Where a start lay is no part of what was made of it.
+        # Where a start lay is no part of what was made of it; its mean and std are.
         recipe = {name: value for name, value in self.recipe.items() if name != "start"}
+        recipe |= {
+            key: self.network.built[key] for key in ("mean", "std") if key in self.network.built
+        }
         told = hashlib.sha256(files.as_json(recipe).encode())
         for name, weights in sorted(self.network.state_dict().items()):
             told.update(name.encode() + as_bytes(weights))
@@ -332,7 +335,7 @@ class TrainedEmbedder:
 
     @classmethod
     @files.of_one_version
-    def load(cls, folder: str | Path, device: str = "auto") -> "TrainedEmbedder":
+    def load(cls, folder: str | Path, device: str = "cpu") -> "TrainedEmbedder":
         """Open a saved embedder; on the same device it embeds bit by bit as when it was saved.
 
         Raises

@@ -156,8 +156,11 @@ class Kept:
     """
 
     def __init__(self, data: np.ndarray | sums.Mapped, starts: np.ndarray, where: Path) -> None:
-        sound = data.ndim == starts.ndim == 1 and data.dtype == np.uint8 and len(starts) > 0
-        if not (sound and starts[0] == 0 and starts[-1] == len(data)):
+        sound = data.ndim == starts.ndim == 1 and len(starts) > 0
+        sound = sound and data.dtype == np.uint8 and starts.dtype == np.int64
+        if not (
+            sound and starts[0] == 0 and starts[-1] == len(data) and (np.diff(starts) > 0).all()
+        ):
             raise Damaged(f"{where / STARTS} does not fit {DATA}: save the set again")
         self._data, self._starts, self._where = data, starts, where
 

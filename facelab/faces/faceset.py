@@ -35,6 +35,7 @@ from facelab.faces.tables import as_face_table, as_rows, is_named, rows_where, s
 from facelab.shown import note_people, note_picture
 from facelab.words import checked
 
+FILES = ("faces.parquet", "crops.npy", "card.json")
 _LEADING = 2  # group columns that matter most where nobody names any, such as race and gender
 _CHUNK = 4096  # crops read, written or hashed at a time: 150 MB at 112 px
 
@@ -459,7 +460,7 @@ def load(folder: str | Path, verify: bool = False) -> FaceSet:
         )
     with files.reading(folder, "a FaceSet"):
         compressed = (folder / DATA).is_file()
-        needed = ("faces.parquet", *([] if compressed else ["crops.npy"]))
+        needed = [name for name in FILES if not compressed or name != "crops.npy"]
         stored = sums.open_stored(folder, "card.json", "FaceSet", needed)
         told = checked(_Card, stored.card, "a card", "card.json")
         card = stored.card | ({"withdrawn": told.withdrawn} if told.withdrawn else {})

@@ -62,13 +62,14 @@ def convergence(search: "RecipeSearch") -> Picture:
     Examples
     --------
     >>> import facelab as fl
-    >>> parts = fl.synthesize(24, 3, size=32).split({"train": 0.5, "held_out": 0.5})
-    >>> arms, recipes = {"plain": parts["train"]}, {"plain": fl.Recipe(steps=4, size=32)}
-    >>> grids = {"plain": [{"lr": 0.001}, {"lr": 0.002}]}
-    >>> options = {"by": "gender", "fmr": 0.1, "jobs": 1}
-    >>> found = fl.search_recipes(arms, recipes, grids, parts["held_out"], **options)
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"method": ["plain"], "candidate": 0, "value": 0.2, "chosen": True})
+    >>> looks = pd.DataFrame({"method": "plain", "candidate": 0, "step": [5, 10]})
+    >>> looks = looks.assign(chosen=True, value=[0.3, 0.2])
+    >>> recipes = {"plain": fl.Recipe()}
+    >>> found = fl.RecipeSearch(recipes, table, looks, "worst_fnmr", fmr=0.001, subjects=60)
     >>> print(fl.plots.convergence(found).alt)
-    FNMR of the worst group on held-out subjects over optimiser steps; chosen, at the end: ...
+    FNMR of the worst group on held-out subjects over optimiser steps; chosen, ...
     """
     figure, (axes,) = panels(1, 3.8)
     methods = list(search.recipes)

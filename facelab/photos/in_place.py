@@ -1,4 +1,4 @@
-"""Aligned crops where they lie, as in a `.rec` or tar files: looked at once, decoded at need.
+"""Aligned crops where they lie, as in a `.rec` or in tar files: looked at once, decoded at need.
 
 In: a data set reader. Out: a FaceSet that holds no pixels; what cannot be used is set aside with
 its reason.

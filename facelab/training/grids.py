@@ -52,14 +52,16 @@ class RecipeSearch:
     Examples
     --------
     >>> import facelab as fl
-    >>> parts = fl.synthesize(24, 3, size=32).split({"train": 0.5, "held_out": 0.5})
-    >>> recipe = fl.Recipe(steps=4, size=32)
-    >>> arms, recipes = {"plain": parts["train"]}, {"plain": recipe}
-    >>> grids = {"plain": [{"lr": 0.001}, {"lr": 0.002}]}
-    >>> options = {"by": "gender", "fmr": 0.1, "jobs": 1}
-    >>> found = fl.search_recipes(arms, recipes, grids, parts["held_out"], **options)
-    >>> found.table[["method", "candidate", "change"]].values.tolist()
-    [['plain', 0, 'lr: 0.001'], ['plain', 1, 'lr: 0.002']]
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"method": "plain", "candidate": [0, 1], "value": [0.3, 0.2]})
+    >>> table = table.assign(change=["lr: 0.001", "lr: 0.002"], late_change=-0.01)
+    >>> table["chosen"] = [False, True]
+    >>> looks = pd.DataFrame({"method": "plain", "candidate": [0, 0, 1, 1], "step": [5, 10] * 2})
+    >>> looks = looks.assign(chosen=looks["candidate"] == 1, value=[0.4, 0.3, 0.3, 0.2])
+    >>> recipes = {"plain": fl.Recipe(lr=0.002)}
+    >>> found = fl.RecipeSearch(recipes, table, looks, "worst_fnmr", fmr=0.001, subjects=60)
+    >>> print(found.finding())
+    Of 1 method each was tried in 2 recipes, and the one with the lowest FNMR of the worst group ...
     """
 
     recipes: dict[str, Recipe] = field(repr=False)

@@ -1,10 +1,12 @@
 """Out into use: what is exported gives the network's own vectors, and says how it is used."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 import torch
 from training_sets import patterns
@@ -24,10 +26,10 @@ NETWORKS = {
     "default": {},
     "iresnet50": PLAIN
     | {"backbone": "iresnet50", "neck": "flatten", "size": 32}
-    | {"backbone_options": {"channels": [8, 8, 8, 16, 16]}},
+    | {"backbone_options": {"layers": [1, 2, 1, 1], "channels": [8, 8, 8, 16, 16]}},
     "vit": PLAIN
     | {"backbone": "vit_tiny_patch16_224", "neck": "pool", "size": 48}
-    | {"backbone_options": {"depth": 2}},
+    | {"backbone_options": {"depth": 1}},
 }
 WHOLE = {
     "iresnet50": PLAIN | {"backbone": "iresnet50", "neck": "flatten", "size": 112, "dim": 512},
@@ -45,13 +47,18 @@ def embedder(**recipe) -> TrainedEmbedder:
         for _ in range(3):
             network(torch.rand(8, 3, size, size))
     card = {"faces": {"name": "those", "synthetic": True}, "subjects": 3, "images": 9}
-    return TrainedEmbedder(network, values, card, None, "made")
+    return TrainedEmbedder(network, values, card, pd.DataFrame({"step": [1]}), "made")
 
 
 @pytest.fixture(scope="module")
 def small() -> TrainedEmbedder:
     options = {"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16]}
     return embedder(backbone_options=options, size=32, dim=16)
+
+
+@pytest.fixture(scope="module")
+def exported(small, tmp_path_factory):
+    return small.to_onnx(tmp_path_factory.mktemp("exported") / "model.onnx")
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +109,8 @@ def test_the_default_network_agrees_on_a_thousand_faces(tmp_path):
     agree(network, network.to_onnx(tmp_path / "model.onnx"), faces)
 
 
-def test_the_embeddings_say_what_the_file_is_of(small, some, tmp_path):
-    card = fl.load_embedder(small.to_onnx(tmp_path / "model.onnx")).embed(some).card
+def test_the_embeddings_say_what_the_file_is_of(small, exported, some):
+    card = fl.load_embedder(exported).embed(some).card
     assert card["model"]["embedder"] == small.identity()
     assert card["model"]["trained_on"]["name"] == "those"
     assert card["model"]["precision"] == "fp32"
@@ -152,8 +159,8 @@ def test_what_is_there_is_not_replaced_unasked(small, tmp_path):
     assert not path.exists()
 
 
-def test_facts_of_another_model_are_refused(small, tmp_path):
-    path = small.to_onnx(tmp_path / "model.onnx")
+def test_facts_of_another_model_are_refused(exported, tmp_path):
+    path = shutil.copytree(exported.parent, tmp_path / "copy") / "model.onnx"
     model = onnx.load(path)
     model.producer_name = "another"
     onnx.save(model, path)
@@ -170,8 +177,8 @@ def test_without_the_extra_the_sentence_names_it(small, tmp_path, monkeypatch):
 # ---- 8 bits
 
 
-def test_rounded_weights_are_a_quarter_and_the_vectors_nearly_the_same(small, some, tmp_path):
-    whole = fl.load_embedder(small.to_onnx(tmp_path / "whole.onnx"))
+def test_weights_are_rounded_and_the_vectors_nearly_the_same(small, exported, some, tmp_path):
+    whole = fl.load_embedder(exported)
     path = small.to_onnx(tmp_path / "rounded.onnx", int8=some)
     rounded = fl.load_embedder(path)
     kinds = {part.data_type for part in onnx.load(path).graph.initializer if len(part.dims) == 4}
@@ -309,12 +316,11 @@ def test_a_provider_that_does_not_start_is_told_where_it_was_asked_for(onnxrunti
         providers.opened("a.onnx", "cuda")
 
 
-def test_a_provider_that_is_not_there_is_one_sentence(tmp_path, small):
-    path = small.to_onnx(tmp_path / "model.onnx")
+def test_a_provider_that_is_not_there_is_one_sentence(exported):
     import onnxruntime
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        assert fl.load_embedder(path, device="cuda").provider == "CUDAExecutionProvider"
+        assert fl.load_embedder(exported, device="cuda").provider == "CUDAExecutionProvider"
     else:
         with pytest.raises(BadInput, match=r"device 'cuda' is not there: .* onnxruntime-gpu"):
-            fl.load_embedder(path, device="cuda")
+            fl.load_embedder(exported, device="cuda")

@@ -84,7 +84,7 @@ def test_a_training_killed_at_any_step_ends_with_the_same_weights_when_resumed(
     assert command(words(folders, path, tmp_path / "cut", "--resume")) == 0
 
     whole, cut = (tmp_path / name for name in ("whole", "cut"))
-    for name in ("model.safetensors", "validation.csv"):
+    for name in ("model.safetensors", "validation.csv", "centres.safetensors"):
         assert (whole / name).read_bytes() == (cut / name).read_bytes(), (name, wanted)
     histories = [fl.load_embedder(folder).history for folder in (whole, cut)]
     assert histories[0].drop(columns="seconds").equals(histories[1].drop(columns="seconds"))

@@ -24,7 +24,9 @@ EVERYTHING = Augmentation(
     tone=0.3, shade=0.3, grey=0.3, blur=0.3, soften=0.1, shrink=0.3, jpeg=0.5, noise=0.1,
     erase=0.3, cover=0.3,
 )  # fmt: skip
-MITIGATED = Mitigation(by=["gender"], dro=0.1, focal=0.5, adversary=0.3, weights="inverse")
+MITIGATED = Mitigation(
+    by=["gender"], group_power=0.0, dro=0.1, focal=0.5, adversary=0.3, weights="inverse"
+)
 LEARNT = Mitigation(by=["gender"], meta_margins=0.01, group_power=0.5)
 TINY = dataclasses.replace(TINY, steps=1000)  # what is logged waits, each hundredth of them
 RECIPES = {
