@@ -114,6 +114,8 @@ def test_two_processes_go_the_way_of_one(together, sets, name):
     weights = one.network.state_dict()
     for part, value in two.network.state_dict().items():
         torch.testing.assert_close(value, weights[part], rtol=1e-5, atol=1e-6)
+    if one.centres is not None:
+        torch.testing.assert_close(two.centres.weight, one.centres.weight, rtol=1e-5, atol=1e-6)
     if one.validation is not None:
         pd.testing.assert_frame_equal(one.validation, two.validation, check_dtype=False)
 
@@ -130,6 +132,10 @@ def test_all_processes_get_the_same_embedder(together, processes, name):
         assert other.card == first.card
         assert other.history.equals(first.history)
         assert first.validation is None or other.validation.equals(first.validation)
+        assert (first.centres is None) == (RECIPES.get(name, TINY).head == "contrast")
+        if first.centres is not None:
+            assert all(map(torch.equal, first.centres, other.centres))
+            assert len(first.centres.weight) == 12
 
 
 def test_what_is_kept_by_a_figure_is_not_the_last_step(together):
