@@ -228,7 +228,7 @@ class Training:
         recipe = self.recipe
         seeds = generator_of(recipe.seed, self.step * recipe.accumulate + number)
         # What is random in the network, such as dropout.
-        torch.manual_seed(seeds.initial_seed() + self.processes.rank)
+        _seed(seeds.initial_seed() + self.processes.rank, self.processes.device)
         length = len(loaded.images) // recipe.accumulate
         here = slice(number * length, (number + 1) * length)
         others = None if loaded.others is None else as_floats(loaded.others[here])
@@ -391,6 +391,13 @@ _NAMES = {
     torch.bfloat16: "bf16",
     torch.float16: "fp16",
 }
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    """As torch.manual_seed, for the CPU and one device: for all there might be takes far longer."""
+    torch.default_generator.manual_seed(seed)
+    if device.type in ("cuda", "mps"):
+        torch.get_device_module(device).manual_seed(seed)
 
 
 def precision_on(device: torch.device, asked: str) -> torch.dtype:
