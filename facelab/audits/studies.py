@@ -137,6 +137,7 @@ def study(
     meta: FaceSet | None = None,
     kept: str | Path | None = None,
     jobs: int | None = None,
+    device: str = "auto",
 ) -> Study:
     """Train every arm with every seed, audit all on the same people, and compare with a baseline.
 
@@ -163,7 +164,9 @@ def study(
     kept
         Folder in which trainings and embeddings stay, so that nothing is done twice.
     jobs
-        Trainings side by side; None is one a core.
+        Trainings side by side on a CPU; None is one a core.
+    device
+        Where to train and embed: "auto" (CUDA, MPS, else CPU) or a torch device.
 
     Raises
     ------
@@ -189,7 +192,7 @@ def study(
     for arm, faces in arms.items():
         for one in faces.values() if isinstance(faces, Mapping) else [faces]:
             check_faces(one, f"arm {arm!r} of fl.study")
-    embedders = train_arms(arms, recipes, seeds, jobs, meta=meta, kept=kept)
+    embedders = train_arms(arms, recipes, seeds, jobs, meta=meta, kept=kept, device=device)
     audits = audit_arms(embedders, test, calibration, by, fmr, jobs, kept)
     return Study(
         baseline,

@@ -1,8 +1,9 @@
 """The arms of an experiment, trained side by side.
 
 In: a FaceSet an arm (or an arm and seed), one recipe or one an arm, some seeds. Out: one embedder
-for every arm and seed. Each is trained in a process of its own with one thread, which on a busy CPU
-is faster than threads that share, and gives the same result whatever else runs.
+for every arm and seed. On a CPU each is trained in a process of its own with one thread, which on a
+busy machine is faster than threads that share, and gives the same result whatever else runs; on a
+GPU they take turns.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
@@ -42,6 +43,7 @@ class _Task:
     held_out: Path | None
     meta: Path | None
     out: Path
+    device: str
 
 
 @counted
@@ -54,6 +56,7 @@ def train_arms(
     held_out: FaceSet | None = None,
     meta: FaceSet | None = None,
     kept: str | Path | None = None,
+    device: str = "auto",
 ) -> "dict[tuple[str, int], TrainedEmbedder]":
     """Train one embedder for every arm and seed.
 
@@ -69,7 +72,8 @@ def train_arms(
     seeds
         Every arm is trained once with each.
     jobs
-        Processes side by side; None is one a core.
+        Processes side by side on a CPU; None is one a core. On a GPU the arms take turns in this
+        process: side by side they would share it, and none would be done earlier.
     held_out, meta
         Other subjects, as `train` takes them; arms whose recipe learns no margins do without
         `meta`.
@@ -88,8 +92,8 @@ def train_arms(
     Raises
     ------
     BadInput
-        There is no arm or no seed, a seed is named twice, an arm has no faces for a seed, or
-        recipes and arms differ in names.
+        There is no arm or no seed, a seed is named twice, an arm has no faces for a seed, recipes
+        and arms differ in names, or there is no such device.
     FacelabError
         A training failed; the message names its arm and seed.
 
@@ -106,8 +110,10 @@ def train_arms(
     >>> list(embedders)
     [('skewed', 0), ('balanced', 0)]
     """
+    from facelab.embedders.tensors import pick_device
     from facelab.embedders.trained import TrainedEmbedder
 
+    where = pick_device(device)
     recipes = recipe if isinstance(recipe, Mapping) else dict.fromkeys(arms, recipe or Recipe())
     if not arms or not len(seeds) or len(set(seeds)) != len(seeds):
         raise BadInput("give at least one arm and at least one seed, each seed once")
@@ -120,7 +126,7 @@ def train_arms(
     with tempfile.TemporaryDirectory(prefix="facelab-arms-") as folder:
         work = Path(folder)
         handed = _Handed(work)
-        names = _Names()
+        names = _Names(where)
         place = Path(kept) if kept else work
         place.mkdir(parents=True, exist_ok=True)
         outs, tasks, found = {}, {}, set()
@@ -137,15 +143,15 @@ def train_arms(
             if kept and out.exists():
                 warnings.warn(f"{out} holds no whole training: it is trained again", stacklevel=2)
             handed_over = (handed.over(part, one.size) for part in (faces, held_out, its_meta))
-            tasks[out] = _Task(arm, one, *handed_over, out)
+            tasks[out] = _Task(arm, one, *handed_over, out, str(where))
         if found:
             tell(f"{len(found)} of {len(found) + len(tasks)} trainings were kept in {kept}")
-        _run(list(tasks.values()), work, jobs)
+        _run(list(tasks.values()), work, None if _takes_turns(where) else jobs)
         result = {}
         for arm in arms:
             for seed in seeds:
                 out = outs[arm, seed]
-                embedder = TrainedEmbedder.load(out)
+                embedder = TrainedEmbedder.load(out, device=str(where))
                 embedder.name, embedder.card["arm"] = f"{arm}-{seed}", arm
                 result[arm, seed] = embedder
         return result
@@ -180,29 +186,32 @@ def _warn_of_unequal(
 class _Names:
     """Names of trainings, made of everything that decides their result."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: Any) -> None:
+        self._device = device
         self._prints: dict[int, str] = {}
         self._begun: dict[str, str | None] = {}
 
     def of(self, recipe: Recipe, *parts: FaceSet | None) -> str:
-        import torch
-
         from facelab.embedders.backbones import given_weights
         from facelab.embedders.tensors import computes_on
         from facelab.training.engine import precision_on
+        from facelab.training.starts import decided, start_of
 
-        cpu = torch.device("cpu")
         with_what = [
             code_of("training.arms"),
             made_with("numpy", "torch", "torchvision", "timm", "pillow"),
-            computes_on(cpu),
-            str(precision_on(cpu, recipe.precision)),
+            computes_on(self._device),
+            str(precision_on(self._device, recipe.precision)),
         ]
         options = {"name": recipe.backbone, "options": recipe.backbone_options, "size": recipe.size}
         begun = digest(options)
         if begun not in self._begun:
             self._begun[begun] = given_weights(**options)
-        what = [recipe.to_dict(), self._begun[begun], *(self._print(part) for part in parts)]
+        start = digest({**recipe.to_dict(), "seed": 0})
+        if recipe.start is not None and start not in self._begun:
+            self._begun[start] = start_of(recipe).digest()
+        told = decided(recipe, recipe.start and {"sha256": self._begun[start]})
+        what = [told, self._begun[begun], *(self._print(part) for part in parts)]
         return digest([*with_what, *what])
 
     def _print(self, faces: FaceSet | None) -> str | None:
@@ -259,8 +268,13 @@ def _is_whole(folder: Path) -> bool:
     return True
 
 
+def _takes_turns(device: Any) -> bool:
+    """Whether trainings on a device share it, so that one after another is as fast."""
+    return device.type != "cpu"
+
+
 def _run(tasks: list[_Task], work: Path, jobs: int | None) -> None:
-    """Train side by side, under one bar."""
+    """Train side by side or, where `jobs` is None, in turn, under one bar."""
     if not tasks:
         return
     # One counter a training, in a file that all processes map.
@@ -270,6 +284,10 @@ def _run(tasks: list[_Task], work: Path, jobs: int | None) -> None:
     watcher = threading.Thread(target=_show, args=(done, steps, finished), daemon=True)
     watcher.start()
     try:
+        if jobs is None:
+            for number, task in enumerate(tasks):
+                _train_one(task, work / "steps.npy", number)
+            return
         # One thread each, for OpenMP, MKL and numba alike.
         with (
             joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1),
@@ -305,7 +323,7 @@ def _train_now(task: _Task, counters: Path, number: int) -> None:
 
     # With one job this is the caller's own process, which keeps its threads.
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(1 if task.device == "cpu" else threads)
     done = np.load(counters, mmap_mode="r+")
 
     def count(step: int) -> None:
@@ -316,7 +334,7 @@ def _train_now(task: _Task, counters: Path, number: int) -> None:
         embedder = train(
             _taken(task.faces),
             task.recipe,
-            device="cpu",
+            device=task.device,
             held_out=_taken(task.held_out),
             meta=_taken(task.meta),
             progress=False,

@@ -107,6 +107,7 @@ def search_recipes(
     meta: FaceSet | None = None,
     kept: str | Path | None = None,
     jobs: int | None = None,
+    device: str = "auto",
 ) -> RecipeSearch:
     """Try as many recipes of every method, and take the one that errs least on held-out subjects.
 
@@ -133,7 +134,7 @@ def search_recipes(
         Target FMR of the threshold, which is set on the held-out subjects themselves.
     seeds
         Every candidate is trained once with each; the mean decides.
-    meta, kept, jobs
+    meta, kept, jobs, device
         As `train_arms` takes them.
 
     Returns
@@ -187,6 +188,7 @@ def search_recipes(
         held_out=held_out,
         meta=meta,
         kept=kept,
+        device=device,
     )
     looks = pd.DataFrame(
         [

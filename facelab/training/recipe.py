@@ -16,6 +16,13 @@ from pydantic import StrictBool, StrictInt, StrictStr
 from facelab import files
 from facelab.artefacts import FileKind
 from facelab.errors import BadInput
+from facelab.training.continuing import (
+    Adapters,
+    Factors,
+    Place,
+    StartOptions,
+    check_continued,
+)
 from facelab.training.ranges import (
     AboveZero,
     BelowOne,
@@ -225,6 +232,22 @@ class Recipe:
         lengths of embeddings grow, as magface needs; with "fixed" their mean square stays `dim`,
         and an image's own may only differ from others' in the batch. None is "free" for magface,
         else "fixed".
+    start, start_options
+        What training goes on from (`facelab.training.starts`): a folder that a trained embedder was
+        saved to; a file of weights of arcface_torch, CVLFace, InsightFace_Pytorch or timm;
+        "timm:name", "hf-hub:owner/name" or "local-dir:folder". The other fields say what network it
+        is, to the last option; `StartOptions` says how it is taken.
+    freeze
+        Parts of the network that stay as they are, statistics of their norms too: "backbone",
+        "depthwise", "embed", anything in them by its name ("backbone.layer1"), or "head".
+    head_first
+        Share of the steps in which the head alone learns, before the rest joins in: so that new
+        centres do not spoil a start (Kumar et al. 2022, arXiv 2202.10054).
+    lr_factors
+        What the learning rate of a part is multiplied with, by names as in `freeze`; of several
+        that hold a weight, the longest name counts.
+    lora
+        `Adapters` of low rank, for vision transformers.
     head, head_options, scale, margin, margin_warm_up
         What the loss is made of (`facelab.training.heads`: all but "contrast" classify the training
         subjects, "contrast" tells the pairs of a batch apart and needs `together`), what else that
@@ -234,6 +257,10 @@ class Recipe:
         Share of the training subjects that an image is told from in a step, those of the batch and
         others by chance (Partial FC, An et al. 2022, arXiv 2203.15565): below 1 for hundreds of
         thousands of subjects.
+    keep_centres
+        Whether the embedder keeps the head's centres, one a training subject beside the SHA-256 of
+        its name, so that a training of the same subjects can go on from them. They tell those
+        people's faces as templates do: switch it off for an embedder that goes to others.
     optimiser, lr, momentum, weight_decay
         "sgd" (Nesterov, `momentum`) or "adamw"; peak learning rate; decay of matrices only, never
         of biases and norms. What is None is the optimiser's own: lr 0.002 and weight_decay 0.05
@@ -303,6 +330,12 @@ class Recipe:
     size: Count = 48
     dim: Count = 256
     lengths: Literal["fixed", "free"] | None = None
+    start: Place | None = None
+    start_options: StartOptions = field(default_factory=StartOptions)
+    freeze: Columns = field(default_factory=list)
+    head_first: BelowOne = 0.0
+    lr_factors: Factors = field(default_factory=dict)
+    lora: Adapters = field(default_factory=Adapters)
     head: Literal[
         "softmax",
         "cosface",
@@ -319,6 +352,7 @@ class Recipe:
     margin: FromZero = 0.2
     margin_warm_up: BelowOne = 0.2
     centres: Number = 1.0
+    keep_centres: StrictBool = True
     optimiser: Literal["sgd", "adamw"] = "adamw"
     lr: AboveZero | None = None
     momentum: BelowOne = 0.9
@@ -369,8 +403,10 @@ class Recipe:
             _require(self.label_smoothing == 0, "label_smoothing", self, "0 for the head contrast")
             _require(self.accumulate == 1, "accumulate", self, "1: contrast needs all its pairs")
             _require(self.centres == 1, "centres", self, "1: contrast has no centres")
+            _require(self.head_first == 0, "head_first", self, "0: contrast learns nothing itself")
         _require(self.wccn > 0 or not self.wccn_by, "wccn_by", self, "empty where wccn is 0")
         _require(0 < self.centres <= 1, "centres", self, "above 0, at most 1")
+        check_continued(self)
         shares = all(0 < share < 1 for share in self.milestones)
         rising = shares and sorted(set(self.milestones)) == self.milestones
         _require(rising, "milestones", self, "rising shares of the steps, between 0 and 1")

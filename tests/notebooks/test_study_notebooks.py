@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from pictures import pictures
 
 import facelab as fl
 
@@ -52,7 +53,7 @@ def test_the_report_shows_and_says_everything(study):
     more = {"search"} if name == "06_mitigations" else set()
     assert figures == {"shares" if name == "07_mix_ratio" else "changes", *more}
     dials = 1 if name == "06_mitigations" else 0  # the comparer stands still
-    assert page.count('src="data:image/png') == len(figures) + dials
+    assert pictures(page) == len(figures) + dials
     assert "which the others are compared with" in page
     assert "Every seed drew people of its own to train on" in page
     assert "output_stderr output_text" not in page, (
