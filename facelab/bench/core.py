@@ -18,6 +18,7 @@ import pandas as pd
 
 import facelab as fl
 from facelab.bench.feeding import as_files, feeding
+from facelab.bench.storage import cold_storage
 from facelab.bench.timed import side_by_side
 from facelab.comparisons.all_pairs import TILE
 from facelab.errors import need
@@ -369,8 +370,6 @@ def _plain_photos(folder: Path, model: Path, out: Path) -> None:
 
 def main() -> None:
     """Print the table."""
-    from facelab.bench.storage import cold_storage
-
     os.environ["FACELAB_PROGRESS"] = "0"
     rows = [
         *all_pairs(),

@@ -6,18 +6,15 @@ In: nothing. Out: rows of the table of `core`. The page cache forgets the file b
 
 import dataclasses
 import os
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 import facelab as fl
+from facelab.bench.timed import side_by_side
 
-ROUNDS = 3
 _BATCH = 256
 
 
@@ -31,8 +28,10 @@ def cold_storage(crops: int = 6_000) -> list[dict]:
     with tempfile.TemporaryDirectory(prefix="facelab-bench-") as folder:
         small, large = Path(folder) / "small", Path(folder) / "large"
         loop, reading = _stored(small, crops, recipe.size), _stored(large, crops, 112)
+        # A sixth of the rows: of a set larger than memory, what was read beside them is gone again
+        # when it is wanted.
         order = np.random.default_rng(0).permutation(crops)
-        batches = np.split(order[: crops // _BATCH * _BATCH], crops // _BATCH)
+        batches = order[: crops // 6 // _BATCH * _BATCH].reshape(-1, _BATCH)
         out = np.empty((_BATCH, 112, 112, 3), np.uint8)
 
         def train() -> None:
@@ -49,56 +48,34 @@ def cold_storage(crops: int = 6_000) -> list[dict]:
                 np.take(mapped, batch, axis=0, out=out, mode="clip")
 
         job = "read {} crops of 112 px in batches, from a disk"
+        count = len(batches) * _BATCH
         return [
-            _row(
+            side_by_side(
                 f"train {recipe.steps} steps of {recipe.batch} images, from a disk",
-                _timed(train, small, "the same from memory", train, None, rounds=1),
+                train,
+                "the same from memory",
+                train,
+                rounds=1,
+                before=lambda: forget(small),
             ),
-            _row(
+            side_by_side(
                 job,
-                _timed(by_threads, large, "the same from memory", by_threads, None),
-                images=len(batches) * _BATCH,
+                by_threads,
+                "the same from memory",
+                by_threads,
+                images=count,
+                before=lambda: forget(large),
             ),
-            _row(
+            side_by_side(
                 job,
-                _timed(
-                    by_threads, large, "through a memory map, from a disk", through_a_map, large
-                ),
-                images=len(batches) * _BATCH,
+                by_threads,
+                "through a memory map, from a disk",
+                through_a_map,
+                images=count,
+                before=lambda: forget(large),
+                before_theirs=lambda: forget(large),
             ),
         ]
-
-
-def _timed(
-    ours: Callable[[], object],
-    ours_forgets: Path | None,
-    other: str,
-    theirs: Callable[[], object],
-    theirs_forgets: Path | None,
-    rounds: int = ROUNDS,
-) -> tuple[str, float, float]:
-    """Median seconds of both in turn, after a turn that is not counted."""
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for number in range(1 + rounds):
-        for taken, work, folder in zip(
-            seconds, (ours, theirs), (ours_forgets, theirs_forgets), strict=True
-        ):
-            if folder:
-                forget(folder)
-            start = time.perf_counter()
-            work()
-            if number:
-                taken.append(time.perf_counter() - start)
-    return other, *(statistics.median(taken) for taken in seconds)
-
-
-def _row(job: str, timed: tuple[str, float, float], images: int | None = None) -> dict:
-    other, ours, theirs = timed
-    row = {"job": job, "facelab s": ours, "beside": other, "s": theirs, "ratio": theirs / ours}
-    if images is None:
-        return row
-    a_second = {"facelab images/s": images / ours, "images/s": images / theirs}
-    return row | {"job": job.format(images)} | a_second
 
 
 def _stored(folder: Path, crops: int, size: int) -> fl.FaceSet:

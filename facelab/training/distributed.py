@@ -9,10 +9,11 @@ norm sees the whole batch (`norms`). What one process finds out is told to all.
 import os
 import pickle
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import torch
@@ -120,6 +121,18 @@ class Team:
         found: list[Any] = [None] * self.size
         distributed.all_gather_object(found, words, group or self.words)
         return found
+
+    def all_rows(self, ours: Tensor, cuts: Sequence[int]) -> Tensor:
+        """The rows of all processes below each other, on the host.
+
+        `cuts` are where each one's begin, and at last how many there are.
+        """
+        whole = ours.new_empty(cuts[-1], *ours.shape[1:])
+        whole[cuts[self.rank] : cuts[self.rank + 1]] = ours
+        for rank, (start, stop) in enumerate(pairwise(cuts)):
+            if start < stop:
+                distributed.broadcast(whole[start:stop], rank, self.words)
+        return whole
 
     def as_the_first(self, module: nn.Module) -> None:
         """Give a module the weights it has on the first process."""

@@ -179,7 +179,7 @@ def centres_of(head: nn.Module, subjects: Any) -> Centres | None:
         return None
     weight = weight.detach().to("cpu", torch.float32, copy=True)
     if across := getattr(head, "across", None):
-        weight = torch.cat(across.processes.heard(weight))
+        weight = across.processes.all_rows(weight, across.cuts)
     return Centres(hashed(subjects), weight)
 
 

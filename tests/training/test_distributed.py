@@ -24,11 +24,10 @@ import facelab as fl
 from facelab.embedders.network import network_of
 from facelab.errors import BadInput, Stopped
 from facelab.training import pulses
-from facelab.training.checkpoints import Checkpoints, remove_checkpoints
+from facelab.training.checkpoints import Checkpoints
 from facelab.training.distributed import Team
 from facelab.training.norms import over_all_processes
 from facelab.training.recipe import Augmentation, Mitigation, Validation
-from facelab.training.shards import put_together, taken_apart
 
 # In float64: in float32 a difference of 1e-7 at the start is 1e-3 after some 20 steps of a network
 # as small and fast as this, on one process as on two.
@@ -115,6 +114,8 @@ def test_two_processes_go_the_way_of_one(together, sets, name):
     weights = one.network.state_dict()
     for part, value in two.network.state_dict().items():
         torch.testing.assert_close(value, weights[part], rtol=1e-5, atol=1e-6)
+    if one.centres is not None:
+        torch.testing.assert_close(two.centres.weight, one.centres.weight, rtol=1e-5, atol=1e-6)
     if one.validation is not None:
         pd.testing.assert_frame_equal(one.validation, two.validation, check_dtype=False)
 
@@ -131,6 +132,10 @@ def test_all_processes_get_the_same_embedder(together, processes, name):
         assert other.card == first.card
         assert other.history.equals(first.history)
         assert first.validation is None or other.validation.equals(first.validation)
+        assert (first.centres is None) == (RECIPES.get(name, TINY).head == "contrast")
+        if first.centres is not None:
+            assert all(map(torch.equal, first.centres, other.centres))
+            assert len(first.centres.weight) == 12
 
 
 def test_what_is_kept_by_a_figure_is_not_the_last_step(together):
@@ -259,80 +264,6 @@ def test_who_is_not_heard_of_ends_this_process(peer, monkeypatch, capsys):
     assert ended == ([1] if peer in ("silent", "closed") else [])
     told = "facelab: process 3 of 4 has not been heard of for 0 seconds, and process 1 stops"
     assert (told in capsys.readouterr().err) == bool(ended)
-
-
-class Half(Team):
-    """One of two processes, without the other: what it says is what all say."""
-
-    def told(self, work):
-        return "the same run" if self.rank else work() and "the same run"
-
-    def heard(self, words, group=None):
-        return [words]
-
-
-@pytest.fixture
-def halves(tmp_path) -> tuple[Path, dict]:
-    """Checkpoints of two steps, each in two parts, and what they hold."""
-    whole = {
-        "step": 7,
-        "head": {"weight": torch.randn(5, 3), "t": torch.tensor(0.5)},
-        "optimiser": {"state": {4: {"exp_avg": torch.randn(5, 3), "step": torch.tensor(7.0)}}},
-        "centres": {"step": torch.arange(9), "momentum": torch.randn(5, 3)},
-    }
-    for step in (3, 7):
-        for rank in (1, 0):  # the first writes last
-            cut = slice(0, 2) if rank == 0 else slice(2, 5)
-            state = copy.deepcopy(whole)
-            rows = taken_apart(state, 4)
-            assert rows.keys() == {"head.weight", "optimiser.exp_avg", "centres.momentum"}
-            put_together(state, {name: value[cut] for name, value in rows.items()}, 4)
-            saved = Checkpoints(tmp_path, 9, {"a": 1}, Half(torch.device("cpu"), rank, 2))
-            saved.save(step, state, [0, 2, 5], 4)
-            assert saved.finish() == step
-    return tmp_path, whole
-
-
-def test_parts_are_one_whole_again_for_any_number_of_processes(halves):
-    folder, whole = halves
-    assert len(list(folder.glob("step-*.part-*.pt"))) == 4
-    for cut in (slice(0, 5), slice(0, 1), slice(1, 3), slice(2, 5), slice(3, 3)):
-        found = Checkpoints(folder, 1, {"a": 1}).latest(torch.device("cpu"), cut, 4)
-        expected = copy.deepcopy(whole)
-        rows = {name: value[cut] for name, value in taken_apart(expected, 4).items()}
-        if cut.start < cut.stop:
-            put_together(expected, rows, 4)
-        torch.testing.assert_close(found, expected, rtol=0, atol=0)
-    fl.verify(folder)
-    remove_checkpoints(folder)
-    assert not folder.exists()
-
-
-@pytest.mark.parametrize(
-    ("damage", "told"),
-    [
-        (lambda part: part.write_bytes(part.read_bytes()[:-90]), "part-1.pt has no sum"),
-        (lambda part: part.unlink(), "part-1.pt is missing"),
-        (
-            lambda part: part.write_bytes(part.with_name("step-000000003.part-1.pt").read_bytes()),
-            "part-1.pt belongs to another checkpoint",
-        ),
-    ],
-)
-def test_a_checkpoint_of_which_a_part_is_not_whole_is_passed_over(halves, damage, told):
-    folder, _ = halves
-    damage(folder / "step-000000007.part-1.pt")
-    with pytest.warns(UserWarning, match=rf"{told}.*: step-000000003.pt, before it, is gone on"):
-        found = Checkpoints(folder, 1, {"a": 1}).latest(torch.device("cpu"), slice(0, 5), 4)
-    assert len(found["head"]["weight"]) == 5
-
-
-def test_parts_that_are_no_longer_anybodys_go(halves):
-    folder, whole = halves
-    saved = Checkpoints(folder, 1, {"a": 1})  # one process goes on from there
-    saved.save(7, whole)
-    saved.finish()
-    assert [path.name for path in folder.glob("*.pt")] == ["step-000000007.pt"]
 
 
 def _number_of_centres(recipe: fl.Recipe) -> int | None:

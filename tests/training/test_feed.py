@@ -36,9 +36,11 @@ RECIPES = {
     "learnt margins": dataclasses.replace(TINY, mitigate=LEARNT, augment=EVERYTHING),
     "sampled centres": dataclasses.replace(TINY, centres=0.5),
     **{
-        head: dataclasses.replace(TINY, head=head, lengths=None, dim=128)
-        for head in ("arcface", "adaface", "magface", "subcenter", "curricular", "combined")
+        head: dataclasses.replace(TINY, head=head)
+        for head in ("arcface", "adaface", "subcenter", "curricular", "combined")
     },
+    "magface": dataclasses.replace(TINY, head="magface", lengths="free", dim=128),
+    "head first": dataclasses.replace(TINY, head_first=0.001, freeze=["backbone"]),
     "contrast": dataclasses.replace(TINY, head="contrast", together=2),
 }
 
@@ -49,7 +51,7 @@ def elsewhere(monkeypatch) -> torch.device:
     # Neither is made for it; on CUDA, neither waits.
     monkeypatch.setattr(torch, "autocast", lambda *given, **more: nullcontext())
     monkeypatch.setattr(
-        engine, "optimiser_of", lambda parameters, recipe: torch.optim.SGD(parameters, 0.1, 0.9)
+        engine, "optimiser_of", lambda parameters, *_: torch.optim.SGD(parameters, 0.1, 0.9)
     )
     return torch.device("meta")
 
@@ -65,7 +67,7 @@ def test_no_step_waits_for_the_device(elsewhere, name):
         training.one_step()
     training.close()
     assert training.step == 3 and not training.waits
-    assert training.losses[0].device.type == "meta"
+    assert training.unchecked[0][1][""].device.type == "meta"
 
 
 @pytest.mark.parametrize("ask", [torch.Tensor.item, torch.Tensor.nonzero, torch.unique])
