@@ -176,6 +176,10 @@ from .synthetic.population import Population as Population
 from .synthetic.produce import synthesize as synthesize
 from .synthetic.twins import synthesize_twins as synthesize_twins
 from .training.arms import train_arms as train_arms
+from .training.draws import draw_arms as draw_arms
+from .training.draws import who_was_drawn as who_was_drawn
+from .training.grids import RecipeSearch as RecipeSearch
+from .training.grids import search_recipes as search_recipes
 from .training.loop import train as train
 from .training.mitigations import rare_margins as rare_margins
 from .training.recipe import Recipe as Recipe

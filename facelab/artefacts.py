@@ -58,7 +58,10 @@ GALLERY = _kind(
     "vectors.npy table.parquet photos.npy index.faiss index_rows.npy",
 )
 EMBEDDER = _kind(
-    "a trained embedder", "embedder.json", "recipe", "model.safetensors history.csv validation.csv"
+    "a trained embedder",
+    "embedder.json",
+    "recipe",
+    "model.safetensors history.csv validation.csv centres.safetensors",
 )
 AUDIT = _kind(
     "an audit",

@@ -18,6 +18,7 @@ import pandas as pd
 
 import facelab as fl
 from facelab.bench.feeding import as_files, feeding
+from facelab.bench.storage import cold_storage
 from facelab.bench.timed import side_by_side
 from facelab.comparisons.all_pairs import TILE
 from facelab.errors import need
@@ -380,6 +381,7 @@ def main() -> None:
         *training(),
         *preparing(),
         *feeding(),
+        *cold_storage(),
     ]
     table = pd.DataFrame(rows).rename(columns={"ratio": "ratio (other / facelab)"})
     print(table.to_string(index=False, float_format="{:.3g}".format, na_rep=""))

@@ -17,12 +17,17 @@ def side_by_side(
     theirs: Callable,
     rounds: int = ROUNDS,
     images: int | None = None,
+    before: Callable[[], object] | None = None,
+    before_theirs: Callable[[], object] | None = None,
 ) -> dict:
     """Median seconds of both over alternating rounds, after one round that is not counted; where
-    `images` says how many the job has, `{}` in its name, how many a second too."""
+    `images` says how many the job has, `{}` in its name, how many a second too. What is done before
+    each turn is not counted either."""
     seconds: dict[str, list[float]] = {"ours": [], "theirs": []}
     for counted in [False] + [True] * rounds:
-        for name, work in (("ours", ours), ("theirs", theirs)):
+        for name, work, first in (("ours", ours, before), ("theirs", theirs, before_theirs)):
+            if first:
+                first()
             start = time.perf_counter()
             work()
             if counted:

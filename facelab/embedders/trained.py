@@ -2,7 +2,7 @@
 
 In: what `train` made, or the folder it was saved to. Out: `Embeddings`; on disk
 `model.safetensors`, `embedder.json`, `history.csv` and, where training watched held-out subjects,
-`validation.csv`.
+`validation.csv`, and where it had centres, `centres.safetensors`.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ import safetensors.torch
 import torch
 from pydantic.dataclasses import dataclass
 from safetensors import SafetensorError
+from torch import Tensor
 
 import facelab
 from facelab import files, sums
@@ -41,6 +42,8 @@ from facelab.faces.faceset import FaceSet
 from facelab.faces.presenting import presented
 from facelab.words import checked
 
+_CENTRES = "centres.safetensors"
+
 
 @dataclass
 class _Saved:
@@ -50,6 +53,22 @@ class _Saved:
     recipe: dict[str, Any]
     card: dict[str, Any]
     built: dict[str, Any] = field(default_factory=dict)
+
+
+class Centres(NamedTuple):
+    """A training head's centres.
+
+    Attributes
+    ----------
+    subjects
+        uint8 (subjects, 32): the SHA-256 of each subject's name, which says whether another set has
+        the same subjects and names nobody.
+    weight
+        float32 (subjects, dim), or (subjects, k, dim) of a head with k centres a subject.
+    """
+
+    subjects: Tensor
+    weight: Tensor
 
 
 class TrainedEmbedder:
@@ -70,6 +89,8 @@ class TrainedEmbedder:
     validation
         DataFrame of the looks at held-out subjects while it trained (step, group, fmr, fnmr ...),
         or None.
+    centres
+        The `Centres` that its training ended with, or None.
     name, dim, size
         What it is called; length of an embedding; side of its input in pixels.
     """
@@ -82,12 +103,14 @@ class TrainedEmbedder:
         history: pd.DataFrame,
         name: str,
         validation: pd.DataFrame | None = None,
+        centres: Centres | None = None,
     ) -> None:
         self.network = network.eval().requires_grad_(False)
         self.recipe = recipe
         self.card = card
         self.history = history
         self.validation = validation
+        self.centres = centres
         self.name = name
         self.dim = recipe["dim"]
         self.size = recipe["size"]
@@ -108,7 +131,12 @@ class TrainedEmbedder:
 
     def identity(self) -> str:
         """The SHA-256 of the recipe and the weights: the same embedder has it on every machine."""
-        told = hashlib.sha256(files.as_json(self.recipe).encode())
+        # Where a start lay is no part of what was made of it; its mean and std are.
+        recipe = {name: value for name, value in self.recipe.items() if name != "start"}
+        recipe |= {
+            key: self.network.built[key] for key in ("mean", "std") if key in self.network.built
+        }
+        told = hashlib.sha256(files.as_json(recipe).encode())
         for name, weights in sorted(self.network.state_dict().items()):
             told.update(name.encode() + as_bytes(weights))
         return told.hexdigest()
@@ -279,18 +307,24 @@ class TrainedEmbedder:
         return write_torch_export(self, Path(path), replace)
 
     def save(self, folder: str | Path, replace: bool = False) -> Path:
-        """Store as `model.safetensors`, `embedder.json`, `history.csv` and `validation.csv`."""
+        """Store as `model.safetensors`, `embedder.json`, `history.csv` and what else there is."""
         with files.write_folder(folder, replace, EMBEDDER) as aside:
             state = {name: value.contiguous() for name, value in self.network.state_dict().items()}
             safetensors.torch.save_file(state, aside / "model.safetensors")
             files.write_text(aside / "history.csv", as_csv(self.history))
             if self.validation is not None:
                 files.write_text(aside / "validation.csv", as_csv(self.validation))
+            if self.centres is not None:
+                kept = {name: part.contiguous() for name, part in self.centres._asdict().items()}
+                safetensors.torch.save_file(kept, aside / _CENTRES)
             about = {
                 "kind": "timm",
                 "name": self.name,
                 "facelab": facelab.__version__,
-                "input": {"size": self.size, "colour": "RGB", "mean": 0.5, "std": 0.5},
+                "input": {
+                    **{"size": self.size, "colour": "RGB"},
+                    **{name: _short(getattr(self.network, name)) for name in ("mean", "std")},
+                },
                 "recipe": self.recipe,
                 # The recipe's may be a name on the hub: this one builds without asking there.
                 "built": self.network.built,
@@ -316,7 +350,7 @@ class TrainedEmbedder:
         needed = ("model.safetensors", "history.csv")
         with files.reading(folder, "a trained embedder"):
             stored = sums.open_stored(folder, "embedder.json", "trained embedder", needed)
-            stored.check("model.safetensors", "history.csv")
+            stored.check("model.safetensors", "history.csv", _CENTRES)
             weights = stored.read("model.safetensors")
             saved = checked(_Saved, stored.card, "an embedder", "embedder.json")
             network = network_of(saved.recipe | saved.built, pretrained=False)
@@ -327,10 +361,11 @@ class TrainedEmbedder:
             history = from_csv(stored.read("history.csv"), encoding="utf-8")
             looks = "validation.csv"
             validation = _read_looks(stored.read(looks)) if stored.holds(looks) else None
+            centres = _read_centres(stored.read(_CENTRES)) if stored.holds(_CENTRES) else None
             if saved.recipe["channels_last"]:
                 network = network.to(memory_format=torch.channels_last)
         network = network.to(where)
-        return cls(network, saved.recipe, saved.card, history, saved.name, validation)
+        return cls(network, saved.recipe, saved.card, history, saved.name, validation, centres)
 
 
 @contextmanager
@@ -344,6 +379,23 @@ def _one_thread_each() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _short(three: list[float]) -> float | list[float]:
+    """One number where all colours have the same."""
+    return three[0] if len(set(three)) == 1 else three
+
+
+def _read_centres(data: bytes) -> Centres:
+    try:
+        held = safetensors.torch.load(data)
+        found = Centres(**held)
+        whole = found.subjects.shape == (len(found.weight), 32) and found.weight.ndim > 1
+    except (TypeError, SafetensorError) as error:
+        raise ValueError(f"{_CENTRES} holds other things") from error
+    if not whole or found.subjects.dtype != torch.uint8 or found.weight.dtype != torch.float32:
+        raise ValueError(f"{_CENTRES} holds other things")
+    return found
 
 
 def _read_looks(data: bytes) -> pd.DataFrame:

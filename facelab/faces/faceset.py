@@ -30,6 +30,7 @@ from facelab.faces.dividing import Parts, constant_by_subject, divided
 from facelab.faces.encoded import DATA, Encoded, encode, kept_in, plain, write_encoded
 from facelab.faces.groups import group_keys, groups_of
 from facelab.faces.origin import as_card, is_synthetic, with_withdrawals
+from facelab.faces.reading import Rows
 from facelab.faces.tables import as_face_table, as_rows, is_named, rows_where, settled
 from facelab.shown import note_people, note_picture
 from facelab.words import checked
@@ -152,6 +153,11 @@ class FaceSet:
     def gather(self, rows: Sequence[int] | np.ndarray | slice) -> np.ndarray:
         """The crops of some rows, uint8 (len(rows), S, S, 3): reads these and no others."""
         return np.asarray(self._store[rows if self._rows is None else self._rows[rows]])
+
+    @property
+    def rows(self) -> Rows:
+        """The crops as training reads them: by row, into a buffer, many at a time."""
+        return Rows(self._store, self._rows)
 
     @property
     def subjects(self) -> pd.DataFrame:
