@@ -228,7 +228,7 @@ class Training:
         recipe = self.recipe
         seeds = generator_of(recipe.seed, self.step * recipe.accumulate + number)
         # What is random in the network, such as dropout.
-        torch.manual_seed(seeds.initial_seed() + self.processes.rank)
+        _seed(seeds.initial_seed() + self.processes.rank, self.processes.device)
         length = len(loaded.images) // recipe.accumulate
         here = slice(number * length, (number + 1) * length)
         others = None if loaded.others is None else as_floats(loaded.others[here])
@@ -366,13 +366,11 @@ class Training:
             card["kept"] = {key: self.best[key] for key in ("step", "figure")}
         for term in self.terms.values():
             card |= term.card()
-        # Times differ by process: all give the first one's.
-        card, history = self.processes.told(lambda: (card, self.history))
         made = TrainedEmbedder(
             network.to(self.processes.device),
             recipe.to_dict(),
             card,
-            pd.DataFrame(history),
+            pd.DataFrame(self.history),
             f"{recipe.backbone}-{faces.card.get('name', 'unnamed')}-{recipe.seed}",
             pd.concat(self.looks, ignore_index=True) if self.looks else None,
             centres_of(self.head, self.examples.subjects) if recipe.keep_centres else None,
@@ -380,6 +378,8 @@ class Training:
         if recipe.wccn:
             given = recipe.wccn, recipe.seed, progress, recipe.wccn_by
             self.processes.told(lambda: normalise_within(made, faces, *given))
+        # What one alone has measured or worked out, such as times, all have from the first.
+        made.card, made.history = self.processes.told(lambda: (made.card, made.history))
         self.processes.as_the_first(made.network)
         return made
 
@@ -391,6 +391,13 @@ _NAMES = {
     torch.bfloat16: "bf16",
     torch.float16: "fp16",
 }
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    """As torch.manual_seed, for the CPU and one device: for all there might be takes far longer."""
+    torch.default_generator.manual_seed(seed)
+    if device.type in ("cuda", "mps"):
+        torch.get_device_module(device).manual_seed(seed)
 
 
 def precision_on(device: torch.device, asked: str) -> torch.dtype:
