@@ -5,12 +5,14 @@ for.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from facelab.embedders.backbones import create
+from facelab.embedders.own import own_backbone
 from facelab.embedders.weights import brief, without_weights
 from facelab.errors import BadInput
 
@@ -20,13 +22,14 @@ class Network(nn.Module):
 
     Parameters are those of the same names in `facelab.training.Recipe`. A backbone is the name of
     a timm model, "iresnet18", "iresnet50" or "mobilefacenet", "hf-hub:owner/name" or
-    "local-dir:folder" (both with their weights).
+    "local-dir:folder" (both with their weights); or a module of one's own, or what makes one, for
+    which there are no options and no `stem_stride`.
 
     Attributes
     ----------
     built
         `backbone` and `backbone_options` that build the same network without its weights, and
-        without asking the hub.
+        without asking the hub; or `own`, what a backbone of one's own is known by.
 
     Raises
     ------
@@ -38,7 +41,7 @@ class Network(nn.Module):
 
     def __init__(
         self,
-        backbone: str,
+        backbone: str | nn.Module | Callable[[], nn.Module],
         backbone_options: dict[str, Any],
         stem_stride: int | None,
         neck: str,
@@ -46,7 +49,12 @@ class Network(nn.Module):
         dim: int,
     ) -> None:
         super().__init__()
-        self.backbone, self.built = create(backbone, backbone_options, size)
+        if isinstance(backbone, str):
+            self.backbone, self.built = create(backbone, backbone_options, size)
+        else:
+            self.backbone, about = own_backbone(backbone, size)
+            self.built = {"own": about}
+            backbone, stem_stride = about["name"], None
         if stem_stride:
             _set_stem_stride(self.backbone, stem_stride, backbone)
         self.neck = neck
@@ -122,17 +130,33 @@ class Network(nn.Module):
         Such as the last layer of MobileNetV3 and its like, which belongs to their pooling.
         """
         parameters = [p for p in self.parameters() if p.requires_grad]
+        if not parameters:  # of one's own, frozen: the last layer learns
+            return
+        if not features.requires_grad:
+            raise BadInput(
+                f"no gradient reaches the parameters of {self.built.get('own', {}).get('name')}: "
+                "freeze them (requires_grad_(False)), or leave out what cuts the gradient"
+            )
         gradients = torch.autograd.grad(features.sum(), parameters, allow_unused=True)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.requires_grad_(gradient is not None)
 
 
-def network_of(recipe: dict[str, Any], pretrained: bool = True) -> Network:
-    """The network a recipe (as plain values) describes; `pretrained=False` fetches no weights."""
+def network_of(
+    recipe: dict[str, Any],
+    pretrained: bool = True,
+    backbone: nn.Module | Callable[[], nn.Module] | None = None,
+) -> Network:
+    """The network a recipe (as plain values) describes; `pretrained=False` fetches no weights.
+
+    A backbone of one's own stands in for the recipe's.
+    """
     options = dict(recipe["backbone_options"])
     if not pretrained:
         options = {**without_weights(options), "pretrained": False}
     kept = {name: recipe[name] for name in ("backbone", "stem_stride", "neck", "size", "dim")}
+    if backbone is not None:
+        kept["backbone"] = backbone
     return Network(backbone_options=options, **kept)
 
 

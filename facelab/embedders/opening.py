@@ -24,7 +24,8 @@ def load_embedder(source: str | Path | Callable, **options: Any) -> Any:
     options
         For ONNX files: how faces are prepared, or `preset`, see
         `facelab.embedders.onnx.OnnxEmbedder`. For timm's and the hub's models see
-        `facelab.embedders.hub.hub_embedder`; for a function see `embedder_of`.
+        `facelab.embedders.hub.hub_embedder`; for a function see `embedder_of`; for an embedder that
+        was trained with a backbone of one's own, `backbone`: the module, or what makes one.
 
     Returns
     -------
@@ -67,10 +68,11 @@ def load_embedder(source: str | Path | Callable, **options: Any) -> Any:
             "dlib, timm:NAME or hf-hub:OWNER/NAME"
         )
     if (path / "embedder.json").is_file():
-        _no_options("a trained embedder", options)
+        others = {name: value for name, value in options.items() if name != "backbone"}
+        _no_options("a trained embedder", others)
         from facelab.embedders.trained import TrainedEmbedder
 
-        return TrainedEmbedder.load(path)
+        return TrainedEmbedder.load(path, **options)
     if path.is_file() and path.suffix.lower() == ".onnx":
         from facelab.embedders.onnx import OnnxEmbedder
 

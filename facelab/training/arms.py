@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
@@ -29,6 +29,10 @@ from facelab.workers import as_jobs, pool
 
 if TYPE_CHECKING:
     from facelab.embedders.trained import TrainedEmbedder
+    from facelab.training.parts import Parts
+
+
+_NONE = {"terms": ()}  # of a part that an arm lacks
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class _Task:
     faces: Path
     held_out: Path | None
     meta: Path | None
+    own: "Parts"
     out: Path
 
 
@@ -53,6 +58,11 @@ def train_arms(
     held_out: FaceSet | None = None,
     meta: FaceSet | None = None,
     kept: str | Path | None = None,
+    head: Any = None,
+    backbone: Any = None,
+    augment: Any = None,
+    sampler: Any = None,
+    terms: Sequence[Any] | Mapping[str, Sequence[Any]] = (),
 ) -> "dict[tuple[str, int], TrainedEmbedder]":
     """Train one embedder for every arm and seed.
 
@@ -75,6 +85,10 @@ def train_arms(
         weights to begin with, faces, held-out and meta faces, facelab's own code, precision and
         versions of what computes) is loaded from there, whoever asked for it first; what a kill
         left unfinished is trained anew. None keeps nothing.
+    head, backbone, augment, sampler, terms
+        Parts of your own, as `train` takes them: one for all arms, or a dict by arm, in which an
+        arm that is not named has the recipe's. What is kept knows them by their sources, their
+        settings and, of modules, their weights.
 
     Returns
     -------
@@ -85,7 +99,8 @@ def train_arms(
     Raises
     ------
     BadInput
-        There is no arm or no seed, a seed is named twice, or recipes and arms differ in names.
+        There is no arm or no seed, a seed is named twice, or recipes, parts and arms differ in
+        names.
     FacelabError
         A training failed; the message names its arm and seed.
 
@@ -110,6 +125,8 @@ def train_arms(
     if set(recipes) != set(arms):
         name = sorted(set(recipes) ^ set(arms))[0]
         raise BadInput(f"there is no {'recipe' if name in arms else 'arm'} {name!r}: give both")
+    given = {"head": head, "backbone": backbone, "augment": augment, "sampler": sampler}
+    owns = _by_arm({**given, "terms": terms}, arms)
     jobs = as_jobs(jobs)
     _warn_of_unequal(arms, recipes)
     with tempfile.TemporaryDirectory(prefix="facelab-arms-") as folder:
@@ -123,7 +140,8 @@ def train_arms(
             for arm, faces in arms.items():
                 one = dataclasses.replace(recipes[arm], seed=seed)
                 its_meta = meta if one.mitigate.meta_margins else None
-                out = place / names.of(one, faces, held_out, its_meta)
+                own = owns[arm].about and (owns[arm].key() if kept else arm)
+                out = place / names.of(one, faces, held_out, its_meta, own=own)
                 outs[arm, seed] = out
                 if out in tasks or out in found:
                     continue
@@ -135,7 +153,7 @@ def train_arms(
                         f"{out} holds no whole training: it is trained again", stacklevel=2
                     )
                 handed_over = (handed.over(part, one.size) for part in (faces, held_out, its_meta))
-                tasks[out] = _Task(arm, one, *handed_over, out)
+                tasks[out] = _Task(arm, one, *handed_over, owns[arm], out)
         if found:
             tell(f"{len(found)} of {len(found) + len(tasks)} trainings were kept in {kept}")
         _run(list(tasks.values()), work, jobs)
@@ -147,6 +165,24 @@ def train_arms(
                 embedder.name, embedder.card["arm"] = f"{arm}-{seed}", arm
                 result[arm, seed] = embedder
         return result
+
+
+def _by_arm(given: dict[str, Any], arms: Mapping[str, FaceSet]) -> "dict[str, Parts]":
+    """One's own parts of each arm."""
+    from facelab.training.parts import Parts
+
+    for what, part in given.items():
+        if isinstance(part, Mapping) and (unknown := sorted(set(part) - set(arms))):
+            raise BadInput(f"{what} names an arm that there is not: {unknown[0]!r}")
+
+    def of(arm: str) -> Parts:
+        own = {
+            what: part.get(arm, _NONE.get(what)) if isinstance(part, Mapping) else part
+            for what, part in given.items()
+        }
+        return Parts(**own)
+
+    return {arm: of(arm) for arm in arms}
 
 
 def _warn_of_unequal(arms: Mapping[str, FaceSet], recipes: Mapping[str, Recipe]) -> None:
@@ -177,7 +213,7 @@ class _Names:
         self._prints: dict[int, str] = {}
         self._begun: dict[str, str | None] = {}
 
-    def of(self, recipe: Recipe, *parts: FaceSet | None) -> str:
+    def of(self, recipe: Recipe, *parts: FaceSet | None, own: Any = None) -> str:
         import torch
 
         from facelab.embedders.backbones import given_weights
@@ -196,6 +232,8 @@ class _Names:
         if begun not in self._begun:
             self._begun[begun] = given_weights(**options)
         what = [recipe.to_dict(), self._begun[begun], *(self._print(part) for part in parts)]
+        if own:
+            what.append(own)
         return digest([*with_what, *what])
 
     def _print(self, faces: FaceSet | None) -> str | None:
@@ -314,12 +352,15 @@ def _train_now(task: _Task, counters: Path, number: int) -> None:
             meta=_taken(task.meta),
             progress=False,
             on_step=count,
+            **task.own.given(),
         )
     except Exception as error:
         seed = task.recipe.seed
         raise FacelabError(f"training arm {task.arm!r} with seed {seed} failed: {error}") from error
     finally:
         torch.set_num_threads(threads)
+    if task.own.about:  # as told where a notebook's sources are
+        embedder.card["parts"] = task.own.about
     embedder.card["cpu_seconds"] = time.process_time() - start
     embedder.save(task.out)
 

@@ -5,7 +5,6 @@ In: a FaceSet and a recipe. Out: step by step, weights; in the end an embedder.
 
 import math
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -15,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 import facelab
-from facelab.embedders.network import network_of
 from facelab.embedders.tensors import computes_bf16
 from facelab.embedders.trained import TrainedEmbedder
 from facelab.errors import BadInput, FacelabError
@@ -26,15 +24,23 @@ from facelab.training.centres import SampledCentres
 from facelab.training.checkpoints import packed, unpacked
 from facelab.training.distributed import Team
 from facelab.training.examples import Examples
-from facelab.training.heads import HEADS
 from facelab.training.optimise import Average, learning_rate, optimiser_of, ramp
-from facelab.training.parts import terms_of
+from facelab.training.parts import (
+    Parts,
+    augment_of,
+    head_of,
+    network_again,
+    network_for,
+    sampler_of,
+    terms_of,
+)
 from facelab.training.recipe import Recipe
 from facelab.training.terms import Batch, trained_by
 from facelab.training.validation import Watch
 from facelab.training.wccn import normalise_within
 
 _ROWS_OF_HISTORY = 100
+_LOSS = "the loss"
 # Steps between two looks at the losses where a look makes the device or the others wait.
 _PATIENCE = 20
 
@@ -59,36 +65,37 @@ class Training:
         Whether the step just done waited for the device and the other processes anyway.
     """
 
-    def __init__(self, faces: FaceSet, recipe: Recipe, processes: Team, meta: FaceSet | None):
-        self.recipe, self.processes = recipe, processes
+    def __init__(
+        self, faces: FaceSet, recipe: Recipe, processes: Team, meta: FaceSet | None, own: Parts
+    ) -> None:
+        self.recipe, self.processes, self.own = recipe, processes, own
         where = processes.device
-        mitigate = recipe.mitigate
         self.part = processes.part(recipe.batch // recipe.accumulate)
         self.examples = Examples(faces, recipe, where)
-        powers = (mitigate.group_power, mitigate.subject_power)
         if recipe.wccn and np.bincount(self.examples.labels).max() < 2:
             raise BadInput("wccn needs subjects with two images or more, and there are none")
-        self.sampler = self.examples.sampler(recipe.batch, recipe.together, powers, recipe.seed)
+        self.sampler = sampler_of(recipe, self.examples, own)
+        self.augment = augment_of(own)
 
         torch.manual_seed(recipe.seed)
-        network = network_of(recipe.to_dict())
+        network = network_for(recipe, own)
         if recipe.channels_last:
             network = network.to(memory_format=torch.channels_last)
         self.precision = precision_on(where, recipe.precision)
         self.kind = torch.float64 if self.precision == torch.float64 else torch.float32
         self.network = network.to(where, self.kind).train()
-        options = {"scale": recipe.scale, "margin": recipe.margin, **recipe.head_options}
-        head = HEADS[recipe.head](recipe.dim, len(self.examples.subjects), **options)
+        head = head_of(recipe, len(self.examples.subjects), own)
         self.head = head.to(where, self.kind)
-        self.terms = terms_of(self, meta)
+        self.terms = terms_of(self, meta, own)
 
         self.shared = processes.spread(self.network)
         if recipe.compile:
             self.shared = torch.compile(self.shared)
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         self.parameters += trained_by(self.terms)
-        if recipe.centres == 1:
-            self.parameters += self.head.parameters()
+        # Sampled centres get a group of their own in the optimiser.
+        sampled = self.head.weight if recipe.centres < 1 else None
+        self.parameters += [p for p in self.head.parameters() if p is not sampled]
         self.optimiser = optimiser_of(self.parameters, recipe)
         if recipe.centres < 1:
             self.terms["centres"] = SampledCentres(
@@ -131,6 +138,8 @@ class Training:
         batch = self._batch(step)
         for term in self.terms.values():
             term.before_step(batch)
+        # In its place: after what the images weigh, before what is added to it.
+        batch.watched[_LOSS] = batch.weights.sum()
         self.optimiser.zero_grad()
         done = []
         for number, part in enumerate(batch.parts(recipe.accumulate), 1):
@@ -142,8 +151,8 @@ class Training:
             term.after_step(batch)
 
         self.step += 1
-        told = {"": (batch.losses * batch.weights).sum(), **batch.watched}
-        self.unchecked.append((batch.rows, told))
+        batch.watched[_LOSS] = (batch.losses * batch.weights).sum()
+        self.unchecked.append((batch.rows, batch.watched))
         if self.waits:
             self.check()
         if self.step % max(1, recipe.steps // _ROWS_OF_HISTORY) == 0 or self.step == recipe.steps:
@@ -203,13 +212,16 @@ class Training:
         """This process's share of the images, augmented."""
         recipe = self.recipe
         seeds = generator_of(recipe.seed, number, self.processes.device)
-        # What is random in the network, such as dropout.
+        # What is random in the network, such as dropout, and in an augmentation of one's own.
         torch.manual_seed(seeds.initial_seed() + self.processes.rank)
+        images = self.examples.images(rows[self.part])
+        if self.augment:
+            return self.augment(images)
         others = None
         if recipe.augment.cover:
             others = self.examples.images(np.roll(rows, len(rows) // 2)[self.part])
         chance = Chance(seeds, len(rows), self.part)
-        return augment(self.examples.images(rows[self.part]), recipe.augment, chance, others)
+        return augment(images, recipe.augment, chance, others)
 
     def check(self) -> None:
         """See whether the losses since the last check are numbers, and what else is watched."""
@@ -222,7 +234,7 @@ class Training:
                 if not math.isfinite(value := next(found)):
                     subjects = self.examples.subjects[self.examples.labels[rows]]
                     raise _diverged(step, what, subjects, self.recipe)
-                if not what:
+                if what == _LOSS:
                     self.unlogged.append(value)
         self.unchecked.clear()
 
@@ -240,14 +252,12 @@ class Training:
         )
         self.unlogged.clear()
 
-    def look(self, watch: Watch, tell: Callable[[pd.DataFrame], None] | None) -> None:
+    def look(self, watch: Watch) -> None:
         """Look at the held-out subjects; keep these weights if they are the best so far."""
         if self.processes.leads:
             network = self.average.network if self.average else self.network
             rates, figure = watch.look(network, self.step, torch.get_num_threads())
             self.looks.append(rates)
-            if tell:
-                tell(rates)
             self.looks_since_best += 1
             if figure < self.best.get("figure", math.inf):
                 weights = {name: value.clone() for name, value in network.state_dict().items()}
@@ -272,6 +282,12 @@ class Training:
         self.spent, self.started = state["spent"], time.perf_counter()
         self.looks = unpacked(state["looks"])
 
+    @property
+    def _backbone(self) -> str:
+        """What an embedder is called by."""
+        own = self.own.about.get("backbone")
+        return own["name"].rpartition(".")[2] if own else self.recipe.backbone
+
     def _parts(self) -> dict[str, Any]:
         """What has a state_dict."""
         parts = {
@@ -286,7 +302,7 @@ class Training:
     def embedder(self, faces: FaceSet, progress: bool) -> TrainedEmbedder:
         """What has been learnt: the best look's weights, the averaged ones, or the last."""
         recipe = self.recipe
-        network = network_of({**recipe.to_dict(), **self.network.built}, pretrained=False)
+        network = network_again(recipe, self.own, self.network)
         source = self.average.network if self.average else self.network
         network.load_state_dict(self.best.get("weights") or source.state_dict())
         if recipe.channels_last:
@@ -303,6 +319,8 @@ class Training:
             "steps": self.step,
             "seconds": self.seconds,
         }
+        if self.own.about:
+            card["parts"] = self.own.about
         if self.best:
             card["kept"] = {key: self.best[key] for key in ("step", "figure")}
         for term in self.terms.values():
@@ -312,7 +330,7 @@ class Training:
             recipe.to_dict(),
             card,
             pd.DataFrame(self.history),
-            f"{recipe.backbone}-{faces.card.get('name', 'unnamed')}-{recipe.seed}",
+            f"{self._backbone}-{faces.card.get('name', 'unnamed')}-{recipe.seed}",
             pd.concat(self.looks, ignore_index=True) if self.looks else None,
         )
         if recipe.wccn:
@@ -340,7 +358,7 @@ def precision_on(device: torch.device, asked: str) -> torch.dtype:
 
 def _diverged(step: int, what: str, subjects: np.ndarray, recipe: Recipe) -> FacelabError:
     named = ", ".join(map(str, dict.fromkeys(subjects.tolist())))
-    if what:
+    if what != _LOSS:
         return FacelabError(f"{what} is not a number at step {step + 1}; the subjects: {named}")
     return FacelabError(
         f"the loss is not a number at step {step + 1}: lower lr ({recipe.lr:g}), lengthen warm_up "

@@ -1,18 +1,114 @@
-"""What a training is made of beside its network: the terms that a recipe asks for.
+"""What a training is made of: by the recipe's names, or somebody's own parts in their place.
 
-In: a training whose network and head are there. Out: terms by name.
+In: a recipe and one's own parts. Out: a sampler, a network, a head, an augmentation and terms; what
+one's own are known by.
 """
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from torch import Tensor, nn
+
+from facelab.embedders.network import Network, network_of
+from facelab.embedders.sources import described, weights_of
+from facelab.errors import BadInput, a_kind
 from facelab.faces.faceset import FaceSet
+from facelab.training.examples import Examples
+from facelab.training.heads import HEADS
 from facelab.training.margins import GroupMargins, MarginTerm, MetaSet
 from facelab.training.mitigations import Adversary, LossWeights
+from facelab.training.own import OwnAugment, OwnHead, OwnSampler, OwnTerm
+from facelab.training.recipe import Recipe
+from facelab.training.sampler import Sampler
 from facelab.training.terms import Term
 
 
-def terms_of(training: Any, meta: FaceSet | None) -> dict[str, Term]:
-    """The terms that a recipe's `mitigate` asks for, by the names that checkpoints know."""
+@dataclass(frozen=True)
+class Parts:
+    """One's own parts of a training, as `train` takes them; None and () are the recipe's.
+
+    Attributes
+    ----------
+    about
+        What each is known by, as `described`: worked out where the parts were given, for another
+        process has no source of a notebook's classes.
+    """
+
+    head: Any = None
+    backbone: Any = None
+    augment: Callable[[Tensor], Tensor] | None = None
+    sampler: Any = None
+    terms: Sequence[Any] = ()
+    about: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.terms, (list, tuple)):
+            raise BadInput(
+                f"terms are a list of terms, not {a_kind(self.terms)}: write terms=[...]"
+            )
+        alone = {name: getattr(self, name) for name in ("head", "backbone", "augment", "sampler")}
+        about = {name: described(part) for name, part in alone.items() if part is not None}
+        if self.terms:
+            about["terms"] = [described(term) for term in self.terms]
+        object.__setattr__(self, "about", about)
+
+    def given(self) -> dict[str, Any]:
+        """As `train` takes them."""
+        names = ("head", "backbone", "augment", "sampler", "terms")
+        return {name: getattr(self, name) for name in names}
+
+    def key(self) -> dict[str, Any]:
+        """Everything of them that decides a result, weights to begin with included.
+
+        Raises
+        ------
+        BadInput
+            The source of one cannot be read, so that nobody could tell it from another.
+        """
+        for one in [*self.about.values(), *self.about.get("terms", [])]:
+            if isinstance(one, dict) and one["source"] is None:
+                raise BadInput(
+                    f"kept trainings know {one['name']} by its source, and {one['note']}: define "
+                    "it in a notebook's cell or a file, or leave `kept` out"
+                )
+        begun = [weights_of(part) for part in (self.head, self.backbone, *self.terms)]
+        return {**self.about, "weights": begun}
+
+
+def sampler_of(recipe: Recipe, examples: Examples, own: Parts) -> Sampler | OwnSampler:
+    """Who is in which batch."""
+    if own.sampler is not None:
+        return OwnSampler(own.sampler, examples, recipe)
+    powers = (recipe.mitigate.group_power, recipe.mitigate.subject_power)
+    return examples.sampler(recipe.batch, recipe.together, powers, recipe.seed)
+
+
+def network_for(recipe: Recipe, own: Parts) -> Network:
+    """The network that is trained, from random weights, pretrained ones, or those it comes with."""
+    return network_of(recipe.to_dict(), backbone=own.backbone)
+
+
+def network_again(recipe: Recipe, own: Parts, network: Network) -> Network:
+    """A network of the same layers, without the weights."""
+    return network_of({**recipe.to_dict(), **network.built}, False, own.backbone)
+
+
+def head_of(recipe: Recipe, subjects: int, own: Parts) -> nn.Module:
+    """What shapes the embedding."""
+    if own.head is not None:
+        return OwnHead(own.head, recipe, subjects)
+    options = {"scale": recipe.scale, "margin": recipe.margin, **recipe.head_options}
+    return HEADS[recipe.head](recipe.dim, subjects, **options)
+
+
+def augment_of(own: Parts) -> OwnAugment | None:
+    """One's own augmentation, in the place of the recipe's."""
+    return None if own.augment is None else OwnAugment(own.augment)
+
+
+def terms_of(training: Any, meta: FaceSet | None, own: Parts) -> dict[str, Term]:
+    """The terms of a recipe's `mitigate` and one's own, by the names that checkpoints know."""
     recipe, names, shares = training.recipe, training.examples.names, training.sampler.shares
     mitigate, where = recipe.mitigate, (training.processes.device, training.kind)
     terms: dict[str, Term] = {}
@@ -25,4 +121,6 @@ def terms_of(training: Any, meta: FaceSet | None) -> dict[str, Term]:
     if mitigate.adversary:
         adversary = Adversary(recipe.dim, len(names), mitigate.adversary, shares)
         terms["adversary"] = adversary.to(*where)
+    for number, part in enumerate(own.terms, 1):
+        terms[f"own {number}"] = OwnTerm(part, training)
     return terms
