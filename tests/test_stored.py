@@ -305,6 +305,7 @@ def test_an_experiment_file_names_the_same_cases(expected, name):
 def test_stored_runs_are_listed_the_finished_and_the_failed(expected):
     table = fl.runs(STORED / "runs")
     assert of_runs(table) == expected["runs"]
+    assert not table["quick"].any()
     assert fl.runs(STORED / "runs", name="small-sum", status="failed")["name"].tolist() == [
         "small-sum"
     ]

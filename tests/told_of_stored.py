@@ -240,7 +240,7 @@ def within(found, before):
 
 
 def of_runs(table):
-    return cells(table, *table.columns.drop("folder"))
+    return cells(table, *table.columns.drop(["folder", "quick"]))
 
 
 def of_page(page):

@@ -16,6 +16,7 @@ from facelab.audits.differences import audits_of, difference
 from facelab.errors import BadInput, counted, how_many, there_are
 from facelab.faces.names import in_markdown
 from facelab.rates.indices import indices
+from facelab.rates.tables import interval
 
 FIGURES = ("fmr_ratio", "garbe", "fnmr", "worst_fnmr")
 
@@ -258,8 +259,7 @@ def readable_arms(table: pd.DataFrame, changes: bool = False) -> pd.DataFrame:
         text=[
             "unknown"
             if np.isnan(row[part])
-            else f"{figure_text(row, part, changes)} [{figure_text(row, ends[0], changes)}, "
-            f"{figure_text(row, ends[1], changes)}]"
+            else f"{figure_text(row, part, changes)} {_ends(row, ends, changes)}"
             for row in table.to_dict("records")
         ]
     )
@@ -274,7 +274,15 @@ def readable_arms(table: pd.DataFrame, changes: bool = False) -> pd.DataFrame:
 
 
 def figure_text(row: dict[str, Any], column: str, signed: bool) -> str:
-    kind, value = kind_of(row["figure"]), row[column]
+    return _text(kind_of(row["figure"]), row[column], signed)
+
+
+def _ends(row: dict[str, Any], ends: Sequence[str], signed: bool) -> str:
+    kind = kind_of(row["figure"])
+    return interval(*(row[end] for end in ends), lambda value: _text(kind, value, signed))
+
+
+def _text(kind: _Kind, value: float, signed: bool) -> str:
     if np.isnan(value):
         return "unknown"
     sign = "+" if signed and not kind.log else ""
@@ -313,29 +321,35 @@ def arms_finding(table: pd.DataFrame, baseline: str) -> str:
     >>> half = fl.Embeddings.from_arrays(people.vectors[:, :32], people.table)  # of every vector
     >>> audits = {"whole": [fl.audit(people, "group")], "half": [fl.audit(half, "group")]}
     >>> print(fl.arms_finding(fl.compare_arms(audits, "whole", ["fnmr"]), baseline="whole"))
-    **whole**, which the others are compared with: overall FNMR 4.33% (2.15 to 6.52).
+    **whole**, which the others are compared with: overall FNMR 4.33% [2.15, 6.52].
     <BLANKLINE>
-    - **half** costs: overall FNMR +21.3 points (+15.8 to +26.9)
+    - **half** costs: overall FNMR +21.3 points [+15.8, +26.9]
     """
     told = {}
     for figure, row in table[table["arm"] == baseline].set_index("figure", drop=False).iterrows():
         unit = kind_of(figure).unit
-        value, low, high = (figure_text(row, name, False) for name in ("value", "low", "high"))
-        told[figure] = f"{kind_of(figure).words} {value}{unit} ({low} to {high})"
+        value = figure_text(row, "value", False)
+        told[figure] = f"{kind_of(figure).words} {value}{unit} {_ends(row, ('low', 'high'), False)}"
         if np.isnan(row["value"]):
             told[figure] = f"{kind_of(figure).words} unknown"
     values = in_markdown(", ".join(told.values()))
     lines = [f"**{in_markdown(baseline)}**, which the others are compared with: {values}.\n"]
+    unclear = []
     for arm, part in table[table["arm"] != baseline].groupby("arm", sort=False):
         said: dict[str, list[str]] = {"helps": [], "costs": [], "": [], "unknown": []}
         for row in part.to_dict("records"):
             word = "unknown" if np.isnan(row["change"]) else verdict(row)
             clear = word in ("helps", "costs")
             said[word].append(change_text(row) if clear else kind_of(row["figure"]).words)
+        if len(said[""]) == len(part):
+            unclear.append(f"**{in_markdown(arm)}**")
+            continue
         words = [f"{verb}: {', '.join(said[verb])}" for verb in ("helps", "costs") if said[verb]]
         words += [f"no clear change: {', '.join(said[''])}"] if said[""] else []
         words += [f"unknown: {', '.join(said['unknown'])}"] if said["unknown"] else []
         lines.append(f"- **{in_markdown(arm)}** {in_markdown('; '.join(words))}")
+    if unclear:
+        lines.append(f"- no clear change of any of these: {', '.join(unclear)}")
     return "\n".join(lines)
 
 
@@ -343,10 +357,7 @@ def change_text(row: dict[str, Any]) -> str:
     kind = kind_of(row["figure"])
     if np.isnan(row["change"]):
         return f"{kind.words} unknown"
-    value, low, high = (
-        figure_text(row, column, True) for column in ("change", "family_low", "family_high")
-    )
+    value, ends = figure_text(row, "change", True), _ends(row, ("family_low", "family_high"), True)
     if kind.log:
-        return f"{kind.words} ×{value} ({low} to {high})"
-    points = " points" if kind.unit else ""
-    return f"{kind.words} {value}{points} ({low} to {high})"
+        return f"{kind.words} ×{value} {ends}"
+    return f"{kind.words} {value}{' points' if kind.unit else ''} {ends}"

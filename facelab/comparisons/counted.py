@@ -23,6 +23,7 @@ from facelab.faces.presenting import presented
 from facelab.rates.counts import FEW_ERRORS, ErrorCounts
 from facelab.rates.intervals import small_sample_wilson
 from facelab.rates.paired import sums_over
+from facelab.rates.tables import percent
 from facelab.shown import note_people
 
 _FEW_PEOPLE = 1000  # beyond, false matches are of many people, and counting them costs
@@ -224,7 +225,8 @@ class Comparisons:
         less = how_many(max(round(worth), 1), "independent one")
         return (
             f"the {sums.errors[0]:,.0f} false matches that set the threshold are of few people and "
-            f"tell as much as {less}: it may realise an FMR between {low:.2g} and {high:.2g}"
+            f"tell as much as {less}: it may realise an FMR between {percent(low)} and "
+            f"{percent(high)}"
         )
 
     def counts(self, t: float) -> ErrorCounts:

@@ -4,7 +4,6 @@ In: what `compare_arms` and `arms_by_seed` return. Out: Pictures.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,18 @@ import seaborn as sns
 
 from facelab.audits.arms import change_text, figure_text, kind_of, verdict
 from facelab.figures.lettering import entry
-from facelab.figures.style import FAINT, INK, Picture, colours, drawn, group_rows, panels
+from facelab.figures.style import (
+    FAINT,
+    INK,
+    Picture,
+    colours,
+    drawn,
+    factor_interval,
+    factor_limits,
+    factor_ticks,
+    group_rows,
+    panels,
+)
 
 _LOOKS = {"helps": ("#0072B2", "#0072B2"), "costs": ("#D55E00", "#D55E00"), "": (FAINT, "white")}
 
@@ -42,18 +52,23 @@ def arm_changes(table: pd.DataFrame, seeds: pd.DataFrame, baseline: str) -> Pict
     for axes, figure in zip(columns, names, strict=True):
         kind, none = kind_of(figure), 1 if kind_of(figure).log else 0
         scale = 100 if kind.unit and not kind.log else 1
+        part = table[table["figure"] == figure].set_index("arm", drop=False)
         if kind.log:
             axes.set_xscale("log")
-        part = table[table["figure"] == figure].set_index("arm", drop=False)
+            ends = part.loc[arms, ["family_low", "family_high"]]
+            axes.set_xlim(*factor_limits(part.loc[arms, "change"], ends.to_numpy().ravel()))
         for place, arm in enumerate(arms):
             row = part.loc[arm]
             colour, face = _LOOKS[verdict(row)]
             each = seeds.query("arm == @arm and figure == @figure")["change"] * scale
             axes.plot(each, [place] * len(each), "|", ms=7, color=colour, alpha=0.8)
-            ends = [row["change_low"] * scale, row["change_high"] * scale]
-            axes.plot(ends, [place, place], color=colour, lw=2.4, solid_capstyle="butt")
-            ends = [row["family_low"] * scale, row["family_high"] * scale]
-            axes.plot(ends, [place, place], color=colour, lw=0.9)
+            look = {"color": colour, "solid_capstyle": "butt"}
+            for part_of, width in (("family", 0.9), ("change", 2.4)):
+                ends = [row[f"{part_of}_{end}"] * scale for end in ("low", "high")]
+                if kind.log:
+                    factor_interval(axes, place, *ends, lw=width, **look)
+                else:
+                    axes.plot(ends, [place, place], lw=width, **look)
             axes.plot(row["change"] * scale, place, "o", ms=7, color=colour, mfc=face, mew=1.6)
             if np.isnan(row["change"]):
                 words = {"color": FAINT, "size": 9, "va": "center", "style": "italic"}
@@ -64,8 +79,9 @@ def arm_changes(table: pd.DataFrame, seeds: pd.DataFrame, baseline: str) -> Pict
         axes.set_title(f"{_two_lines(kind.words)}\n{baseline}: {start}", size=10.5)
         axes.set_xlabel("times (log)" if kind.log else "points" if kind.unit else "difference")
         if kind.log:
-            _factor_ticks(axes)
-        axes.margins(x=0.12)
+            factor_ticks(axes)
+        else:
+            axes.margins(x=0.12)
         axes.grid(axis="y", color="#EEEEEE", lw=0.8)
         group_rows(axes, arms, labelled=axes is columns[0], divide=False)
     picture.suptitle(
@@ -124,13 +140,15 @@ def arm_shares(
     left.legend(fontsize=9)
     part = table["figure"] == "fmr_ratio"
     values = table[part].assign(x=x[part]).sort_values("x")
-    bars = [values["value"] - values["low"], values["high"] - values["value"]]
-    right.errorbar(values["x"], values["value"], bars, fmt="-o", color=INK, lw=2, ms=7)
+    right.set_yscale("log")
+    right.set_ylim(*factor_limits(values["value"], values[["low", "high"]].to_numpy().ravel()))
+    right.plot(values["x"], values["value"], "-o", color=INK, lw=2, ms=7)
+    for row in values.to_dict("records"):
+        factor_interval(right, row["x"], row["low"], row["high"], upright=True, color=INK, lw=2)
     each = seeds[seeds["figure"] == "fmr_ratio"]
     right.plot(each["arm"].map(shares) * 100, each["value"], "_", color=INK, ms=9, alpha=0.6)
-    right.set_yscale("log")
     right.set_title("Worst group's FMR / best group's")
-    _factor_ticks(right, "y")
+    factor_ticks(right, "y")
     right.axhline(1, color=FAINT, lw=1)
     for axes in (left, right):
         axes.set_xlabel(f"{favoured} among the training subjects, %")
@@ -148,13 +166,3 @@ def _two_lines(words: str) -> str:
     if not comma:
         head, _, tail = words.rpartition(" ")
     return f"{head}\n{tail}" if head else f"\n{tail}"
-
-
-def _factor_ticks(axes: Any, axis: str = "x") -> None:
-    """A log axis marked with factors that people read."""
-    low, high = axes.get_xlim() if axis == "x" else axes.get_ylim()
-    every = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
-    ticks = [tick for tick in every if low <= tick <= high]
-    ticks = [tick for tick in ticks if f"{tick:e}".startswith("1.0")] if len(ticks) > 5 else ticks
-    getattr(axes, f"set_{axis}ticks")(ticks, [f"×{tick:g}" for tick in ticks])
-    axes.minorticks_off()

@@ -7,7 +7,7 @@ changes nobody's style and works without a display.
 import io
 import textwrap
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -207,6 +207,41 @@ def percent_ticks(axes: Axes) -> None:
     ticks = [tick for tick in ticks if 10 ** (low - 1e-9) <= tick <= 10 ** (high + 1e-9)]
     ticks = ticks[:: -(-len(ticks) // 5) if high - low > 5 else 1]  # labels need room
     axes.set_xticks(ticks, [f"{100 * tick:.6g}%" for tick in ticks])
+    axes.minorticks_off()
+
+
+def factor_limits(values: Iterable[float], ends: Iterable[float]) -> tuple[float, float]:
+    """Where a log axis of factors ends: with the intervals, or a hundredfold beyond the values."""
+    told = [value for value in values if 0 < value < np.inf] + [1.0]
+    known = told + [end for end in ends if 0 < end < np.inf]
+    low, high = max(min(known), min(told) / 100), min(max(known), max(told) * 100)
+    return low / 1.3, high * 1.3
+
+
+def factor_interval(
+    axes: Axes, at: float, low: float, high: float, upright: bool = False, **look: Any
+) -> None:
+    """An interval on a log axis that has its limits; an arrow where it goes on beyond them."""
+    left, right = axes.get_ylim() if upright else axes.get_xlim()
+    ends = [max(low, left), min(high, right)]
+    axes.plot(*([at, at], ends)[:: 1 if upright else -1], **look)
+    arrows = {"v" if upright else "<": (ends[0], low < left)}
+    arrows |= {"^" if upright else ">": (ends[1], high > right)}
+    for marker, (end, beyond) in arrows.items():
+        if beyond:
+            point = (at, end)[:: 1 if upright else -1]
+            axes.plot(*point, marker, ms=5, color=look["color"], mfc="white", clip_on=False)
+
+
+def factor_ticks(axes: Axes, axis: str = "x") -> None:
+    """A log axis marked with factors that people read."""
+    low, high = axes.get_xlim() if axis == "x" else axes.get_ylim()
+    every = [step * 10.0**power for power in range(-9, 10) for step in (1, 2, 5)]
+    ticks = [tick for tick in every if low <= tick <= high]
+    if len(ticks) > 5:
+        ticks = [tick for tick in ticks if f"{tick:e}".startswith("1.0")]
+    ticks = ticks[:: -(-len(ticks) // 5)] if ticks else ticks
+    getattr(axes, f"set_{axis}ticks")(ticks, [f"×{tick:g}" for tick in ticks])
     axes.minorticks_off()
 
 

@@ -3,6 +3,7 @@
 In: what `facelab.pages.summary` reads of a run. Out: a Picture.
 """
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,9 @@ from facelab.figures.style import (
     arm_look,
     colours,
     drawn,
+    factor_interval,
+    factor_limits,
+    factor_ticks,
     group_rows,
     percent_ticks,
 )
@@ -99,24 +103,28 @@ def _rates(
 
 
 def _changes(axes: Any, changes: Any, groups: list[str], palette: dict[str, str]) -> None:
+    of_groups = {group: changes[f"fmr:{group}"] for group in groups}
+    ends = {}
+    for group, one in of_groups.items():
+        # Those of the sentence beside it, which allow for all groups; older runs have none.
+        kind = "family" if "family_low" in one else "ratio"
+        ends[group] = _ends(one, f"{kind}_low", f"{kind}_high")
     axes.set_xscale("log")
-    for row, group in enumerate(groups):
-        one = changes[f"fmr:{group}"]
+    values = [one["ratio"] or 1 for one in of_groups.values()]
+    axes.set_xlim(*factor_limits(values, itertools.chain(*ends.values())))
+    for row, (group, one) in enumerate(of_groups.items()):
         if one["ratio"] is None or not one["ratio"]:
             axes.text(1, row, " unknown", va="center", size=9.5, color=INK)
             continue
-        # That of the sentence beside it, which allows for all groups; older runs have none.
-        low, high = (one.get(f"family_{end}", one[f"ratio_{end}"]) for end in ("low", "high"))
-        ends = [low or one["ratio"], high or one["ratio"]]
-        clear = (low or 0) > 1 or (high or math.inf) < 1
-        axes.plot(ends, [row, row], color=palette[group], lw=2)
-        face = palette[group] if clear else "white"
+        low, high = ends[group]
+        factor_interval(axes, row, low, high, color=palette[group], lw=2)
+        face = palette[group] if low > 1 or high < 1 else "white"
         axes.plot(one["ratio"], row, "o", ms=6.5, color=palette[group], mfc=face, mew=1.5)
     axes.axvline(1, color=INK, lw=1)
     axes.set_title("Balanced / skewed\nhollow: unclear")
     axes.set_xlabel("times (log)")
     axes.grid(axis="y", color="#EEEEEE", lw=0.8)
-    _times_ticks(axes, "x")
+    factor_ticks(axes, "x")
     group_rows(axes, groups, labelled=False)
 
 
@@ -128,25 +136,20 @@ def _ratios(axes: Any, mix: Mapping[str, Any]) -> None:
     }
     shares = sorted(rows)
     values = [rows[share]["value"] for share in shares]
+    ends = {share: _ends(rows[share], "low", "high") for share in shares}
     axes.set_yscale("log")
+    axes.set_ylim(*factor_limits(values, itertools.chain(*ends.values())))
     axes.plot(shares, values, "-o", color=INK, lw=1.6, ms=6)
-    for share in shares:
-        axes.plot(
-            [share] * 2, [rows[share]["low"], rows[share]["high"]], color=INK, lw=2, alpha=0.4
-        )
+    for share, (low, high) in ends.items():
+        factor_interval(axes, share, low, high, upright=True, color=INK, lw=2, alpha=0.4)
     axes.axhline(1, color=FAINT, lw=1)
     axes.set_title("Worst group's FMR /\nbest group's, by mix")
     axes.set_xlabel("share of one group, %")
     axes.grid(axis="y", color="#EEEEEE", lw=0.8)
-    _times_ticks(axes, "y")
+    factor_ticks(axes, "y")
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _times_ticks(axes: Any, axis: str) -> None:
-    low, high = axes.get_xlim() if axis == "x" else axes.get_ylim()
-    every = [step * 10.0**power for power in range(-4, 5) for step in (1, 2, 5)]
-    ticks = [tick for tick in every if low <= tick <= high]
-    if len(ticks) > 6:
-        ticks = [tick for tick in ticks if math.isclose(math.log10(tick) % 1, 0, abs_tol=1e-9)]
-    getattr(axes, f"set_{axis}ticks")(ticks, [f"×{tick:g}" for tick in ticks])
-    axes.minorticks_off()
+def _ends(row: Mapping[str, Any], low: str, high: str) -> tuple[float, float]:
+    """An interval's ends; JSON has no infinity, so that a missing one is none."""
+    return row[low] or 0.0, math.inf if row[high] is None else row[high]

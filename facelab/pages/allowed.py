@@ -17,7 +17,7 @@ from facelab.shown import Shown, digest
 
 _TAGS = {
     *("h1", "h2", "h3", "h4", "h5", "h6", "p", "br", "hr", "div", "span", "blockquote", "pre"),
-    *("header", "main", "footer", "nav", "article", "section", "figure", "figcaption"),
+    *("header", "main", "footer", "nav", "aside", "article", "section", "figure", "figcaption"),
     *("ul", "ol", "li", "dl", "dt", "dd", "details", "summary", "label", "input"),
     *("table", "caption", "colgroup", "col", "thead", "tbody", "tfoot", "tr", "th", "td"),
     *("a", "abbr", "b", "code", "data", "del", "em", "i", "img", "ins", "kbd", "mark", "q", "s"),

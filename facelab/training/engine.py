@@ -11,19 +11,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import facelab
-from facelab.embedders.tensors import computes_bf16
+from facelab.embedders.tensors import as_floats, computes_bf16, kernels_on
 from facelab.embedders.trained import TrainedEmbedder
 from facelab.errors import BadInput, FacelabError
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import group_labels
+from facelab.training.adapters import adapt, merged
 from facelab.training.augment import Chance, augment, generator_of
 from facelab.training.centres import SampledCentres
 from facelab.training.checkpoints import packed, unpacked
 from facelab.training.distributed import Team
 from facelab.training.examples import Examples
+from facelab.training.feed import Feed, Loaded
 from facelab.training.optimise import Average, learning_rate, optimiser_of, ramp
 from facelab.training.parts import (
     Parts,
@@ -35,9 +37,12 @@ from facelab.training.parts import (
     terms_of,
 )
 from facelab.training.recipe import Recipe
+from facelab.training.shards import clip
+from facelab.training.starts import about, centres_of, start_of, take_centres
+from facelab.training.still import factors, hold
 from facelab.training.terms import Batch, trained_by
 from facelab.training.validation import Watch
-from facelab.training.wccn import normalise_within
+from facelab.training.wccn import check_within, normalise_within
 
 _ROWS_OF_HISTORY = 100
 _LOSS = "the loss"
@@ -54,6 +59,8 @@ class Training:
         As `train` takes them.
     processes
         Who trains together.
+    own
+        Parts that stand in for the recipe's.
 
     Attributes
     ----------
@@ -72,20 +79,30 @@ class Training:
         where = processes.device
         self.part = processes.part(recipe.batch // recipe.accumulate)
         self.examples = Examples(faces, recipe, where)
-        if recipe.wccn and np.bincount(self.examples.labels).max() < 2:
-            raise BadInput("wccn needs subjects with two images or more, and there are none")
+        if recipe.wccn:
+            check_within(faces, recipe.wccn_by)
         self.sampler = sampler_of(recipe, self.examples, own)
         self.augment = augment_of(own)
+        beside = self._beside if recipe.augment.cover and not self.augment else None
+        self.feed = Feed(self.examples, self.sampler.batch, self._here, beside, recipe.steps)
 
+        start = start_of(recipe)
         torch.manual_seed(recipe.seed)
-        network = network_for(recipe, own)
+        network = network_for(recipe, start, own)
+        if recipe.lora.rank:
+            adapt(network, recipe.lora, recipe.backbone)
         if recipe.channels_last:
             network = network.to(memory_format=torch.channels_last)
         self.precision = precision_on(where, recipe.precision)
         self.kind = torch.float64 if self.precision == torch.float64 else torch.float32
         self.network = network.to(where, self.kind).train()
-        head = head_of(recipe, len(self.examples.subjects), own)
+        subjects = len(self.examples.subjects)
+        head, self.rows = head_of(recipe, subjects, processes, own)
         self.head = head.to(where, self.kind)
+        begun = take_centres(self.head, self.network, self.examples, start, self.rows)
+        self.start = start and about(start, self.network, begun)
+        hold(self.network, self.head, recipe)
+        slower = factors(self.network, self.head, recipe)
         self.terms = terms_of(self, meta, own)
 
         self.shared = processes.spread(self.network)
@@ -93,19 +110,20 @@ class Training:
             self.shared = torch.compile(self.shared)
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         self.parameters += trained_by(self.terms)
-        # Sampled centres get a group of their own in the optimiser.
-        sampled = self.head.weight if recipe.centres < 1 else None
-        self.parameters += [p for p in self.head.parameters() if p is not sampled]
-        self.optimiser = optimiser_of(self.parameters, recipe)
+        centres = [p for p in self.head.parameters() if p.requires_grad and recipe.centres == 1]
+        self.optimiser = optimiser_of([*self.parameters, *centres], recipe, slower)
         if recipe.centres < 1:
             self.terms["centres"] = SampledCentres(
                 self.head.weight,
                 self.optimiser,
                 recipe.centres,
                 recipe.seed,
+                subjects,
+                self.rows.start,
                 weight_decay=recipe.weight_decay,
+                factor=slower.get(self.head.weight, 1.0),
             )
-        self.scaler = torch.amp.GradScaler(where.type, enabled=self.precision == torch.float16)
+        self.scaler = processes.scaler(self.precision == torch.float16)
         self.average = Average(self.network, recipe.ema) if recipe.ema else None
 
         self.step = 0
@@ -134,8 +152,9 @@ class Training:
         recipe, step = self.recipe, self.step
         rate = learning_rate(step, recipe)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        batch = self._batch(step)
+            group["lr"] = rate * group.get("factor", 1.0)
+        loaded = self.feed.take(step)
+        batch = self._batch(loaded)
         for term in self.terms.values():
             term.before_step(batch)
         # In its place: after what the images weigh, before what is added to it.
@@ -143,7 +162,7 @@ class Training:
         self.optimiser.zero_grad()
         done = []
         for number, part in enumerate(batch.parts(recipe.accumulate), 1):
-            self._learn(part, step * recipe.accumulate + number - 1, number == recipe.accumulate)
+            self._learn(part, self._images(loaded, number - 1), number == recipe.accumulate)
             done.append((part.embeddings.detach(), part.losses.detach()))
         self._move(batch)
         batch.embeddings, batch.losses = (torch.cat(found) for found in zip(*done, strict=True))
@@ -158,18 +177,18 @@ class Training:
         if self.step % max(1, recipe.steps // _ROWS_OF_HISTORY) == 0 or self.step == recipe.steps:
             self.log(rate)
 
-    def _batch(self, step: int) -> Batch:
-        """The batch of a step, as it is before the terms have seen it."""
-        recipe = self.recipe
-        rows = self.sampler.batch(step)
-        labels, groups = self.examples.labels_of(rows)
+    def _batch(self, loaded: Loaded) -> Batch:
+        """The batch of the step, as it is before the terms have seen it."""
+        recipe, step = self.recipe, self.step
+        rows, labels, groups = loaded.rows, loaded.labels, loaded.groups
         weights = torch.ones(len(rows), dtype=self.kind, device=labels.device) / len(rows)
         grown = ramp(step, recipe.margin_warm_up, recipe.steps)
-        return Batch(step, recipe.steps, grown, rows, labels, groups, weights, targets=labels)
+        here = {"labels": labels, "groups": groups, "targets": labels}
+        return Batch(step, recipe.steps, grown, rows, loaded.subjects, weights=weights, **here)
 
-    def _learn(self, part: Batch, number: int, last: bool) -> None:
-        """Forward and backward through a part of the batch."""
-        part.embeddings = self._embed(part.rows, number, last)
+    def _learn(self, part: Batch, images: Tensor, last: bool) -> None:
+        """Forward and backward through a part of the batch, with this process's share of it."""
+        part.embeddings = self._embed(images, last)
         part.losses = self.head.losses(
             part.embeddings,
             part.targets,
@@ -187,41 +206,59 @@ class Training:
     def _move(self, batch: Batch) -> None:
         """Let the optimiser step, and the average follow."""
         self.scaler.unscale_(self.optimiser)
-        centres = [] if batch.centres is None else [batch.centres]
-        nn.utils.clip_grad_norm_([*self.parameters, *centres], self.recipe.clip)
+        clip(self.parameters, self.head, batch.centres, self.recipe.clip, self.processes)
         self.scaler.step(self.optimiser)
         self.scaler.update()
         if self.average:
             self.average.update(self.network, self.step)
 
-    def _embed(self, rows: np.ndarray, number: int, last: bool) -> Tensor:
+    def _embed(self, images: Tensor, last: bool) -> Tensor:
         """The embeddings of a part of the batch; this process works on its share of it."""
-        where = self.processes.device
-        images = self._images(rows, number).to(self.network.embed[0].weight)
+        recipe, where = self.recipe, self.processes.device
+        alone = self.step < recipe.head_first * recipe.steps
+        if recipe.head_first:
+            self.network.train(not alone)
         # Gradients are exchanged once a step.
-        quiet = self.processes.size > 1 and not last
+        quiet = self.shared is not self.network and self.processes.size > 1 and not last
         half = self.precision if self.precision.itemsize == 2 else None
         with (
             self.shared.no_sync() if quiet else nullcontext(),
-            torch.autocast(where.type, half, enabled=half is not None),
+            torch.autocast(where.type, half) if half else nullcontext(),
+            torch.set_grad_enabled(not alone),
         ):
             embeddings = self.shared(images)
         return self.processes.gather(embeddings)
 
-    def _images(self, rows: np.ndarray, number: int) -> Tensor:
-        """This process's share of the images, augmented."""
+    def _images(self, loaded: Loaded, number: int) -> Tensor:
+        """This process's share of the images of a part of the batch, augmented."""
         recipe = self.recipe
-        seeds = generator_of(recipe.seed, number, self.processes.device)
+        seeds = generator_of(recipe.seed, self.step * recipe.accumulate + number)
         # What is random in the network, such as dropout, and in an augmentation of one's own.
         torch.manual_seed(seeds.initial_seed() + self.processes.rank)
-        images = self.examples.images(rows[self.part])
+        length = len(loaded.images) // recipe.accumulate
+        here = slice(number * length, (number + 1) * length)
+        images, weight = as_floats(loaded.images[here]), self.network.embed[0].weight
         if self.augment:
-            return self.augment(images)
-        others = None
-        if recipe.augment.cover:
-            others = self.examples.images(np.roll(rows, len(rows) // 2)[self.part])
-        chance = Chance(seeds, len(rows), self.part)
-        return augment(images, recipe.augment, chance, others)
+            return self.augment(images).to(weight)
+        others = None if loaded.others is None else as_floats(loaded.others[here])
+        total = recipe.batch // recipe.accumulate
+        chance = Chance(seeds, total, self.part, self.processes.device)
+        return augment(images, recipe.augment, chance, others).to(weight)
+
+    def _here(self, rows: np.ndarray) -> np.ndarray:
+        """Of the rows of a whole batch, those that this process works on: a share of each part."""
+        return rows.reshape(self.recipe.accumulate, -1)[:, self.part].ravel()
+
+    def _beside(self, rows: np.ndarray) -> np.ndarray:
+        """The rows of the images that may be shown in front of them: half a part away."""
+        parts = rows.reshape(self.recipe.accumulate, -1)
+        return self._here(np.roll(parts, parts.shape[1] // 2, axis=1))
+
+    def close(self) -> None:
+        """End what reads ahead."""
+        self.feed.close()
+        for term in self.terms.values():
+            term.close()
 
     def check(self) -> None:
         """See whether the losses since the last check are numbers, and what else is watched."""
@@ -254,17 +291,17 @@ class Training:
 
     def look(self, watch: Watch) -> None:
         """Look at the held-out subjects; keep these weights if they are the best so far."""
-        if self.processes.leads:
-            network = self.average.network if self.average else self.network
-            rates, figure = watch.look(network, self.step, torch.get_num_threads())
-            self.looks.append(rates)
-            self.looks_since_best += 1
-            if figure < self.best.get("figure", math.inf):
-                weights = {name: value.clone() for name, value in network.state_dict().items()}
-                self.best = {"figure": figure, "step": self.step, "weights": weights}
-                self.looks_since_best = 0
+        network = self.average.network if self.average else self.network
+        threads = torch.get_num_threads()
+        rates, figure = self.processes.told(lambda: watch.look(network, self.step, threads))
+        self.looks.append(rates)
+        self.looks_since_best += 1
+        if figure < self.best.get("figure", math.inf):
+            weights = {name: value.clone() for name, value in network.state_dict().items()}
+            self.best = {"figure": figure, "step": self.step, "weights": weights}
+            self.looks_since_best = 0
         patience = self.recipe.validate.patience
-        self.stale = self.processes.any(bool(patience) and self.looks_since_best >= patience)
+        self.stale = bool(patience) and self.looks_since_best >= patience
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed training needs, as tensors and plain values."""
@@ -283,10 +320,18 @@ class Training:
         self.looks = unpacked(state["looks"])
 
     @property
-    def _backbone(self) -> str:
-        """What an embedder is called by."""
-        own = self.own.about.get("backbone")
-        return own["name"].rpartition(".")[2] if own else self.recipe.backbone
+    def place_of_centres(self) -> tuple[slice, int | None]:
+        """The subjects whose centres are here; which of the optimiser's parameters they are."""
+        groups = self.optimiser.param_groups
+        found = [p is getattr(self.head, "weight", None) for g in groups for p in g["params"]]
+        return self.rows, found.index(True) if any(found) else None
+
+    @property
+    def cuts(self) -> tuple[list[int] | None, int | None]:
+        """Where the subjects are cut into those of the processes, if they are; and the same."""
+        if getattr(self.head, "across", None) is None:
+            return None, None
+        return self.head.across.cuts, self.place_of_centres[1]
 
     def _parts(self) -> dict[str, Any]:
         """What has a state_dict."""
@@ -302,9 +347,10 @@ class Training:
     def embedder(self, faces: FaceSet, progress: bool) -> TrainedEmbedder:
         """What has been learnt: the best look's weights, the averaged ones, or the last."""
         recipe = self.recipe
-        network = network_again(recipe, self.own, self.network)
+        network = network_again(recipe, self.network, self.own)
         source = self.average.network if self.average else self.network
-        network.load_state_dict(self.best.get("weights") or source.state_dict())
+        weights = self.best.get("weights") or source.state_dict()
+        network.load_state_dict(merged(weights, recipe.lora))
         if recipe.channels_last:
             network = network.to(memory_format=torch.channels_last)
         card = {
@@ -316,25 +362,34 @@ class Training:
             "device": self.processes.device.type,
             "processes": self.processes.size,
             "precision": _NAMES[self.precision],
+            **({"kernels": kernels} if (kernels := kernels_on(self.processes.device)) else {}),
             "steps": self.step,
             "seconds": self.seconds,
         }
         if self.own.about:
             card["parts"] = self.own.about
+        if self.start:
+            card["start"] = self.start
         if self.best:
             card["kept"] = {key: self.best[key] for key in ("step", "figure")}
         for term in self.terms.values():
             card |= term.card()
+        # Times differ by process: all give the first one's.
+        card, history = self.processes.told(lambda: (card, self.history))
+        backbone = self.own.backbone_name or recipe.backbone
         made = TrainedEmbedder(
             network.to(self.processes.device),
             recipe.to_dict(),
             card,
-            pd.DataFrame(self.history),
-            f"{self._backbone}-{faces.card.get('name', 'unnamed')}-{recipe.seed}",
+            pd.DataFrame(history),
+            f"{backbone}-{faces.card.get('name', 'unnamed')}-{recipe.seed}",
             pd.concat(self.looks, ignore_index=True) if self.looks else None,
+            centres_of(self.head, self.examples.subjects) if recipe.keep_centres else None,
         )
         if recipe.wccn:
-            normalise_within(made, faces, recipe.wccn, recipe.seed, progress)
+            given = recipe.wccn, recipe.seed, progress, recipe.wccn_by
+            self.processes.told(lambda: normalise_within(made, faces, *given))
+        self.processes.as_the_first(made.network)
         return made
 
 

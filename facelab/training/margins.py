@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from facelab.embedders.tensors import as_floats
 from facelab.faces.faceset import FaceSet
 from facelab.training.examples import Examples
+from facelab.training.feed import Feed
 from facelab.training.heads import Contrast
 from facelab.training.mitigations import by_name
 from facelab.training.recipe import Recipe
@@ -101,9 +103,10 @@ def _with_mean(values: Tensor, mean: float) -> Tensor:
     """The numbers from 0 with this mean that are nearest: all shifted, and cut at 0."""
     ranked = values.sort(descending=True).values
     # By how much to shift where only the 1, 2, ... largest stay above 0.
-    shifts = mean * len(values) - ranked.cumsum(0)
-    shifts /= torch.arange(1, len(values) + 1, device=values.device)
-    return (values + shifts[ranked + shifts >= 0][-1]).clamp(min=0)
+    numbers = torch.arange(len(values), device=values.device)
+    shifts = (mean * len(values) - ranked.cumsum(0)) / (numbers + 1)
+    last = torch.where(ranked + shifts >= 0, numbers, 0).amax()
+    return (values + shifts.gather(0, last[None])).clamp(min=0)
 
 
 class MetaSet:
@@ -124,7 +127,8 @@ class MetaSet:
         self.network, self.head, self.margins = training.network, training.head, margins
         self.examples = Examples(faces, recipe, self.processes.device)
         training.examples.refuse_shared(self.examples.subjects, "the meta set")
-        self.sampler = self.examples.sampler(recipe.batch, 2, (0.0, 1.0), recipe.seed)
+        sampler = self.examples.sampler(recipe.batch, 2, (0.0, 1.0), recipe.seed)
+        self.feed = Feed(self.examples, sampler.batch, lambda rows: rows, None, recipe.steps)
         self.contrast = Contrast(recipe.dim, 0, _META_SCALE, 0.0)
         self.features: list[Tensor] = []
 
@@ -139,11 +143,12 @@ class MetaSet:
         features = self.processes.gather(self.features[0])
         # Those of the last part of the batch.
         labels, groups = batch.labels[-len(features) :], batch.groups[-len(features) :]
-        rows = self.sampler.batch(batch.step)
-        meta_labels, meta_groups = self.examples.labels_of(rows)
+        loaded = self.feed.take(batch.step)
+        meta_labels, meta_groups = loaded.labels, loaded.groups
+        groups_there = torch.arange(len(self.examples.names), device=meta_groups.device)
         self.network.eval()
         with torch.no_grad():
-            self.network(self.examples.images(rows).to(self.margins.values))
+            self.network(as_floats(loaded.images).to(self.margins.values))
         self.network.train()
 
         def train_loss(embeddings: Tensor, margins: Tensor) -> Tensor:
@@ -153,8 +158,12 @@ class MetaSet:
 
         def meta_loss(embeddings: Tensor) -> Tensor:
             losses = self.contrast.losses(embeddings, meta_labels)
-            groups = [meta_groups == group for group in meta_groups.unique()]
-            return torch.stack([losses[group].mean() for group in groups]).mean()
+            # Which groups are in the batch is not asked of the device: it would have to be waited
+            # for.
+            member = (meta_groups == groups_there[:, None]).to(losses)
+            images = member.sum(1)
+            means = member @ losses / images.clamp(min=1)
+            return means.sum() / (images > 0).sum()
 
         # Heads with a memory of the batches have noted this one already.
         self.head.eval()
@@ -178,6 +187,10 @@ class MarginTerm(Term):
     def after_step(self, batch: Batch) -> None:
         if self.meta:
             self.meta.teach(batch)
+
+    def close(self) -> None:
+        if self.meta:
+            self.meta.feed.close()
 
     def card(self) -> dict[str, Any]:
         return {"margins": dict(zip(self.names, self.margins.values.tolist(), strict=True))}

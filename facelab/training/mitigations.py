@@ -100,7 +100,8 @@ class LossWeights(nn.Module, Term):
             self.probability.copy_(torch.where(seen, moved, self.probability))
 
     def _images(self, groups: Tensor) -> Tensor:
-        return torch.bincount(groups, minlength=len(self.fixed))
+        # bincount would wait for the device to hear how many groups there are.
+        return torch.zeros_like(self.fixed).index_add_(0, groups, self.fixed.new_ones(len(groups)))
 
     def _means(self, values: Tensor, groups: Tensor) -> Tensor:
         """By group (groups,); 0 for a group that the batch lacks."""

@@ -56,16 +56,21 @@ class OwnHead(nn.Module):
         self._takes = {
             name for name in ("ramp", "margins", "weight", "smoothing") if anything or name in taken
         }
-        if recipe.centres < 1 and not isinstance(getattr(self.own, "weight", None), nn.Parameter):
+        self._subjects = subjects
+        found = [p is getattr(self, "weight", None) for p in self.parameters()]
+        if recipe.centres < 1 and found != [True]:
             raise BadInput(
-                f"centres below 1 need a head with a `weight` (subjects, dim), and {self.name} has "
-                "none: set centres to 1"
+                "centres below 1 need a head with a `weight` (subjects, dim) and no parameters "
+                f"beside it, and {self.name} is none: set centres to 1"
             )
 
     @property
     def weight(self) -> nn.Parameter:
-        """Its centres."""
-        return self.own.weight
+        """Its centres, where it has one a subject."""
+        found = getattr(self.own, "weight", None)
+        if isinstance(found, nn.Parameter) and found.ndim > 1 and len(found) == self._subjects:
+            return found
+        raise AttributeError(f"the head {self.name} has no centres")
 
     def losses(self, embeddings: Tensor, labels: Tensor, **asked: Any) -> Tensor:
         """As every head's; what the head does not take must not be asked for."""

@@ -14,13 +14,16 @@ from facelab.embedders.network import Network, network_of
 from facelab.embedders.sources import described, weights_of
 from facelab.errors import BadInput, a_kind
 from facelab.faces.faceset import FaceSet
+from facelab.training.distributed import Team
 from facelab.training.examples import Examples
-from facelab.training.heads import HEADS
+from facelab.training.heads import HEADS, ClassHead
 from facelab.training.margins import GroupMargins, MarginTerm, MetaSet
 from facelab.training.mitigations import Adversary, LossWeights
 from facelab.training.own import OwnAugment, OwnHead, OwnSampler, OwnTerm
 from facelab.training.recipe import Recipe
 from facelab.training.sampler import Sampler
+from facelab.training.shards import Across
+from facelab.training.starts import Start, network_from
 from facelab.training.terms import Term
 
 
@@ -53,6 +56,11 @@ class Parts:
             about["terms"] = [described(term) for term in self.terms]
         object.__setattr__(self, "about", about)
 
+    @property
+    def backbone_name(self) -> str:
+        """What an embedder is called by; empty where the backbone is the recipe's."""
+        return self.about["backbone"]["name"].rpartition(".")[2] if "backbone" in self.about else ""
+
     def given(self) -> dict[str, Any]:
         """As `train` takes them."""
         names = ("head", "backbone", "augment", "sampler", "terms")
@@ -84,22 +92,34 @@ def sampler_of(recipe: Recipe, examples: Examples, own: Parts) -> Sampler | OwnS
     return examples.sampler(recipe.batch, recipe.together, powers, recipe.seed)
 
 
-def network_for(recipe: Recipe, own: Parts) -> Network:
-    """The network that is trained, from random weights, pretrained ones, or those it comes with."""
+def network_for(recipe: Recipe, start: Start | None, own: Parts) -> Network:
+    """The network that is trained, with the weights that it begins with."""
+    if own.backbone is None:
+        return network_from(recipe, start)
+    if start is not None:
+        raise BadInput(
+            "start is for backbones by name: load the weights into the backbone of your own before "
+            "you give it, and leave start out"
+        )
     return network_of(recipe.to_dict(), backbone=own.backbone)
 
 
-def network_again(recipe: Recipe, own: Parts, network: Network) -> Network:
+def network_again(recipe: Recipe, network: Network, own: Parts) -> Network:
     """A network of the same layers, without the weights."""
     return network_of({**recipe.to_dict(), **network.built}, False, own.backbone)
 
 
-def head_of(recipe: Recipe, subjects: int, own: Parts) -> nn.Module:
-    """What shapes the embedding."""
+def head_of(recipe: Recipe, subjects: int, processes: Team, own: Parts) -> tuple[nn.Module, slice]:
+    """What shapes the embedding; and the subjects whose centres this process holds."""
+    every = slice(0, subjects)
     if own.head is not None:
-        return OwnHead(own.head, recipe, subjects)
+        return OwnHead(own.head, recipe, subjects), every
     options = {"scale": recipe.scale, "margin": recipe.margin, **recipe.head_options}
-    return HEADS[recipe.head](recipe.dim, subjects, **options)
+    kind = HEADS[recipe.head]
+    if processes.size > 1 and issubclass(kind, ClassHead):
+        options["across"] = Across(processes, subjects)
+    head = kind(recipe.dim, subjects, **options)
+    return head, options["across"].rows if "across" in options else every
 
 
 def augment_of(own: Parts) -> OwnAugment | None:

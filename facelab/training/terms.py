@@ -23,8 +23,8 @@ class Batch:
         The step's number from 0; how many there are.
     ramp
         What margins are multiplied with in this step, 0 to 1.
-    rows
-        int (B,): which images of the training set these are.
+    rows, subjects
+        int (B,), on the host: which images of the training set these are, and of whom.
     labels, groups
         int (B,): their subjects and groups as numbers.
     weights
@@ -45,6 +45,7 @@ class Batch:
     steps: int
     ramp: float
     rows: np.ndarray
+    subjects: np.ndarray
     labels: Tensor
     groups: Tensor
     weights: Tensor
@@ -58,7 +59,7 @@ class Batch:
     def parts(self, number: int) -> Iterator["Batch"]:
         """The batch in equal parts, one after the other."""
         length = len(self.rows) // number
-        cut = ("rows", "labels", "groups", "weights", "targets", "margins")
+        cut = ("rows", "subjects", "labels", "groups", "weights", "targets", "margins")
         whole = {name: getattr(self, name) for name in cut}
         for start in range(0, len(self.rows), length):
             here = slice(start, start + length)
@@ -80,6 +81,9 @@ class Term:
 
     def after_step(self, batch: Batch) -> None:
         """Learn from a whole batch, once the weights have moved."""
+
+    def close(self) -> None:
+        """End what the term began, when the training is over."""
 
     def card(self) -> dict[str, Any]:
         """What the embedder's card tells of it in the end."""

@@ -258,7 +258,7 @@ def test_train_embed_audit_compare_from_end_to_end(say, face_folder, tmp_path):
     both = [tmp_path / f"audits{seed}" / "gender" for seed in (0, 1)]
     code, out, _ = say("compare", *both, "--out", tmp_path / "changes.csv")
     assert code == 0
-    assert "max_min_ratio:fmr" in out
+    assert "FMR, worst group / best group" in out
     assert "fnmr:female" in set(pd.read_csv(tmp_path / "changes.csv")["quantity"])
 
 

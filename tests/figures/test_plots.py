@@ -158,7 +158,7 @@ def test_the_cross_group_matrix_fills_both_halves_and_says_none_for_zero():
     frame.loc[1, "fmr"] = 0.0
     figure = plots.cross_group(frame, 1e-3)
     words = [text.get_text() for text in figure.axes[0].texts]
-    assert words == ["-4.0", "none", "none", "-2.0"]
+    assert words == ["0.01", "none", "none", "1"]
 
 
 def test_score_distributions_stand_beside_the_threshold():

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from pictures import pictures
 
 import facelab as fl
 
@@ -41,7 +42,7 @@ def test_the_control_shows_and_says_everything(redrawn):
     shown = sorted(path.stem for path in (redrawn / "figures").iterdir())
     assert shown == ["balanced", "changes", "one-look", "redrawn-looks", "skewed"]
     page = (redrawn / "report.html").read_text()
-    assert page.count('src="data:image/png') == len(shown)
+    assert pictures(page) == len(shown)
     assert "With skewed training, false matches." in page
     assert "What balanced training changes." in page
 
@@ -67,7 +68,7 @@ def test_every_group_is_favoured_once_and_compared_with_balanced_training(mirror
 def test_the_mirror_shows_and_says_everything(mirrored):
     assert [path.stem for path in (mirrored / "figures").iterdir()] == ["favoured"]
     page = (mirrored / "report.html").read_text()
-    assert page.count('src="data:image/png') == 1
+    assert pictures(page) == 1
     assert "What stays, whoever is favoured." in page and "The favoured group" in page
 
 

@@ -28,9 +28,23 @@ def neighbour(stem: str, word: str) -> str | None:
 
 @pytest.mark.parametrize("stem", STEMS)
 def test_every_notebook_opens_from_the_one_before(stem):
-    place = STEMS.index(stem)
-    assert neighbour(stem, "Before") == (STEMS[place - 1] if place else None)
-    assert neighbour(stem, "Next") == (STEMS[place + 1] if stem != STEMS[-1] else None)
+    # The appendix is a row of its own, and leads back to the start.
+    row = [one for one in STEMS if one.startswith("A") == stem.startswith("A")]
+    place = row.index(stem)
+    assert neighbour(stem, "Next") == (row[place + 1] if stem != row[-1] else None)
+    if stem.startswith("A"):
+        assert opening(stem).startswith("*Appendix to [the course](00_start_here.ipynb).")
+    else:
+        assert neighbour(stem, "Before") == (row[place - 1] if place else None)
+
+
+@pytest.mark.parametrize("stem", [stem for stem in STEMS if stem[0] != "A"])
+def test_every_notebook_of_the_course_ends_with_two_exercises(stem):
+    cells = nbformat.read(NOTEBOOKS[stem], as_version=4).cells
+    kinds = [c.cell_type for c in cells if "exercise" in c.metadata.get("tags", [])]
+    assert kinds == ["markdown", "code"] * 2
+    folded = {"source_hidden": True, "outputs_hidden": True}
+    assert all(c.metadata["jupyter"] == folded for c in cells[-3::2])
 
 
 @pytest.mark.parametrize("stem", STEMS)
@@ -57,7 +71,7 @@ def test_every_notebook_runs_quickly(stem, quick_run):
     assert not (folder.parent / "latest").exists()
     assert json.loads((folder / "metrics.json").read_text())
     page = (folder / "report.html").read_text()
-    assert page.count('<p class="quick" role="note">Quick run: ') == 1
+    assert page.count('<aside class="quick" aria-label="Quick run">Quick run: ') == 1
     assert "output_stderr output_text" not in page, "no warning in what people read"
     seconds = float((folder.parents[1] / f"{stem}.cpu").read_text())
     assert 1 < seconds < LONGEST, f"{stem} took {seconds} s of CPU time"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from pictures import pictures
 
 import facelab as fl
 from facelab.runs.experiments import RunFailed
@@ -42,7 +43,7 @@ def test_the_report_shows_and_says_everything(ranked):
     assert "made-up-0" in numbers and numbers.lower().count("made-up algorithms") == MADE_UP
     assert "of 30 algorithms" not in numbers
     assert sorted(path.stem for path in (ranked / "figures").iterdir()) == FIGURES
-    assert page.count('src="data:image/png') == len(FIGURES)
+    assert pictures(page) == len(FIGURES)
     assert "can have a confidence interval" in page
     assert "move by more than a tenth of the field" in page
     assert "output_stderr output_text" not in page

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from pictures import pictures
 
 BOOK = Path(__file__).parents[2] / "notebooks" / "14_unsuitable_probes.ipynb"
 
@@ -43,7 +44,7 @@ def test_the_report_shows_every_figure(made):
     assert {path.stem for path in (made / "figures").iterdir()} == {
         *("sheet", "missed", "named", "refused"),
     }
-    assert page.count('src="data:image/png') == 4
+    assert pictures(page) == 4
     assert "Most strangers were named with" in page
     assert "output_stderr output_text" not in page, "no warning in what people read"
     assert not re.search(r"""src\s*=\s*["']?\s*(https?:)?//""", page)

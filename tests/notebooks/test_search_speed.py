@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pictures import pictures
 
 from facelab.search.crowds import crowd
 from facelab.search.gallery import Gallery
@@ -38,6 +39,6 @@ def test_the_tables_hold_what_was_measured(run):
 def test_the_report_shows_everything(run):
     page = (run / "report.html").read_text()
     assert sorted(path.stem for path in (run / "figures").iterdir()) == ["recall", "search-speed"]
-    assert page.count('src="data:image/png') == 2
+    assert pictures(page) == 2
     assert "75,000,000 people" in page and "times the speed of all comparisons" in page
     assert "output_stderr output_text" not in page

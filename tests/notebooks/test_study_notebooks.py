@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from pictures import pictures
 
 import facelab as fl
 
@@ -51,7 +52,7 @@ def test_the_report_shows_and_says_everything(study):
     (figure,) = (folder / "figures").iterdir()
     assert figure.stem == ("shares" if name == "07_mix_ratio" else "changes")
     dials = 1 if name == "06_mitigations" else 0  # the comparer stands still
-    assert page.count('src="data:image/png') == 1 + dials
+    assert pictures(page) == 1 + dials
     assert "which the others are compared with" in page
     assert "output_stderr output_text" not in page, (
         "no warning and no progress bar in what people read"

@@ -231,4 +231,6 @@ def test_a_quick_run_of_either_study_is_said_before_all_else(runs, quick):
         (runs[quick] / "run.json").write_text(json.dumps({**card, "quick": True}))
         fl.seal(runs[quick])
     page = summary_page(runs["main"], runs["mix"]).read_text()
-    assert ('<body>\n<p class="quick" role="note">Quick run: ' in page) == bool(quick)
+    assert ('<body>\n<aside class="quick" aria-label="Quick run">Quick run: ' in page) == bool(
+        quick
+    )

@@ -14,7 +14,7 @@ from facelab.pages.documents import QUICK
 from facelab.pages.examples import keep
 from facelab.shown import quick_session
 
-BANNER = f'<p class="quick" role="note">{QUICK}</p>'
+BANNER = f'<aside class="quick" aria-label="Quick run">{QUICK}</aside>'
 PARAMETERS = "n = 500\nskew = 0.5\nrun_folder = None"
 WORK = """\
 import facelab as fl

@@ -345,9 +345,10 @@ def test_a_saved_embedder_opens_with_its_backbone_and_says_what_it_needs(tmp_pat
 
 def test_arms_take_parts_for_all_or_by_arm_and_keep_them_by_source(tmp_path):
     arms = dict.fromkeys(("plain", "own"), patterns())
-    given = {"terms": {"own": [Centre()]}, "kept": tmp_path}
+    given = {"terms": {"own": [Centre()]}, "backbone": {"own": Small}, "kept": tmp_path}
     found = fl.train_arms(arms, FEW, [0], 1, **given)
-    assert same(found["plain", 0], trained(FEW)) and not same(*found.values())
+    assert same(found["plain", 0], trained())
+    assert same(found["own", 0], trained(backbone=Small, terms=[Centre()]))
     assert found["own", 0].card["parts"]["terms"][0]["name"] == f"{__name__}.Centre"
     kept = {path.name for path in tmp_path.iterdir()}
     fl.train_arms(arms, FEW, [0], 1, **given)
