@@ -21,7 +21,7 @@ from facelab.embedders.external import checksum, quantises_by_batch
 from facelab.embedders.kinds import NEXT
 from facelab.embedders.outputs import no_output, several_outputs, tried
 from facelab.embedders.providers import opened
-from facelab.embedders.stated import EXAMPLE, NEEDED, OPTIONS, TOLD, beside
+from facelab.embedders.stated import EXAMPLE, NEEDED, OPTIONS, TOLD, beside, check_same
 from facelab.embedders.tensors import resized
 from facelab.embedders.vectors import as_vectors
 from facelab.errors import BadInput, check_option, there_are
@@ -94,9 +94,8 @@ class OnnxEmbedder:
             "output": output,
             "name": name,
         }
-        self._sha256 = checksum(self.path)  # of what was opened, whatever becomes of the file
         known = _preset(preset) if preset else {}
-        told = beside(self.path, self._sha256)
+        told = beside(self.path)
         stated = told | {key: known[key] for key in known if key in OPTIONS}
         stated |= {key: value for key, value in given.items() if value is not None}
         absent = [key for key in NEEDED if key not in stated]
@@ -113,6 +112,8 @@ class OnnxEmbedder:
         if not (self._std > 0).all():
             raise BadInput(f"std must be greater than 0, not {stated['std']}")
         self._session = opened(self.path, device)
+        self._sha256 = checksum(self.path)  # of what was opened, whatever becomes of the file
+        check_same(self.path, told, self._sha256)
         self.provider = self._session.get_providers()[0]
         self._read_input(_side(stated.get("size")))
         self._output = self._choose_output(stated.get("output"))

@@ -21,20 +21,18 @@ TOLD = ("made_by", "embedder", "trained_on", "precision", "calibration", "cosine
 _OF_EXPORTS = {*TOLD, "input", "dim", "opset", "vectors", "sha256"}
 
 
-def beside(path: Path, checksum: str) -> dict[str, Any]:
+def beside(path: Path) -> dict[str, Any]:
     """What the file beside the model states, or nothing.
 
     Parameters
     ----------
     path
         The model: `model.onnx` has its facts in `model.json`, `model.yaml` or `model.yml`.
-    checksum
-        The model's SHA-256, which is compared where one is stated.
 
     Raises
     ------
     BadInput
-        Two files describe the model, one states what is not known, or it is another model's.
+        Two files describe the model, or one states what is not known.
     """
     found = [place for place in places(path) if place.is_file()]
     if not found:
@@ -50,14 +48,19 @@ def beside(path: Path, checksum: str) -> dict[str, Any]:
             f"{found[0]} states {', '.join(sorted(map(str, strange)))}; known are "
             f"{', '.join([*NEEDED, *OPTIONAL])}, such as {EXAMPLE}"
         )
-    if stated.get("sha256", checksum) != checksum:
-        raise BadInput(
-            f"{found[0].name} is of another model than {path.name}, whose SHA-256 is "
-            f"{checksum[:12]}...: export it again, or take the sum out if the rest is true of it"
-        )
     if "resample" in stated:
         check_option("resample", stated["resample"], ("area",))
     return stated
+
+
+def check_same(path: Path, stated: dict[str, Any], checksum: str) -> None:
+    """Refuse what is stated of a model with another SHA-256, where one is stated."""
+    if stated.get("sha256", checksum) != checksum:
+        place = next(place for place in places(path) if place.is_file())
+        raise BadInput(
+            f"{place.name} is of another model than {path.name}, whose SHA-256 is "
+            f"{checksum[:12]}...: export it again, or take the sum out if the rest is true of it"
+        )
 
 
 def places(path: Path) -> list[Path]:
