@@ -66,8 +66,9 @@ class Callbacks:
         """Call those of a place; whether one of them asks to stop."""
         stop = False
         for name, call in self._calls.get(place, ()):
+            learning = training.network.training  # not so while the head learns alone
             stop |= bool(call(training))
-            if not training.network.training:
+            if learning and not training.network.training:
                 raise BadInput(
                     f"the callback {name} left the network in evaluation mode: end it with "
                     "training.network.train()"

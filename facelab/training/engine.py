@@ -99,6 +99,11 @@ class Training:
         subjects = len(self.examples.subjects)
         head, self.rows = head_of(recipe, subjects, processes, own)
         self.head = head.to(where, self.kind)
+        # Made by every process for itself, with random numbers that none of them shares.
+        if own.backbone is not None:
+            processes.as_the_first(self.network)
+        if own.head is not None:
+            processes.as_the_first(self.head)
         begun = take_centres(self.head, self.network, self.examples, start, self.rows)
         self.start = start and about(start, self.network, begun)
         hold(self.network, self.head, recipe)

@@ -225,6 +225,7 @@ class OwnTerm(Term):
         self._call("begin", training)
         if isinstance(self.own, nn.Module):
             self.own.to(training.processes.device, training.kind)
+            training.processes.as_the_first(self.own)
 
     def before_step(self, batch: Batch) -> None:
         self._call("before_step", batch)
