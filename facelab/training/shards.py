@@ -108,15 +108,24 @@ def clip(
         Length.
     """
     own = list(head.parameters()) if centres is None else [centres]
-    if getattr(head, "across", None) is None:
-        nn.utils.clip_grad_norm_([*parameters, *own], most)
-        return
     gradients = [[p.grad for p in some if p.grad is not None] for some in (parameters, own)]
-    same, ours = (nn.utils.get_total_norm(some) for some in gradients)
-    same = same.to(head.weight)
-    length = (same.square() + processes.added(ours.to(same).square())).sqrt()
-    for some in (parameters, own):
-        nn.utils.clip_grads_with_norm_(some, most, length)
+    if getattr(head, "across", None) is None:
+        length = _length([*gradients[0], *gradients[1]])
+    else:
+        same, ours = (_length(some).to(head.weight) for some in gradients)
+        length = (same.square() + processes.added(ours.square())).sqrt()
+    factor = torch.clamp(most / (length + 1e-6), max=1.0)
+    all_ = [*gradients[0], *gradients[1]]
+    # On the CPU it costs nothing to see that they may stay as they are.
+    if all_ and (length.device.type != "cpu" or factor != 1):
+        torch._foreach_mul_(all_, factor)
+
+
+def _length(gradients: list[Tensor]) -> Tensor:
+    """As `nn.utils.get_total_norm`, which goes through them one by one on a CPU."""
+    if not gradients:
+        return torch.zeros(())
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
 
 
 # ---- of a state, what lies with several processes

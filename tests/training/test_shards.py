@@ -15,7 +15,7 @@ from facelab.training.checkpoints import Checkpoints, remove_checkpoints
 from facelab.training.distributed import Team, _as_told, _is_of_others
 from facelab.training.heads import HEADS
 from facelab.training.loop import _check_alike
-from facelab.training.shards import Across, put_together, taken_apart
+from facelab.training.shards import Across, clip, put_together, taken_apart
 
 CPU = torch.device("cpu")
 
@@ -118,6 +118,23 @@ def test_new_centres_are_the_same_however_many_draw_them(head, block, monkeypatc
         parts.append(HEADS[head](8, 101, 16.0, 0.3, across=Across(Team(CPU, rank, 3), 101)).weight)
         assert torch.equal(torch.rand(1), after)  # what is drawn next is the same, too
     assert torch.equal(torch.cat(parts), whole)
+
+
+@pytest.mark.parametrize("most", [0.1, 1e6])
+def test_gradients_are_cut_as_torch_cuts_them_bit_for_bit(most):
+    torch.manual_seed(0)
+    layer, head = torch.nn.Linear(6, 8), HEADS["cosface"](8, 41, 16.0, 0.3)
+    parameters = [*layer.parameters(), *head.parameters()]
+    for parameter in parameters:
+        parameter.grad = torch.randn(parameter.shape)
+    layer.bias.grad = None
+    theirs = [torch.nn.Parameter(p.detach().clone()) for p in parameters]
+    for one, parameter in zip(theirs, parameters, strict=True):
+        one.grad = None if parameter.grad is None else parameter.grad.clone()
+    torch.nn.utils.clip_grad_norm_(theirs, most)
+    clip(list(layer.parameters()), head, None, most, Team(CPU))
+    for one, parameter in zip(theirs, parameters, strict=True):
+        assert parameter.grad is None if one.grad is None else torch.equal(one.grad, parameter.grad)
 
 
 def test_processes_that_were_given_different_trainings_are_refused():

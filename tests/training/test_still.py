@@ -197,6 +197,11 @@ def test_two_processes_hold_still_what_one_does(tmp_path, begun):
     run = launch(2, script, tmp_path / "faces", tmp_path / "faces", tmp_path, *files)
     assert run.returncode == 0, run.stderr
     for name, recipe in recipes.items():
-        one, two = train(recipe), fl.load_embedder(tmp_path / name)
-        for part, value in two.network.state_dict().items():
-            torch.testing.assert_close(value, one.network.state_dict()[part], rtol=1e-5, atol=1e-6)
+        one = train(recipe)
+        for rank in ("0", "1"):
+            two = fl.load_embedder(tmp_path / name / rank)
+            assert two.card["start"]["centres"] == one.card["start"]["centres"] == "the start's"
+            theirs = two.network.state_dict()
+            for part, value in one.network.state_dict().items():
+                torch.testing.assert_close(theirs[part], value, rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(two.centres.weight, one.centres.weight, rtol=1e-5, atol=1e-6)
