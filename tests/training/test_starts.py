@@ -307,7 +307,8 @@ def test_where_a_start_lies_decides_nothing_and_what_it_holds_everything(
 ):
     there = first.save(tmp_path / "there")
     names = {
-        _Names().of(dataclasses.replace(TINY, start=start), faces) for start in (folder, there)
+        _Names(torch.device("cpu")).of(dataclasses.replace(TINY, start=start), faces)
+        for start in (folder, there)
     }
     assert len(names) == 1
     first.network.embed[0].weight.data[0, 0] += 1
@@ -315,8 +316,8 @@ def test_where_a_start_lies_decides_nothing_and_what_it_holds_everything(
         other = first.save(tmp_path / "other")
     finally:
         first.network.embed[0].weight.data[0, 0] -= 1
-    names.add(_Names().of(dataclasses.replace(TINY, start=other), faces))
-    names.add(_Names().of(TINY, faces))
+    names.add(_Names(torch.device("cpu")).of(dataclasses.replace(TINY, start=other), faces))
+    names.add(_Names(torch.device("cpu")).of(TINY, faces))
     assert len(names) == 3
 
     recipe = dataclasses.replace(TINY, start=folder, steps=4)
