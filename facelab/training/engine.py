@@ -84,7 +84,10 @@ class Training:
         self.sampler = sampler_of(recipe, self.examples, own)
         self.augment = augment_of(own)
         beside = self._beside if recipe.augment.cover and not self.augment else None
-        self.feed = Feed(self.examples, self.sampler.batch, self._here, beside, recipe.steps)
+        # Somebody's own sampler may draw from torch's chance, or be asked by a term: at its step.
+        ahead = {} if own.sampler is None else {"ahead": 0}
+        rows = self.sampler.batch
+        self.feed = Feed(self.examples, rows, self._here, beside, recipe.steps, **ahead)
 
         start = start_of(recipe)
         torch.manual_seed(recipe.seed)
