@@ -297,6 +297,12 @@ def test_a_trained_embedder_can_go_to_others_without_its_centres(faces, first, f
     assert not (plain.save(tmp_path / "plain") / "centres.safetensors").exists()
 
 
+def test_centres_of_people_who_may_be_real_are_kept_only_where_asked_for(faces):
+    real = fl.FaceSet.from_arrays(faces.table, faces.crops, name="real", synthetic=False)
+    assert train(real, STEP).centres is None
+    assert train(real, dataclasses.replace(STEP, keep_centres=True)).centres is not None
+
+
 class Plain(torch.nn.Module):
     """A head of one's own, with a centre a subject or with the same the other way round."""
 
