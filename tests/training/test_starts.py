@@ -384,3 +384,9 @@ def test_the_caller_keeps_their_random_numbers(folder):
     before = torch.random.get_rng_state()
     start_of(dataclasses.replace(TINY, start=folder))
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_centres_are_known_again_where_embeddings_were_whitened_after_training(faces, tmp_path):
+    folder = train(faces, dataclasses.replace(TINY, wccn=0.1)).save(tmp_path / "whitened")
+    made = train(faces, dataclasses.replace(STEP, start=folder))
+    assert made.card["start"]["centres"] == "the start's"
