@@ -90,9 +90,8 @@ def arm_changes(table: pd.DataFrame, seeds: pd.DataFrame, baseline: str) -> Pict
         size=11, x=0.01, ha="left",
     )  # fmt: skip
     rows = table[table["arm"] != baseline].to_dict("records")
-    picture.alt = f"Changes against {baseline}: " + "; ".join(
-        f"{row['arm']} {change_text(row)}" for row in rows
-    )
+    told = [f"{row['arm']} {change_text(row)}" for row in rows]
+    picture.alt = f"Changes against {baseline}: {'; '.join(told) or 'there is no other arm'}"
     return picture
 
 

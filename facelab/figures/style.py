@@ -192,7 +192,7 @@ def group_rows(
 ) -> None:
     """Groups down the left side, the first on top; `all` is set apart by a line."""
     axes.set_yticks(range(len(groups)), wrapped(names or groups) if labelled else [])
-    axes.set_ylim(len(groups) - 0.5, -0.5)
+    axes.set_ylim(max(len(groups), 1) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     if divide and groups[0] == "all" and len(groups) > 1:
         axes.axhline(0.5, color="#BBBBBB", lw=0.8)

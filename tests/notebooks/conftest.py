@@ -52,8 +52,9 @@ def _in_turn(file: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def quick_run(shared, request) -> Callable[[str], Path]:
-    """The run folder of a notebook in its quick setting; beside it, `<stem>.cpu` in seconds."""
+def quick_run(shared) -> Callable[[str], Path]:
+    """The run folder of a notebook in its quick setting; beside its folder, `<stem>.cpu` in seconds
+    and what a study has kept, `<stem>-kept`."""
 
     def run(stem: str) -> Path:
         out = shared / "quick"
@@ -61,7 +62,7 @@ def quick_run(shared, request) -> Callable[[str], Path]:
         with _in_turn(out / f"{stem}.lock"):
             home = out / f"{stem}-quick"
             if not list(home.glob("2*Z-????")):
-                given = request.getfixturevalue("kept") if stem in STUDIES else {}
+                given = {"kept": str(out / f"{stem}-kept")} if stem in STUDIES else {}
                 before = _children()
                 with pytest.MonkeyPatch.context() as patch:  # as where nobody has any data
                     patch.delenv("FACELAB_REAL", raising=False)
@@ -97,12 +98,6 @@ def anybody(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def audited(anybody) -> dict[str, Any]:
     return {"faces": str(anybody / "faces"), "embedder": str(anybody / "embedder")}
-
-
-@pytest.fixture(scope="session")
-def kept(tmp_path_factory) -> dict[str, Any]:
-    """Where studies keep their trainings, as they do under experiments/."""
-    return {"kept": str(tmp_path_factory.mktemp("kept"))}
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,7 +16,7 @@ ROOM = Path(__file__).parents[2] / "notebooks"
 
 TIMED = ("06_mitigations", "09_backbone_size")
 ARMS = {
-    "06_mitigations": 11,
+    "06_mitigations": 6,
     "07_mix_ratio": 2,
     "08_subjects_and_images": 2,
     "09_backbone_size": 2,
@@ -67,33 +69,45 @@ def test_every_method_was_searched_alike_and_the_page_says_on_whom(quick_run):
     table = pd.read_csv(folder / "tables" / "search.csv")
     assert table.groupby("method").size().eq(2).all() and len(table) == 2 * ARMS["06_mitigations"]
     assert table.groupby("method")["chosen"].sum().eq(1).all()
-    said = "Of 11 methods each was tried in 2 recipes"
+    said = "Of 6 methods each was tried in 2 recipes"
     page = (folder / "report.html").read_text()
     assert said in page and "on 18 held-out subjects. These subjects chose" in page
     chosen = json.loads((folder / "metrics.json").read_text())["search"]
     assert chosen["group DRO"]["change"] in ("dro: 0.01", "dro: 0.03")
 
 
-def test_a_repeated_run_trains_nothing_and_comes_to_the_same(quick, tmp_path):
+def test_every_method_of_the_mitigations_is_a_recipe():
+    notebook = json.loads((ROOM / "06_mitigations.ipynb").read_text())
+    given: dict[str, Any] = {}
+    exec("".join(notebook["cells"][1]["source"]), given)
+    assert len(given["methods"]) == 9 and set(given["strengths"]) < set(given["methods"])
+    for name, said in given["methods"].items():
+        for change in given["strengths"].get(name, [{}]):
+            mitigate = {"by": given["by"], **said, **change}
+            recipe = fl.Recipe.from_dict({**given["recipe"], "mitigate": mitigate})
+            assert recipe.mitigate is not None and recipe.mitigate.by == ["phenotype", "gender"]
+
+
+def test_a_repeated_run_trains_nothing_and_comes_to_the_same(quick, quick_run, tmp_path):
     name = "09_backbone_size"
-    given = {**quick[name], "kept": str(tmp_path / "kept")}
-    first, again = (
-        fl.run(ROOM / f"{name}.ipynb", given, out=tmp_path / part) for part in ("first", "again")
-    )
+    first = quick_run(name)
+    kept = shutil.copytree(first.parents[1] / f"{name}-kept", tmp_path / "kept")
+    again = fl.run(ROOM / f"{name}.ipynb", {**quick[name], "kept": str(kept)}, out=tmp_path / "run")
     assert "4 of 4 trainings were kept in" in (again / "report.html").read_text()
     texts = [(folder / "tables" / "figures.csv").read_text() for folder in (first, again)]
     assert texts[0] == texts[1]
 
 
-def test_the_studies_share_their_baseline(quick, tmp_path):
-    """As their yamls do: the mitigations' skewed arm is the reference of the others."""
-    kept = tmp_path / "kept"
+def test_the_studies_share_their_baseline(quick, quick_run, tmp_path):
+    """As their yamls do: the skewed arm of one is the reference of the others."""
+    sizes = quick_run("09_backbone_size")
+    kept = shutil.copytree(sizes.parents[1] / "09_backbone_size-kept", tmp_path / "kept")
 
-    def run(name, **given):
+    def trainings_kept(name, **given):
         given = {**quick[name], "seeds": [0], "kept": str(kept), **given}
-        fl.run(ROOM / f"{name}.ipynb", given, out=tmp_path / "runs")
-        return {path.name for path in kept.iterdir() if path.name != ".locks"}
+        page = (fl.run(ROOM / f"{name}.ipynb", given, out=tmp_path) / "report.html").read_text()
+        return re.search(r"(\d) of (\d) trainings were kept", page).groups()
 
-    there = run("06_mitigations", methods={"focal": {"focal": 2}}, search=False)
-    assert run("07_mix_ratio", shares=[0.8], reference=0.8) == there
-    assert run("09_backbone_size", backbones={"one": {}}) == there
+    assert trainings_kept("07_mix_ratio", shares=[0.8], reference=0.8) == ("1", "1")
+    focal = {"methods": {"focal": {"focal": 2}}, "search": False}
+    assert trainings_kept("06_mitigations", **focal) == ("1", "3")
