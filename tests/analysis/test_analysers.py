@@ -85,7 +85,11 @@ def test_a_box_is_cut_in_pixels_of_an_aligned_crop_and_black_beyond_it(tmp_path)
 
 
 def test_a_faceset_brings_its_table_and_the_answer_can_be_audited(tmp_path):
-    faces = fl.synthesize(12, 2, size=32)
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"subject": np.arange(24) // 2, "image": np.arange(24)})
+    table["gender"] = np.where(table["subject"] % 2, "male", "female")
+    table["phenotype"] = np.where(table["subject"] % 3, "a", "b")
+    faces = fl.FaceSet.from_arrays(table, rng.integers(0, 256, (24, 32, 32, 3), np.uint8))
     path = net(tmp_path / "n.onnx")
     (tmp_path / "labels.txt").write_text("male\nfemale\n")
     net_of = fl.analyser(path, what="gender", kind="logits", labels=tmp_path / "labels.txt", **RGB)
@@ -230,7 +234,7 @@ def test_age_and_gender_is_right_about_most_of_lfw(real, age_and_gender):
 @pytest.mark.real
 @pytest.mark.slow
 def test_age_and_gender_errs_on_lfw_as_an_independent_measurement_says(real, age_and_gender):
-    """An independent run measured 2.68 % of 7,697 faces; of the 7,695 that are labelled here 205."""
+    """Independently 2.68 % of 7,697 faces; of the 7,695 that are labelled here, 205."""
     found = age_and_gender.predict(lfw(real))
     audit = fl.analysis_audit(found, truth="gender", by="gender", replicates=50)
     rates = audit.rates.set_index("group")

@@ -383,7 +383,7 @@ def test_what_is_saved_is_what_is_loaded(audit, tmp_path):
     with pytest.raises(fl.BadInput, match="exists already"):
         audit.save(folder)
     (folder / "rates.csv").write_text("group\n")
-    with pytest.raises(fl.BadInput, match="was changed|not as"):
+    with pytest.raises(fl.BadInput, match=r"was changed|not as"):
         fl.AnalysisAudit.load(folder)
 
 
