@@ -44,7 +44,8 @@ class Output:
         if self.kind == "number":
             return {f"predicted_{self.what}": values[:, 0] * self.scale}
         if self.kind == "logits":
-            values = softmax(values, axis=1)
+            with np.errstate(invalid="ignore"):  # what is not finite is no prediction
+                values = softmax(values, axis=1)
         self._check_chances(values, model)
         if self.kind == "expected":
             return {f"predicted_{self.what}": values @ self._numbers(values.shape[1])}

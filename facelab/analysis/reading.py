@@ -87,8 +87,8 @@ def read_predictions(
     >>> file = Path(mkdtemp()) / "answers.json"
     >>> _ = file.write_text(json.dumps({"ada.jpg": [face], "bea.jpg": []}))
     >>> table = fl.read_predictions(file, format="deepface")
-    >>> table[["image", "predicted_gender", "predicted_age", "status"]].fillna("").values.tolist()
-    [['ada.jpg', 'female', 31.0, 'ok'], ['bea.jpg', '', '', 'no face']]
+    >>> table[["image", "predicted_age", "status"]].values.tolist()
+    [['ada.jpg', 31.0, 'ok'], ['bea.jpg', nan, 'no face']]
     """
     check_option("format", format, FORMATS)
     check_option("faces", faces, ("largest", "all"))

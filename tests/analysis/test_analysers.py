@@ -113,6 +113,7 @@ def test_what_stands_beside_the_model_says_how_it_is_run(tmp_path, crops):
     np.testing.assert_allclose(found["predicted_age"], 10 * (2 * mean + 1), rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered")
 def test_numbers_that_are_none_are_no_prediction(tmp_path, crops):
     path = net(tmp_path / "n.onnx")
     broken = fl.analyser(

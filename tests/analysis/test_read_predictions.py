@@ -162,7 +162,7 @@ def test_fairfaces_csv_with_scores_in_strings_and_line_breaks(tmp_path):
     assert table["predicted_age_group"].tolist() == ["20-29", "10-19", "70+"]
     assert table.loc[0, ["score_male", "score_female", "score_white"]].tolist() == [0.25, 0.75, 0.9]
     assert table["status"].tolist() == ["ok", "ok", "error: damaged row"]
-    with pytest.warns(UserWarning, match="showed several faces"):
+    with pytest.warns(UserWarning, match=r"set aside|showed several faces"):
         first = fl.read_predictions(file, format="fairface")
     assert first["predicted_race"].tolist() == ["white", "black"]
 
