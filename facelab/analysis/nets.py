@@ -22,7 +22,7 @@ from facelab.analysis.outputs import Output, as_output
 from facelab.analysis.pixels import Input, as_input
 from facelab.datasets.reader import one_line
 from facelab.embedders.external import checksum
-from facelab.embedders.onnx import open_session
+from facelab.embedders.providers import opened
 from facelab.errors import BadInput, MissingExtra, a_kind, counted, shortened, there_are
 from facelab.faces.faceset import FaceSet
 from facelab.faces.presenting import presented
@@ -297,7 +297,7 @@ def _of_preset(name: str, path: Path | None, stated: dict[str, Any]) -> Analyser
             raise FileNotFoundError(
                 f"{folder} holds no {wanted}" if wanted else f"{folder} is a folder: give the file"
             )
-        opened = [_part(folder / part["file"], part) for part in parts]
+        nets = [_part(folder / part["file"], part) for part in parts]
     else:
         fits = [part for part in parts if "file" not in part or len(parts) == 1]
         named = [part for part in parts if part.get("file") == folder.name]
@@ -306,8 +306,8 @@ def _of_preset(name: str, path: Path | None, stated: dict[str, Any]) -> Analyser
                 f"{folder.name} is no file of {name}: give "
                 f"{' or '.join(part['file'] for part in parts)}, or the folder of both"
             )
-        opened = [_part(folder, (named or fits)[0])]
-    return Analyser(name, opened, _about(told))
+        nets = [_part(folder, (named or fits)[0])]
+    return Analyser(name, nets, _about(told))
 
 
 def _not_installed(name: str) -> MissingExtra:
@@ -319,7 +319,7 @@ def _not_installed(name: str) -> MissingExtra:
 
 
 def _part(path: Path, told: Mapping[str, Any]) -> _Part:
-    session = open_session(path)
+    session = opened(path, "cpu")
     inputs = session.get_inputs()
     if len(inputs) != 1 or inputs[0].type != "tensor(float)":
         what = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)

@@ -61,6 +61,12 @@ def in_the_table(name: str, path: str) -> float:
     if path.startswith("changes > "):
         _, arm, quantity, column = path.split(" > ")
         return table.set_index(["arm", "quantity"]).loc[(arm, quantity), column]
+    if path.startswith("contrasts > "):
+        *_, change, column = path.split(" > ")
+        effect, _, quantity = change.partition(":")
+        factor, _, level = effect.partition("=")
+        rows = table[(table["factor"] == factor) & (table["quantity"] == quantity)]
+        return rows.set_index(rows["level"].astype(str).str.lstrip("'")).loc[level, column]
     kind, key, column = path.split(" > ") if path.count(">") == 2 else (*path.split(" > "), "")
     if kind == "differences":
         return table.set_index("quantity").loc[key, column]
@@ -105,6 +111,16 @@ def test_the_one_page_says_what_the_tables_say():
     assert all(STAMPS[name]["run_id"] in text for name in tables.values())
 
 
+def test_whoever_is_favoured_has_the_lowest_rate_as_the_gallery_says():
+    table = pd.read_csv(GALLERY / "mirrored-skew.csv")
+    rates = table[table["figure"].str.startswith("fmr:")].pivot(
+        index="arm", columns="figure", values="value"
+    )
+    favoured = {arm: arm.partition(" ")[2] for arm in rates.index if arm != "balanced"}
+    assert len(favoured) == 6
+    assert all(rates.loc[arm].idxmin() == f"fmr:{group}" for arm, group in favoured.items())
+
+
 def test_stamps_say_what_made_each():
     assert set(STAMPS) == set(TOLD)
     for name, stamp in STAMPS.items():
@@ -138,8 +154,9 @@ README_SAYS = [
     ("mix-ratio", "with every fifth subject one {:.1f} times", "20%:fmr_ratio > value"),
     ("mix-ratio", "with two of five {:.0f} times", "40%:fmr_ratio > value"),
     ("mix-ratio", "with nothing else {:.0f} times", "100%:fmr_ratio > value"),
+    ("mirrored-skew", "worst-off is matched {:.1f} times as often", "balanced:fmr_ratio > value"),
     ("backbone-size", "misses {:.1f} points fewer people", "double width:fnmr > change"),
-    ("subjects-and-images", "those of 75 by {:.0f} points of FNMR", "75 × 40:fnmr > change"),
+    ("subjects-and-images", "five each miss {:.0f} points more", "600 × 5:fnmr > change"),
 ]
 
 
