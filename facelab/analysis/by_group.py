@@ -15,7 +15,15 @@ import pandas as pd
 
 from facelab import files, sums
 from facelab.analysis import classes, confidences, said, years
-from facelab.analysis.labelled import Labelled, Words, as_labels, check_frame, labelled, listed
+from facelab.analysis.labelled import (
+    Labelled,
+    Words,
+    as_labels,
+    check_frame,
+    labelled,
+    listed,
+    says_nothing,
+)
 from facelab.analysis.pairs import contrasts_of_means, contrasts_of_shares
 from facelab.analysis.scores import scores_of
 from facelab.analysis.tallies import Places, means
@@ -315,7 +323,7 @@ def _of_numbers(
     low, high = years.as_bands(frame[truth])
     values, strange = years.as_numbers(frame[column])
     text = frame[column].astype(object).map(lambda one: str(one).strip()[:60])
-    why = text.where(strange, "")
+    why = text.where(strange & ~text.map(says_nothing).to_numpy(bool), "")
     outside = np.isfinite(values) & ((values < 0) | (values > 200))
     why = why.where(~outside, "no age: below 0 or above 200") if "age" in truth else why
     values = np.where(outside & ("age" in truth), np.nan, values)
@@ -348,6 +356,7 @@ def _of_numbers(
             f"{how_many(int(bands.sum()), 'age is a band', 'ages are bands')}: errors there are "
             "years to its nearer end, 0 within, so that they are smaller than those in years."
         )
+    warnings += said.of_unprocessed(found.reasons, found.set_aside)
     return AnalysisAudit(
         by, truth, column, "number", rates,
         contrasts_of_means(told, inner.names, confidence), NOTHING,
@@ -383,7 +392,8 @@ def _of_classes(
     true, told = words.spelt(true), words.spelt(told)
     known = true.notna().to_numpy()
     found = labelled(frame, by, known, told.notna().to_numpy(), why, truth, subject)
-    kept = np.flatnonzero(known)
+    kept, warnings = np.flatnonzero(known), list(found.notes)
+    sure = scores.confidence(told, words, warnings) if scores is not None else None
     true, told = true.iloc[kept], told.iloc[kept]
     names = _classes(true, told, found.processed, truth, column)
     ready, of_truth = found.processed, _places(true, names)
@@ -400,18 +410,16 @@ def _of_classes(
     if words.family == "expression":
         keys = [words.key(name) for name in names]
         more["directions"] = classes.directions(*args, keys, confidence)
-    warnings = list(found.notes)
-    sure = scores.confidence(told, words, warnings) if scores is not None else None
     if sure is not None:
         more |= _of_confidence(found, sure[kept], wrong, advised, confidence, seed, warnings)
     never = [name for place, name in enumerate(names) if not (of_told[ready] == place).any()]
-    if never:
+    if never and ready.any():
         lost = int(np.isin(of_truth, [names.index(name) for name in never]).sum())
         rest = ready & ~np.isin(of_truth, [names.index(name) for name in never])
-        share = wrong[rest].mean() if rest.any() else np.nan
+        without = f"; without them its error is {100 * wrong[rest].mean():.3g} %"
         warnings.append(
             f"The analyser never said {listed(never)} ({how_many(lost, 'image')}): all of them "
-            f"count as wrong; without them its error is {100 * share:.3g} %."
+            f"count as wrong{without if rest.any() else ''}."
         )
     warnings += said.of_unprocessed(found.reasons, found.set_aside)
     return AnalysisAudit(

@@ -259,7 +259,7 @@ def as_labels(
         Labels to take for others.
     """
     words = {_plain(old): new for old, new in renamed.items()}
-    codes, distinct = pd.factorize(column)
+    codes, distinct = coded(column)
     names: list[str | None] = []
     reasons: list[str] = []
     for value in distinct:
@@ -285,9 +285,27 @@ def as_labels(
     return labels, why
 
 
-def failure(word: str | None) -> bool:
-    """Whether a word says that nothing was said."""
-    return _plain(word or "") in _FAILED | _NOTHING
+def says_nothing(word: str) -> bool:
+    """Whether a word stands for a missing value."""
+    return _plain(word) in _NOTHING
+
+
+def coded(column: pd.Series) -> tuple[np.ndarray, pd.Index]:
+    """Each row's place among the distinct values, -1 where it is missing, and these.
+
+    Raises
+    ------
+    BadInput
+        A value is a list, or another that holds several.
+    """
+    try:
+        return pd.factorize(column)
+    except TypeError:
+        several = next(value for value in column if value.__hash__ is None)
+        raise BadInput(
+            f"column {column.name!r} holds {a_kind(several)} ({str(several)[:60]}), where one "
+            "label or number a face is meant"
+        ) from None
 
 
 def listed(names: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ import re
 import numpy as np
 import pandas as pd
 
+from facelab.analysis.labelled import coded
 from facelab.analysis.tallies import Places, means, shares, with_columns
 from facelab.datasets.fairface import unmangled
 from facelab.datasets.reader import AGE_GROUPS
@@ -30,7 +31,7 @@ def as_numbers(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         values = column.to_numpy(np.float64, na_value=np.nan)
         return np.where(np.isfinite(values), values, np.nan), np.isinf(values)
-    codes, distinct = pd.factorize(column.astype(object))
+    codes, distinct = coded(column.astype(object))
     values, strange = np.full(len(distinct) + 1, np.nan), np.zeros(len(distinct) + 1, bool)
     for place, value in enumerate(distinct):
         text = str(as_name(value) or "").strip()
@@ -62,7 +63,7 @@ def as_bands(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     low, high = values.copy(), values.copy()
     if not strange.any():
         return low, high
-    codes, distinct = pd.factorize(column.astype(object).where(strange))
+    codes, distinct = coded(column.astype(object).where(strange))
     lows, highs = np.full((2, len(distinct) + 1), np.nan)
     for place, value in enumerate(distinct):
         text = unmangled(str(as_name(value))).strip().casefold()

@@ -187,6 +187,23 @@ def test_whole_numbers_that_may_be_labels_are_asked_about():
     assert found.rates.loc[0, "error"] == 0
 
 
+def test_a_mangled_table_of_thirty_thousand_rows_is_audited_or_refused_in_a_sentence():
+    rng, n = np.random.default_rng(0), 30_000
+    spelt = ["Female", "Male", " female", "M", "unsure", None, "non-binary"]
+    table = pd.DataFrame({"gender": rng.choice(spelt, n), "race": rng.choice(["a", "b", None], n)})
+    said = ["Woman", "Man", "no face", "NA", "", np.nan, "error"]
+    table["predicted_gender"] = rng.choice(said, n)
+    table["score_Woman"] = rng.random(n).round(3).astype(str)
+    found = fl.analysis_audit(table, truth="gender", by="race", replicates=10)
+    first = found.rates.iloc[0]
+    assert first["images"] + found.set_aside["no label in 'gender'"] == n
+    assert first["processed"] == sum(found.confusion_of().sum())
+    assert {"no face", "error", "no prediction"} == set(found.unprocessed)
+    assert found.confidences.loc[0, "images"] == (found.confusion_of().sum()["Female"])
+    with pytest.raises(fl.BadInput, match=r"holds a list .* where one label or number"):
+        fl.analysis_audit(table.assign(predicted_gender=[["a"]] * n), truth="gender", by="race")
+
+
 # ---- scores
 
 
