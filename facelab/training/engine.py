@@ -38,7 +38,7 @@ from facelab.training.parts import (
 )
 from facelab.training.recipe import Recipe
 from facelab.training.shards import clip
-from facelab.training.starts import about, centres_of, start_of, take_centres
+from facelab.training.starts import about, centres_of, keeps_centres, start_of, take_centres
 from facelab.training.still import factors, hold
 from facelab.training.terms import Batch, trained_by
 from facelab.training.validation import Watch
@@ -84,7 +84,10 @@ class Training:
         self.sampler = sampler_of(recipe, self.examples, own)
         self.augment = augment_of(own)
         beside = self._beside if recipe.augment.cover and not self.augment else None
-        self.feed = Feed(self.examples, self.sampler.batch, self._here, beside, recipe.steps)
+        # Somebody's own sampler may draw from torch's chance, or be asked by a term: at its step.
+        ahead = {} if own.sampler is None else {"ahead": 0}
+        rows = self.sampler.batch
+        self.feed = Feed(self.examples, rows, self._here, beside, recipe.steps, **ahead)
 
         start = start_of(recipe)
         torch.manual_seed(recipe.seed)
@@ -387,7 +390,7 @@ class Training:
             pd.DataFrame(self.history),
             f"{backbone}-{faces.card.get('name', 'unnamed')}-{recipe.seed}",
             pd.concat(self.looks, ignore_index=True) if self.looks else None,
-            centres_of(self.head, self.examples.subjects) if recipe.keep_centres else None,
+            centres_of(self.head, self.examples.subjects) if keeps_centres(recipe, faces) else None,
         )
         if recipe.wccn:
             given = recipe.wccn, recipe.seed, progress, recipe.wccn_by

@@ -44,7 +44,7 @@ from facelab.words import as_yaml, checked, read, values
 # the other, whose steps are not divided by the size of the gradient.
 OPTIMISERS = {
     "adamw": {"lr": 2e-3, "weight_decay": 0.05},
-    "sgd": {"lr": 0.05, "weight_decay": 5e-4},
+    "sgd": {"lr": 0.1, "weight_decay": 5e-4},
 }
 
 
@@ -260,11 +260,11 @@ class Recipe:
     keep_centres
         Whether the embedder keeps the head's centres, one a training subject beside the SHA-256 of
         its name, so that a training of the same subjects can go on from them. They tell those
-        people's faces as templates do: switch it off for an embedder that goes to others.
+        people's faces as templates do: None keeps them where the set says that nobody is real.
     optimiser, lr, momentum, weight_decay
         "sgd" (Nesterov, `momentum`) or "adamw"; peak learning rate; decay of matrices only, never
         of biases and norms. What is None is the optimiser's own: lr 0.002 and weight_decay 0.05
-        for adamw, 0.05 and 0.0005 for sgd (`OPTIMISERS`). A recipe holds the values
+        for adamw, 0.1 and 0.0005 for sgd (`OPTIMISERS`). A recipe holds the values
         used; `dataclasses.replace` therefore keeps them when it changes the optimiser.
     batch, accumulate, steps
         Images a step, over all processes; parts that a batch is worked through in, to save memory;
@@ -352,7 +352,7 @@ class Recipe:
     margin: FromZero = 0.2
     margin_warm_up: BelowOne = 0.2
     centres: Number = 1.0
-    keep_centres: StrictBool = True
+    keep_centres: StrictBool | None = None
     optimiser: Literal["sgd", "adamw"] = "adamw"
     lr: AboveZero | None = None
     momentum: BelowOne = 0.9

@@ -297,6 +297,38 @@ def test_a_trained_embedder_can_go_to_others_without_its_centres(faces, first, f
     assert not (plain.save(tmp_path / "plain") / "centres.safetensors").exists()
 
 
+def test_centres_of_people_who_may_be_real_are_kept_only_where_asked_for(faces):
+    real = fl.FaceSet.from_arrays(faces.table, faces.crops, name="real", synthetic=False)
+    assert train(real, STEP).centres is None
+    assert train(real, dataclasses.replace(STEP, keep_centres=True)).centres is not None
+
+
+class Plain(torch.nn.Module):
+    """A head of one's own, with a centre a subject or with the same the other way round."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(shape))
+
+    def losses(self, embeddings, labels):
+        weight = self.weight.T if self.weight.shape[0] == 12 else self.weight
+        return torch.nn.functional.cross_entropy(
+            embeddings.float() @ weight, labels, reduction="none"
+        )
+
+
+def test_a_head_of_ones_own_begins_with_the_starts_centres_where_it_has_one_a_subject(
+    faces, first, folder, tmp_path
+):
+    recipe = dataclasses.replace(STEP, start=folder)
+    made = train(faces, recipe, head=lambda dim, subjects: Plain(subjects, dim))
+    assert made.card["start"]["centres"] == "the start's"
+    torch.testing.assert_close(made.centres.weight, first.centres.weight)
+    turned = train(faces, recipe, head=Plain)
+    assert turned.card["start"]["centres"] == "new" and turned.centres is None
+    assert TrainedEmbedder.load(turned.save(tmp_path / "turned")).centres is None
+
+
 def test_ours_of_another_kind_is_named_with_what_to_write(folder):
     words = refusal(dataclasses.replace(TINY, start=folder, dim=16, size=48))
     assert "write size: 32, dim: 32 in the recipe, which says size: 48, dim: 16" in words
@@ -352,3 +384,9 @@ def test_the_caller_keeps_their_random_numbers(folder):
     before = torch.random.get_rng_state()
     start_of(dataclasses.replace(TINY, start=folder))
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_centres_are_known_again_where_embeddings_were_whitened_after_training(faces, tmp_path):
+    folder = train(faces, dataclasses.replace(TINY, wccn=0.1)).save(tmp_path / "whitened")
+    made = train(faces, dataclasses.replace(STEP, start=folder))
+    assert made.card["start"]["centres"] == "the start's"
