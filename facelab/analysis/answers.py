@@ -4,6 +4,7 @@ In: one saved answer to one photo. Out: its faces, each a `Face` in one vocabula
 none. An answer of another make is refused, never half read.
 """
 
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,7 +59,7 @@ def faces_of(answer: Any, make: str) -> list[Face]:
 def _refuse_errors(answer: Any) -> None:
     """What vendors write where they refuse."""
     if isinstance(answer, str):
-        text = " ".join(answer.split())
+        text = as_text(answer)
         raise Failed(NO_FACE if "could not be detected" in text else f"error: {text[:80]}")
     if not isinstance(answer, Mapping):
         return
@@ -71,8 +72,14 @@ def _refuse_errors(answer: Any) -> None:
                     (told[k] for k in ("code", "Code", "message", "Message", "statusCode")
                      if told.get(k)), "refused"
                 )  # fmt: skip
-            text = " ".join(str(words).split())
+            text = as_text(words)
             raise Failed(NO_FACE if "could not be detected" in text else f"error: {text[:80]}")
+
+
+def as_text(value: Any) -> str:
+    """One line of text, in which half a surrogate pair, which json can hold, is spelt out."""
+    line = " ".join(str(value).split())
+    return line.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _number(value: Any) -> float:
@@ -81,13 +88,23 @@ def _number(value: Any) -> float:
         return np.nan
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return np.nan
 
 
 def _label(value: Any) -> str | None:
-    text = " ".join(str(value).split()).casefold() if value not in (None, "") else ""
+    if not isinstance(value, str):
+        return None
+    text = as_text(value).casefold()
     return _GENDERS.get(text, text) or None
+
+
+def _named(one: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """What an answer holds under a name: an object, or nothing."""
+    told = one.get(name)
+    if told is not None and not isinstance(told, Mapping):
+        raise NotOne(f"has {name} that is {reprlib.repr(told)} and no object")
+    return told or {}
 
 
 def _scores(told: Any, over: float) -> dict[str, float]:
@@ -148,25 +165,28 @@ def _rekognition(answer: Any) -> list[Face]:
         raise NotOne("has no FaceDetails, as Rekognition's DetectFaces gives them")
     details = answer.get("FaceDetails")
     if details is None:
-        details = [one.get("FaceDetail", {}) for one in _list_of(answer["FaceRecords"], "records")]
+        details = [
+            _named(one, "FaceDetail") for one in _list_of(answer.get("FaceRecords"), "records")
+        ]
     found = []
     for one in _list_of(details, "FaceDetails"):
         said: dict[str, Any] = {}
         gender = one.get("Gender")
         if isinstance(gender, Mapping):
             label = said["predicted_gender"] = _label(gender.get("Value"))
-            said[f"score_{label}"] = _number(gender.get("Confidence")) / _PERCENT
+            said |= _scores({label: gender.get("Confidence")}, _PERCENT)
         age = one.get("AgeRange")
         if isinstance(age, Mapping):
             low, high = (_number(age.get(end)) for end in ("Low", "High"))
             said |= {"predicted_age": (low + high) / 2, "age_low": low, "age_high": high}
         emotions = one.get("Emotions")
         if isinstance(emotions, list) and emotions:
-            scores = {
-                f"score_{_label(part.get('Type'))}": _number(part.get("Confidence")) / _PERCENT
+            told = {
+                _label(part.get("Type")): part.get("Confidence")
                 for part in emotions
                 if isinstance(part, Mapping)
             }
+            scores = _scores(told, _PERCENT)
             said |= {"predicted_expression": _likeliest(scores)} | scores
         box = _box(one.get("BoundingBox"), "Left", "Top", "Width", "Height")
         more = {"face_confidence": _number(one.get("Confidence")) / _PERCENT}
@@ -180,7 +200,7 @@ def _azure(answer: Any) -> list[Face]:
     for one in _list_of(answer, "faces, as Azure's detect gives them"):
         if not {"faceRectangle", "faceAttributes"} & set(one):
             raise NotOne("has no faceRectangle, as Azure's detect gives it")
-        told = one.get("faceAttributes") or {}
+        told = _named(one, "faceAttributes")
         said: dict[str, Any] = {}
         if told.get("gender"):
             said["predicted_gender"] = _label(told["gender"])
@@ -199,7 +219,7 @@ def _facepp(answer: Any) -> list[Face]:
         raise NotOne("has no faces, as Face++'s detect gives them")
     found = []
     for one in _list_of(answer["faces"], "faces"):
-        told = one.get("attributes") or {}
+        told = _named(one, "attributes")
         said: dict[str, Any] = {}
         for mine, theirs in (("gender", "gender"), ("race", "ethnicity")):
             value = told.get(theirs)

@@ -204,3 +204,76 @@ def test_ten_thousand_answers_are_read_in_less_than_five_seconds(tmp_path):
     table = fl.read_predictions(tmp_path, format="deepface")
     assert len(table) == 10_000 and (table["status"] == "ok").all()
     assert time.process_time() - start < 5
+
+
+_WHOLE = {
+    "deepface": [
+        {
+            "region": {"x": 0, "y": 0, "w": 9, "h": 9},
+            "age": 31,
+            "dominant_gender": "Woman",
+            "gender": {"Woman": 99.1, "Man": 0.9},
+            "dominant_emotion": "happy",
+            "emotion": {"angry": 1, "happy": 99},
+        }
+    ],
+    "rekognition": {
+        "FaceDetails": [
+            {
+                "BoundingBox": {"Left": 0.1, "Top": 0.1, "Width": 0.2, "Height": 0.2},
+                "AgeRange": {"Low": 3, "High": 9},
+                "Gender": {"Value": "Male", "Confidence": 99.0},
+                "Emotions": [{"Type": "HAPPY", "Confidence": 80.0}],
+            }
+        ]
+    },
+    "azure": [
+        {
+            "faceRectangle": {"left": 1, "top": 2, "width": 3, "height": 4},
+            "faceAttributes": {"gender": "male", "age": 3.0, "emotion": {"anger": 0.1}},
+        }
+    ],
+    "facepp": {
+        "faces": [
+            {
+                "face_rectangle": {"left": 1, "top": 2, "width": 3, "height": 4},
+                "attributes": {
+                    "gender": {"value": "Male"},
+                    "age": {"value": 21},
+                    "emotion": {"anger": 1.0},
+                    "ethnicity": {"value": "ASIAN"},
+                },
+            }
+        ]
+    },
+}
+_ODD = [None, True, "", [], {}, "x", float("nan"), -1, 10**400, ["a"], {"a": 1}, "\ud800"]
+
+
+def _altered(told, odd):
+    """The document with each of its nodes in turn replaced."""
+    yield odd
+    keys = told if isinstance(told, dict) else range(len(told)) if isinstance(told, list) else ()
+    for key in keys:
+        for part in _altered(told[key], odd):
+            other = told.copy()
+            other[key] = part
+            yield other
+
+
+@pytest.mark.security
+@pytest.mark.filterwarnings("ignore:.*set aside")
+@pytest.mark.parametrize("make", _WHOLE)
+def test_an_answer_with_anything_strange_in_it_is_a_row_or_refused(make, tmp_path, record_property):
+    file, tries = tmp_path / "answers.json", 0
+    for odd in _ODD:
+        for answer in _altered(_WHOLE[make], odd):
+            tries += 1
+            file.write_text(json.dumps({"a.jpg": answer, "b.jpg": _WHOLE[make]}))
+            table = fl.read_predictions(file, format=make)
+            assert table["image"].tolist() == ["a.jpg", "b.jpg"]
+            assert table["predicted_age"].dtype == float
+            for column in ("predicted_gender", "predicted_expression"):
+                assert table[column].dropna().map(lambda said: isinstance(said, str)).all()
+            table.to_csv(tmp_path / "table.csv")
+    record_property("tries", ("files", tries))
