@@ -6,6 +6,13 @@ from . import datasets as datasets
 # Pictures, pages, runs, dials, speed.
 from . import widgets as widgets
 
+# Face analysis.
+from .analysis.by_group import AnalysisAudit as AnalysisAudit
+from .analysis.by_group import analysis_audit as analysis_audit
+from .analysis.nets import Analyser as Analyser
+from .analysis.nets import analyser as analyser
+from .analysis.reading import read_predictions as read_predictions
+
 # Audits.
 from .audits.arms import FIGURES as FIGURES
 from .audits.arms import arms_by_seed as arms_by_seed

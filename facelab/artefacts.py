@@ -70,6 +70,13 @@ AUDIT = _kind(
     "rates.csv cross_group.csv disparity.csv det.csv units.parquet pairs.parquet "
     "histograms.parquet audit.html",
 )
+ANALYSIS = _kind(
+    "an audit of face analysis",
+    "analysis.json",
+    "by truth kind",
+    "rates.csv confusion.csv per_class.csv agreement.csv directions.csv confidences.csv "
+    "reliability.csv sweep.csv by_age.csv challenges.csv contrasts.csv disparity.csv",
+)
 AUDITS = Kind("audits", inside={"": AUDIT})
 EXPERIMENT = _kind(
     "a search experiment",
@@ -90,7 +97,7 @@ KINDS = {
     kind.what: kind
     for kind in (
         *(FACES, EMBEDDINGS, GALLERY, EMBEDDER, AUDIT, AUDITS, EXPERIMENT, IDENTIFICATION),
-        *(IDENTIFICATIONS, IMAGES),
+        *(IDENTIFICATIONS, IMAGES, ANALYSIS),
     )
 }
 

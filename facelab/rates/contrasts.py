@@ -78,9 +78,9 @@ class Pairs(NamedTuple):
             for rate, number in zip((p, q), self.numbers, strict=True)
         )
         with np.errstate(divide="ignore"):
-            high = 1 / _lower_ratio(q, q_low, p, p_high)
+            high = 1 / lower_ratio(q, q_low, p, p_high)
         return Limits(
-            _lower_ratio(p, p_low, q, q_high),
+            lower_ratio(p, p_low, q, q_high),
             high,
             p - q - np.hypot(p - p_low, q_high - q),
             p - q + np.hypot(p_high - p, q - q_low),
@@ -97,7 +97,7 @@ class Pairs(NamedTuple):
         return np.where(np.isfinite(self.one - self.other), inside, np.nan)
 
 
-def _lower_ratio(p: np.ndarray, p_low: np.ndarray, q: np.ndarray, q_high: np.ndarray) -> np.ndarray:
+def lower_ratio(p: np.ndarray, p_low: np.ndarray, q: np.ndarray, q_high: np.ndarray) -> np.ndarray:
     """The lower end of p / q, from the lower end of one and the upper end of the other."""
     pull, push = p_low * (2 * p - p_low), q_high * (2 * q - q_high)
     root = np.sqrt(np.maximum((p * q) ** 2 - pull * push, 0))

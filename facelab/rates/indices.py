@@ -34,6 +34,9 @@ _ERRORS = {
     "fte": _Error("failures to enrol", "attempts", "failures_to_enrol"),
     "fpir": _Error("false positives", "searches_non_mated", "false_positives"),
     "fnir": _Error("false negatives", "searches_mated", "false_negatives"),
+    "error": _Error("wrong predictions", "processed", "wrong"),
+    "overall_error": _Error("wrong or missing predictions", "images", "wrong_or_unprocessed"),
+    "unprocessed_rate": _Error("unprocessed images", "images", "unprocessed"),
 }
 TRIES = {error: told.tries for error, told in _ERRORS.items()}
 _TRIES = {"fte": "attempts", "fpir": "searches", "fnir": "searches"}
@@ -176,13 +179,14 @@ def disparity(
     ----------
     rates
         `group` and any of `fmr`, `fnmr`, `fte` (failure to enrol), `fpir` and `fnir` (of search),
-        as `error_rates` gives them or as published; the row `all` is passed over. A group without a
-        rate is left out of the index and named. The counts behind the rates bound a rate of zero:
-        `non_mated`, `mated`, `attempts` (to enrol), `searches_non_mated`, `searches_mated`; those
+        `error`, `overall_error` and `unprocessed_rate` (of face analysis), as `error_rates` gives
+        them or as published; the row `all` is passed over. A group without a rate is left out of
+        the index and named. The counts behind the rates bound a rate of zero: `non_mated`, `mated`,
+        `attempts` (to enrol), `searches_non_mated`, `searches_mated`, `processed`, `images`; those
         of errors (`false_matches`, `false_non_matches`, `failures_to_enrol`, `false_positives`,
-        `false_negatives`) tell which ratios hang on one or two. The same counts with `effective_`
-        before their name say how many independent ones would tell as much; they give the intervals
-        and what equal groups would show.
+        `false_negatives`, `wrong`, `wrong_or_unprocessed`, `unprocessed`) tell which ratios hang on
+        one or two. The same counts with `effective_` before their name say how many independent
+        ones would tell as much; they give the intervals and what equal groups would show.
     a
         Weight of FMR against FNMR in `garbe`, `fdr`, `inequity` and `ser`, in [0, 1].
     confidence

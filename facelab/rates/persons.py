@@ -34,10 +34,31 @@ def interval_of_people(
     (sum m)^2 / sum m^2). Where everybody is tried once that is the interval of an exact test; with
     no error, or nothing but errors, the far end is always that one's.
     """
-    sums = sums_of_people(tries, errors)
+    people, columns = tries.shape
+    column = np.tile(np.arange(columns), people)
+    return interval_of_tries(tries.ravel(), errors.ravel(), column, columns, confidence)[1:]
+
+
+def interval_of_tries(
+    tries: np.ndarray,
+    errors: np.ndarray,
+    column: np.ndarray,
+    columns: int,
+    confidence: float = 0.95,
+) -> tuple[Sums, np.ndarray, np.ndarray]:
+    """As `interval_of_people`, of one entry a person and column; and the sums that it rests on."""
+    sums = mated_sums(tries, errors, column, columns)
+    squares = np.bincount(column, np.asarray(tries, float) ** 2, minlength=columns)
+    return sums, *limits_of_people(sums, squares, confidence)
+
+
+def limits_of_people(
+    sums: Sums, squares: np.ndarray, confidence: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `interval_of_people`, of sums and the sums of squared tries over people."""
     low, high = small_sample_wilson(sums, confidence)
     total = sums.comparisons
-    people = total**2 / np.maximum((np.asarray(tries, float) ** 2).sum(axis=0), 1)
+    people = total**2 / np.maximum(squares, 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         wrong = people * sums.errors / np.where(total > 0, total, np.nan)
     right, tail = people - wrong, (1 - confidence) / 2

@@ -11,6 +11,7 @@ from sklearn import metrics
 
 import facelab as fl
 from facelab import files
+from facelab.analysis import nets
 from facelab.bench import clouds, embedded, landmarks, looks, perceived, population, verdicts
 from facelab.bench.perceived import AgeAndGender, FaceApi
 from facelab.errors import MissingExtra
@@ -349,7 +350,7 @@ def test_the_worst_figure_decides_and_what_was_not_asked_is_left_open():
 
 
 def test_judges_that_are_not_there_are_named_and_the_others_go_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(perceived, "find_spec", lambda name: None)
+    monkeypatch.setattr(nets, "find_spec", lambda name: None)
     judges = population.Judges(fl.Population(), 6, 1, real=None)
     asked = ["gender and expression", "age", "told apart", "found", "beside real faces"]
     told, absent = population.judge(judges, asked)

@@ -1,0 +1,127 @@
+"""Scores of labels: columns `score_<label>`, or one `confidence` in what was said.
+
+In: columns as others write them: shares, percent, text. Out: the likeliest label, and how sure.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from facelab.analysis.labelled import Words, as_labels
+from facelab.errors import BadInput
+
+PREFIX = "score_"
+_ONE = ("confidence", "score", "probability")
+_SUM = 0.02  # by which rounded scores may miss a sum of one
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Scores by label (n, k) in 0 to 1, and the one confidence where there is one; NaN unknown."""
+
+    labels: list[str]
+    values: np.ndarray
+    single: np.ndarray | None
+    notes: list[str]
+
+    def likeliest(
+        self, truth: pd.Series, renamed: Mapping[str, str]
+    ) -> tuple[pd.Series, pd.Series]:
+        """The likeliest label of those that belong to the truth, and no reasons."""
+        names, _ = as_labels(pd.Series(self.labels, dtype=object), "score_", renamed)
+        words = Words(truth, names)
+        places = self._of(words, set(map(words.key, truth.dropna().unique())))
+        if not places:
+            raise BadInput(
+                f"no score is of a label of {truth.name!r}: there are {', '.join(self.labels)}"
+            )
+        values = self.values[:, places]
+        known = np.isfinite(values).all(axis=1)
+        best = np.where(known[:, None], values, 0).argmax(axis=1)
+        said = np.array([names[place] for place in places], object)[best]
+        found = pd.Series(np.where(known, said, None), index=truth.index, dtype=object)
+        return found, pd.Series("", index=truth.index, dtype=object)
+
+    def _of(self, words: Words, keys: set[str]) -> list[int]:
+        """The scores whose labels are of one kind with these: all, unless some are of another."""
+        mine = [place for place, name in enumerate(self.labels) if words.key(name) in keys]
+        if not words.family:
+            # Scores that sum to one together are of one kind.
+            total = self.values.sum(axis=1)
+            known = np.isfinite(total)
+            one = known.any() and np.abs(total[known] - 1).max() < _SUM
+            return list(range(len(self.labels))) if mine and one else mine
+        return (
+            [place for place, name in enumerate(self.labels) if words.key(name) in words.known]
+            if mine
+            else []
+        )
+
+    def confidence(self, told: pd.Series, words: Words, warnings: list[str]) -> np.ndarray | None:
+        """How sure it was of what it said: the label's own score, else the one confidence."""
+        warnings += self.notes
+        keys = {words.key(name): place for place, name in enumerate(self.labels)}
+        found = np.full(len(told), np.nan)
+        for label in told.dropna().unique():
+            place = keys.get(words.key(label))
+            if place is not None:
+                rows = (told == label).to_numpy()
+                found[rows] = self.values[rows, place]
+        if np.isfinite(found).any():
+            return found
+        return self.single
+
+
+def scores_of(frame: pd.DataFrame) -> Scores | None:
+    """The scores that a frame holds, None where it holds none.
+
+    Raises
+    ------
+    BadInput
+        A score is no number, or none from 0 to 1 (or 0 to 100).
+    """
+    names = [str(name) for name in frame.columns if str(name).startswith(PREFIX)]
+    one = next((name for name in _ONE if name in frame.columns), None)
+    if not names and one is None:
+        return None
+    notes: list[str] = []
+    values = np.empty((len(frame), len(names)))
+    for place, name in enumerate(names):
+        values[:, place] = _numbers(frame[name], name)
+    if values.size and np.nanmax(values, initial=0) > 1:
+        values = values / 100
+        notes.append("Scores are percent, and were divided by 100.")
+    single = None
+    if one is not None:
+        single = _numbers(frame[one], one)
+        if np.nanmax(single, initial=0) > 1:
+            single = single / 100
+            notes.append(f"{one!r} is percent, and was divided by 100.")
+    return Scores([name.removeprefix(PREFIX) for name in names], values, single, notes)
+
+
+def _numbers(column: pd.Series, name: str) -> np.ndarray:
+    """A column of scores as numbers; text such as "0.93", "93 %" or "0,93" counts."""
+    if pd.api.types.is_numeric_dtype(column):
+        values = column.to_numpy(np.float64, na_value=np.nan)
+    else:
+        text = column.astype(object).where(column.notna(), "").map(str).str.strip()
+        text = text.str.removesuffix("%").str.strip().str.replace(",", ".", regex=False)
+        nothing = text.str.casefold().isin(("", "na", "n/a", "nan", "none", "null"))
+        values = pd.to_numeric(text.where(~nothing), errors="coerce").to_numpy(np.float64)
+        strange = np.isnan(values) & ~nothing.to_numpy()
+        if strange.any():
+            row = int(strange.argmax())
+            raise BadInput(
+                f"{name!r} holds {str(column.iloc[row])[:60]!r} in row {row}, which is no score: "
+                "give numbers from 0 to 1, a column a label"
+            )
+    wrong = (values < 0) | (values > 100)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise BadInput(
+            f"{name!r} holds {values[row]:g} in row {row}: scores go from 0 to 1, or 0 to 100 %"
+        )
+    return values
