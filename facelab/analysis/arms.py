@@ -18,7 +18,7 @@ from facelab.analysis.said import what_of
 from facelab.analysis.tallies import Places, means, shares
 from facelab.audits.changes import in_family
 from facelab.errors import BadInput, counted, how_many, there_are
-from facelab.faces.groups import SEPARATOR, group_keys
+from facelab.faces.groups import group_keys
 from facelab.faces.names import in_markdown
 from facelab.rates.tables import interval, percent
 
@@ -81,12 +81,7 @@ class AnalyserStudy:
         seeds = int(self.table["seeds"].iloc[0])
         for arm, rows in self.table.groupby("arm", sort=False):
             rows = rows[rows["group"] != "all"]
-            worst, best = (rows.loc[rows["error"].agg(end)] for end in ("idxmax", "idxmin"))
-            said.append(
-                f"- **{in_markdown(arm)}** training erred most on {in_markdown(worst['group'])}, "
-                f"{self._told(worst, 'error')}, and least on {in_markdown(best['group'])}, "
-                f"{self._told(best, 'error')}."
-            )
+            said.append(f"- **{in_markdown(arm)}** training {self._ends(rows)}.")
             if arm == self.baseline:
                 continue
             moved = {
@@ -120,6 +115,15 @@ class AnalyserStudy:
         return "\n".join(said) + (
             f"\n\nMeans over {how_many(seeds, 'training seed')}, {unit}; intervals of "
             f"{100 * self.confidence:g}%, over people and seeds.{note}"
+        )
+
+    def _ends(self, rows: pd.DataFrame) -> str:
+        worst, best = (rows.loc[rows["error"].agg(end)] for end in ("idxmax", "idxmin"))
+        if worst["error"] == best["error"]:
+            return f"erred alike on all groups, {self._amount(worst['error'])} {self.unit}".rstrip()
+        return (
+            f"erred most on {in_markdown(worst['group'])}, {self._told(worst, 'error')}, and least "
+            f"on {in_markdown(best['group'])}, {self._told(best, 'error')}"
         )
 
     def _told(self, row: Mapping[str, Any], which: str) -> str:
@@ -252,7 +256,9 @@ class Compared:
             ]
         )
 
-    def _reach(self, error: np.ndarray, freedom: Any, by_seed: np.ndarray, confidence: float) -> Any:
+    def _reach(
+        self, error: np.ndarray, freedom: Any, by_seed: np.ndarray, confidence: float
+    ) -> Any:
         """Half an interval: over people and, where there are several, over seeds."""
         tail = (1 + confidence) / 2
         own = stdtrit(np.maximum(freedom, 1), tail) * error
@@ -291,24 +297,28 @@ class Compared:
             never = (apart != 0).any(axis=0)[rows]
             seen = shares(who, columns, never, self._size, confidence)
             reach = np.where(seen.rate == 0, seen.high, reach)
-        return found.mean, found.mean - reach, found.mean + reach
+        return found.mean, *self._within(found.mean - reach, found.mean + reach, 1)
 
-    def gap(self, value: np.ndarray, confidence: float) -> tuple[float, float, float]:
-        """How much higher a value (seeds, faces) is in the pair's first group than in the other."""
+    def _within(self, low: Any, high: Any, most: float) -> tuple[Any, Any]:
+        """Ends of an interval, no further apart than shares can be."""
+        return (np.maximum(low, -most), np.minimum(high, most)) if self.bounded else (low, high)
+
+    def gap(self, value: np.ndarray, most: float) -> tuple[float, float, float]:
+        """How much higher a value (seeds, faces) is in the pair's first group than in the other;
+        `most`: how far apart two of its shares can be."""
         rows, columns = self.places.row, self.places.column
-        found = means(self.subject[rows], columns, value.mean(axis=0)[rows], self._size, confidence)
+        told = self.subject[rows], columns, value.mean(axis=0)[rows], self._size, self.confidence
+        found = means(*told)
         one, other = self.pair
         count = np.bincount(columns, minlength=self._size)
         each = np.array([np.bincount(columns, v[rows], self._size) / count for v in value])
         error = np.hypot(found.error[one], found.error[other])
-        parts = sum(
-            found.error[end] ** 4 / max(found.freedom[end], 1) for end in (one, other)
-        )
+        parts = sum(found.error[end] ** 4 / max(found.freedom[end], 1) for end in (one, other))
         freedom = error**4 / parts if parts > 0 else 1.0
         by_seed = (each[:, one] - each[:, other])[:, None]
-        reach = float(self._reach(error, freedom, by_seed, confidence)[0])
+        reach = float(self._reach(error, freedom, by_seed, self.confidence)[0])
         middle = float(found.mean[one] - found.mean[other])
-        return middle, middle - reach, middle + reach
+        return middle, *map(float, self._within(middle - reach, middle + reach, most))
 
     def tables(
         self, names: Sequence[str], start: int
@@ -341,8 +351,8 @@ class Compared:
                 )
             if self.pair:
                 between = " less ".join(groups[end] for end in self.pair)
-                values = self.gap(self.errors[place], self.confidence)
-                moved = self.gap(self.errors[place] - self.errors[start], self.confidence)
+                values = self.gap(self.errors[place], 1)
+                moved = self.gap(self.errors[place] - self.errors[start], 2)
                 row = {"arm": arm, "group": between}
                 row |= dict(zip(("error", "low", "high"), values, strict=True))
                 row |= dict(zip(_of("change"), moved, strict=True))

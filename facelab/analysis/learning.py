@@ -120,9 +120,7 @@ def train_analyser(
     return TrainedAnalyser(embedder, head, Learnt(column, target.kind, list(target.labels)))
 
 
-def _target(
-    faces: FaceSet, column: str, kind: str | None, order: Sequence[str] | None
-) -> Target:
+def _target(faces: FaceSet, column: str, kind: str | None, order: Sequence[str] | None) -> Target:
     """What is learnt, once it has been looked through."""
     table = faces.table
     if column not in table:
@@ -149,14 +147,12 @@ def _kind(values: pd.Series, order: Sequence[str] | None) -> str:
     if distinct > _FEW_VALUES or (known % 1 != 0).any():
         return "expected"
     raise BadInput(
-        f"{values.name!r} holds {how_many(distinct, 'whole number')}: say kind=\"softmax\" or "
+        f'{values.name!r} holds {how_many(distinct, "whole number")}: say kind="softmax" or '
         '"ordinal" where they stand for labels, kind="expected" where they count (years)'
     )
 
 
-def _of_numbers(
-    table: pd.DataFrame, column: str, kind: str, order: Sequence[str] | None
-) -> Target:
+def _of_numbers(table: pd.DataFrame, column: str, kind: str, order: Sequence[str] | None) -> Target:
     if order is not None:
         raise BadInput("labels are of softmax and ordinal: numbers have their own order")
     values, strange = years.as_numbers(table[column])

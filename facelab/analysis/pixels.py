@@ -1,7 +1,8 @@
 """Faces as an analyser's net takes them: its own cut, its size, its colours, its numbers.
 
 In: uint8 crops and what is stated of the input. Out: float32 tensors. Resized as Pillow does, for
-that is what the makers' own programs do, but where `resample` says "area": a net errs otherwise on other pixels.
+that is what the makers' own programs do: a net errs otherwise on other pixels; by area where
+`resample` says so, as what is trained here is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -102,7 +103,11 @@ def as_input(shape: Sequence[Any], told: Mapping[str, Any], name: str) -> Input:
     several = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else None
     return Input(
         **{"size": size, "channels": told["channels"], "mean": mean, "std": std},
-        **{"box": _box(told.get("box")), "cut": told.get("cut", size), "area": told.get("resample") == "area"},
+        **{
+            "box": _box(told.get("box")),
+            "cut": told.get("cut", size),
+            "area": told.get("resample") == "area",
+        },
         **{"first": axes[0] == 1, "fixed": several},
     )
 

@@ -172,9 +172,7 @@ class TrainedAnalyser(Analyser):
                 raise ValueError(error) from error
         return cls(embedder, head, Learnt(saved.column, saved.kind, saved.labels))
 
-    def to_onnx(
-        self, path: str | Path, *, opset: int | None = None, replace: bool = False
-    ) -> Path:
+    def to_onnx(self, path: str | Path, *, opset: int | None = None, replace: bool = False) -> Path:
         """Write network and head as one ONNX file, and beside it a .json that says how to run it.
 
         `fl.analyser(path)` opens it without options; crops of another size are area-averaged there

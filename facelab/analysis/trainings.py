@@ -137,9 +137,7 @@ def _one(
         torch.set_num_threads(threads)
 
 
-def _made(
-    faces: FaceSet, recipe: Recipe, device: str, learnt: dict[str, Any]
-) -> TrainedAnalyser:
+def _made(faces: FaceSet, recipe: Recipe, device: str, learnt: dict[str, Any]) -> TrainedAnalyser:
     start = time.process_time()
     made = train_analyser(faces, recipe=recipe, device=device, progress=False, **learnt)
     made.card["cpu_seconds"] = time.process_time() - start

@@ -141,9 +141,7 @@ def _exported(network: nn.Module, embedder: Any) -> Any:
         raise BadInput(f"torch cannot export {backbone} ({brief(error)})") from error
 
 
-def _export(
-    network: nn.Module, embedder: Any, path: Path, opset: int | None, output: str
-) -> int:
+def _export(network: nn.Module, embedder: Any, path: Path, opset: int | None, output: str) -> int:
     """Write the ONNX file; the opset it is of."""
     program = _exported(network, embedder)
     try:

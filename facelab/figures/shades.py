@@ -53,12 +53,18 @@ def analyser_errors(study: AnalyserStudy, published: pd.DataFrame | None = None)
             axes[0].plot(seeds * scale, [at] * len(seeds), "|", ms=8, color=colour, alpha=0.7)
             face = colour if place == len(names) - 1 else "white"
             axes[0].plot(
-                one["error"] * scale, at, look["marker"], ms=7, color=colour, mfc=face, mew=1.6
+                one["error"] * scale,
+                at,
+                look["marker"],
+                ms=7,
+                color=colour,
+                mfc=face,
+                mew=1.6,
+                clip_on=False,
             )
         axes[0].plot([], [], look["marker"], ms=7, color=INK, mfc=look["face"], label=entry(arm))
     unit = "error, %" if study.unit else "mean absolute error"
     _finish(axes[0], groups, f"Here: {study.what}", unit)
-    axes[0].legend(loc="best", fontsize=9)
     if published is not None:
         _published(axes[1], groups, published)
     percent = "%" if study.unit else ""
@@ -85,11 +91,18 @@ def _published(axes: Axes, groups: list[str], published: pd.DataFrame) -> None:
                 continue
             at, one = row + _shift(place, len(vendors)), part.loc[group]
             axes.plot([100 * one["low"], 100 * one["high"]], [at, at], color=FAINT, lw=1.4)
-            axes.plot(100 * one["error"], at, "sD^v"[place % 4], ms=6, color=FAINT, mfc="white")
+            axes.plot(
+                100 * one["error"],
+                at,
+                "sD^v"[place % 4],
+                ms=6,
+                color=FAINT,
+                mfc="white",
+                clip_on=False,
+            )
         axes.plot([], [], "sD^v"[place % 4], ms=6, color=FAINT, mfc="white", label=entry(vendor))
     _finish(axes, groups, "Published, of other faces and analysers", "error, %")
     axes.set_facecolor("#F7F7F7")
-    axes.legend(loc="best", fontsize=9)
 
 
 def _finish(axes: Axes, groups: list[str], title: str, unit: str) -> None:
@@ -97,6 +110,7 @@ def _finish(axes: Axes, groups: list[str], title: str, unit: str) -> None:
     axes.set_xlabel(unit)
     axes.set_xlim(left=0)
     axes.grid(axis="x", color="#EEEEEE", lw=0.8)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=4, fontsize=9)
     group_rows(axes, groups, divide=False)
 
 

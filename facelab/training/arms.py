@@ -193,9 +193,7 @@ def _by_arm(given: dict[str, Any], arms: Mapping[str, Any]) -> "dict[str, Parts]
     return {arm: of(arm) for arm in arms}
 
 
-def warn_of_unequal(
-    sets: Mapping[tuple[str, int], FaceSet], recipes: Mapping[str, Recipe]
-) -> None:
+def warn_of_unequal(sets: Mapping[tuple[str, int], FaceSet], recipes: Mapping[str, Recipe]) -> None:
     """Say where arms differ in more than who is in them."""
     sizes = {
         (name, faces.table["subject"].nunique(), len(faces)): None
