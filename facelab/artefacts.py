@@ -77,6 +77,13 @@ ANALYSIS = _kind(
     "rates.csv confusion.csv per_class.csv agreement.csv directions.csv confidences.csv "
     "reliability.csv sweep.csv by_age.csv challenges.csv contrasts.csv disparity.csv",
 )
+ANALYSER = _kind(
+    "a trained analyser",
+    "analyser.json",
+    "column kind labels",
+    "head.safetensors",
+    embedder=EMBEDDER,
+)
 AUDITS = Kind("audits", inside={"": AUDIT})
 EXPERIMENT = _kind(
     "a search experiment",
@@ -97,7 +104,7 @@ KINDS = {
     kind.what: kind
     for kind in (
         *(FACES, EMBEDDINGS, GALLERY, EMBEDDER, AUDIT, AUDITS, EXPERIMENT, IDENTIFICATION),
-        *(IDENTIFICATIONS, IMAGES, ANALYSIS),
+        *(IDENTIFICATIONS, IMAGES, ANALYSIS, ANALYSER),
     )
 }
 
