@@ -9,6 +9,9 @@ from . import widgets as widgets
 # Face analysis.
 from .analysis.by_group import AnalysisAudit as AnalysisAudit
 from .analysis.by_group import analysis_audit as analysis_audit
+from .analysis.gates import error_against_discard as error_against_discard
+from .analysis.gates import quality_gates as quality_gates
+from .analysis.matched import match_images as match_images
 from .analysis.nets import Analyser as Analyser
 from .analysis.nets import analyser as analyser
 from .analysis.reading import read_predictions as read_predictions

@@ -116,9 +116,7 @@ def test_ages_are_drawn_with_their_sign_at_each_true_age(ages):
         fl.plots.age_errors(fl.analysis_audit(drawn(), "gender", by="tone", replicates=10))
 
 
-def test_the_page_of_an_audit_shows_its_figures_and_where_the_faces_come_from(
-    ages, frame, tmp_path
-):
+def test_the_page_of_an_audit_shows_its_figures_and_where_its_faces_are_from(ages, frame, tmp_path):
     frame = frame.copy()
     faces = {"name": "drawn", "synthetic": True, "source": "numbers", "licence": "none"}
     frame.attrs["card"] = {"analyser": "a coin", "faces": faces}
