@@ -75,7 +75,10 @@ ANALYSIS = _kind(
     "analysis.json",
     "by truth kind",
     "rates.csv confusion.csv per_class.csv agreement.csv directions.csv confidences.csv "
-    "reliability.csv sweep.csv by_age.csv challenges.csv contrasts.csv disparity.csv",
+    "reliability.csv sweep.csv by_age.csv challenges.csv contrasts.csv disparity.csv audit.html",
+)
+ANALYSES = Kind(
+    "audits of face analysis", names=frozenset(["predictions.csv"]), inside={"": ANALYSIS}
 )
 ANALYSER = _kind(
     "a trained analyser",
@@ -104,7 +107,7 @@ KINDS = {
     kind.what: kind
     for kind in (
         *(FACES, EMBEDDINGS, GALLERY, EMBEDDER, AUDIT, AUDITS, EXPERIMENT, IDENTIFICATION),
-        *(IDENTIFICATIONS, IMAGES, ANALYSIS, ANALYSER),
+        *(IDENTIFICATIONS, IMAGES, ANALYSIS, ANALYSES, ANALYSER),
     )
 }
 

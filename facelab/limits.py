@@ -44,6 +44,7 @@ class Limit:
 # The limits, all of them. Each is several times what the largest honest file is known to need.
 PHOTO = Limit("a photo", _GB)
 YAML = Limit("a yaml file", _MB)
+ANNOTATION = Limit("an annotation of one image", _MB)
 JSON = Limit("a json file", 250 * _MB)
 LABELS = Limit("a file of labels", _GB, "give parquet, or a part of it")  # 20 million images
 TABLE = Limit("a csv file", 10 * _GB, "give parquet")

@@ -4,8 +4,8 @@ In: a row a face: what is true, what was said, perhaps scores, a status, whose f
 `AnalysisAudit`: who was not processed first of all, then errors, by group, with intervals.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from facelab.artefacts import ANALYSIS, PAGE
 from facelab.errors import BadInput, check_option, counted, how_many, there_are
 from facelab.faces.cells import as_csv, from_csv
 from facelab.faces.groups import SEPARATOR, group_keys
+from facelab.faces.origin import as_card
 from facelab.rates.indices import disparity
 from facelab.rates.parity import DRAWS
 from facelab.rates.tables import readable_indices, table
@@ -45,7 +46,10 @@ _TEXT = frozenset(
         *("metric", "error_of", "worst", "best"),
     ]
 )
-_TOLD = ("by", "truth", "predicted", "kind", "confidence", "what", "unprocessed", "set_aside")
+_TOLD = (
+    *("by", "truth", "predicted", "kind", "confidence", "what", "unprocessed", "set_aside"),
+    *("warnings", "card"),
+)
 _FEW_VALUES = 30
 NOTHING = pd.DataFrame()
 
@@ -92,6 +96,8 @@ class AnalysisAudit:
         "perceived gender presentation", "perceived expression" ...
     confidence
         Of all intervals.
+    card
+        Which analyser said it, and the card of the faces, as far as the predictions tell.
 
     Examples
     --------
@@ -128,6 +134,7 @@ class AnalysisAudit:
     sweep: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     by_age: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     challenges: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    card: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def summary(self) -> str:
         """The finding in a few sentences, with its numbers and no more than they bear."""
@@ -145,6 +152,30 @@ class AnalysisAudit:
         found = rows.pivot(index="truth", columns="predicted", values="count")
         return found.reindex(index=[n for n in names if n in found.index], columns=names)
 
+    def plot(self) -> Any:
+        """The main figure: who is not processed and who is judged wrongly, by group."""
+        from facelab.figures.analyses import analysis_errors
+
+        return analysis_errors(self)
+
+    def figures(self) -> dict[str, Any]:
+        """Every figure that there are numbers for, by title; `plot` gives the first."""
+        from facelab.figures.analyses import (
+            age_errors,
+            analysis_errors,
+            confusions,
+            reliability_curves,
+        )
+
+        found = {"Errors by group": analysis_errors(self)}
+        if self.kind == "class":
+            found["What each class is taken for"] = confusions(self)
+        if len(self.reliability):
+            found["How far its confidence holds"] = reliability_curves(self)
+        if len(self.by_age):
+            found["Errors by true age"] = age_errors(self)
+        return found
+
     def _repr_html_(self) -> str:
         notes = [said.caution(self.what), *self.warnings]
         items = "".join(f"<li>{escape(text)}</li>" for text in notes)
@@ -161,7 +192,7 @@ class AnalysisAudit:
         return "".join(parts)
 
     def to_html(self, file: str | Path) -> Path:
-        """Write one self-contained page: finding, limits, tables; no photo.
+        """Write one self-contained page: finding, limits, figures, tables; no photo.
 
         A page of facelab that is there is replaced, any other file is not.
         """
@@ -176,7 +207,7 @@ class AnalysisAudit:
             held = [name for name in TABLES if len(getattr(self, name).columns)]
             for name in held:
                 files.write_text(aside / f"{name}.csv", as_csv(getattr(self, name)))
-            told = {name: getattr(self, name) for name in (*_TOLD, "warnings")}
+            told = {name: getattr(self, name) for name in _TOLD}
             sums.write_card(aside, "analysis.json", told | {"tables": held})
         return Path(folder)
 
@@ -192,7 +223,8 @@ class AnalysisAudit:
             names = [name for name in TABLES if name in card["tables"]]
             tables = {name: _stored_table(stored.read(f"{name}.csv")) for name in names}
             tables = {name: NOTHING for name in ("contrasts", "disparity")} | tables
-            return cls(**{name: card[name] for name in (*_TOLD, "warnings")}, **tables)
+            told = {name: card[name] for name in _TOLD if name in card}
+            return cls(**told, **tables)
 
 
 def _stored_table(data: bytes) -> pd.DataFrame:
@@ -227,7 +259,7 @@ def analysis_audit(
         One row a face: what `analyser.predict` or `fl.read_predictions` gives, with the labels
         beside it. `status` says why a row was not processed ("ok" where it was); without it, a row
         without a prediction was not processed. `score_<label>` (0 to 1, or percent) or
-        `confidence` say how sure it was.
+        `confidence` say how sure it was. What `attrs["card"]` says of their making is kept.
     truth
         The column of what is true: labels; or years, or bands of age such as 20-29.
     by
@@ -295,10 +327,12 @@ def analysis_audit(
     if kind == "number":
         if column not in frame:
             raise BadInput(f"the predictions have no column {column!r}: a number has no scores")
-        return _of_numbers(frame, truth, by, column, subject, confidence)
-    return _of_classes(
-        frame, truth, by, column, labels or {}, subject, advised, confidence, replicates, seed
-    )
+        audit = _of_numbers(frame, truth, by, column, subject, confidence)
+    else:
+        audit = _of_classes(
+            frame, truth, by, column, labels or {}, subject, advised, confidence, replicates, seed
+        )
+    return replace(audit, card=as_card(predictions.attrs.get("card", {})))
 
 
 def _kind(frame: pd.DataFrame, truth: str, column: str) -> str:
@@ -395,9 +429,9 @@ def _of_classes(
     kept, warnings = np.flatnonzero(known), list(found.notes)
     sure = scores.confidence(told, words, warnings) if scores is not None else None
     true, told = true.iloc[kept], told.iloc[kept]
-    names = _classes(true, told, found.processed, truth, column)
-    ready, of_truth = found.processed, _places(true, names)
-    of_told = _places(told.where(ready), names)
+    names = classes.names_of_classes(true, told, found.processed, truth, column)
+    ready, of_truth = found.processed, classes.places_of(true, names)
+    of_told = classes.places_of(told.where(ready), names)
     places, inner = Places.of(found.codes, found.groups), _inner(found)
     wrong = ready & (of_truth != of_told)
     rates, errors = classes.class_rates(found.subject, places, ready, wrong, confidence)
@@ -454,22 +488,3 @@ def _of_confidence(
         "reliability": confidences.reliability(*args, confidence),
         "sweep": confidences.sweep(*args[1:], np.linspace(0, 1, 51)),
     }
-
-
-def _classes(
-    true: pd.Series, told: pd.Series, processed: np.ndarray, truth: str, column: str
-) -> list[str]:
-    """The classes in the truth's order, then those that were only said."""
-    have, got = (sorted(part.dropna().unique()) for part in (true, told.where(processed)))
-    if got and not set(have) & set(got):
-        raise BadInput(
-            f"{truth!r} has {listed(have)} and {column!r} has {listed(got)}, no label in common: "
-            f"say which is which with labels={{{got[0]!r}: {have[0]!r}, ...}}"
-        )
-    return have + [name for name in got if name not in have]
-
-
-def _places(labels: pd.Series, names: Sequence[str]) -> np.ndarray:
-    """The place of each label among the classes, -1 where there is none."""
-    place: dict[Any, int] = {name: number for number, name in enumerate(names)}
-    return labels.map(place).fillna(-1).to_numpy(np.int64)

@@ -4,17 +4,45 @@ In: labels and predictions in one spelling. Out: tables.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from facelab.analysis.labelled import listed
 from facelab.analysis.tallies import Means, Places, Shares, means, shares, with_columns
+from facelab.errors import BadInput
 from facelab.rates.counts import FEW_ERRORS, FEW_SUBJECTS
 
 MIX = "precision depends on the mix of classes: compare it between groups of one mix only"
 _POSITIVE = ("happy",)  # surprise may be either
 _NEGATIVE = ("angry", "contempt", "disgust", "fear", "sad")
 _ACCUSED = ("angry", "contempt", "fear")
+
+
+def names_of_classes(
+    true: pd.Series, told: pd.Series, processed: np.ndarray, truth: str, column: str
+) -> list[str]:
+    """The classes in the truth's order, then those that were only said.
+
+    Raises
+    ------
+    BadInput
+        Truth and predictions have no label in common.
+    """
+    have, got = (sorted(part.dropna().unique()) for part in (true, told.where(processed)))
+    if got and not set(have) & set(got):
+        raise BadInput(
+            f"{truth!r} has {listed(have)} and {column!r} has {listed(got)}, no label in common: "
+            f"say which is which with labels={{{got[0]!r}: {have[0]!r}, ...}}"
+        )
+    return have + [name for name in got if name not in have]
+
+
+def places_of(labels: pd.Series, names: Sequence[str]) -> np.ndarray:
+    """The place of each label among the classes, -1 where there is none."""
+    place: dict[Any, int] = {name: number for number, name in enumerate(names)}
+    return labels.map(place).fillna(-1).to_numpy(np.int64)
 
 
 def class_rates(

@@ -69,7 +69,8 @@ class Analyser:
         pandas.DataFrame
             One row a face: the columns of the faces' table, `predicted_<what>` (a label, or a
             number such as years), `score_<label>` (0 to 1) for every label that it knows, and
-            `status`: "ok", or why there is no prediction.
+            `status`: "ok", or why there is no prediction. `attrs["card"]` names the analyser and
+            holds the faces' card.
 
         Raises
         ------
@@ -98,7 +99,11 @@ class Analyser:
             raise BadInput(
                 f"the table of the faces has a column {taken!r} already: leave it out or rename it"
             )
-        return pd.concat([table, found], axis=1)
+        result = pd.concat([table, found], axis=1)
+        result.attrs["card"] = {"analyser": self.name, **self.about}
+        if isinstance(faces, FaceSet):
+            result.attrs["card"]["faces"] = faces.card
+        return result
 
     def __repr__(self) -> str:
         return f"Analyser {self.name!r}: perceived {', '.join(self.says)}"

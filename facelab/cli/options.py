@@ -78,4 +78,8 @@ class Layout(StrEnum):
     morph = "morph"
     casual_conversations = "casual_conversations"
     fer2013 = "fer2013"
+    raf_db = "raf_db"
+    affectnet = "affectnet"
+    expw = "expw"
+    fhibe = "fhibe"
     webdataset = "webdataset"

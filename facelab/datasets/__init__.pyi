@@ -1,12 +1,15 @@
 """The public names of `facelab.datasets`; `__init__.py` loads them from here when used."""
 
+from .affectnet import affectnet as affectnet
 from .bfw import bfw as bfw
 from .bfw import bfw_scores as bfw_scores
 from .bupt import bupt as bupt
 from .casual_conversations import casual_conversations as casual_conversations
 from .celeba import celeba as celeba
+from .expw import expw as expw
 from .fairface import fairface as fairface
 from .fer2013 import fer2013 as fer2013
+from .fhibe import fhibe as fhibe
 from .folder import folder as folder
 from .huggingface import huggingface as huggingface
 from .insightface_bin import insightface_bin as insightface_bin
@@ -15,6 +18,8 @@ from .insightface_rec import insightface_rec as insightface_rec
 from .lfw import lfw as lfw
 from .lfw import lfw_pairs as lfw_pairs
 from .morph import morph as morph
+from .ofiq import ofiq_quality as ofiq_quality
+from .raf_db import raf_db as raf_db
 from .reader import Reader as Reader
 from .rfw import rfw as rfw
 from .rfw import rfw_pairs as rfw_pairs

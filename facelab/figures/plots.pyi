@@ -1,5 +1,11 @@
 """Every picture by its name; `plots.py` loads them from here when used."""
 
+from .analyses import age_errors as age_errors
+from .analyses import analysis_errors as analysis_errors
+from .analyses import confusions as confusions
+from .analyses import discard_curves as discard_curves
+from .analyses import refused_by_component as refused_by_component
+from .analyses import reliability_curves as reliability_curves
 from .arms import arm_changes as arm_changes
 from .arms import arm_shares as arm_shares
 from .audits import audit_figure as audit_figure

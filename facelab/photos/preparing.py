@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -254,11 +254,12 @@ class Taken:
     """What has been done so far, in the order of the table."""
 
     table: pd.DataFrame
+    boxes: Sequence[tuple[float, ...] | None] = ()  # of the labelled faces
     kept: list[int] = field(default_factory=list)
     measured: list[list[float]] = field(default_factory=list)
     problems: dict[int, Unusable] = field(default_factory=dict)
     remarks: Counter[str] = field(default_factory=Counter)
-    _first_with: dict[str, int] = field(default_factory=dict)
+    _first_with: dict[tuple[Any, ...], int] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -267,12 +268,14 @@ class Taken:
     def add(self, outcome: Outcome) -> bool:
         """Take the next row's outcome; whether its crop is kept."""
         row, problem = self.rows, outcome.problem
-        if problem is None and outcome.digest in self._first_with:
-            problem = _same_bytes(self.table, self._first_with[outcome.digest], row)
+        # Two labelled faces of one photo are no copies of each other.
+        shown = outcome.digest, self.boxes[row] if self.boxes else None
+        if problem is None and shown in self._first_with:
+            problem = _same_bytes(self.table, self._first_with[shown], row)
         if problem is not None:
             self.problems[row] = problem
             return False
-        self._first_with[outcome.digest] = row
+        self._first_with[shown] = row
         self.kept.append(row)
         self.measured.append(outcome.measured)
         self.remarks.update([outcome.remark] * bool(outcome.remark))
@@ -281,7 +284,8 @@ class Taken:
 
 def _resume(table: pd.DataFrame, places: list[Place], done: Path, replace: bool) -> Taken:
     """What an earlier run has finished, if its photos are still the same."""
-    taken, now = Taken(table), cache(stamp)  # many images may lie in one file
+    boxes = [place.box for place in places]
+    taken, now = Taken(table, boxes), cache(stamp)  # many images may lie in one file
     for part in sorted(done.glob("*.json")):
         for digest, was, measured, remark, *problem in json.loads(part.read_text(encoding="utf-8")):
             place = places[taken.rows]
@@ -293,7 +297,7 @@ def _resume(table: pd.DataFrame, places: list[Place], done: Path, replace: bool)
             if was != now(place.path):
                 shutil.rmtree(done)
                 done.mkdir()
-                return Taken(table)
+                return Taken(table, boxes)
             told = Unusable(*problem) if problem else None
             taken.add(Outcome(None, digest, was, measured, told, remark))
     return taken

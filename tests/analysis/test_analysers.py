@@ -3,40 +3,13 @@
 import json
 
 import numpy as np
-import onnx
 import pandas as pd
 import pytest
-from onnx import TensorProto, helper
+from analyser_nets import net
 from PIL import Image
 
 import facelab as fl
 from facelab.errors import MissingExtra
-
-
-def net(path, outputs=2, channels=3, size=8, batch="N", name="scores"):
-    """A net whose numbers are the mean of the pixels and constants: mean + 0, mean * 2 + 1 ..."""
-    flat = helper.make_node("ReduceMean", ["x"], ["mean"], axes=[1, 2, 3], keepdims=0)
-    column = helper.make_node("Unsqueeze", ["mean", "axis"], ["column"])
-    times = helper.make_node("Mul", ["column", "scale"], ["scaled"])
-    plus = helper.make_node("Add", ["scaled", "shift"], [name])
-    one = np.arange(outputs, dtype=np.float32)
-    constants = [
-        helper.make_tensor("axis", TensorProto.INT64, [1], [1]),
-        helper.make_tensor("scale", TensorProto.FLOAT, [1, outputs], one + 1),
-        helper.make_tensor("shift", TensorProto.FLOAT, [1, outputs], one),
-    ]
-    shape = [batch, channels, size, size]
-    graph = helper.make_graph(
-        [flat, column, times, plus],
-        "net",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, outputs])],
-        constants,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
-    model.ir_version = 8
-    onnx.save(model, path)
-    return path
 
 
 @pytest.fixture
@@ -235,9 +208,14 @@ def test_age_and_gender_is_right_about_most_of_lfw(real, age_and_gender):
 @pytest.mark.real
 @pytest.mark.slow
 def test_age_and_gender_errs_on_lfw_as_an_independent_measurement_says(real, age_and_gender):
-    """Independently 2.68 % of 7,697 faces; of the 7,695 that are labelled here, 205."""
+    """Independently 2.68 % of 7,697 faces, which is 206; here 205 of 7,695.
+
+    Of the 7,701 faces `labels.csv` leaves six without a gender, where its two lists disagree; the
+    independent measurement left four out. Two more faces are there to be judged, and cannot move
+    the count by more than two.
+    """
     found = age_and_gender.predict(lfw(real))
     audit = fl.analysis_audit(found, truth="gender", by="gender", replicates=50)
     rates = audit.rates.set_index("group")
-    assert rates.loc["all", ["images", "wrong"]].tolist() == [7695, 205]
-    assert rates.loc["all", "error"] == pytest.approx(0.0268, abs=0.0003)
+    assert rates.loc["all", ["images", "wrong"]].tolist() == [7701 - 6, 205]
+    assert 0 <= round(0.0268 * 7697) - rates.loc["all", "wrong"] <= 2

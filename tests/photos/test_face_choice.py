@@ -209,3 +209,15 @@ def test_options_that_cannot_be_are_one_sentence(photos, tmp_path):
     reader = labelled(photos, tmp_path, [("a/all.png", "a", "female", "left", 0, 5, 5)])
     with pytest.raises(fl.BadInput, match="the boxes of labels are not all numbers"):
         prepared(reader, tmp_path, face="labelled")
+
+
+def test_two_labelled_faces_of_one_photo_are_no_copies_of_each_other(photos, tmp_path):
+    path = str(photos / "a" / "all.png")
+    boxes = [(5, -10, 45, 70), (130, 20, 60, 70), (130, 20, 60, 70)]
+    table = pd.DataFrame(boxes, columns=list(BOX_COLUMNS))
+    table["path"] = path
+    table["subject"] = table["image"] = ["face 0", "face 1", "face 1 again"]
+    reader = fl.datasets.Reader("faces", photos, table, {"synthetic": True})
+    colours, rejects, _ = prepared(reader, tmp_path, face="labelled")
+    assert colours == {"face 0": RED, "face 1": BLUE}
+    assert rejects == {"face 1 again": "it has the same bytes as face 1, another subject"}
