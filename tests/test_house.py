@@ -17,7 +17,18 @@ import facelab as fl
 ROOT = Path(__file__).parents[1]
 ROOMS = [
     *("faces", "photos", "datasets", "synthetic", "embedders", "training", "rates", "comparisons"),
-    *("audits", "search", "grouping", "figures", "pages", "runs", "widgets", "bench", "cli"),
+    *(
+        "audits",
+        "search",
+        "grouping",
+        "services",
+        "figures",
+        "pages",
+        "runs",
+        "widgets",
+        "bench",
+        "cli",
+    ),
 ]
 GROUND = [
     *("artefacts.py", "caches.py", "errors.py", "files.py", "keeping.py"),
