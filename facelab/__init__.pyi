@@ -42,6 +42,7 @@ from .audits.protocols import accuracy_by_group as accuracy_by_group
 from .audits.protocols import pair_accuracy as pair_accuracy
 from .audits.protocols import roc as roc
 from .audits.protocols import tar_at_far as tar_at_far
+from .audits.scored import audit_scores as audit_scores
 from .audits.studies import Study as Study
 from .audits.studies import audit_arms as audit_arms
 from .audits.studies import study as study
@@ -172,6 +173,7 @@ from .search.spoilt_probes import search_parts as search_parts
 from .services.calling import call_pairs as call_pairs
 from .services.plans import plan_pairs as plan_pairs
 from .services.plans import planned_intervals as planned_intervals
+from .services.promises import promised_rates as promised_rates
 from .services.reading import answers_by_group as answers_by_group
 from .services.reading import read_answers as read_answers
 from .sums import seal as seal

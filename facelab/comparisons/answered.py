@@ -26,7 +26,7 @@ def answered(frame: pd.DataFrame) -> tuple[pd.DataFrame, Higher, float | None, l
     status = frame["status"].astype(object)
     for value in status[~status.isin(STATUSES)].unique()[:1]:
         check_option("status", value, STATUSES)
-    compared = status.isin((OK, CENSORED)).to_numpy()
+    compared = status.isin((OK, CENSORED)).to_numpy().copy()
     if "call" in frame.columns:
         compared &= ~frame["call"].isin(_NO_PAIRS).to_numpy()
     if not compared.any():
@@ -35,7 +35,7 @@ def answered(frame: pd.DataFrame) -> tuple[pd.DataFrame, Higher, float | None, l
     higher = _higher(frame)
     kept = frame[compared].reset_index(drop=True)
     censored = (kept["status"] == CENSORED).to_numpy()
-    scores = kept["score"].astype(object).to_numpy()
+    scores = kept["score"].astype(object).to_numpy().copy()
     floor = None
     if censored.any():
         limits = _limits(kept, censored)

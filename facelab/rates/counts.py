@@ -218,7 +218,6 @@ class ErrorCounts:
             those that they stand for; `compared_non_mated compared_mated seen_false_matches
             seen_false_non_matches` are those that were made, and rates by subject are not known.
         """
-        small_samples = small_samples or self.weighted
         size, inside = len(self.groups), self._group >= 0
         counted = {error: self.of_everybody_and_groups(error) for error in ("fmr", "fnmr")}
         subjects = np.bincount(self._group[inside], minlength=size)
@@ -234,7 +233,7 @@ class ErrorCounts:
         for error, (sums, _) in counted.items():
             frame[error] = sums.rate
             frame[f"{error}_low"], frame[f"{error}_high"] = interval(
-                sums, confidence, small_samples
+                sums, confidence, small_samples, self.weighted
             )
         notes = [
             notes_of(counted[e][0], frame[f"{e}_high"], e, frame["subjects"], seen[e][1])
@@ -284,7 +283,7 @@ class ErrorCounts:
         sums = self._non_mated_of_units()
         first, second = np.triu_indices(len(self.groups))
         sums = Sums(*(matrix[first, second] for matrix in sums))
-        low, high = interval(sums, confidence, small_samples or self.weighted)
+        low, high = interval(sums, confidence, small_samples, self.weighted)
         names = np.array(self.groups, dtype=object)
         return pd.DataFrame(
             {

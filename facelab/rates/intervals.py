@@ -94,7 +94,9 @@ def wilson(
     return low, high
 
 
-def small_sample_wilson(sums: Sums, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+def small_sample_wilson(
+    sums: Sums, confidence: float = 0.95, share: float = 0.5
+) -> tuple[np.ndarray, np.ndarray]:
     """Wilson's interval that allows for a variance estimated from few subjects.
 
     Two changes to `wilson`. The normal quantile gives way to Student's with half of Satterthwaite's
@@ -103,12 +105,15 @@ def small_sample_wilson(sums: Sums, confidence: float = 0.95) -> tuple[np.ndarra
     because errors are skewed: a test that misses the few people who err most has a low rate and a
     low variance at once. And with no error (or nothing else) only pairs of subjects, or subjects
     for FNMR, count as independent, not comparisons; of these the effective number.
+
+    `share` is that half. Of comparisons that were selected by chance it is 1: they meet the same
+    people less often, so that their errors bunch less.
     """
     usable = sums.usable
     number = np.where(usable, sums.number, sums.independent)
     z = np.where(
         usable,
-        stdtrit(sums.freedom, (1 + confidence) / 2),
+        stdtrit(2 * share * sums.freedom, (1 + confidence) / 2),
         NormalDist().inv_cdf((1 + confidence) / 2),
     )
     return wilson_limits(sums.rate, number, z)
@@ -129,9 +134,14 @@ def wilson_limits(
 
 
 def interval(
-    sums: Sums, confidence: float = 0.95, small_samples: bool = False
+    sums: Sums, confidence: float = 0.95, small_samples: bool = False, weighted: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The interval of each ratio: the paper's, or the one that allows for few subjects."""
+    """The interval of each ratio: the paper's, or the one that allows for few subjects.
+
+    Of weighted comparisons it is always the second, with all of Satterthwaite's degrees of freedom.
+    """
+    if weighted:
+        return small_sample_wilson(sums, confidence, 1.0)
     if small_samples:
         return small_sample_wilson(sums, confidence)
     return wilson(sums.comparisons, sums.errors, sums.plain, confidence)

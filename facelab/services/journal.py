@@ -16,7 +16,7 @@ from facelab import limits
 from facelab.errors import BadInput, not_written
 
 NAME = "answers.jsonl"
-_LINE = re.compile(r"[0-9a-f]{16} \{")
+_LINE = re.compile(rb"[0-9a-f]{16} \{")
 
 
 class Journal:
@@ -76,12 +76,12 @@ class Journal:
             self._file = None
 
 
-def journalled(text: str) -> list[dict[str, Any]] | None:
+def journalled(data: bytes) -> list[dict[str, Any]] | None:
     """The last answer of each pair in a journal, with what is known of it; None of another file."""
-    if not _LINE.match(text):
+    if not _LINE.match(data):
         return None
     found: dict[str, dict[str, Any]] = {}
-    for line in _lines(text.encode()):
+    for line in _lines(data):
         entry = _checked(line)
         if entry is None:
             found[str(len(found))] = {"fault": "the line is not as it was written"}

@@ -100,7 +100,7 @@ def plan_pairs(
         raise BadInput(f"the threshold must be a finite number, not {threshold!r}")
     mated = as_share(mated, "the share of mated pairs", "mated")
     pairs = Pairs.of(embeddings, by, seed)
-    bought = _Bought.of(embeddings, pairs, answers)
+    bought = Bought.of(embeddings, pairs, answers)
     strata = pairs.strata(fmr, max(int(budget * _SHARE / _LEAST), 1))
     plan = planned(strata, fmr, budget, bought, threshold, mated)
     images = image_names(embeddings.table).to_numpy(object)
@@ -116,16 +116,21 @@ def planned(
     strata: Strata,
     fmr: float,
     budget: int,
-    bought: "_Bought",
+    bought: "Bought",
     threshold: float | None = None,
     mated: float = 0.1,
 ) -> pd.DataFrame:
     """The plan over strata that were made before, by rows of all pairs."""
-    before = strata.counted(bought.rows)
+    before, many = strata.reached(bought.rows), len(bought.rows)
+    if budget < many:
+        raise BadInput(
+            f"{many:,} answers were bought already, more than a budget of {budget:,}: give a "
+            "larger one"
+        )
     if budget < before.sum():
         raise BadInput(
-            f"{before.sum():,} answers were bought already, more than a budget of {budget:,}: give "
-            "a larger one"
+            "the answers are not those of a plan of these faces with this seed, so that their "
+            "chances of selection are not known: give the faces, `by` and `seed` of that plan"
         )
     expected = _expected(strata, fmr, bought, threshold)
     evenly = _EVENLY_AFTER if len(bought.rows) else _EVENLY
@@ -206,14 +211,14 @@ def planned_intervals(plan: pd.DataFrame, confidence: float = 0.95) -> pd.DataFr
     return pd.DataFrame(rows, columns=columns)
 
 
-class _Bought:
+class Bought:
     """Answers that came so far: rows of all pairs, and their scores (-inf: kept back)."""
 
     def __init__(self, rows: np.ndarray, score: np.ndarray, known: np.ndarray) -> None:
         self.rows, self.score, self.known = rows, score, known
 
     @classmethod
-    def of(cls, embeddings: Embeddings, pairs: Pairs, answers: pd.DataFrame | None) -> "_Bought":
+    def of(cls, embeddings: Embeddings, pairs: Pairs, answers: pd.DataFrame | None) -> "Bought":
         if answers is None:
             return cls(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, bool))
         check_frame(answers, "the answers", ["score"])
@@ -232,7 +237,7 @@ class _Bought:
         return cls(rows, score, ~np.isnan(score))
 
 
-def _expected(strata: Strata, fmr: float, bought: _Bought, threshold: float | None) -> np.ndarray:
+def _expected(strata: Strata, fmr: float, bought: Bought, threshold: float | None) -> np.ndarray:
     """How likely the service errs, by stratum; 1 for mated pairs, which are taken evenly."""
     expected = np.ones(len(strata.size))
     apart = ~strata.mated

@@ -219,17 +219,18 @@ def _records(file: Path) -> Iterator[dict[str, Any]]:
         for row in csv.DictReader(io.StringIO(text, newline="")):
             yield _of_cells(row)
         return
-    try:
-        text = words.decoded(limits.read_bytes(file, limits.JSON), file)
-    except BadInput as error:
-        yield {"fault": str(error).rpartition(": ")[2]}
-        return
-    if kind == ".jsonl" and (kept := journalled(text)) is not None:
+    data = limits.read_bytes(file, limits.JSON)
+    if kind == ".jsonl" and (kept := journalled(data)) is not None:
         yield from kept
         return
-    for part in text.splitlines() if kind == ".jsonl" else [text]:
-        if part.strip():
-            yield from _of_value(part)
+    for part in data.split(b"\n") if kind == ".jsonl" else [data]:
+        try:
+            text = words.decoded(part, "an answer")
+        except BadInput as error:
+            yield {"fault": str(error).partition(": ")[0]}
+            continue
+        if text.strip():
+            yield from _of_value(text)
 
 
 def _of_value(text: str) -> Iterator[dict[str, Any]]:

@@ -138,3 +138,13 @@ class Strata:
     def counted(self, rows: np.ndarray) -> np.ndarray:
         """How many of some pairs are in each stratum."""
         return np.bincount(self.stratum[rows], minlength=len(self.size))
+
+    def reached(self, rows: np.ndarray) -> np.ndarray:
+        """How many of the first pairs of each stratum hold all of these."""
+        order, start = self._order
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        reached = np.zeros(len(self.size), np.int64)
+        stratum = self.stratum[rows]
+        np.maximum.at(reached, stratum, place[rows] - start[stratum] + 1)
+        return reached
