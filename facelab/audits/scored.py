@@ -16,7 +16,7 @@ from facelab.rates.parity import DRAWS
 @counted
 def audit_scores(
     comparisons: Comparisons,
-    fmr: float | None = None,
+    fmr: float = 1e-3,
     threshold: float | None = None,
     confidence: float = 0.95,
     replicates: int = DRAWS,
@@ -32,7 +32,7 @@ def audit_scores(
     fmr
         Target FMR, over all non-mated comparisons; sets the threshold.
     threshold
-        Instead of it: the one that the service uses, in its scores.
+        Instead: the service's own, in its scores, which is meant to have that FMR.
     confidence
         Of all intervals.
     replicates
@@ -49,8 +49,7 @@ def audit_scores(
     Raises
     ------
     BadInput
-        Neither a target nor a threshold, or both; no groups; no non-mated comparison; scores that
-        are distances.
+        No groups; no non-mated comparison; scores that are distances.
 
     Examples
     --------
@@ -69,15 +68,15 @@ def audit_scores(
             f"fl.audit_scores takes comparisons, not {a_kind(comparisons)}: "
             "fl.Comparisons.from_scores(frame) gives them"
         )
-    if (fmr is None) == (threshold is None):
-        raise BadInput("give a target FMR or the threshold that the service uses, one of the two")
     if not comparisons.groups:
         raise BadInput("the scores have no group_a and group_b: there is nothing to group by")
     if comparisons.higher != "similar":
         raise BadInput("an audit reads scores of likeness: turn distances round, such as 1 - score")
+    fmr = as_share(fmr, "the target FMR", "fmr")
     confidence = as_share(confidence, "the confidence", "confidence")
+    own = threshold is not None
     warnings, said = list(comparisons.warnings), "the service's own threshold"
-    if threshold is None:
+    if not own:
         caution = comparisons.resolution(fmr)
         warnings += [caution] if caution else []
         threshold, said = comparisons._threshold(fmr), "the test itself (threshold and test share "
@@ -85,7 +84,7 @@ def audit_scores(
     elif not is_number(threshold):
         raise BadInput(f"the threshold must be a finite number, not {threshold!r}")
     counts = comparisons.counts(threshold)
-    rates = rates_at(counts, confidence, fmr is not None)
+    rates = rates_at(counts, confidence, not own)
     if not rates.loc[0, "non_mated"]:
         raise BadInput("there are no non-mated comparisons, so that there is no FMR")
     card = {
@@ -96,11 +95,11 @@ def audit_scores(
         "replicates": replicates,
         "seed": seed,
     }
-    if fmr is None:
+    if own:
         card["calibration"] = {"threshold": float(threshold)}
     return Audit(
         by=["group"],
-        fmr=float(rates.loc[0, "fmr"]) if fmr is None else fmr,
+        fmr=fmr,
         threshold=float(threshold),
         rates=rates,
         cross_group=counts.cross_group(confidence, small_samples=True),

@@ -114,13 +114,14 @@ def _said(
         said.append("so many calls without an answer may hide whom the service fails")
     known = kept.get("model_version", pd.Series(dtype=object))
     if known.isna().any() and known.notna().any():
-        said.append(f"{how_many(int(known.isna().sum()), 'answer')} do not tell their version")
+        missing = how_many(int(known.isna().sum()), "answer does", "answers do")
+        said.append(f"{missing} not tell a version")
     if "threshold_used" in kept.columns:
         limits = pd.to_numeric(kept["threshold_used"], errors="coerce")
         ties = int((pd.to_numeric(kept["score"], errors="coerce") == limits).sum())
         if ties:
             said.append(
-                f"{how_many(ties, 'score')} lie exactly at the service's threshold, where they "
-                "count as matches"
+                f"{how_many(ties, 'score lies', 'scores lie')} exactly at the service's threshold, "
+                "which is a match"
             )
     return said

@@ -39,6 +39,7 @@ from facelab.rates.tables import percent
 from facelab.shown import note_people
 
 _FEW_PEOPLE = 1000  # beyond, false matches are of many people, and counting them costs
+_KEPT_BACK = "where the service kept scores to itself: ask it again for all scores"
 
 
 class Comparisons:
@@ -148,8 +149,8 @@ class Comparisons:
         ----------
         frame
             One row a pair: `score mated status threshold_used model_version subject_a subject_b`,
-            and where there are, `group_a group_b image_a image_b weight`. In `higher` ("similar",
-            "different"), which way scores point.
+            and where there are, `group_a group_b image_a image_b weight` (or `probability`) and
+            `higher`, which way scores point.
 
         Raises
         ------
@@ -256,11 +257,12 @@ class Comparisons:
             found = self._scores.smallest(place, lambda false_matches, _: false_matches <= allowed)[
                 0
             ]
-            if self._floor is not None and found < self._floor:
+            # Just above a score that was kept back: the laxest threshold may lie below it.
+            if self._floor is not None and found <= self._floor:
                 low = self._turned(self._floor)
                 raise BadInput(
-                    f"FMR {100 * fmr:g}% would need a threshold below {low:g}, where the service "
-                    "kept scores to itself: ask it again for all scores, or take a lower FMR"
+                    f"FMR {100 * fmr:g}% would need a threshold below {low:g}, {_KEPT_BACK}, or "
+                    "take a lower FMR"
                 )
             self._thresholds[key] = self._turned(found)
         return self._thresholds[key]
@@ -321,9 +323,8 @@ class Comparisons:
         if self._floor is not None and self._turned(t) < self._floor:
             side = "below" if self.higher == "similar" else "above"
             raise BadInput(
-                f"the threshold {t:g} is {side} {self._turned(self._floor):g}, where the service "
-                "kept scores to itself, so that rates there are unknown: ask it again for all "
-                "scores, or take a threshold from there on"
+                f"the threshold {t:g} is {side} {self._turned(self._floor):g}, {_KEPT_BACK}, or "
+                "take a threshold from there on"
             )
 
     def counted_once(self, t: float) -> ErrorCounts:
@@ -331,7 +332,7 @@ class Comparisons:
         return dataclasses.replace(self._scores.errors(self._turned(t)), threshold=t)
 
     def _checked(self, t: float) -> float:
-        """The threshold as a number; says so where it lies far from all scores."""
+        """The threshold as a number; said where it lies far from all scores."""
         if self._cosines:
             return as_cosine(t)
         if not is_number(t):
@@ -346,11 +347,15 @@ class Comparisons:
         return float(t)
 
     def error_rates(
-        self, t: float, confidence: float = 0.95, small_samples: bool = False
+        self,
+        t: float,
+        confidence: float = 0.95,
+        small_samples: bool = False,
+        people: str = "sampled",
     ) -> pd.DataFrame:
         """FMR and FNMR at threshold `t`, with intervals: see `ErrorCounts.rates`."""
         confidence = as_share(confidence, "the confidence", "confidence")
-        return self.counts(t).rates(confidence, small_samples)
+        return self.counts(t).rates(confidence, small_samples, people)
 
     def cross_group(
         self, t: float, confidence: float = 0.95, small_samples: bool = False
@@ -413,7 +418,8 @@ class Comparisons:
             return false_matches * mated.item() <= false_non_matches * non_mated.item()
 
         t, false_matches, false_non_matches = self._scores.smallest(place, enough)
-        self._refuse_below(float(self._turned(t)))
+        if self._floor is not None and t <= self._floor:
+            raise BadInput(f"the equal error rate is not known {_KEPT_BACK}")
         return (false_matches / non_mated + false_non_matches / mated) / 2
 
     def histograms(self, bins: int = 200) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:

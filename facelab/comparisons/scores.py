@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from facelab.rates import selected
 from facelab.rates.counts import ErrorCounts
 
 _LIST_BINS = 8192
@@ -112,7 +113,7 @@ class ScoreList:
         worth = self._worth
         columns = {"errors": wrong * worth, "comparisons": worth}
         if self.weighted:
-            columns |= {"compared": np.ones(len(wrong), np.int64), "wrong": wrong.astype(np.int64)}
+            columns |= selected.columns(worth, wrong)
         pairs = pd.DataFrame({"unit_a": self._unit_a, "unit_b": self._unit_b, **columns})
         pairs = pairs.groupby(["unit_a", "unit_b"], as_index=False).sum()
         return ErrorCounts(t, self.groups, self.units, pairs, complete=False)

@@ -11,18 +11,21 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, check_option
 from facelab.rates.intervals import Sums, interval
 from facelab.rates.kernels import add_up
 from facelab.rates.products import (
     effective,
     evened,
     every_pair,
+    in_whole,
+    lifted,
     merged,
     one_subject_pairs,
     ratio,
     weighed,
 )
+from facelab.rates.selected import by_group, of_these_people
 
 FEW_ERRORS = 30  # Doddington's rule of 30: below, the rate is known to no better than +-30%
 FEW_SUBJECTS = 10
@@ -46,9 +49,8 @@ class ErrorCounts:
         DataFrame `subject` (str), `group` (int), `images` (int).
     pairs
         DataFrame `unit_a` <= `unit_b`, `errors`, and `comparisons` unless `complete`. Between units
-        of one subject the errors are false non-matches, otherwise false matches. Where comparisons
-        were selected by chance, both are sums of weights (1 / chance of selection), and `compared`
-        and `wrong` say how many comparisons and errors were seen.
+        of one subject the errors are false non-matches, otherwise false matches. Of comparisons
+        selected by chance both are sums of weights; for more columns see `rates.selected`.
     complete
         All pairs of images were compared, so that the numbers of comparisons follow from the
         numbers of images and `pairs` lists only pairs with errors.
@@ -183,26 +185,28 @@ class ErrorCounts:
         if not self.weighted:
             sums, _ = self.of_everybody_and_groups(error)
             return sums.comparisons, sums.errors
+        made = self._made(error)
+        return by_group(*made, "compared"), by_group(*made, "wrong")
+
+    def _made(self, error: str) -> tuple[pd.DataFrame, np.ndarray, int]:
+        """The pairs of units that an error is of, the group of both, and how many there are."""
         a, b = self._ends
         which = self._mated if error == "fnmr" else ~self._mated
         group = np.where(self._group[a] == self._group[b], self._group[a], -1)[which]
-        found = []
-        for name in ("compared", "wrong"):
-            values = self.pairs[name].to_numpy(np.float64)[which]
-            by_group = np.bincount(group[group >= 0], values[group >= 0], len(self.groups))
-            found.append(np.append(values.sum(), by_group))
-        return found[0], found[1]
+        return self.pairs[which], group, len(self.groups)
 
-    def rates(self, confidence: float = 0.95, small_samples: bool = False) -> pd.DataFrame:
+    def rates(
+        self, confidence: float = 0.95, small_samples: bool = False, people: str = "sampled"
+    ) -> pd.DataFrame:
         """FMR and FNMR of everybody and of each group.
 
         Intervals are Wilson's with the effective sample size p(1-p)/Var, where Var allows for
         comparisons that share a subject (arXiv 2306.01198, plug-in estimator); with no error, or
         nothing but errors, the comparisons are taken as independent. With few subjects they are
         too narrow, as `experiments/coverage.yaml` shows; with `small_samples` they also allow for
-        that: see `small_sample_wilson`. Weighted comparisons, which were selected by chance, always
-        have those: the squares of their weighted errors hold the variance of the selection too
-        (of Horvitz and Thompson's total, as a ratio).
+        that: see `small_sample_wilson`. Weighted comparisons always have those: the squares of
+        weighted errors hold the variance of the selection too. With `people` "fixed" theirs hold
+        that alone, and are of what all pairs of these very people would have shown.
 
         Returns
         -------
@@ -220,6 +224,9 @@ class ErrorCounts:
         """
         size, inside = len(self.groups), self._group >= 0
         counted = {error: self.of_everybody_and_groups(error) for error in ("fmr", "fnmr")}
+        check_option("people", people, ("sampled", "fixed"))
+        if people == "fixed":
+            counted = {e: self._of_these_people(e, told) for e, (told, _) in counted.items()}
         subjects = np.bincount(self._group[inside], minlength=size)
         images = np.bincount(self._group[inside], self._images[inside], minlength=size)
         frame = pd.DataFrame({"group": ["all", *self.groups]})
@@ -228,8 +235,8 @@ class ErrorCounts:
         if not self._images.any():
             frame["images"] = pd.NA  # a score file that does not name its images
         seen = {error: self.seen(error) for error in counted}
-        frame["mated"] = _whole(counted["fnmr"][0].comparisons)
-        frame["non_mated"] = _whole(counted["fmr"][0].comparisons)
+        frame["mated"] = in_whole(counted["fnmr"][0].comparisons)
+        frame["non_mated"] = in_whole(counted["fmr"][0].comparisons)
         for error, (sums, _) in counted.items():
             frame[error] = sums.rate
             frame[f"{error}_low"], frame[f"{error}_high"] = interval(
@@ -243,7 +250,7 @@ class ErrorCounts:
             _note(people, *told) for people, *told in zip(frame["subjects"], *notes, strict=True)
         ]
         for error, (name, _) in _COLUMNS.items():
-            frame[name] = _whole(counted[error][0].errors)
+            frame[name] = in_whole(counted[error][0].errors)
         for error, (_, tries) in _COLUMNS.items():
             frame[f"effective_{tries}"] = counted[error][1]
         if self.weighted:
@@ -255,12 +262,21 @@ class ErrorCounts:
             frame[f"{error}_by_subject_low"], frame[f"{error}_by_subject_high"] = ends
         return frame
 
+    def _of_these_people(self, error: str, sums: Sums) -> tuple[Sums, np.ndarray]:
+        if not self.weighted:
+            raise BadInput(
+                'with people="fixed" rates have no interval where all comparisons were made: take '
+                'people="sampled"'
+            )
+        fixed = of_these_people(*self._made(error)[:2], sums)
+        return fixed, fixed.number
+
     def _with_seen(
         self, frame: pd.DataFrame, seen: dict[str, tuple[np.ndarray, np.ndarray]]
     ) -> pd.DataFrame:
         for error, (name, tries) in _COLUMNS.items():
             frame[[f"{error}_by_subject{end}" for end in ("", "_low", "_high")]] = np.nan
-            frame[f"compared_{tries}"], frame[f"seen_{name}"] = map(_whole, seen[error])
+            frame[f"compared_{tries}"], frame[f"seen_{name}"] = map(in_whole, seen[error])
         return frame
 
     def of_everybody_and_groups(
@@ -289,8 +305,8 @@ class ErrorCounts:
             {
                 "group_a": names[first],
                 "group_b": names[second],
-                "non_mated": _whole(sums.comparisons),
-                "false_matches": _whole(sums.errors),
+                "non_mated": in_whole(sums.comparisons),
+                "false_matches": in_whole(sums.errors),
                 "fmr": sums.rate,
                 "fmr_low": low,
                 "fmr_high": high,
@@ -423,20 +439,6 @@ def mated_sums(comparisons: np.ndarray, errors: np.ndarray, group: np.ndarray, s
     plain, variance = (x / np.where(total > 0, total, 1) ** 2 for x in (plain, squares))
     together = effective(squares, fourths)
     return Sums(total, wrong, variance, people, people, together, largest, plain)
-
-
-def lifted(residuals: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Residuals over 1 - their subject's share of the comparisons, as a jackknife has them.
-
-    The rate follows whoever has most comparisons, so that their residual hides how far they stand
-    from all others. Who has all the comparisons has no residual.
-    """
-    return np.where(shares < 1, residuals / np.where(shares < 1, 1 - shares, 1), 0)
-
-
-def _whole(numbers: np.ndarray) -> np.ndarray:
-    """Counts, or sums of weights, as whole numbers."""
-    return np.rint(numbers).astype(np.int64)
 
 
 # Shares of the comparisons from which on one person is named; in FMR everybody is in 2 / n of them.

@@ -68,3 +68,17 @@ def weighed(
         return np.ones(len(images)), (a, b, errors / (images[a] * images[b]), None)
     ones, shares = evened(comparisons, errors, weights)
     return images, (a, b, shares, ones)
+
+
+def lifted(residuals: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Residuals over 1 - their subject's share of the comparisons, as a jackknife has them.
+
+    The rate follows whoever has most comparisons, so that their residual hides how far they stand
+    from all others. Who has all the comparisons has no residual.
+    """
+    return np.where(shares < 1, residuals / np.where(shares < 1, 1 - shares, 1), 0)
+
+
+def in_whole(numbers: np.ndarray) -> np.ndarray:
+    """Counts, or sums of weights, as whole numbers."""
+    return np.rint(numbers).astype(np.int64)

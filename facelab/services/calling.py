@@ -20,7 +20,6 @@ import pandas as pd
 from facelab import files
 from facelab.comparisons.answered import AGAIN
 from facelab.comparisons.given import check_frame, is_number
-from facelab.comparisons.pairs import truth_of
 from facelab.errors import BadInput, check_count, check_option, counted
 from facelab.keeping import locked
 from facelab.progress import bar
@@ -313,11 +312,6 @@ def _answers(
             for row in rows_of(record, service, "best", ""):
                 rows.append(row | ({"reason": entry["fault"]} if "fault" in entry else {}))
     frame = framed(rows)
-    if "mated" in plan.columns and frame["mated"].isna().any() and len(frame):
-        told = dict(zip(pairs, truth_of(plan["mated"]), strict=True))
-        known = [bool(told[name]) for name in pairs if name in caller.kept]
-        if len(known) == len(frame):
-            frame["mated"] = known
     if {"probability", "stratum"} <= set(frame.columns) and len(frame):
         planned = plan["stratum"].value_counts()
         called = frame["stratum"].value_counts()

@@ -50,8 +50,8 @@ class Malformed(ValueError):
 # ---- numbers and codes
 
 
-def number(value: Any, what: str, most: float = np.inf) -> float:
-    """A finite number between 0 and the most there is; anything else is no answer."""
+def number(value: Any, what: str, most: float = np.inf, least: float = 0.0) -> float:
+    """A finite number between the least and the most there is; anything else is no answer."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Malformed(f"{what} is no number")
     try:
@@ -60,8 +60,8 @@ def number(value: Any, what: str, most: float = np.inf) -> float:
         raise Malformed(f"{what} is no finite number") from None
     if not np.isfinite(found):
         raise Malformed(f"{what} is no finite number")
-    if not 0 <= found <= most:
-        raise Malformed(f"{what} is not between 0 and {most:g}")
+    if not least <= found <= most:
+        raise Malformed(f"{what} is not between {least:g} and {most:g}")
     return found
 
 

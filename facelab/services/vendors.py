@@ -391,11 +391,9 @@ def plain(answer: Any, call: Call) -> list[Finding]:
     if status == OK:
         if "error" in answer and "score" not in answer:
             return [failed(answer["error"], answer.get("message", ""))]
-        score = answer.get("score")
-        if isinstance(score, bool) or not isinstance(score, int | float) or not np.isfinite(score):
-            raise Malformed("score is no finite number")
+        score = number(answer.get("score"), "score", least=-np.inf)
         used = np.nan if call.threshold is None else call.threshold
-        return [Finding(OK, float(score), threshold=used, version=call.version)]
+        return [Finding(OK, score, threshold=used, version=call.version)]
     if status == CENSORED:
         return [_below(call, "compare")]
     if status in (NO_PROBE, NO_REFERENCE, REFUSED, THROTTLED, ERROR):

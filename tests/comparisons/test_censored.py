@@ -64,7 +64,7 @@ def test_an_equal_error_rate_below_it_is_refused():
         score=frame["score"].where(frame["score"] >= 90),
         threshold_used=90.0,
     )
-    with pytest.raises(fl.BadInput, match="below 90"):
+    with pytest.raises(fl.BadInput, match="equal error rate is not known"):
         fl.Comparisons.from_answers(high).eer()
 
 

@@ -141,5 +141,26 @@ def test_two_services_that_answered_the_same_pairs_are_compared_as_audits(crowd,
     again = fl.Audit.load(tmp_path / "audit")
     pd.testing.assert_frame_equal(again.rates, strict.rates, check_dtype=False)
     assert again.counts.weighted and again.summary() == strict.summary()
-    with pytest.raises(fl.BadInput, match="one of the two"):
-        fl.audit_scores(fl.Comparisons.from_scores(part))
+    with pytest.raises(fl.BadInput, match="nothing to group by"):
+        fl.audit_scores(fl.Comparisons.from_scores(part.drop(columns=["group_a", "group_b"])))
+
+
+def test_of_these_very_people_intervals_hold_the_selection_alone(crowd):
+    part = crowd.sample(2500, random_state=6).reset_index(drop=True)
+    part["weight"] = np.where(part["score"] > part["score"].median(), 2.0, 4.0)
+    comparisons = fl.Comparisons.from_scores(part)
+    t = float(part["score"].quantile(0.9))
+    sampled, fixed = (comparisons.error_rates(t, people=people) for people in ("sampled", "fixed"))
+    assert sampled["fmr"].tolist() == fixed["fmr"].tolist()
+    widths = [one["fmr_high"] - one["fmr_low"] for one in (fixed, sampled)]
+    assert (widths[0] < widths[1]).all()
+    # By hand, for everybody: the root of the sum of w (w - 1) (e - p)^2, over the sum of w.
+    apart = part[~part["mated"]]
+    p, w = fixed["fmr"][0], apart["weight"]
+    spread = (w * (w - 1) * ((apart["score"] >= t) - p) ** 2).sum() / w.sum() ** 2
+    assert fixed["effective_non_mated"][0] == pytest.approx(p * (1 - p) / spread)
+    every = crowd.assign(weight=1.0)
+    exact = fl.Comparisons.from_scores(every).error_rates(t, people="fixed")
+    assert exact["effective_non_mated"][0] >= len(every[~every["mated"]]) * 0.99
+    with pytest.raises(fl.BadInput, match="all comparisons were made"):
+        fl.Comparisons.from_scores(crowd).error_rates(t, people="fixed")

@@ -54,30 +54,34 @@ def test_every_pair_is_called_once_and_once_only(tmp_path):
 
 
 def test_a_kill_anywhere_loses_no_answer_and_pays_none_twice(tmp_path):
-    """Killed before each of its steps in turn: a call is made again only where none had come."""
-    plan, folder, ledger = PLAN, tmp_path / "answers", tmp_path / "ledger"
+    """Killed before each of its steps in turn: a pair is asked again only if no answer had come."""
+    plan = pd.DataFrame({"row_a": np.arange(20), "row_b": np.arange(20) + 1})
+    kills = 0
+    while True:
+        folder, ledger = tmp_path / f"answers{kills}", tmp_path / f"ledger{kills}"
 
-    def service(pair):
-        with open(ledger, "ab", buffering=0) as file:
-            file.write(f"{pair['row_a']}\n".encode())
-        return score(pair)
+        def service(pair, ledger=ledger):
+            with open(ledger, "ab", buffering=0) as file:
+                file.write(f"{pair['row_a']}\n".encode())
+            return score(pair)
 
-    kills, step = 0, 0
-    while killed_at(step, lambda: fl.call_pairs(service, plan, folder)):
-        kept = [entry for entry in Journal(folder).read() if entry["kind"] == "answer"]
-        assert len({entry["pair"] for entry in kept}) == len(kept)
-        kills, step = kills + 1, (step + 1) % 23 or 1  # on, and from the start again
-        assert kills < 400
-    answers = fl.call_pairs(service, plan, folder)
+        killed = killed_at(kills, lambda: fl.call_pairs(service, plan, folder))  # noqa: B023
+        before = Journal(folder).read() if folder.is_dir() else []
+        kept = [entry["pair"] for entry in before if entry["kind"] == "answer"]
+        answers = fl.call_pairs(service, plan, folder)
+        assert answers["score"].tolist() == [k / 100 for k in range(20)]
+        asked = pd.Series(ledger.read_text().split()).value_counts()
+        again = asked.index[asked > 1]
+        assert len(again) <= 1 and asked.max() <= 2  # the one that was on its way
+        assert not {json.dumps([name, str(int(name) + 1)]) for name in again} & set(kept)
+        entries = Journal(folder).read()
+        told = [entry["pair"] for entry in entries if entry["kind"] == "answer"]
+        assert len(told) == len(set(told)) == 20
+        assert answers.attrs["calls"] >= asked.sum()
+        if not killed:
+            break
+        kills += 1
     assert kills >= 50
-    assert answers["score"].tolist() == [k / 100 for k in range(12)]
-    entries = Journal(folder).read()
-    kept = [entry["pair"] for entry in entries if entry["kind"] == "answer"]
-    assert len(kept) == len(set(kept)) == 12
-    # Who was asked twice had been killed between the question and the answer.
-    asked = pd.Series(ledger.read_text().split()).value_counts()
-    assert answers.attrs["calls"] >= asked.sum()
-    assert answers.attrs["calls"] == sum(entry["kind"] == "call" for entry in entries)
 
 
 def test_half_a_line_is_cut_off_and_a_damaged_one_refused(tmp_path):
