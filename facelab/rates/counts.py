@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.errors import BadInput, check_option
-from facelab.rates.intervals import Sums, interval
+from facelab.rates.intervals import SelectedSums, Sums, interval
 from facelab.rates.kernels import add_up
 from facelab.rates.products import (
     effective,
@@ -66,6 +66,10 @@ class ErrorCounts:
     def weighted(self) -> bool:
         """Whether comparisons stand for others that were not made."""
         return "compared" in self.pairs.columns
+
+    @property
+    def _kind(self) -> type[Sums]:
+        return SelectedSums if self.weighted else Sums
 
     @cached_property
     def subjects(self) -> np.ndarray:
@@ -160,25 +164,22 @@ class ErrorCounts:
         """
         self._check_weights(weights)
         if error == "fmr":
-            return Sums(*(np.diagonal(part) for part in self._non_mated_of_units(weights)))
+            return self._kind(*(np.diagonal(part) for part in self._non_mated_of_units(weights)))
         inside = self._group >= 0
         own = evened(*(part[inside] for part in self._unit_mated()), weights)
-        return mated_sums(*own, self._group[inside], len(self.groups))
+        return self._kind(*mated_sums(*own, self._group[inside], len(self.groups)))
 
     def sums_of_all(self, error: str, weights: str = "comparisons") -> Sums:
         """The same over everything, as arrays of one."""
         self._check_weights(weights)
         if error == "fmr":
-            return Sums(*(part.ravel() for part in self._non_mated_of_subjects(weights)))
+            return self._kind(*(part.ravel() for part in self._non_mated_of_subjects(weights)))
         everyone = np.zeros(len(self.subjects), dtype=np.int64)
-        return mated_sums(*evened(*self._subject_mated(), weights), everyone, 1)
+        return self._kind(*mated_sums(*evened(*self._subject_mated(), weights), everyone, 1))
 
     def _check_weights(self, weights: str) -> None:
         if self.weighted and weights == "subjects":
-            raise BadInput(
-                "of comparisons that were selected by chance nobody knows how many each subject "
-                'would have had: rates count comparisons (weights="comparisons")'
-            )
+            raise BadInput('rates of comparisons selected by chance take weights="comparisons"')
 
     def seen(self, error: str) -> tuple[np.ndarray, np.ndarray]:
         """Comparisons and errors that were seen, of everybody and then of each group."""
@@ -285,7 +286,7 @@ class ErrorCounts:
         """Sums of everybody and then of each group, and the effective numbers of comparisons."""
         parts = self.sums_of_all(error, weights), self.sums(error, weights)
         numbers = np.concatenate([part.number for part in parts])
-        return Sums(*map(np.concatenate, zip(*parts, strict=True))), numbers
+        return self._kind(*map(np.concatenate, zip(*parts, strict=True))), numbers
 
     def cross_group(self, confidence: float = 0.95, small_samples: bool = False) -> pd.DataFrame:
         """FMR for every pair of groups, one row each: the cross-group matrix in long form.

@@ -57,16 +57,30 @@ class Sums(NamedTuple):
         two errors in which all comparisons of two people (of one, for FNMR) go together are added
         to what was seen of that, so that where there is nothing to take over people count.
         """
+        return self._number(self.comparisons)
+
+    def _number(self, made: np.ndarray) -> np.ndarray:
         p, usable = self.rate, self.usable
         with np.errstate(invalid="ignore", divide="ignore"):
             number = np.where(usable, p * (1 - p) / self.variance, np.nan)
-            bunch = self.comparisons / number
+            bunch = made / number
             weight = np.where(usable, np.minimum(p, 1 - p) * number, 0)
-            together = self.comparisons / np.maximum(self.independent, 1)
+            together = made / np.maximum(self.independent, 1)
         seen = np.nansum(weight * np.maximum(bunch, 1))
         taken = (seen + 2 * np.maximum(together, 1)) / (weight.sum() + 2)
-        number = np.where(usable, number, self.comparisons / taken)
+        number = np.where(usable, number, made / taken)
         return np.where(self.comparisons > 0, number, np.nan)
+
+
+class SelectedSums(Sums):
+    """Sums of weights: how many comparisons they stand for says nothing of how many were made."""
+
+    __slots__ = ()
+
+    @property
+    def number(self) -> np.ndarray:
+        """As of `Sums`, of the effective number of those that were made (Kish)."""
+        return self._number(self.independent)
 
 
 def wilson(

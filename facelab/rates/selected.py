@@ -7,7 +7,7 @@ variance of rates over all pairs of these very people.
 import numpy as np
 import pandas as pd
 
-from facelab.rates.intervals import Sums
+from facelab.rates.intervals import SelectedSums, Sums
 
 _NONE = 1e-12  # of the variance of one comparison
 
@@ -30,7 +30,7 @@ def by_group(pairs: pd.DataFrame, group: np.ndarray, groups: int, name: str) -> 
     return np.append(values.sum(), within)
 
 
-def of_these_people(pairs: pd.DataFrame, group: np.ndarray, sums: Sums) -> Sums:
+def of_these_people(pairs: pd.DataFrame, group: np.ndarray, sums: Sums) -> SelectedSums:
     """The same rates, with the variance that the selection of comparisons alone gives them.
 
     Of a ratio of Horvitz and Thompson's totals, selected one by one: the sum over what was drawn
@@ -43,4 +43,4 @@ def of_these_people(pairs: pd.DataFrame, group: np.ndarray, sums: Sums) -> Sums:
     variance = ((1 - 2 * rate) * wrong + rate**2 * spread) / total**2
     # Where all were made there is none; as little as tells that from not knowing it.
     variance = np.maximum(variance, _NONE * rate * (1 - rate))
-    return sums._replace(variance=variance, plain=variance)
+    return SelectedSums(*sums._replace(variance=variance, plain=variance))

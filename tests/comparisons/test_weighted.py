@@ -104,7 +104,7 @@ def test_disparity_contrasts_and_two_services_read_weights(crowd):
     paired, _ = both.variance(np.array([1.0, -1.0]))
     alone = sum(both.variance(np.eye(2)[k])[0] for k in range(2))
     assert 0 < paired < alone / 2
-    with pytest.raises(fl.BadInput, match="selected by chance"):
+    with pytest.raises(fl.BadInput, match="comparisons selected by chance take"):
         fl.group_contrasts(comparisons.counts(t), weights="subjects")
 
 
@@ -164,3 +164,19 @@ def test_of_these_very_people_intervals_hold_the_selection_alone(crowd):
     assert exact["effective_non_mated"][0] >= len(every[~every["mated"]]) * 0.99
     with pytest.raises(fl.BadInput, match="all comparisons were made"):
         fl.Comparisons.from_scores(crowd).error_rates(t, people="fixed")
+
+
+def test_a_large_group_without_errors_is_worth_no_more_than_what_was_made():
+    """However many comparisons two hundred stand for, they tell as much as two hundred at most."""
+    rng, frames = np.random.default_rng(0), []
+    for group, weight, share in (("small", 5.0, 0.1), ("large", 500.0, 0.0)):
+        people = [f"{group}{k}" for k in range(400)]
+        frame = frame_of(
+            np.where(np.arange(200) < 200 * share, 0.9, 0.1) + rng.uniform(0, 0.05, 200),
+            people[::2], people[1::2], np.full(200, weight), dict.fromkeys(people, group),
+        )  # fmt: skip
+        frames.append(frame)
+    rates = fl.Comparisons.from_scores(pd.concat(frames)).error_rates(0.5).set_index("group")
+    assert rates.loc["large", "non_mated"] == 100_000
+    assert rates.loc["large", "effective_non_mated"] <= 200
+    assert rates.loc["large", "fmr_high"] > 0.01
