@@ -43,6 +43,7 @@ from .audits.protocols import pair_accuracy as pair_accuracy
 from .audits.protocols import roc as roc
 from .audits.protocols import tar_at_far as tar_at_far
 from .audits.scored import audit_scores as audit_scores
+from .audits.side_by_side import compare_embedders as compare_embedders
 from .audits.studies import Study as Study
 from .audits.studies import audit_arms as audit_arms
 from .audits.studies import study as study
@@ -101,6 +102,7 @@ from .grouping.measures import split_people as split_people
 from .grouping.people import number_of_people as number_of_people
 from .pages.sharing import share as share
 from .pages.summary import summary_page as summary_page
+from .photos.in_place import open_crops as open_crops
 from .photos.losses import failure_to_acquire as failure_to_acquire
 from .photos.preparing import prepare as prepare
 from .rates.acquisition import enrolment as enrolment
@@ -183,6 +185,10 @@ from .synthetic.population import Population as Population
 from .synthetic.produce import synthesize as synthesize
 from .synthetic.twins import synthesize_twins as synthesize_twins
 from .training.arms import train_arms as train_arms
+from .training.draws import draw_arms as draw_arms
+from .training.draws import who_was_drawn as who_was_drawn
+from .training.grids import RecipeSearch as RecipeSearch
+from .training.grids import search_recipes as search_recipes
 from .training.loop import train as train
 from .training.mitigations import rare_margins as rare_margins
 from .training.recipe import Recipe as Recipe

@@ -48,7 +48,7 @@ FACES = _kind(
     "a FaceSet",
     "card.json",
     "name synthetic",
-    "faces.parquet crops.npy datasheet.md rejects.parquet",
+    "faces.parquet crops.npy encoded.npy starts.npy datasheet.md rejects.parquet",
 )
 EMBEDDINGS = _kind("embeddings", "card.json", "sha256", "vectors.npy table.parquet")
 GALLERY = _kind(
@@ -58,7 +58,10 @@ GALLERY = _kind(
     "vectors.npy table.parquet photos.npy index.faiss index_rows.npy",
 )
 EMBEDDER = _kind(
-    "a trained embedder", "embedder.json", "recipe", "model.safetensors history.csv validation.csv"
+    "a trained embedder",
+    "embedder.json",
+    "recipe",
+    "model.safetensors history.csv validation.csv centres.safetensors",
 )
 AUDIT = _kind(
     "an audit",

@@ -28,7 +28,7 @@ CARDS = (
     *("card.json", "embedder.json", "audit.json", "identification.json", "experiment.json"),
     "run.json",
 )
-_CHECKPOINT = re.compile(r"step-\d{9}\.pt")  # with its sum in its last line
+_CHECKPOINT = re.compile(r"step-\d{9}(\.part-\d+)?\.pt")  # with its sum in its last line
 _PAGES = ("shared.html", "audit.html")  # written beside what they show, as often as they are asked
 _SUM = re.compile("[0-9a-f]{64}")
 _BLANK = "0" * 64
@@ -198,6 +198,8 @@ class Mapped:
     shape = property(lambda self: self.array.shape)
     dtype = property(lambda self: self.array.dtype)
     ndim = property(lambda self: self.array.ndim)
+    # Of the open file; None where another process has handed the array on.
+    descriptor = property(lambda self: self._opened and self._opened.fileno())
 
     def __len__(self) -> int:
         return len(self.array)

@@ -20,6 +20,7 @@ from facelab.errors import BadInput, a_kind, counted, there_are
 from facelab.faces.faceset import FaceSet
 from facelab.progress import bar
 from facelab.training.arms import train_arms
+from facelab.training.draws import Drawn, of_seed, who_was_drawn
 from facelab.training.recipe import Recipe
 
 _SUSPECTS = ".*may be (a person|people) of the calibration under another name"
@@ -41,6 +42,8 @@ class Study:
         Figures and their paired changes: what `fl.compare_arms` returns.
     by_seed
         The same of every training: what `fl.arms_by_seed` returns.
+    drawn
+        Whether the intervals allow for who was drawn to be trained on, in a sentence.
 
     Examples
     --------
@@ -60,6 +63,7 @@ class Study:
     audits: dict[str, list[Audit]] = field(repr=False)
     table: pd.DataFrame = field(repr=False)
     by_seed: pd.DataFrame = field(repr=False)
+    drawn: str = ""
 
     @property
     def seeds(self) -> list[int]:
@@ -90,8 +94,9 @@ class Study:
         return readable_arms(self._only(figures), changes)
 
     def finding(self, figures: Sequence[str] | None = None) -> str:
-        """What each arm changed, in sentences, as markdown."""
-        return arms_finding(self._only(figures), self.baseline)
+        """What each arm changed, in sentences, as markdown; what the intervals allow for."""
+        told = arms_finding(self._only(figures), self.baseline)
+        return f"{told}\n\n{self.drawn}" if self.drawn else told
 
     def plot(self) -> Any:
         """What each arm changed against the baseline: a row an arm, a panel a figure."""
@@ -105,6 +110,7 @@ class Study:
         return {
             "fmr_target": self.audits[self.baseline][0].fmr,
             "baseline": self.baseline,
+            "drawn": self.drawn,
             "figures": self.table.assign(key=keys).set_index("key").to_dict("index"),
             "counts": {
                 name: {"subjects": len(faces.subjects), "images": len(faces)}
@@ -118,7 +124,7 @@ class Study:
 
 @counted
 def study(
-    arms: Mapping[str, FaceSet],
+    arms: Mapping[str, Drawn],
     recipes: Recipe | Mapping[str, Recipe] | None,
     test: FaceSet,
     calibration: FaceSet,
@@ -131,13 +137,15 @@ def study(
     meta: FaceSet | None = None,
     kept: str | Path | None = None,
     jobs: int | None = None,
+    device: str = "auto",
 ) -> Study:
     """Train every arm with every seed, audit all on the same people, and compare with a baseline.
 
     Parameters
     ----------
     arms
-        Training set of each arm.
+        Training set of each arm, or one a seed, as `fl.draw_arms` gives them: who was drawn is
+        then in the intervals.
     recipes
         One for all, or one an arm; None is the built-in recipe.
     test, calibration
@@ -156,7 +164,9 @@ def study(
     kept
         Folder in which trainings and embeddings stay, so that nothing is done twice.
     jobs
-        Trainings side by side; None is one a core.
+        Trainings side by side on a CPU; None is one a core.
+    device
+        Where to train and embed: "auto" (CUDA, MPS, else CPU) or a torch device.
 
     Raises
     ------
@@ -180,8 +190,9 @@ def study(
     if baseline not in arms:
         raise BadInput(f"there is no arm {baseline!r}{there_are(baseline, arms)}")
     for arm, faces in arms.items():
-        check_faces(faces, f"arm {arm!r} of fl.study")
-    embedders = train_arms(arms, recipes, seeds, jobs, meta=meta, kept=kept)
+        for one in faces.values() if isinstance(faces, Mapping) else [faces]:
+            check_faces(one, f"arm {arm!r} of fl.study")
+    embedders = train_arms(arms, recipes, seeds, jobs, meta=meta, kept=kept, device=device)
     audits = audit_arms(embedders, test, calibration, by, fmr, jobs, kept)
     return Study(
         baseline,
@@ -189,6 +200,7 @@ def study(
         audits,
         compare_arms(audits, baseline, figures),
         arms_by_seed(audits, baseline, figures),
+        who_was_drawn({a: {s: of_seed(f, a, s) for s in seeds} for a, f in arms.items()}),
     )
 
 

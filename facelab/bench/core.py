@@ -7,7 +7,6 @@ so that a busy machine slows both alike. `make bench` runs it with one thread.
 import dataclasses
 import itertools
 import os
-import statistics
 import subprocess
 import tempfile
 import time
@@ -18,39 +17,15 @@ import numpy as np
 import pandas as pd
 
 import facelab as fl
+from facelab.bench.feeding import as_files, feeding
+from facelab.bench.storage import cold_storage
+from facelab.bench.timed import side_by_side
 from facelab.comparisons.all_pairs import TILE
 from facelab.errors import need
 from facelab.faces.tables import as_face_table
 from facelab.faces.template import TEMPLATE
 from facelab.photos.yunet import YuNet
 from facelab.workers import apart
-
-ROUNDS = 3
-
-
-def side_by_side(
-    job: str,
-    ours: Callable[[], object],
-    other: str,
-    theirs: Callable,
-    rounds: int = ROUNDS,
-    images: int | None = None,
-) -> dict:
-    """Median seconds of both over alternating rounds, after one round that is not counted; where
-    `images` says how many the job has, `{}` in its name, how many a second too."""
-    seconds: dict[str, list[float]] = {"ours": [], "theirs": []}
-    for counted in [False] + [True] * rounds:
-        for name, work in (("ours", ours), ("theirs", theirs)):
-            start = time.perf_counter()
-            work()
-            if counted:
-                seconds[name].append(time.perf_counter() - start)
-    mine, peer = (statistics.median(taken) for taken in seconds.values())
-    row = {"job": job, "facelab s": mine, "beside": other, "s": peer, "ratio": peer / mine}
-    if images is None:
-        return row
-    a_second = {"facelab images/s": images / mine, "images/s": images / peer}
-    return row | {"job": job.format(images)} | a_second
 
 
 def people(groups: int, subjects: int, images: int, dim: int) -> fl.Embeddings:
@@ -332,7 +307,7 @@ def preparing() -> list[dict]:
     """
     rows = []
     with tempfile.TemporaryDirectory(prefix="facelab-bench-") as folder:
-        crops = _as_files(fl.synthesize(60, 10, jobs=1, frame="full"), Path(folder), "jpg")
+        crops = as_files(fl.synthesize(60, 10, jobs=1, frame="full"), Path(folder), "jpg")
         rows.append(
             side_by_side(
                 "prepare {} JPEG files, aligned crops",
@@ -359,17 +334,6 @@ def preparing() -> list[dict]:
                 )
             )
     return rows
-
-
-def _as_files(faces: fl.FaceSet, folder: Path, kind: str) -> Path:
-    """The crops as image files, a folder a subject."""
-    from PIL import Image
-
-    for number, (who, crop) in enumerate(zip(faces.table["subject"], faces.crops, strict=True)):
-        place = folder / kind / str(who) / f"{number}.{kind}"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(crop).save(place, quality=90)
-    return folder / kind
 
 
 def _prepare(photos: Path | fl.datasets.Reader, out: Path, **options: object) -> None:
@@ -404,45 +368,6 @@ def _plain_photos(folder: Path, model: Path, out: Path) -> None:
     np.save(out, np.stack(crops))
 
 
-def feeding(epochs: int = 5) -> list[dict]:
-    """Crops into training: the memory-mapped FaceSet, beside a DataLoader over image files."""
-    import torch
-    from torch.utils.data import DataLoader
-    from torchvision.datasets import ImageFolder
-    from torchvision.transforms import ToTensor
-
-    from facelab.training.examples import Examples
-
-    torch.set_num_threads(1)
-    rows, recipe = [], fl.Recipe(size=112)
-    with tempfile.TemporaryDirectory(prefix="facelab-bench-") as folder:
-        made = fl.synthesize(60, 10, jobs=1, out=Path(folder) / "faces")
-
-        def ours() -> None:
-            examples = Examples(fl.load(Path(folder) / "faces"), recipe, torch.device("cpu"))
-            sampler = examples.sampler(60, 1, (0.0, 0.0), seed=0)
-            for step in range(epochs * len(made) // 60):
-                batch = sampler.batch(step)
-                examples.images(batch), examples.labels_of(batch)
-
-        def theirs(files: Path) -> Callable[[], None]:
-            loader = DataLoader(ImageFolder(str(files), ToTensor()), 60, shuffle=True)
-            return lambda: [len(labels) for _ in range(epochs) for _, labels in loader]
-
-        for kind in ("jpg", "png"):
-            peer = theirs(_as_files(made, Path(folder), kind))
-            rows.append(
-                side_by_side(
-                    "feed {} crops of 112 px to training",
-                    ours,
-                    f"torchvision ImageFolder and DataLoader over {kind} files",
-                    peer,
-                    images=epochs * len(made),
-                )
-            )
-    return rows
-
-
 def main() -> None:
     """Print the table."""
     os.environ["FACELAB_PROGRESS"] = "0"
@@ -456,6 +381,7 @@ def main() -> None:
         *training(),
         *preparing(),
         *feeding(),
+        *cold_storage(),
     ]
     table = pd.DataFrame(rows).rename(columns={"ratio": "ratio (other / facelab)"})
     print(table.to_string(index=False, float_format="{:.3g}".format, na_rep=""))

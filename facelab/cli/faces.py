@@ -111,11 +111,15 @@ def prepare(
         Path | None, typer.Option(help="table: where its paths start, else its own folder.")
     ] = None,
     image: Annotated[
-        str | None, typer.Option(help="table, huggingface: column of the images.")
+        str | None,
+        typer.Option(help="table, huggingface: column of the images; webdataset: their extension."),
     ] = None,
     subject: Annotated[
         str | None,
-        typer.Option(help='table, huggingface: column of who is shown; "" for nobody knows.'),
+        typer.Option(
+            help='table, huggingface: column of who is shown; "" for nobody knows. webdataset: '
+            "extension or key that says it."
+        ),
     ] = None,
     label: Annotated[
         list[str] | None,
@@ -203,8 +207,11 @@ def _reader(layout: Layout, place: Path, options: dict[str, Any]) -> "Reader":
     read = getattr(fl.datasets, layout.value)
     takes = list(inspect.signature(read).parameters)[1:]
     given = {name: value for name, value in options.items() if value is not None}
-    for name in given:
-        if name not in takes:
+    for name in list(given):
+        if name == "by" and "label" in takes:  # labels that are kept, groups or not
+            given = {**given, "label": given["by"]}
+            del given["by"]
+        elif name not in takes:
             word = {"root": "photos", "by": "label"}.get(name, name)
             raise UsageError(f"the layout {layout.value} takes no --{word}")
     if "subject" in given:

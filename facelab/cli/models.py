@@ -1,6 +1,6 @@
-"""`facelab train`, `embed`: from a FaceSet to an embedder, and to its embeddings.
+"""`facelab train`, `embed`, `export`: from a FaceSet to an embedder, its embeddings, and its use.
 
-In: folders of faces. Out: folders of weights or vectors.
+In: folders of faces. Out: folders of weights or vectors, files of networks.
 """
 
 import os
@@ -13,7 +13,8 @@ import facelab as fl
 from facelab.artefacts import EMBEDDER, EMBEDDINGS
 from facelab.cli import values
 from facelab.cli.options import Channels, EmbedderName, Flip, Force, Jobs, Mean, Out, Preset, Std
-from facelab.cli.shared import check_free, done
+from facelab.cli.shared import check_free, check_free_file, done
+from facelab.errors import BadInput
 
 app = typer.Typer()
 
@@ -92,3 +93,40 @@ def embed(
     embeddings = model.embed(fl.load(faces), flip=flip, jobs=jobs)
     embeddings.save(out, replace=force)
     done(f"{len(embeddings):,} embeddings by {model.name}", out)
+
+
+@app.command()
+def export(
+    embedder: Annotated[Path, typer.Argument(help="Folder saved by `facelab train`, .onnx file.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="model.onnx, or model.pt2 for torch.export.")
+    ],
+    int8: Annotated[
+        Path | None,
+        typer.Option(help="FaceSet to round to 8 bits over, .onnx only; none of the test."),
+    ] = None,
+    channels: Channels = None,
+    mean: Mean = None,
+    std: Std = None,
+    preset: Preset = None,
+    force: Force = False,
+) -> None:
+    """Write an embedder for use elsewhere; beside an .onnx file stands how it takes its pixels."""
+    check_free_file(out, force)
+    options = values.preprocessing(channels, mean, std, preset)
+    model = fl.load_embedder(embedder, **options)
+    faces = fl.load(int8) if int8 else None
+    ours = hasattr(model, "to_onnx")
+    if out.suffix == ".pt2":
+        if faces is not None or not ours:
+            raise BadInput(".pt2 is of a trained embedder in float32: give an .onnx file as --out")
+        model.to_torch_export(out, replace=force)
+    elif ours:
+        model.to_onnx(out, int8=faces, replace=force)
+    elif faces is not None and hasattr(model, "to_int8"):
+        model.to_int8(out, faces, replace=force)
+    else:
+        raise BadInput(
+            f"{embedder} is an .onnx file already: --int8 FACES makes a smaller one of it"
+        )
+    done(f"embedder {model.name}", out)

@@ -78,3 +78,4 @@ class Layout(StrEnum):
     morph = "morph"
     casual_conversations = "casual_conversations"
     fer2013 = "fer2013"
+    webdataset = "webdataset"

@@ -21,3 +21,4 @@ from .rfw import rfw_pairs as rfw_pairs
 from .tabular import table as table
 from .utkface import utkface as utkface
 from .vggface2 import vggface2 as vggface2
+from .webdataset import webdataset as webdataset

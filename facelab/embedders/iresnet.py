@@ -1,4 +1,4 @@
-"""IResNet-18 and IResNet-50: the residual networks of the ArcFace paper, as timm models.
+"""IResNet-18, 50 and 100: the residual networks of the ArcFace paper, as timm models.
 
 In: images (B, 3, S, S). Out: a map (B, 512, S/16, S/16), 7 by 7 places at 112 px. What follows in
 the paper (the linear layer and its batch norm) is the neck `flatten` and the embedding of
@@ -21,7 +21,7 @@ FACE = {
     "classifier": None,
 }
 
-default_cfgs = generate_default_cfgs({"iresnet18": FACE, "iresnet50": FACE})
+default_cfgs = generate_default_cfgs({"iresnet18": FACE, "iresnet50": FACE, "iresnet100": FACE})
 
 
 class FaceTrunk(nn.Module, ABC):
@@ -61,10 +61,11 @@ class ResidualUnit(nn.Module):
     """BN, convolution, BN, PReLU, convolution, BN, and the input added (ArcFace, section 3.1).
 
     The stride is the second convolution's; where the shape changes, the input goes through a
-    1 x 1 convolution and BN.
+    1 x 1 convolution and BN. With `plain`, an input that keeps its channels only loses places to
+    the stride.
     """
 
-    def __init__(self, before: int, after: int, stride: int) -> None:
+    def __init__(self, before: int, after: int, stride: int, plain: bool = False) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.BatchNorm2d(before),
@@ -75,7 +76,9 @@ class ResidualUnit(nn.Module):
             nn.BatchNorm2d(after),
         )
         self.shortcut = nn.Identity()
-        if stride != 1 or before != after:
+        if plain and before == after:
+            self.shortcut = nn.MaxPool2d(1, stride)
+        elif stride != 1 or before != after:
             self.shortcut = nn.Sequential(
                 nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after)
             )
@@ -97,6 +100,9 @@ class IResNet(FaceTrunk):
         Of the stem, then of the four stages.
     num_classes, in_chans, drop_rate
         See `FaceTrunk`; colours of the image.
+    plain_shortcuts
+        Whether units that keep their channels have no convolution beside them even where they
+        halve the map: the first stage's in CVLFace and AdaFace.
     """
 
     def __init__(
@@ -106,6 +112,7 @@ class IResNet(FaceTrunk):
         num_classes: int = 0,
         in_chans: int = 3,
         drop_rate: float = 0.0,
+        plain_shortcuts: bool = False,
     ) -> None:
         super().__init__(channels[-1], num_classes, drop_rate)
         self.stem = nn.Sequential(
@@ -116,7 +123,8 @@ class IResNet(FaceTrunk):
         stages = []
         for units, before, after in zip(layers, channels[:-1], channels[1:], strict=True):
             rest = [ResidualUnit(after, after, 1) for _ in range(units - 1)]
-            stages.append(nn.Sequential(ResidualUnit(before, after, 2), *rest))
+            first = ResidualUnit(before, after, 2, plain_shortcuts)
+            stages.append(nn.Sequential(first, *rest))
         self.stages = nn.Sequential(*stages)
         self.norm = nn.BatchNorm2d(channels[-1])
 
@@ -138,3 +146,9 @@ def iresnet18(pretrained: bool = False, **kwargs: Any) -> IResNet:
 def iresnet50(pretrained: bool = False, **kwargs: Any) -> IResNet:
     """IResNet-50 for timm.create_model."""
     return _iresnet("iresnet50", (3, 4, 14, 3), pretrained, kwargs)
+
+
+@register_model
+def iresnet100(pretrained: bool = False, **kwargs: Any) -> IResNet:
+    """IResNet-100 for timm.create_model."""
+    return _iresnet("iresnet100", (3, 13, 30, 3), pretrained, kwargs)

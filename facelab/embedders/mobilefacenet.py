@@ -28,9 +28,8 @@ def _convolution(
 class Bottleneck(nn.Module):
     """Widen, convolve every channel by itself, narrow; add the input where the shape stayed."""
 
-    def __init__(self, before: int, after: int, expansion: int, stride: int) -> None:
+    def __init__(self, before: int, after: int, inner: int, stride: int) -> None:
         super().__init__()
-        inner = before * expansion
         self.residual = stride == 1 and before == after
         self.layers = nn.Sequential(
             _convolution(before, inner, 1),
@@ -47,21 +46,34 @@ class MobileFaceNet(FaceTrunk):
 
     With the neck `depthwise` and 128 values it has 0.99 million parameters at 112 px (norms folded
     into biases; 1.00 million while it is trained).
+
+    Parameters
+    ----------
+    num_classes, in_chans, drop_rate
+        See `FaceTrunk`; colours of the image.
+    widen
+        Factor of the channels between bottlenecks, which stay as wide within: arcface_torch's
+        "mbf" has 2.
     """
 
-    # Table 1: expansion t, channels c, repeats n, stride s of the first.
-    BOTTLENECKS = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
+    # Table 1: channels within (t times those before), channels c, repeats n, stride s of the first.
+    BOTTLENECKS = (
+        *((128, 64, 5, 2), (256, 128, 1, 2), (256, 128, 6, 1), (512, 128, 1, 2)),
+        (256, 128, 2, 1),
+    )
 
-    def __init__(self, num_classes: int = 0, in_chans: int = 3, drop_rate: float = 0.0) -> None:
+    def __init__(
+        self, num_classes: int = 0, in_chans: int = 3, drop_rate: float = 0.0, widen: int = 1
+    ) -> None:
         super().__init__(512, num_classes, drop_rate)
-        self.stem = _convolution(in_chans, 64, 3, stride=2)
-        layers = [_convolution(64, 64, 3, groups=64)]
-        channels = 64
-        for expansion, after, repeats, stride in self.BOTTLENECKS:
+        channels = 64 * widen
+        self.stem = _convolution(in_chans, channels, 3, stride=2)
+        layers = [_convolution(channels, channels, 3, groups=64)]
+        for inner, after, repeats, stride in self.BOTTLENECKS:
             for number in range(repeats):
                 step = stride if number == 0 else 1
-                layers.append(Bottleneck(channels, after, expansion, step))
-                channels = after
+                layers.append(Bottleneck(channels, after * widen, inner, step))
+                channels = after * widen
         self.layers = nn.Sequential(*layers, _convolution(channels, 512, 1))
 
     def forward_features(self, x: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ for.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,19 +15,31 @@ from facelab.embedders.backbones import create
 from facelab.embedders.weights import brief, without_weights
 from facelab.errors import BadInput
 
+USUAL = [0.5, 0.5, 0.5]  # mean and std that make of 0 to 1 what goes from -1 to 1
+
 
 class Network(nn.Module):
     """A backbone and its neck: images (B, 3, size, size) from 0 to 1 in, embeddings (B, dim) out.
 
-    Parameters are those of the same names in `facelab.training.Recipe`. A backbone is the name of
-    a timm model, "iresnet18", "iresnet50" or "mobilefacenet", "hf-hub:owner/name" or
-    "local-dir:folder" (both with their weights).
+    Parameters are those of the same names in `facelab.training.Recipe`, but for three. A backbone
+    is the name of a timm model, "iresnet18", "iresnet50", "iresnet100" or "mobilefacenet",
+    "hf-hub:owner/name" or "local-dir:folder" (both with their weights).
+
+    Parameters
+    ----------
+    mean, std
+        What is taken from every colour, and what that is divided by.
+    affine
+        Whether the last norm has scale and shift, as in some networks of others.
 
     Attributes
     ----------
     built
-        `backbone` and `backbone_options` that build the same network without its weights, and
-        without asking the hub.
+        `backbone`, `backbone_options` and what differs from the usual `mean`, `std` and `affine`:
+        they build the same network without its weights, and without asking the hub.
+    still
+        Names of modules that stay in evaluation mode in training: what they know of the batches
+        (norms' statistics) is not learnt anew.
 
     Raises
     ------
@@ -44,9 +57,21 @@ class Network(nn.Module):
         neck: str,
         size: int,
         dim: int,
+        *,
+        mean: Sequence[float] = USUAL,
+        std: Sequence[float] = USUAL,
+        affine: bool = False,
     ) -> None:
         super().__init__()
+        self.still: list[str] = []
         self.backbone, self.built = create(backbone, backbone_options, size)
+        self.mean, self.std = list(mean), list(std)
+        self.built |= {} if self.mean == USUAL else {"mean": self.mean}
+        self.built |= {} if self.std == USUAL else {"std": self.std}
+        self.built |= {"affine": True} if affine else {}
+        own = self.mean != USUAL or self.std != USUAL
+        normal = torch.tensor([self.mean, self.std])[..., None, None] if own else None
+        self.register_buffer("normal", normal, persistent=False)
         if stem_stride:
             _set_stem_stride(self.backbone, stem_stride, backbone)
         self.neck = neck
@@ -70,16 +95,29 @@ class Network(nn.Module):
             )
         self._freeze_unused(features)
         self.train()
-        # Batch norm without scale and shift: margins on the sphere want features of one size.
+        # Without scale and shift the mean square of lengths is held at dim: margins on the sphere
+        # want that, heads that reward length cannot do with it.
         self.embed = nn.Sequential(
-            nn.Linear(features.shape[1], dim, bias=False), nn.BatchNorm1d(dim, affine=False)
+            nn.Linear(features.shape[1], dim, bias=False), nn.BatchNorm1d(dim, affine=affine)
         )
 
+    def train(self, mode: bool = True) -> "Network":
+        """Training mode, but for what is to stay still."""
+        super().train(mode)
+        for name in self.still:
+            self.get_submodule(name).eval()
+        return self
+
     def forward(self, images: Tensor) -> Tensor:
-        features = self.backbone.forward_features(images * 2 - 1)
+        features = self.backbone.forward_features(self._normal(images))
         if self.neck == "depthwise":
             features = self._map(features)
         return self.embed(self._neck(features))
+
+    def _normal(self, images: Tensor) -> Tensor:
+        if self.normal is None:
+            return images * 2 - 1
+        return (images - self.normal[0]) / self.normal[1]
 
     def _map(self, features: Tensor) -> Tensor:
         """The backbone's last map as (B, channels, side, side)."""
@@ -133,7 +171,10 @@ def network_of(recipe: dict[str, Any], pretrained: bool = True) -> Network:
     if not pretrained:
         options = {**without_weights(options), "pretrained": False}
     kept = {name: recipe[name] for name in ("backbone", "stem_stride", "neck", "size", "dim")}
-    return Network(backbone_options=options, **kept)
+    own = {name: recipe[name] for name in ("mean", "std", "affine") if name in recipe}
+    if recipe.get("lengths") == "free":  # recipes of earlier versions do not say
+        own["affine"] = True
+    return Network(backbone_options=options, **kept, **own)
 
 
 def _layout(features: Tensor, channels: int, name: str) -> str:

@@ -20,15 +20,14 @@ from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.external import checksum, quantises_by_batch
 from facelab.embedders.kinds import NEXT
 from facelab.embedders.outputs import no_output, several_outputs, tried
+from facelab.embedders.providers import opened
+from facelab.embedders.stated import EXAMPLE, NEEDED, OPTIONS, TOLD, beside, check_same
+from facelab.embedders.tensors import resized
 from facelab.embedders.vectors import as_vectors
-from facelab.errors import BadInput, check_option, need, there_are
+from facelab.errors import BadInput, check_option, there_are
 from facelab.faces.faceset import FaceSet
 from facelab.faces.presenting import presented
 
-_EXAMPLE = '{"channels": "rgb", "mean": 127.5, "std": 128}'
-_STATED = ("channels", "mean", "std")
-_OPTIONAL = ("size", "output", "name")
-_OPTIONS = {*_STATED, *_OPTIONAL}
 _FACTS = ("title", "training_data", "ms_celeb", "licence", "note")
 
 
@@ -58,6 +57,9 @@ class OnnxEmbedder:
     preset
         A well-known model of which all this is known, see `presets()`. What it was trained on and
         its licence go into the embeddings' card.
+    device
+        "auto" is CUDA, else CoreML, else the CPU, as far as this onnxruntime has them; the card
+        names the provider.
 
     Raises
     ------
@@ -79,6 +81,7 @@ class OnnxEmbedder:
         output: str | None = None,
         name: str | None = None,
         preset: str | None = None,
+        device: str = "auto",
     ) -> None:
         self.path = Path(path)
         if not self.path.is_file():
@@ -92,27 +95,30 @@ class OnnxEmbedder:
             "name": name,
         }
         known = _preset(preset) if preset else {}
-        stated = _beside(self.path) | {key: known[key] for key in known if key in _OPTIONS}
+        told = beside(self.path)
+        stated = told | {key: known[key] for key in known if key in OPTIONS}
         stated |= {key: value for key, value in given.items() if value is not None}
-        absent = [key for key in _STATED if key not in stated]
+        absent = [key for key in NEEDED if key not in stated]
         if absent:
             raise BadInput(
                 f"how {self.path.name} wants its pixels is not stated ({', '.join(absent)}): write "
-                f"{self.path.with_suffix('.json').name} beside it, such as {_EXAMPLE}, or give "
+                f"{self.path.with_suffix('.json').name} beside it, such as {EXAMPLE}, or give "
                 "these as options, or a preset; the input is (pixel - mean) / std"
             )
         self.name = str(stated.get("name", self.path.stem))
-        self.preprocessing = {key: stated[key] for key in _STATED}
+        self.preprocessing = {key: stated[key] for key in (*NEEDED, "resample") if key in stated}
         self._reverse = _is_bgr(stated["channels"])
         self._mean, self._std = (_three(stated[key], key) for key in ("mean", "std"))
         if not (self._std > 0).all():
             raise BadInput(f"std must be greater than 0, not {stated['std']}")
-        self._session = _session(self.path)
+        self._session = opened(self.path, device)
         self._sha256 = checksum(self.path)  # of what was opened, whatever becomes of the file
+        check_same(self.path, told, self._sha256)
+        self.provider = self._session.get_providers()[0]
         self._read_input(_side(stated.get("size")))
         self._output = self._choose_output(stated.get("output"))
-        if self._fixed is None and not self._takes_several():
-            self._fixed = 1  # open in name only: a reshape inside counts on one image
+        if self.fixed is None and not self._takes_several():
+            self.fixed = 1  # open in name only: a reshape inside counts on one image
         quantised = quantises_by_batch(self.path)
         self.dim, self._alone = tried(self._run, self.size, self.path.name, quantised)
         if known and self.dim != known["dim"]:
@@ -122,11 +128,16 @@ class OnnxEmbedder:
             )
         # What a report must be able to say of whoever is in the training data.
         self.about = {"preset": preset} | {key: known[key] for key in _FACTS if key in known}
+        self.about |= {key: told[key] for key in TOLD if key in told}
 
     def identity(self) -> str:
         """The SHA-256 of the model, and how it takes faces: what decides its embeddings."""
         how = ["one at a time"] if self._alone else []
         return files.as_json([self._sha256, self._output, self.preprocessing, self.about, *how])
+
+    def computed(self) -> list[str]:
+        """What else decides the last digits here."""
+        return [self.provider]
 
     def embed(
         self,
@@ -141,7 +152,8 @@ class OnnxEmbedder:
         Parameters
         ----------
         faces
-            Crops of the model's own size.
+            Crops of the model's own size; of any size where the file beside the model states that
+            they are resampled.
         flip
             Add the vector of the mirror image before normalising.
         batch
@@ -157,7 +169,7 @@ class OnnxEmbedder:
         BadInput
             The crops have another size, or a vector is zero or not finite.
         """
-        facts = {"model": self.about} if self.about["preset"] else {}
+        facts = {"model": self.about} if self.about != {"preset": None} else {}
         # Threads, not processes: onnxruntime leaves the interpreter free while it computes, and
         # every session run keeps to its own thread.
         return embed_batches(
@@ -165,7 +177,7 @@ class OnnxEmbedder:
             faces,
             self.dim,
             name=self.name,
-            size=self.size,
+            size=None if "resample" in self.preprocessing else self.size,
             flip=flip,
             batch=batch,
             jobs=jobs,
@@ -173,9 +185,46 @@ class OnnxEmbedder:
             progress=progress,
             alone=self._alone,
             model_sha256=self._sha256,
+            provider=self.provider,
             preprocessing=self.preprocessing,
             **facts,
         )
+
+    def facts(self) -> dict[str, Any]:
+        """What the file beside the model would state of it."""
+        return {"name": self.name, **self.preprocessing, "size": self.size, "output": self._output}
+
+    def to_int8(self, path: str | Path, faces: FaceSet, *, replace: bool = False) -> Path:
+        """Write the model rounded to 8 bits, and `model.json` beside it, which says how to use it.
+
+        By onnxruntime's static quantisation. Rounding may cost some groups more than others:
+        `fl.compare_embedders` says whom.
+
+        Parameters
+        ----------
+        path
+            `model-int8.onnx`; `fl.load_embedder(path)` opens it without options.
+        faces
+            Some hundred faces, none of the test, over which the range of every layer's numbers is
+            measured. Who is among them is told in `model.json`.
+        replace
+            Put them in the place of files that are there.
+
+        Returns
+        -------
+        Path
+            `path`.
+
+        Raises
+        ------
+        MissingExtra
+            The `onnx` extra is not installed.
+        BadInput
+            The name does not end in .onnx, something is there, or there are fewer than 32 faces.
+        """
+        from facelab.embedders.int8 import write_rounded
+
+        return write_rounded(self, Path(path), faces, replace)
 
     def __repr__(self) -> str:
         return f"OnnxEmbedder {self.name!r}: {self.size} px to {self.dim} dimensions"
@@ -196,7 +245,7 @@ class OnnxEmbedder:
                 "of (N, 3, S, S) or (N, S, S, 3)"
             )
         self._input, self._channels_first = inputs[0].name, channel_axis == 1
-        self._fixed = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else None
+        self.fixed = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else None
         sides = {side for axis, side in enumerate(shape) if axis not in (0, channel_axis)}
         fixed = {side for side in sides if isinstance(side, int) and side > 0}
         if len(fixed) > 1:
@@ -224,22 +273,28 @@ class OnnxEmbedder:
 
     def _run(self, crops: np.ndarray) -> np.ndarray:
         """Raw outputs (n, D) of uint8 crops (n, S, S, 3)."""
-        step = self._fixed or len(crops)
+        step = self.fixed or len(crops)
         parts = [self._run_step(crops[at : at + step], step) for at in range(0, len(crops), step)]
         return np.concatenate(parts)
 
-    def _run_step(self, crops: np.ndarray, step: int) -> np.ndarray:
-        count = len(crops)
+    def pixels(self, crops: np.ndarray) -> dict[str, np.ndarray]:
+        """The model's input for uint8 crops (n, S, S, 3), float32, by its name."""
+        if "resample" in self.preprocessing:
+            crops = resized(crops, self.size)
         if self._reverse:
             crops = crops[..., ::-1]
         pixels = (crops - self._mean) / self._std
         if self._channels_first:
             pixels = pixels.transpose(0, 3, 1, 2)
+        return {self._input: np.ascontiguousarray(pixels, dtype=np.float32)}
+
+    def _run_step(self, crops: np.ndarray, step: int) -> np.ndarray:
+        count = len(crops)
         if count < step:
             # A model of fixed batch size runs with places to fill at the end of the set: by the
             # last face, since what is quantised by the batch must not see anything else.
-            pixels = np.concatenate([pixels, np.repeat(pixels[-1:], step - count, axis=0)])
-        feed = {self._input: np.ascontiguousarray(pixels, dtype=np.float32)}
+            crops = np.concatenate([crops, np.repeat(crops[-1:], step - count, axis=0)])
+        feed = self.pixels(crops)
         try:
             result = self._session.run([self._output], feed)[0]
         except Exception as error:
@@ -264,38 +319,6 @@ def _preset(name: str) -> dict[str, Any]:
     if name not in presets():
         raise BadInput(f"there is no preset {name!r}{there_are(name, presets())}")
     return presets()[name]
-
-
-def _session(path: Path) -> Any:
-    onnxruntime = need("onnxruntime", "onnx")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        # onnxruntime has a dozen unrelated exception classes for a model that it cannot open.
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(f"{path} is not a model that onnxruntime can run: {first_line}") from error
-
-
-def _beside(path: Path) -> dict[str, Any]:
-    """What the file beside the model states, or nothing."""
-    places = [path.with_suffix(suffix) for suffix in (".json", ".yaml", ".yml")]
-    found = [place for place in places if place.is_file()]
-    if not found:
-        return {}
-    if len(found) > 1:
-        names = " and ".join(place.name for place in found)
-        raise BadInput(f"{names} both describe {path.name}: keep one")
-    stated = files.read_values(found[0])
-    strange = set(stated) - _OPTIONS if isinstance(stated, dict) else {"no names with values"}
-    if strange:
-        raise BadInput(
-            f"{found[0]} states {', '.join(sorted(map(str, strange)))}; known are "
-            f"{', '.join([*_STATED, *_OPTIONAL])}, such as {_EXAMPLE}"
-        )
-    return stated
 
 
 def _is_bgr(channels: Any) -> bool:

@@ -12,7 +12,7 @@ from facelab.embedders.function import embedder_of
 from facelab.errors import BadInput
 
 
-def load_embedder(source: str | Path | Callable, **options: Any) -> Any:
+def load_embedder(source: str | Path | Callable, *, device: str = "auto", **options: Any) -> Any:
     """Open an embedder.
 
     Parameters
@@ -21,8 +21,13 @@ def load_embedder(source: str | Path | Callable, **options: Any) -> Any:
         A folder that a trained embedder's `save` wrote; an `.onnx` file; "dlib"; "timm:name",
         "hf-hub:owner/name" or "local-dir:folder" of a model with pretrained weights; or a function
         on uint8 crops.
+    device
+        Where it computes: "auto" is CUDA, else Apple's (MPS; CoreML for ONNX files), else the CPU.
+        For a network of torch a torch device, for ONNX files "cuda", "cuda:1", "coreml" or "cpu";
+        a function and dlib's network compute where they do, and take none.
     options
-        For ONNX files: how faces are prepared, or `preset`, see
+        For a trained embedder `precision`, see `facelab.embedders.trained.TrainedEmbedder.to`. For
+        ONNX files: how faces are prepared, or `preset`, see
         `facelab.embedders.onnx.OnnxEmbedder`. For timm's and the hub's models see
         `facelab.embedders.hub.hub_embedder`; for a function see `embedder_of`.
 
@@ -35,7 +40,7 @@ def load_embedder(source: str | Path | Callable, **options: Any) -> Any:
     FileNotFoundError
         Nothing is there.
     BadInput
-        It is none of these kinds.
+        It is none of these kinds, or there is no such device here.
     MissingExtra
         What it needs is not installed.
 
@@ -49,6 +54,9 @@ def load_embedder(source: str | Path | Callable, **options: Any) -> Any:
     >>> embedder.embed(faces).vectors.shape
     (12, 64)
     """
+    if (callable(source) or source == "dlib") and device != "auto":
+        what = "dlib's embedder" if source == "dlib" else "a function"
+        raise BadInput(f"{what} computes where it does: leave out device={device!r}")
     if callable(source):
         return embedder_of(source, **options)
     if source == "dlib":
@@ -59,7 +67,7 @@ def load_embedder(source: str | Path | Callable, **options: Any) -> Any:
     if isinstance(source, str) and source.startswith(("timm:", "hf-hub:", "local-dir:")):
         from facelab.embedders.hub import hub_embedder
 
-        return hub_embedder(source, **options)
+        return hub_embedder(source, device=device, **options)
     path = files.stored(source)
     if not path.exists():
         raise FileNotFoundError(
@@ -67,14 +75,15 @@ def load_embedder(source: str | Path | Callable, **options: Any) -> Any:
             "dlib, timm:NAME or hf-hub:OWNER/NAME"
         )
     if (path / "embedder.json").is_file():
+        precision = options.pop("precision", "fp32")
         _no_options("a trained embedder", options)
         from facelab.embedders.trained import TrainedEmbedder
 
-        return TrainedEmbedder.load(path)
+        return TrainedEmbedder.load(path, device).to(device, precision)
     if path.is_file() and path.suffix.lower() == ".onnx":
         from facelab.embedders.onnx import OnnxEmbedder
 
-        return OnnxEmbedder(path, **options)
+        return OnnxEmbedder(path, device=device, **options)
     raise BadInput(
         f"{path} is neither a trained embedder (a folder with embedder.json) nor an .onnx file"
     )

@@ -4,6 +4,8 @@ In: uint8 crops. Out: uint8 crops of another side, or float tensors.
 """
 
 import reprlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -11,6 +13,8 @@ from torch import Tensor
 
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
+
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def resized(crops: np.ndarray, size: int) -> np.ndarray:
@@ -53,10 +57,19 @@ def write_resized(faces: FaceSet, out: np.ndarray) -> None:
 def as_images(crops: np.ndarray, device: torch.device) -> Tensor:
     """Crops as the network takes them: float (B, 3, S, S) from 0 to 1, channels last."""
     # Copied: torch refuses to look at memory that it may not write, as a memory map's.
-    images = (
-        torch.tensor(np.ascontiguousarray(crops)).to(device, non_blocking=True).permute(0, 3, 1, 2)
-    )
-    return images.to(torch.float32).div_(255)
+    return as_floats(torch.tensor(np.ascontiguousarray(crops)).to(device, non_blocking=True))
+
+
+def as_floats(crops: Tensor) -> Tensor:
+    """The same of uint8 (B, S, S, 3) that is on its device."""
+    return crops.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the host on a device, without waiting for what is at work there."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def pick_device(device: str) -> torch.device:
@@ -99,6 +112,29 @@ def computes_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+@contextmanager
+def fastest_kernels(device: torch.device) -> Iterator[None]:
+    """Let cuDNN look for its fastest kernels in the block, unless the same result is asked for."""
+    before = torch.backends.cudnn.benchmark
+    if device.type == "cuda" and not torch.backends.cudnn.deterministic:
+        torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+def kernels_on(device: torch.device) -> dict[str, bool]:
+    """What torch's switches say of how a GPU multiplies now; nothing of other devices."""
+    if device.type != "cuda":
+        return {}
+    return {
+        "tf32_matmul": torch.get_float32_matmul_precision() != "highest",
+        "tf32_convolutions": torch.backends.cudnn.allow_tf32,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+    }
 
 
 def computes_on(device: torch.device) -> str:

@@ -2,7 +2,7 @@
 
 In: what `train` made, or the folder it was saved to. Out: `Embeddings`; on disk
 `model.safetensors`, `embedder.json`, `history.csv` and, where training watched held-out subjects,
-`validation.csv`.
+`validation.csv`, and where it had centres, `centres.safetensors`.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ import safetensors.torch
 import torch
 from pydantic.dataclasses import dataclass
 from safetensors import SafetensorError
+from torch import Tensor
 
 import facelab
 from facelab import files, sums
@@ -27,16 +28,21 @@ from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import NEXT
 from facelab.embedders.network import Network, network_of
 from facelab.embedders.tensors import (
+    HALVES,
     as_bytes,
     as_images,
+    computes_bf16,
     computes_on,
     pick_device,
     resized,
 )
+from facelab.errors import BadInput, check_option
 from facelab.faces.cells import as_csv, from_csv
 from facelab.faces.faceset import FaceSet
 from facelab.faces.presenting import presented
 from facelab.words import checked
+
+_CENTRES = "centres.safetensors"
 
 
 @dataclass
@@ -47,6 +53,22 @@ class _Saved:
     recipe: dict[str, Any]
     card: dict[str, Any]
     built: dict[str, Any] = field(default_factory=dict)
+
+
+class Centres(NamedTuple):
+    """A training head's centres.
+
+    Attributes
+    ----------
+    subjects
+        uint8 (subjects, 32): the SHA-256 of each subject's name, which says whether another set has
+        the same subjects and names nobody.
+    weight
+        float32 (subjects, dim), or (subjects, k, dim) of a head with k centres a subject.
+    """
+
+    subjects: Tensor
+    weight: Tensor
 
 
 class TrainedEmbedder:
@@ -60,11 +82,15 @@ class TrainedEmbedder:
         The recipe it was trained with, as plain values.
     card
         Who was in its training data, how long it took, what made it.
+    device, precision
+        Where it computes and in what: "fp32", or by autocast "bf16" or "fp16".
     history
         DataFrame of the training: step, epoch, loss, lr, seconds.
     validation
         DataFrame of the looks at held-out subjects while it trained (step, group, fmr, fnmr ...),
         or None.
+    centres
+        The `Centres` that its training ended with, or None.
     name, dim, size
         What it is called; length of an embedding; side of its input in pixels.
     """
@@ -77,15 +103,18 @@ class TrainedEmbedder:
         history: pd.DataFrame,
         name: str,
         validation: pd.DataFrame | None = None,
+        centres: Centres | None = None,
     ) -> None:
         self.network = network.eval().requires_grad_(False)
         self.recipe = recipe
         self.card = card
         self.history = history
         self.validation = validation
+        self.centres = centres
         self.name = name
         self.dim = recipe["dim"]
         self.size = recipe["size"]
+        self.precision = "fp32"
 
     def __repr__(self) -> str:
         backbone, size = self.recipe["backbone"], self.size
@@ -102,15 +131,55 @@ class TrainedEmbedder:
 
     def identity(self) -> str:
         """The SHA-256 of the recipe and the weights: the same embedder has it on every machine."""
-        told = hashlib.sha256(files.as_json(self.recipe).encode())
+        # Where a start lay is no part of what was made of it; its mean and std are.
+        recipe = {name: value for name, value in self.recipe.items() if name != "start"}
+        recipe |= {
+            key: self.network.built[key] for key in ("mean", "std") if key in self.network.built
+        }
+        told = hashlib.sha256(files.as_json(recipe).encode())
         for name, weights in sorted(self.network.state_dict().items()):
             told.update(name.encode() + as_bytes(weights))
         return told.hexdigest()
 
     def computed(self) -> list[Any]:
         """What else decides the last digits here: the layers as they are, and the device."""
-        device = next(self.network.parameters()).device
-        return [self.network.built, str(self.network), computes_on(device)]
+        return [self.network.built, str(self.network), computes_on(self.device), self.precision]
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    def to(self, device: str = "auto", precision: str = "fp32") -> "TrainedEmbedder":
+        """Compute on another device, or in another precision, from now on.
+
+        Parameters
+        ----------
+        device
+            "auto" (CUDA, MPS, else CPU) or a torch device.
+        precision
+            "fp32", in which all published figures are; "bf16" or "fp16", by autocast: layers that
+            multiply compute in it, the weights stay as they are; or "auto": bf16 where the device
+            has instructions for it, else fp32. A vector's cosine with that of fp32 is 0.9999 and
+            more, its scores move by some thousandths: an audit is of one precision.
+
+        Returns
+        -------
+        TrainedEmbedder
+            This one.
+
+        Raises
+        ------
+        BadInput
+            There is no such device or precision, or the device does not compute in it.
+        """
+        where = pick_device(device)
+        check_option("precision", precision, ("auto", "fp32", "bf16", "fp16"))
+        if precision == "auto":
+            precision = "bf16" if computes_bf16(where) else "fp32"
+        if precision == "fp16" and where.type == "cpu":
+            raise BadInput("precision fp16 needs a GPU, and this is the CPU: take bf16 or fp32")
+        self.network, self.precision = self.network.to(where), precision
+        return self
 
     def embed(
         self,
@@ -146,32 +215,116 @@ class TrainedEmbedder:
         BadInput
             An embedding is not finite; the message names the image.
         """
-        on_cpu = next(self.network.parameters()).device.type == "cpu"
+        on_cpu = self.device.type == "cpu"
         with _one_thread_each() if on_cpu else nullcontext():
             return embed_batches(
                 self._run, faces, self.dim, name=self.name, flip=flip, batch=batch, jobs=jobs,
                 workers="threads" if on_cpu else None, progress=progress,
+                device=self.device.type, precision=self.precision,
             )  # fmt: skip
 
     def _run(self, crops: np.ndarray) -> np.ndarray:
         """Raw outputs (n, D) of uint8 crops (n, S, S, 3)."""
-        device = next(self.network.parameters()).device
-        with torch.inference_mode():
-            return self.network(as_images(resized(crops, self.size), device)).cpu().numpy()
+        half = HALVES.get(self.precision)
+        # Without a cache of cast weights: threads would share it.
+        autocast = torch.autocast(
+            self.device.type, half, enabled=half is not None, cache_enabled=False
+        )
+        with torch.inference_mode(), autocast:
+            found = self.network(as_images(resized(crops, self.size), self.device))
+        return found.float().cpu().numpy()
+
+    def to_onnx(
+        self,
+        path: str | Path,
+        *,
+        int8: FaceSet | None = None,
+        opset: int | None = None,
+        replace: bool = False,
+    ) -> Path:
+        """Write the network as an ONNX file, and `model.json` beside it, which says how to use it.
+
+        `fl.load_embedder(path)` opens it without options; crops of another size are area-averaged
+        there as here. Before the file has its name it is run beside this network on noise.
+
+        Parameters
+        ----------
+        path
+            `model.onnx`. Input `images`, float32 (faces, 3, size, size), RGB from 0 to 1; output
+            `embeddings`, float32 (faces, dim), not yet of length 1.
+        int8
+            Some hundred faces, none of the test, over which the range of every layer's numbers is
+            measured; then weights and layers are rounded to 8 bits (onnxruntime's static
+            quantisation). Whose errors that changes, `fl.compare_embedders` says. None: float32.
+        opset
+            Of ONNX; None is the exporter's.
+        replace
+            Put them in the place of files that are there.
+
+        Returns
+        -------
+        Path
+            `path`.
+
+        Raises
+        ------
+        MissingExtra
+            The `onnx` extra is not installed.
+        BadInput
+            The name does not end in .onnx, something is there, or torch cannot export the network.
+        FacelabError
+            The file gives other vectors than the network: a cosine below 0.99999.
+        """
+        from facelab.embedders.exporting import write_onnx
+
+        return write_onnx(self, Path(path), int8, opset, replace)
+
+    def to_torch_export(self, path: str | Path, *, replace: bool = False) -> Path:
+        """Write the network as `torch.export` does, to be run by torch without facelab.
+
+        `torch.export.load(path).module()` takes float32 (faces, 3, size, size), RGB from 0 to 1,
+        and gives float32 (faces, dim), not yet of length 1, for any number of faces.
+
+        Parameters
+        ----------
+        path
+            `model.pt2`.
+        replace
+            Put it in the place of a file that is there.
+
+        Returns
+        -------
+        Path
+            `path`.
+
+        Raises
+        ------
+        BadInput, FacelabError
+            As of `to_onnx`.
+        """
+        from facelab.embedders.exporting import write_torch_export
+
+        return write_torch_export(self, Path(path), replace)
 
     def save(self, folder: str | Path, replace: bool = False) -> Path:
-        """Store as `model.safetensors`, `embedder.json`, `history.csv` and `validation.csv`."""
+        """Store as `model.safetensors`, `embedder.json`, `history.csv` and what else there is."""
         with files.write_folder(folder, replace, EMBEDDER) as aside:
             state = {name: value.contiguous() for name, value in self.network.state_dict().items()}
             safetensors.torch.save_file(state, aside / "model.safetensors")
             files.write_text(aside / "history.csv", as_csv(self.history))
             if self.validation is not None:
                 files.write_text(aside / "validation.csv", as_csv(self.validation))
+            if self.centres is not None:
+                kept = {name: part.contiguous() for name, part in self.centres._asdict().items()}
+                safetensors.torch.save_file(kept, aside / _CENTRES)
             about = {
                 "kind": "timm",
                 "name": self.name,
                 "facelab": facelab.__version__,
-                "input": {"size": self.size, "colour": "RGB", "mean": 0.5, "std": 0.5},
+                "input": {
+                    **{"size": self.size, "colour": "RGB"},
+                    **{name: _short(getattr(self.network, name)) for name in ("mean", "std")},
+                },
                 "recipe": self.recipe,
                 # The recipe's may be a name on the hub: this one builds without asking there.
                 "built": self.network.built,
@@ -183,7 +336,7 @@ class TrainedEmbedder:
     @classmethod
     @files.of_one_version
     def load(cls, folder: str | Path, device: str = "cpu") -> "TrainedEmbedder":
-        """Open a saved embedder; it embeds bit by bit as it did when it was saved.
+        """Open a saved embedder; on the same device it embeds bit by bit as when it was saved.
 
         Raises
         ------
@@ -197,7 +350,7 @@ class TrainedEmbedder:
         needed = ("model.safetensors", "history.csv")
         with files.reading(folder, "a trained embedder"):
             stored = sums.open_stored(folder, "embedder.json", "trained embedder", needed)
-            stored.check("model.safetensors", "history.csv")
+            stored.check("model.safetensors", "history.csv", _CENTRES)
             weights = stored.read("model.safetensors")
             saved = checked(_Saved, stored.card, "an embedder", "embedder.json")
             network = network_of(saved.recipe | saved.built, pretrained=False)
@@ -208,10 +361,11 @@ class TrainedEmbedder:
             history = from_csv(stored.read("history.csv"), encoding="utf-8")
             looks = "validation.csv"
             validation = _read_looks(stored.read(looks)) if stored.holds(looks) else None
+            centres = _read_centres(stored.read(_CENTRES)) if stored.holds(_CENTRES) else None
             if saved.recipe["channels_last"]:
                 network = network.to(memory_format=torch.channels_last)
         network = network.to(where)
-        return cls(network, saved.recipe, saved.card, history, saved.name, validation)
+        return cls(network, saved.recipe, saved.card, history, saved.name, validation, centres)
 
 
 @contextmanager
@@ -225,6 +379,23 @@ def _one_thread_each() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _short(three: list[float]) -> float | list[float]:
+    """One number where all colours have the same."""
+    return three[0] if len(set(three)) == 1 else three
+
+
+def _read_centres(data: bytes) -> Centres:
+    try:
+        held = safetensors.torch.load(data)
+        found = Centres(**held)
+        whole = found.subjects.shape == (len(found.weight), 32) and found.weight.ndim > 1
+    except (TypeError, SafetensorError) as error:
+        raise ValueError(f"{_CENTRES} holds other things") from error
+    if not whole or found.subjects.dtype != torch.uint8 or found.weight.dtype != torch.float32:
+        raise ValueError(f"{_CENTRES} holds other things")
+    return found
 
 
 def _read_looks(data: bytes) -> pd.DataFrame:

@@ -28,6 +28,7 @@ _WEIGHTS = (
 
 
 _INDEX = ".index.json"  # names the shards of a checkpoint that was saved in several files
+_IN_FOLDER = ("model.safetensors", f"model.safetensors{_INDEX}", "pytorch_model.bin", "model.pt")
 
 
 def without_weights(options: dict[str, Any]) -> dict[str, Any]:
@@ -49,29 +50,46 @@ def brief(error: BaseException) -> str:
     return text if len(text) <= 200 else text[:200] + " ..."
 
 
-def weights_in(path: str, classifier: str | tuple[str, ...] | None) -> dict[str, Tensor]:
-    """The weights in a file, less the classifier's; of a trained embedder, its backbone's."""
+def state_in(path: str, asked: str = "checkpoint_path") -> dict[str, Tensor]:
+    """The weights in a file, or in a folder's, by their names there; nothing else is unpickled.
+
+    Raises
+    ------
+    BadInput
+        There is no such file, or it holds no weights; the sentence begins with `asked`.
+    """
     from timm.models import load_state_dict
 
     file = Path(path)
-    in_folder = (file / name for name in ("model.safetensors", f"model.safetensors{_INDEX}"))
+    in_folder = (file / name for name in _IN_FOLDER)
     file = next((found for found in in_folder if found.is_file()), file)
     if not file.is_file():
-        raise BadInput(f"checkpoint_path: there is no file {file}")
+        raise BadInput(f"{asked}: there is no file {file}")
     try:
         state = {}
         for part in _shards(file):
-            state |= load_state_dict(str(part))
-        names = list(state)
+            state |= load_state_dict(str(part), weights_only=True)
+        # arcface_torch keeps the network beside its head and its optimiser.
+        state = dict(state.get("state_dict_backbone", state))
+        state = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+        if not state:
+            raise ValueError("no tensors")
     except (
         *(OSError, RuntimeError, ValueError, KeyError, EOFError, TypeError, AttributeError),
         MemoryError,
         *(SafetensorError, pickle.UnpicklingError),
     ) as error:
         raise BadInput(
-            f"checkpoint_path: {file} is damaged or holds no weights that PyTorch or safetensors "
-            f"can read ({type(error).__name__}): give another file"
+            f"{asked}: {file} is damaged or holds no weights that PyTorch or safetensors can read "
+            f"({type(error).__name__}): give another file"
         ) from error
+    return state
+
+
+def weights_in(path: str, classifier: str | tuple[str, ...] | None) -> dict[str, Tensor]:
+    """The weights in a file, less the classifier's; of a trained embedder, its backbone's."""
+    state = state_in(path)
+    names = list(state)
     if any(name.startswith("backbone.") for name in names):
         return {
             name.removeprefix("backbone."): state[name]

@@ -1,14 +1,16 @@
 """FaceSet: aligned face crops, a table that says who they are, and a card that says where from.
 
-In: a prepared or synthesised folder. Out: selections and subject-disjoint splits. On
-disk `faces.parquet`, `crops.npy`, `card.json`: three files any tool can open.
+In: a prepared or synthesised folder. Out: selections and subject-disjoint splits. On disk
+`faces.parquet`, `crops.npy`, `card.json`: three files any tool can open; where crops are
+compressed, `encoded.npy` (the images' bytes, one after the other) and `starts.npy` stand for
+`crops.npy`.
 """
 
 import base64
 import hashlib
 import html
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Any
@@ -21,12 +23,14 @@ from pydantic.dataclasses import dataclass
 import facelab
 from facelab import files, limits, sums
 from facelab.artefacts import FACES
-from facelab.errors import BadInput
+from facelab.errors import BadInput, check_count, check_option
 from facelab.faces.composition import composition, effective_groups, images_per_subject, numbered
 from facelab.faces.datasheets import datasheet
 from facelab.faces.dividing import Parts, constant_by_subject, divided
+from facelab.faces.encoded import DATA, Encoded, encode, kept_in, plain, write_encoded
 from facelab.faces.groups import group_keys, groups_of
 from facelab.faces.origin import as_card, is_synthetic, with_withdrawals
+from facelab.faces.reading import Rows
 from facelab.faces.tables import as_face_table, as_rows, is_named, rows_where, settled
 from facelab.shown import note_people, note_picture
 from facelab.words import checked
@@ -73,7 +77,7 @@ class FaceSet:
     def __init__(
         self,
         table: pd.DataFrame,
-        crops: np.ndarray | sums.Mapped,
+        crops: np.ndarray | sums.Mapped | Encoded,
         card: dict[str, Any],
         rows: np.ndarray | None = None,
     ) -> None:
@@ -90,7 +94,7 @@ class FaceSet:
         self,
         table: pd.DataFrame,
         card: dict[str, Any],
-        crops: np.ndarray | sums.Mapped,
+        crops: np.ndarray | sums.Mapped | Encoded,
         rows: np.ndarray | None,
     ) -> None:
         counts = {"subjects": int(table["subject"].nunique()), "images": len(table)}
@@ -140,14 +144,20 @@ class FaceSet:
 
     @property
     def crops(self) -> np.ndarray:
-        """uint8 (N, S, S, 3) RGB; memory-mapped for a loaded set, copied for a selection of one."""
-        if self._rows is not None:
-            return self._store[self._rows]
+        """uint8 (N, S, S, 3) RGB; memory-mapped for a loaded set, copied for a selection of one,
+        and all decoded where they are compressed: `gather` takes a part."""
+        if self._rows is not None or isinstance(self._store, Encoded):
+            return self._store[slice(None) if self._rows is None else self._rows]
         return self._store.checked() if isinstance(self._store, sums.Mapped) else self._store
 
     def gather(self, rows: Sequence[int] | np.ndarray | slice) -> np.ndarray:
         """The crops of some rows, uint8 (len(rows), S, S, 3): reads these and no others."""
         return np.asarray(self._store[rows if self._rows is None else self._rows[rows]])
+
+    @property
+    def rows(self) -> Rows:
+        """The crops as training reads them: by row, into a buffer, many at a time."""
+        return Rows(self._store, self._rows)
 
     @property
     def subjects(self) -> pd.DataFrame:
@@ -276,20 +286,58 @@ class FaceSet:
 
     # ---- storing and showing
 
-    def save(self, folder: str | Path, replace: bool = False) -> Path:
+    def save(
+        self,
+        folder: str | Path,
+        replace: bool = False,
+        *,
+        stored: str | None = None,
+        quality: int = 95,
+    ) -> Path:
         """Store as `faces.parquet`, `crops.npy` and `card.json`, with a `datasheet.md` beside them.
 
         Written aside, then renamed.
+
+        Parameters
+        ----------
+        folder
+            Where to.
+        replace
+            Put it in the place of a FaceSet that is there.
+        stored
+            How crops are stored: "raw", 38 kB each at 112 px; "png", about half of it, which loses
+            nothing; "jpeg", a fifth and less, which rounds, so that these are other crops, and the
+            card says so. None: as they are here; compressed images keep their very bytes.
+        quality
+            Of "jpeg", 1 to 100; colours stay at full resolution.
         """
+        are = isinstance(self._store, Encoded)
+        check_option("stored", stored or "raw", ("raw", "jpeg", "png"))
+        check_count("quality", quality, most=100)
+        card = self.card
         with files.write_folder(folder, replace, FACES) as aside:
-            shape = (len(self), self.size, self.size, 3)
-            crops = files.reserve_array(aside / "crops.npy", shape)
-            for start in range(0, len(self), _CHUNK):
-                crops[start : start + _CHUNK] = self.gather(slice(start, start + _CHUNK))
-            crops.flush()
-            del crops
-            finish_folder(aside, self.table, self.card)
+            if stored == "raw" or (stored is None and not are):
+                shape = (len(self), self.size, self.size, 3)
+                crops = files.reserve_array(aside / "crops.npy", shape)
+                for start in range(0, len(self), _CHUNK):
+                    crops[start : start + _CHUNK] = self.gather(slice(start, start + _CHUNK))
+                crops.flush()
+                del crops
+            elif stored is None:
+                write_encoded(aside, plain(self._store, self._places()))
+            else:
+                parts = (self.gather(slice(at, at + _CHUNK)) for at in range(0, len(self), _CHUNK))
+                write_encoded(
+                    aside, encode((crop for part in parts for crop in part), stored, quality)
+                )
+                if stored == "jpeg":
+                    told = {"encoded": "jpeg", "quality": quality}
+                    card = card | {"derived": [*card.get("derived", []), told]}
+            finish_folder(aside, self.table, card)
         return Path(folder)
+
+    def _places(self) -> Iterable[int]:
+        return range(len(self)) if self._rows is None else self._rows.tolist()
 
     def __repr__(self) -> str:
         return (
@@ -356,12 +404,13 @@ def _contact_sheet(faces: FaceSet, columns: int = 12, rows: int = 3) -> bytes:
 def finish_folder(
     folder: Path, table: pd.DataFrame, card: dict[str, Any], described: bool = True
 ) -> None:
-    """Write the table, the datasheet and last the card beside a finished `crops.npy`."""
+    """Write the table, the datasheet and last the card beside finished crops."""
     table = as_face_table(table)
     table.to_parquet(folder / "faces.parquet")
     card = card | {"subjects": int(table["subject"].nunique()), "images": len(table)}
     if described:
-        crops = np.load(folder / "crops.npy", mmap_mode="r")
+        raw = (folder / "crops.npy").exists()
+        crops = np.load(folder / "crops.npy", mmap_mode="r") if raw else kept_in(folder)
         files.write_text(folder / "datasheet.md", datasheet(FaceSet(table, crops, card)))
     sums.write_card(folder, "card.json", card)
 
@@ -376,7 +425,7 @@ class _Card:
 
 @files.of_one_version
 def load(folder: str | Path, verify: bool = False) -> FaceSet:
-    """Open a FaceSet; its crops are memory-mapped.
+    """Open a FaceSet; its crops are memory-mapped, or decoded when they are asked for.
 
     Every file is compared with the sum that its card has of it; crops of more than 64 MB before the
     first of them is used, and again when the file has changed since.
@@ -410,14 +459,16 @@ def load(folder: str | Path, verify: bool = False) -> FaceSet:
             f"there is no folder {folder}: make it with `facelab prepare` or `facelab synthesize`"
         )
     with files.reading(folder, "a FaceSet"):
-        stored = sums.open_stored(folder, "card.json", "FaceSet", FILES)
+        compressed = (folder / DATA).is_file()
+        needed = [name for name in FILES if not compressed or name != "crops.npy"]
+        stored = sums.open_stored(folder, "card.json", "FaceSet", needed)
         told = checked(_Card, stored.card, "a card", "card.json")
         card = stored.card | ({"withdrawn": told.withdrawn} if told.withdrawn else {})
-        stored.check("crops.npy")
+        stored.check("crops.npy", DATA)
         table = limits.read_parquet(folder / "faces.parquet", stored.read("faces.parquet"))
-        crops = stored.array("crops.npy")
+        crops = kept_in(folder, stored) if compressed else stored.array("crops.npy")
         if verify:
-            crops.checked()
+            (crops.source if compressed else crops).checked()
         return FaceSet(table, crops, with_withdrawals(card))
 
 

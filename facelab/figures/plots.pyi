@@ -47,4 +47,5 @@ from .speed import search_recall as search_recall
 from .speed import search_speed as search_speed
 from .summary import summary_figure as summary_figure
 from .sweeps import sweep as sweep
+from .training import convergence as convergence
 from .training import training_curves as training_curves

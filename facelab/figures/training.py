@@ -4,7 +4,7 @@ In: histories. Out: a Picture.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import seaborn as sns
@@ -12,6 +12,9 @@ from matplotlib.lines import Line2D
 
 from facelab.figures.lettering import entry
 from facelab.figures.style import Picture, arm_look, drawn, panels
+
+if TYPE_CHECKING:
+    from facelab.training.grids import RecipeSearch
 
 
 @drawn
@@ -46,6 +49,47 @@ def training_curves(histories: Mapping[Any, pd.DataFrame]) -> Picture:
     sns.despine(ax=axes)
     last = ", ".join(f"{_key_name(k)} {h['loss'].iloc[-1]:.2f}" for k, h in histories.items())
     figure.alt = f"Training loss over optimiser steps; last values: {last}."
+    return figure
+
+
+@drawn
+def convergence(search: "RecipeSearch") -> Picture:
+    """Had every method settled? The figure that chose, on held-out subjects, over steps.
+
+    `search` is what `fl.search_recipes` gives: a thick line is a method's chosen candidate, thin
+    ones those that were not.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"method": ["plain"], "candidate": 0, "value": 0.2, "chosen": True})
+    >>> looks = pd.DataFrame({"method": "plain", "candidate": 0, "step": [5, 10]})
+    >>> looks = looks.assign(chosen=True, value=[0.3, 0.2])
+    >>> recipes = {"plain": fl.Recipe()}
+    >>> found = fl.RecipeSearch(recipes, table, looks, "worst_fnmr", fmr=0.001, subjects=60)
+    >>> print(fl.plots.convergence(found).alt)
+    FNMR of the worst group on held-out subjects over optimiser steps; chosen, ...
+    """
+    figure, (axes,) = panels(1, 3.8)
+    methods = list(search.recipes)
+    for (method, _), own in search.looks.groupby(["method", "candidate"], sort=False):
+        look = arm_look(methods.index(method), len(methods))
+        width, alpha = (2.0, 1.0) if own["chosen"].all() else (0.8, 0.4)
+        drawn_as = {"color": look["line"], "ls": look["dash"], "lw": width, "alpha": alpha}
+        axes.plot(own["step"], own["value"], **drawn_as)
+    handles = [
+        Line2D([], [], color=look["line"], ls=look["dash"], lw=2, label=entry(method))
+        for look, method in ((arm_look(i, len(methods)), m) for i, m in enumerate(methods))
+    ]
+    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1))
+    axes.set(xlabel="optimiser step", ylabel=search.words)
+    axes.margins(x=0.01)
+    sns.despine(ax=axes)
+    chosen = search.table[search.table["chosen"]]
+    last = ", ".join(f"{m} {v:.3g}" for m, v in zip(chosen["method"], chosen["value"], strict=True))
+    told = f"{search.words[0].upper()}{search.words[1:]} on held-out subjects over optimiser steps"
+    figure.alt = f"{told}; chosen, at the end: {last}."
     return figure
 
 

@@ -21,7 +21,7 @@ from facelab.faces.cells import from_csv
 from facelab.pages.allowed import Allowed
 from facelab.pages.documents import render
 from facelab.pages.records import record_of, shown_of, values_of
-from facelab.rates.tables import interval, readable_changes
+from facelab.rates.tables import interval, points, readable_changes, with_interval
 from facelab.shown import digest
 from facelab.words import read
 
@@ -225,6 +225,8 @@ class _Example:
 def _table(file: Path, arms: list[str]) -> pd.DataFrame:
     """A kept table as people read it; `arms` are those of paired differences."""
     frame = from_csv(file, encoding="utf-8")
+    if "factor" in frame:
+        return _effects(frame[frame["quantity"] == "fnmr"], arms)
     if "figure" in frame:
         return readable_arms(frame[frame["figure"].isin(FIGURES)])
     if "quantity" in frame:
@@ -238,6 +240,21 @@ def _table(file: Path, arms: list[str]) -> pd.DataFrame:
     )
     shown = shown.replace("nan", "")
     return shown.set_index(shown.columns[0])
+
+
+def _effects(table: pd.DataFrame, arms: list[str]) -> pd.DataFrame:
+    """What twins' changes do to FNMR in both arms, in percentage points."""
+    rows = table.to_dict("records")
+    change = [f"{row['factor'].replace('_', ' ')} {row['level']}" for row in rows]
+    shown = {"changed alone": change}
+    for of, ends, name in (
+        ("a", "a_", arms[0]),
+        ("b", "b_", arms[1]),
+        ("difference", "", "change"),
+    ):
+        names = (f"{ends}low", f"{ends}high")
+        shown[f"{name}, points of FNMR"] = [with_interval(row, of, points, *names) for row in rows]
+    return pd.DataFrame(shown).set_index("changed alone")
 
 
 def _markdown(frame: pd.DataFrame) -> str:

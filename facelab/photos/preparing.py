@@ -152,14 +152,14 @@ def prepare(
     groups = loss_groups(reader, by)
     boxes = _boxes(reader) if face == "labelled" else None
     cutter = Cutter(reader.root, size, detector, aligned, face, min_face, rivals, reader.read)
-    places = _places(reader, boxes)
+    places = places_of(reader, boxes)
     with resume_folder(out, _order(reader, places, cutter), replace, FACES) as (aside, done):
         taken = _resume(reader.table, places, done, replace)
         _stream(taken, places, cutter, aside / "crops.npy", done, jobs)
         if taken.problems and not (set_aside and taken.kept):
             # Nothing to go on with: mended images are other images.
             shutil.rmtree(done)
-            raise BadInput(_complaint(reader, taken.problems, set_aside))
+            raise BadInput(complaint(reader, taken.problems, set_aside))
         table = reader.table.drop(columns=["path", "offset"], errors="ignore")
         if set_aside or reader.without:
             lost = rejects(table, taken.problems, reader.without)
@@ -169,7 +169,7 @@ def prepare(
             kept = kept.assign(
                 **dict(zip(MEASURED, zip(*taken.measured, strict=True), strict=True))
             )
-        finish_folder(aside, kept, _card(reader, groups, taken, cutter))
+        finish_folder(aside, kept, card_of(reader, groups, taken, cutter))
     return load(out)
 
 
@@ -225,7 +225,7 @@ def _boxes(reader: Reader) -> np.ndarray:
         raise BadInput(f"the boxes of {reader.name} are not all numbers: {why}") from error
 
 
-def _places(reader: Reader, boxes: np.ndarray | None) -> list[Place]:
+def places_of(reader: Reader, boxes: np.ndarray | None) -> list[Place]:
     paths = reader.table["path"].tolist()
     offsets = reader.table["offset"].tolist() if "offset" in reader.table else [0] * len(paths)
     where = [None] * len(paths) if boxes is None else map(tuple, boxes.tolist())
@@ -250,7 +250,7 @@ def _order(reader: Reader, places: list[Place], cutter: Cutter) -> dict[str, Any
 
 
 @dataclass
-class _Taken:
+class Taken:
     """What has been done so far, in the order of the table."""
 
     table: pd.DataFrame
@@ -279,9 +279,9 @@ class _Taken:
         return True
 
 
-def _resume(table: pd.DataFrame, places: list[Place], done: Path, replace: bool) -> _Taken:
+def _resume(table: pd.DataFrame, places: list[Place], done: Path, replace: bool) -> Taken:
     """What an earlier run has finished, if its photos are still the same."""
-    taken, now = _Taken(table), cache(stamp)  # many images may lie in one file
+    taken, now = Taken(table), cache(stamp)  # many images may lie in one file
     for part in sorted(done.glob("*.json")):
         for digest, was, measured, remark, *problem in json.loads(part.read_text(encoding="utf-8")):
             place = places[taken.rows]
@@ -293,14 +293,14 @@ def _resume(table: pd.DataFrame, places: list[Place], done: Path, replace: bool)
             if was != now(place.path):
                 shutil.rmtree(done)
                 done.mkdir()
-                return _Taken(table)
+                return Taken(table)
             told = Unusable(*problem) if problem else None
             taken.add(Outcome(None, digest, was, measured, told, remark))
     return taken
 
 
 def _stream(
-    taken: _Taken, places: list[Place], cutter: Cutter, crops: Path, done: Path, jobs: int | None
+    taken: Taken, places: list[Place], cutter: Cutter, crops: Path, done: Path, jobs: int | None
 ) -> None:
     """Write every usable crop to a .npy file as it comes, and now and then what is finished."""
     size = cutter.size
@@ -314,7 +314,7 @@ def _stream(
         _header(file, len(taken.kept), size)
         file.seek(len(taken.kept) * size * size * 3, os.SEEK_CUR)
         fresh, first, due = [], taken.rows, time.monotonic() + _SAVE_EVERY
-        for outcome in _outcomes(places[taken.rows :], cutter, jobs):
+        for outcome in outcomes(places[taken.rows :], cutter, jobs):
             fresh.append(outcome)
             if taken.add(outcome):
                 file.write(np.ascontiguousarray(outcome.crop).data)
@@ -328,7 +328,7 @@ def _stream(
         _header(file, len(taken.kept), size)
 
 
-def _outcomes(places: list[Place], cutter: Cutter, jobs: int | None) -> Iterator[Outcome]:
+def outcomes(places: list[Place], cutter: Cutter, jobs: int | None) -> Iterator[Outcome]:
     """What becomes of each image, in order."""
     enough = _PHOTOS_PER_WORKER if cutter.detector else _IMAGES_PER_WORKER
     jobs = as_jobs(jobs, max(1, min(joblib.cpu_count(), -(-len(places) // enough))))
@@ -375,7 +375,7 @@ def _same_bytes(table: pd.DataFrame, first: int, row: int) -> Unusable:
     return Duplicate(f"it has the same bytes as {table['image'][first]}{other}")
 
 
-def _complaint(reader: Reader, problems: dict[int, Unusable], set_aside: bool) -> str:
+def complaint(reader: Reader, problems: dict[int, Unusable], set_aside: bool) -> str:
     row, problem = next(iter(problems.items()))
     what = f"{len(problems)} of {len(reader)} images cannot be used"
     if len(problems) == len(reader):
@@ -389,22 +389,24 @@ def _complaint(reader: Reader, problems: dict[int, Unusable], set_aside: bool) -
     return f"{what}, first {reader.table['image'][row]}: {problem.reason}; {advice}"
 
 
-def _card(
+def card_of(
     reader: Reader,
     groups: dict[str, pd.Series],
-    taken: _Taken,
+    taken: Taken,
     cutter: Cutter,
+    where: str = "rejects.parquet",
 ) -> dict[str, Any]:
-    """The card: the reader's facts, how the crops were made, and who and what was lost."""
+    """The card: the reader's facts, how the crops were made, and who and what was lost, which
+    `where` names."""
     subjects, problems = reader.table["subject"], taken.problems
     single = int((subjects.iloc[taken.kept].value_counts() == 1).sum())
     lost = lost_people(subjects, problems, reader.without)
-    notes = [f"{people_lost(lost, subjects)}; rejects.parquet names them."] * bool(lost)
+    notes = [f"{people_lost(lost, subjects)}; {where} names them."] * bool(lost)
     if problems:
         share = len(problems) / len(reader)
         notes.append(
             f"{len(problems)} of {len(reader)} images ({share:.2%}) could not be used and were set "
-            "aside in rejects.parquet."
+            f"aside in {where}."
         )
     notes += [
         f"{how_many(count, 'image has', 'images have')} {remark}."

@@ -153,7 +153,7 @@ def presented_images(folder: str | os.PathLike) -> pd.DataFrame:
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} has no {name}: {advice}")
     stored = sums.open_stored(folder, "card.json", "FaceSet")
-    stored.check("crops.npy")
+    stored.check("crops.npy", "encoded.npy")
     kept, rejects = (
         limits.read_parquet(folder / name, stored.read(name))
         for name in ("faces.parquet", "rejects.parquet")

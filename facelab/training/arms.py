@@ -1,8 +1,9 @@
 """The arms of an experiment, trained side by side.
 
-In: a FaceSet an arm, one recipe or one an arm, some seeds. Out: one embedder for every arm and
-seed. Each is trained in a process of its own with one thread, which on a busy CPU is faster than
-threads that share, and gives the same result whatever else runs.
+In: a FaceSet an arm (or an arm and seed), one recipe or one an arm, some seeds. Out: one embedder
+for every arm and seed. On a CPU each is trained in a process of its own with one thread, which on a
+busy machine is faster than threads that share, and gives the same result whatever else runs; on a
+GPU they take turns.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
@@ -24,6 +25,7 @@ from facelab.errors import BadInput, FacelabError, counted
 from facelab.faces.faceset import FaceSet, content
 from facelab.keeping import code_of, digest, locked, made_with
 from facelab.progress import bar, tell
+from facelab.training.draws import Drawn, of_seed
 from facelab.training.recipe import Recipe
 from facelab.workers import as_jobs, pool
 
@@ -41,11 +43,12 @@ class _Task:
     held_out: Path | None
     meta: Path | None
     out: Path
+    device: str
 
 
 @counted
 def train_arms(
-    arms: Mapping[str, FaceSet],
+    arms: Mapping[str, Drawn],
     recipe: Recipe | Mapping[str, Recipe] | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     jobs: int | None = None,
@@ -53,20 +56,24 @@ def train_arms(
     held_out: FaceSet | None = None,
     meta: FaceSet | None = None,
     kept: str | Path | None = None,
+    device: str = "auto",
 ) -> "dict[tuple[str, int], TrainedEmbedder]":
     """Train one embedder for every arm and seed.
 
     Parameters
     ----------
     arms
-        Name to FaceSet; several may name the same one and differ in their recipe. A comparison is
-        fair between arms of equal numbers of subjects, images and steps; others are warned about.
+        Name to FaceSet; several may name the same one and differ in their recipe. Or name to one
+        FaceSet a seed, as `draw_arms` gives them, so that who was drawn differs between seeds. A
+        comparison is fair between arms of equal numbers of subjects, images and steps; others are
+        warned about.
     recipe
         One for all arms, or one an arm; None is `Recipe()`.
     seeds
         Every arm is trained once with each.
     jobs
-        Processes side by side; None is one a core.
+        Processes side by side on a CPU; None is one a core. On a GPU the arms take turns in this
+        process: side by side they would share it, and none would be done earlier.
     held_out, meta
         Other subjects, as `train` takes them; arms whose recipe learns no margins do without
         `meta`.
@@ -85,7 +92,8 @@ def train_arms(
     Raises
     ------
     BadInput
-        There is no arm or no seed, a seed is named twice, or recipes and arms differ in names.
+        There is no arm or no seed, a seed is named twice, an arm has no faces for a seed, recipes
+        and arms differ in names, or there is no such device.
     FacelabError
         A training failed; the message names its arm and seed.
 
@@ -102,8 +110,10 @@ def train_arms(
     >>> list(embedders)
     [('skewed', 0), ('balanced', 0)]
     """
+    from facelab.embedders.tensors import pick_device
     from facelab.embedders.trained import TrainedEmbedder
 
+    where = pick_device(device)
     recipes = recipe if isinstance(recipe, Mapping) else dict.fromkeys(arms, recipe or Recipe())
     if not arms or not len(seeds) or len(set(seeds)) != len(seeds):
         raise BadInput("give at least one arm and at least one seed, each seed once")
@@ -111,54 +121,57 @@ def train_arms(
         name = sorted(set(recipes) ^ set(arms))[0]
         raise BadInput(f"there is no {'recipe' if name in arms else 'arm'} {name!r}: give both")
     jobs = as_jobs(jobs)
-    _warn_of_unequal(arms, recipes)
+    sets = {(arm, seed): of_seed(arms[arm], arm, seed) for seed in seeds for arm in arms}
+    _warn_of_unequal(sets, recipes)
     with tempfile.TemporaryDirectory(prefix="facelab-arms-") as folder:
         work = Path(folder)
         handed = _Handed(work)
-        names = _Names()
+        names = _Names(where)
         place = Path(kept) if kept else work
         place.mkdir(parents=True, exist_ok=True)
         outs, tasks, found = {}, {}, set()
-        for seed in seeds:
-            for arm, faces in arms.items():
-                one = dataclasses.replace(recipes[arm], seed=seed)
-                its_meta = meta if one.mitigate.meta_margins else None
-                out = place / names.of(one, faces, held_out, its_meta)
-                outs[arm, seed] = out
-                if out in tasks or out in found:
-                    continue
-                if kept and _is_whole(out):
-                    found.add(out)
-                    continue
-                if kept and out.exists():
-                    warnings.warn(
-                        f"{out} holds no whole training: it is trained again", stacklevel=2
-                    )
-                handed_over = (handed.over(part, one.size) for part in (faces, held_out, its_meta))
-                tasks[out] = _Task(arm, one, *handed_over, out)
+        for (arm, seed), faces in sets.items():
+            one = dataclasses.replace(recipes[arm], seed=seed)
+            its_meta = meta if one.mitigate.meta_margins else None
+            out = place / names.of(one, faces, held_out, its_meta)
+            outs[arm, seed] = out
+            if out in tasks or out in found:
+                continue
+            if kept and _is_whole(out):
+                found.add(out)
+                continue
+            if kept and out.exists():
+                warnings.warn(f"{out} holds no whole training: it is trained again", stacklevel=2)
+            handed_over = (handed.over(part, one.size) for part in (faces, held_out, its_meta))
+            tasks[out] = _Task(arm, one, *handed_over, out, str(where))
         if found:
             tell(f"{len(found)} of {len(found) + len(tasks)} trainings were kept in {kept}")
-        _run(list(tasks.values()), work, jobs)
+        _run(list(tasks.values()), work, None if _takes_turns(where) else jobs)
         result = {}
         for arm in arms:
             for seed in seeds:
                 out = outs[arm, seed]
-                embedder = TrainedEmbedder.load(out)
+                embedder = TrainedEmbedder.load(out, device=str(where))
                 embedder.name, embedder.card["arm"] = f"{arm}-{seed}", arm
                 result[arm, seed] = embedder
         return result
 
 
-def _warn_of_unequal(arms: Mapping[str, FaceSet], recipes: Mapping[str, Recipe]) -> None:
-    sizes = {name: (f.table["subject"].nunique(), len(f)) for name, f in arms.items()}
-    if len(set(sizes.values())) > 1:
-        told = ", ".join(f"{name}: {s} subjects, {i} images" for name, (s, i) in sizes.items())
+def _warn_of_unequal(
+    sets: Mapping[tuple[str, int], FaceSet], recipes: Mapping[str, Recipe]
+) -> None:
+    sizes = {
+        (name, faces.table["subject"].nunique(), len(faces)): None
+        for (name, _), faces in sets.items()
+    }
+    if len({(people, images) for _, people, images in sizes}) > 1:
+        told = ", ".join(f"{name}: {s} subjects, {i} images" for name, s, i in sizes)
         warnings.warn(
             f"the arms differ in size ({told}), so a difference between them may come from the "
             "amount of data and not from who is in it: compose them with equal numbers",
             stacklevel=3,
         )
-    work = {name: (recipes[name].steps, recipes[name].batch) for name in arms}
+    work = {name: (recipes[name].steps, recipes[name].batch) for name, *_ in sizes}
     if len(set(work.values())) > 1:
         told = ", ".join(
             f"{name}: {steps} steps of {batch}" for name, (steps, batch) in work.items()
@@ -173,29 +186,32 @@ def _warn_of_unequal(arms: Mapping[str, FaceSet], recipes: Mapping[str, Recipe])
 class _Names:
     """Names of trainings, made of everything that decides their result."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: Any) -> None:
+        self._device = device
         self._prints: dict[int, str] = {}
         self._begun: dict[str, str | None] = {}
 
     def of(self, recipe: Recipe, *parts: FaceSet | None) -> str:
-        import torch
-
         from facelab.embedders.backbones import given_weights
         from facelab.embedders.tensors import computes_on
         from facelab.training.engine import precision_on
+        from facelab.training.starts import decided, start_of
 
-        cpu = torch.device("cpu")
         with_what = [
             code_of("training.arms"),
             made_with("numpy", "torch", "torchvision", "timm", "pillow"),
-            computes_on(cpu),
-            str(precision_on(cpu, recipe.precision)),
+            computes_on(self._device),
+            str(precision_on(self._device, recipe.precision)),
         ]
         options = {"name": recipe.backbone, "options": recipe.backbone_options, "size": recipe.size}
         begun = digest(options)
         if begun not in self._begun:
             self._begun[begun] = given_weights(**options)
-        what = [recipe.to_dict(), self._begun[begun], *(self._print(part) for part in parts)]
+        start = digest({**recipe.to_dict(), "seed": 0})
+        if recipe.start is not None and start not in self._begun:
+            self._begun[start] = start_of(recipe).digest()
+        told = decided(recipe, recipe.start and {"sha256": self._begun[start]})
+        what = [told, self._begun[begun], *(self._print(part) for part in parts)]
         return digest([*with_what, *what])
 
     def _print(self, faces: FaceSet | None) -> str | None:
@@ -252,8 +268,13 @@ def _is_whole(folder: Path) -> bool:
     return True
 
 
+def _takes_turns(device: Any) -> bool:
+    """Whether trainings on a device share it, so that one after another is as fast."""
+    return device.type != "cpu"
+
+
 def _run(tasks: list[_Task], work: Path, jobs: int | None) -> None:
-    """Train side by side, under one bar."""
+    """Train side by side or, where `jobs` is None, in turn, under one bar."""
     if not tasks:
         return
     # One counter a training, in a file that all processes map.
@@ -263,6 +284,10 @@ def _run(tasks: list[_Task], work: Path, jobs: int | None) -> None:
     watcher = threading.Thread(target=_show, args=(done, steps, finished), daemon=True)
     watcher.start()
     try:
+        if jobs is None:
+            for number, task in enumerate(tasks):
+                _train_one(task, work / "steps.npy", number)
+            return
         # One thread each, for OpenMP, MKL and numba alike.
         with (
             joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1),
@@ -298,7 +323,7 @@ def _train_now(task: _Task, counters: Path, number: int) -> None:
 
     # With one job this is the caller's own process, which keeps its threads.
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(1 if task.device == "cpu" else threads)
     done = np.load(counters, mmap_mode="r+")
 
     def count(step: int) -> None:
@@ -309,7 +334,7 @@ def _train_now(task: _Task, counters: Path, number: int) -> None:
         embedder = train(
             _taken(task.faces),
             task.recipe,
-            device="cpu",
+            device=task.device,
             held_out=_taken(task.held_out),
             meta=_taken(task.meta),
             progress=False,

@@ -5,12 +5,14 @@ time, in a few passes: on one CPU core this costs two to five percent of a train
 """
 
 import math
+from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from facelab.embedders.tensors import sent
 from facelab.errors import BadInput
 from facelab.training.jpeg import LUMA, through_jpeg
 from facelab.training.recipe import Augmentation
@@ -20,48 +22,64 @@ class Chance:
     """Random numbers for the images of a batch, or for a part of it as one process holds it.
 
     Everything is drawn for the whole batch and then cut, so that an image meets the same chance
-    however many processes share the batch.
+    however many processes share the batch; and on the host, so that it meets the same on every
+    device, and nobody waits for the device to hear whom something happens to.
 
     Parameters
     ----------
     generator
-        Source of all randomness, on the images' device.
+        Source of all randomness, on the host.
     total
         Images in the whole batch.
     part
         Those of them that are here.
+    device
+        Where the images are.
     """
 
-    def __init__(self, generator: torch.Generator, total: int, part: slice = slice(None)) -> None:
+    def __init__(
+        self,
+        generator: torch.Generator,
+        total: int,
+        part: slice = slice(None),
+        device: torch.device | None = None,
+    ) -> None:
         self.generator = generator
         self.total = total
         self.part = part
+        self.device = device or generator.device
 
-    def uniform(self, low: float, high: float, channels: int = 1) -> Tensor:
-        """Numbers between two bounds, (B, channels, 1, 1)."""
-        where = self.generator.device
-        draw = torch.rand(self.total, channels, 1, 1, generator=self.generator, device=where)
+    def drawn(self, low: float, high: float, channels: int = 1) -> Tensor:
+        """Numbers between two bounds, (B, channels, 1, 1), on the host."""
+        draw = torch.rand(self.total, channels, 1, 1, generator=self.generator)
         return low + (high - low) * draw[self.part]
 
+    def uniform(self, low: float, high: float, channels: int = 1) -> Tensor:
+        """The same on the device."""
+        return sent(self.drawn(low, high, channels), self.device)
+
     def happens(self, probability: float) -> Tensor:
-        """Which images something happens to, bool (B,)."""
-        return self.uniform(0, 1).flatten() < probability
+        """Which images something happens to, bool (B,), on the host."""
+        return self.drawn(0, 1).flatten() < probability
+
+    def where(self, chosen: Tensor) -> Tensor:
+        """The numbers of chosen images, int64, on the device; `chosen` as `happens` gives it."""
+        return sent(chosen.nonzero().flatten(), self.device)
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers, (B, *shape)."""
         # Drawing for the whole batch would cost every process as much as all of them together. So
         # the images look at one field of numbers, each from a place of its own.
         size = math.prod(shape)
-        where = self.generator.device
-        field = torch.randn(4 * size, generator=self.generator, device=where)
+        field = sent(torch.randn(4 * size, generator=self.generator), self.device)
         start = self.uniform(0, 3 * size).flatten().long()
         return field.unfold(0, size, 1)[start].view(-1, *shape)
 
 
-def generator_of(seed: int, step: int, device: torch.device | str) -> torch.Generator:
+def generator_of(seed: int, step: int) -> torch.Generator:
     """The generator of one training step: it follows from the seed and the step alone."""
     state = np.random.SeedSequence(seed, spawn_key=(step,)).generate_state(1, np.uint64)
-    return torch.Generator(device).manual_seed(int(state[0] >> np.uint64(1)))
+    return torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
 
 
 def augment(
@@ -100,7 +118,7 @@ def augment(
         power = torch.exp2(chance.uniform(-recipe.tone, recipe.tone))
         images.clamp_(0, 1).pow_(power)
     if recipe.grey:
-        chosen = chance.happens(recipe.grey)
+        chosen = chance.where(chance.happens(recipe.grey))
         images[chosen] = _luma(images[chosen])
     if recipe.blur:
         _blur(images, recipe.blur, chance)
@@ -131,7 +149,7 @@ def _moved(images: Tensor, recipe: Augmentation, chance: Chance) -> Tensor:
 
     # Channel by channel in memory: what follows is several times as fast then.
     images = images.contiguous()
-    mirrored = chance.happens(recipe.flip).view(-1, 1)
+    mirrored = sent(chance.happens(recipe.flip), images.device).view(-1, 1)
     if not (recipe.shift or recipe.scale or recipe.rotate or recipe.stretch):
         return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
     turn = draw(math.radians(recipe.rotate))
@@ -169,12 +187,17 @@ def _relight(images: Tensor, recipe: Augmentation, chance: Chance) -> None:
 
 def _luma(images: Tensor) -> Tensor:
     """Brightness (B, 1, S, S)."""
-    return (images * images.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
+    return (images * _luma_weights(images.device)).sum(1, keepdim=True)
+
+
+@cache
+def _luma_weights(device: torch.device) -> Tensor:
+    return torch.tensor(LUMA, device=device).view(3, 1, 1)
 
 
 def _blur(images: Tensor, probability: float, chance: Chance) -> None:
     """Replace some images by what is left of them after halving their resolution."""
-    chosen = chance.happens(probability)
+    chosen = chance.where(chance.happens(probability))
     side = images.shape[-1]
     small = F.interpolate(images[chosen], size=-(-side // 2), mode="area")
     images[chosen] = F.interpolate(small, size=side, mode="bilinear", align_corners=False)
@@ -183,9 +206,10 @@ def _blur(images: Tensor, probability: float, chance: Chance) -> None:
 def _soften(images: Tensor, width: float, chance: Chance) -> None:
     """Blur half of the images, each by a Gaussian of its own that is not quite round."""
     side = images.shape[-1]
-    softness = chance.uniform(-1, 1).flatten()
+    softness = chance.drawn(-1, 1).flatten()
     narrower = chance.uniform(0.5, 1).flatten()
-    chosen = softness > 0
+    chosen = chance.where(softness > 0)
+    softness = sent(softness, images.device)
     place = torch.arange(side, device=images.device)
     apart = (place.view(-1, 1) - place).abs()
 
@@ -200,8 +224,9 @@ def _soften(images: Tensor, width: float, chance: Chance) -> None:
 def _shrink(images: Tensor, most: float, chance: Chance) -> None:
     """Make half of the images smaller and bring them back to their size."""
     side = images.shape[-1]
-    lost = chance.uniform(-most, most).flatten()
-    chosen = lost > 0
+    lost = chance.drawn(-most, most).flatten()
+    chosen = chance.where(lost > 0)
+    lost = sent(lost, images.device)
     there_and_back = resampling(((1 - lost[chosen]) * side).round().clamp(min=1), side)
     images[chosen] = _mixed(images[chosen], there_and_back, there_and_back)
 
@@ -245,7 +270,8 @@ def _compress(images: Tensor, probability: float, chance: Chance) -> None:
     chosen = chance.happens(probability)
     quality = chance.uniform(20, 91).flatten().long()
     halved = chance.happens(0.5)
-    for these, half in ((chosen & halved, True), (chosen & ~halved, False)):
+    for those, half in ((chosen & halved, True), (chosen & ~halved, False)):
+        these = chance.where(those)
         images[these] = through_jpeg(images[these], quality[these], half)
 
 
@@ -259,5 +285,5 @@ def _rectangles(images: Tensor, probability: float, chance: Chance) -> Tensor:
         start = (side - length) * chance.uniform(0, 1).view(-1, 1)
         return (place >= start) & (place < start + length)
 
-    chosen = chance.happens(probability).view(-1, 1, 1, 1)
+    chosen = sent(chance.happens(probability), images.device).view(-1, 1, 1, 1)
     return band().view(-1, 1, side, 1) & band().view(-1, 1, 1, side) & chosen

@@ -1,34 +1,52 @@
 """Several processes that train one network, as `torchrun` starts them.
 
-In: the environment that `torchrun` sets. Out: which part of every batch is ours, and the sums over
-all processes that make the result that of one process: embeddings are gathered and everybody works
-out the whole batch's loss from them, gradients are added up, batch norm sees the whole batch.
+In: the environment that `torchrun` sets. Out: which part of every batch and of the centres is ours,
+and the sums over all processes that make the result that of one process: embeddings are gathered,
+everybody works out the whole batch's loss with the others (`shards`), gradients are added up, batch
+norm sees the whole batch (`norms`). What one process finds out is told to all.
 """
 
 import os
+import pickle
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from facelab.embedders.tensors import pick_device
 from facelab.errors import BadInput, FacelabError
+from facelab.training.pulses import pulses
 from facelab.workers import end_with
+
+T = TypeVar("T")
+
+# For what one process does while all others wait, such as a look at held-out subjects: whether it
+# still lives is not told by the time it takes, but by its pulse.
+_PATIENT = timedelta(days=7)
+# What gloo, nccl and the store say when a process is gone, in words alone.
+_GONE = ("connection", "gloo", "nccl", "socket", "broken pipe", "timed out", "timeout", "peer")
 
 
 @dataclass(frozen=True)
 class Team:
-    """The processes of one training: how many, which of them this is, and its device."""
+    """The processes of one training: how many, which of them this is, and its device.
+
+    `words` and `writing` are groups of the same processes: for what is told while a training goes
+    on, and for the threads that write its checkpoints.
+    """
 
     device: torch.device
     rank: int = 0
     size: int = 1
+    words: Any = None
+    writing: Any = None
 
     @property
     def leads(self) -> bool:
@@ -51,9 +69,25 @@ class Team:
         length = batch // self.size
         return slice(self.rank * length, (self.rank + 1) * length)
 
+    def rows(self, subjects: int, rank: int | None = None) -> slice:
+        """The subjects whose centres a process holds, by default this one."""
+        rank = self.rank if rank is None else rank
+        return slice(subjects * rank // self.size, subjects * (rank + 1) // self.size)
+
     def gather(self, part: Tensor) -> Tensor:
         """The tensors of all processes below each other; gradients flow to one's own."""
         return _Gather.apply(part, self) if self.size > 1 else part
+
+    def added(self, part: Tensor) -> Tensor:
+        """The sum of what the processes hold, the same on all; so is its gradient."""
+        return _Add.apply(part) if self.size > 1 else part
+
+    def handed_out(self, whole: Tensor) -> Tensor:
+        """What is the same on all processes, of which each makes something else.
+
+        Its gradient is the sum of what comes back to all of them.
+        """
+        return _HandOut.apply(whole) if self.size > 1 else whole
 
     def any(self, flag: bool) -> bool:
         """Whether any process says so."""
@@ -63,20 +97,79 @@ class Team:
         distributed.all_reduce(told)
         return bool(told.item())
 
+    def told(self, work: Callable[[], T]) -> T:
+        """What the first process finds out, on all of them; what it raises, on all of them, too."""
+        if self.size == 1:
+            return work()
+        kept: list[Any] = [None, None]
+        if self.leads:
+            try:
+                kept[0] = work()
+            except Exception as error:
+                kept[1] = _as_told(error)
+                distributed.broadcast_object_list(kept, 0, self.words)
+                raise
+        distributed.broadcast_object_list(kept, 0, self.words)
+        if kept[1] is not None:
+            raise kept[1]
+        return kept[0]
+
+    def heard(self, words: T, group: Any = None) -> list[T]:
+        """What every process has to say, in the order of their ranks."""
+        if self.size == 1:
+            return [words]
+        found: list[Any] = [None] * self.size
+        distributed.all_gather_object(found, words, group or self.words)
+        return found
+
+    def all_rows(self, ours: Tensor, cuts: Sequence[int]) -> Tensor:
+        """The rows of all processes below each other, on the host.
+
+        `cuts` are where each one's begin, and at last how many there are.
+        """
+        whole = ours.new_empty(cuts[-1], *ours.shape[1:])
+        whole[cuts[self.rank] : cuts[self.rank + 1]] = ours
+        for rank, (start, stop) in enumerate(pairwise(cuts)):
+            if start < stop:
+                distributed.broadcast(whole[start:stop], rank, self.words)
+        return whole
+
+    def as_the_first(self, module: nn.Module) -> None:
+        """Give a module the weights it has on the first process."""
+        if self.size > 1:
+            for value in module.state_dict().values():
+                distributed.broadcast(value, 0)
+
     def spread(self, network: nn.Module) -> nn.Module:
         """The network as all processes train it together; its parameters are the same objects."""
-        if self.size == 1:
+        if self.size == 1 or not any(p.requires_grad for p in network.parameters()):
             return network
-        _synchronise(network)
+        from facelab.training.norms import over_all_processes
+
+        over_all_processes(network, self.device)
         ids = [self.device.index] if self.device.type == "cuda" else None
         shared = DistributedDataParallel(network, device_ids=ids)
         shared.register_comm_hook(None, _add_up)
         return shared
 
+    def scaler(self, enabled: bool) -> torch.amp.GradScaler:
+        """What scales a loss of half precision; all processes agree on every step it leaves out."""
+        if self.size == 1:
+            return torch.amp.GradScaler(self.device.type, enabled=enabled)
+        from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
+
+        return ShardedGradScaler(self.device.type, enabled=enabled)
+
 
 @contextmanager
 def team(device: str) -> Iterator[Team]:
-    """Join the other processes if `torchrun` started this one, and leave them at the end."""
+    """Join the other processes if `torchrun` started this one, and leave them at the end.
+
+    Raises
+    ------
+    FacelabError
+        Another process was lost.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield Team(pick_device(device))
@@ -89,11 +182,43 @@ def team(device: str) -> Iterator[Team]:
     if ours:
         _check_launcher()
         distributed.init_process_group("nccl" if where.type == "cuda" else "gloo")
+    rank, kept = distributed.get_rank(), {"backend": "gloo", "timeout": _PATIENT}
+    words, writing = (distributed.new_group(**kept) for _ in range(2))
     try:
-        yield Team(where, distributed.get_rank(), size)
-    finally:
-        if ours:
-            distributed.destroy_process_group()
+        with pulses(rank, size, words):
+            yield Team(where, rank, size, words, writing)
+            # Who leaves first closes what the others may still be told by.
+            distributed.barrier(words)
+    except Exception as error:
+        if not _is_of_others(error):
+            if ours:
+                distributed.destroy_process_group()
+            raise
+        # Nobody is there to say goodbye to.
+        line = str(error).strip().splitlines()[0]
+        raise FacelabError(
+            f"process {rank} of {size} lost another one ({line}), and all stop: what ended that "
+            "one stands in its own output; with `checkpoints`, resume goes on from the newest"
+        ) from error
+    if ours:
+        distributed.destroy_process_group()
+
+
+def _is_of_others(error: Exception) -> bool:
+    """Whether an error says that another process cannot be reached."""
+    if isinstance(error, distributed.DistError):
+        return True
+    return type(error) is RuntimeError and any(word in str(error).lower() for word in _GONE)
+
+
+def _as_told(error: Exception) -> Exception:
+    """An error as other processes can raise it."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        # Some keep what has no words: files, locks, more arguments than their message.
+        return FacelabError(f"{type(error).__name__} on the first process: {error}")
+    return error
 
 
 def _check_launcher() -> None:
@@ -133,81 +258,33 @@ class _Gather(torch.autograd.Function):
         return gradient[context.part], None
 
 
+class _Add(torch.autograd.Function):
+    """A sum over the processes; each works out the same from it, so its gradient is there."""
+
+    @staticmethod
+    def forward(context: Any, part: Tensor) -> Tensor:
+        whole = part.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(whole)
+        return whole
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        return _HandOut.apply(gradient)
+
+
+class _HandOut(torch.autograd.Function):
+    """What all hold alike and use differently; its gradient is the sum of all."""
+
+    @staticmethod
+    def forward(context: Any, whole: Tensor) -> Tensor:
+        return whole.view_as(whole)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        return _Add.apply(gradient)
+
+
 def _add_up(state: None, bucket: distributed.GradBucket) -> torch.futures.Future[Tensor]:
     """Add gradients up: each process holds its images' share of one loss, not a loss of its own."""
     done = distributed.all_reduce(bucket.buffer(), async_op=True).get_future()
     return done.then(lambda future: future.value()[0])
-
-
-class _WholeBatchNorm(nn.Module):
-    """Batch norm over the images of all processes; on any device, torch's own needs a GPU."""
-
-    def __init__(self, norm: nn.modules.batchnorm._BatchNorm) -> None:
-        super().__init__()
-        self.eps, self.momentum = norm.eps, norm.momentum
-        self.weight, self.bias = norm.weight, norm.bias
-        for name in ("running_mean", "running_var", "num_batches_tracked"):
-            self.register_buffer(name, getattr(norm, name))
-        # timm's norms carry their activation.
-        self.drop, self.act = (getattr(norm, name, nn.Identity()) for name in ("drop", "act"))
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training:
-            self.num_batches_tracked += 1
-            x = _Normalise.apply(x, self.weight, self.bias, self)
-        else:
-            x = F.batch_norm(
-                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
-            )
-        return self.act(self.drop(x))
-
-
-class _Normalise(torch.autograd.Function):
-    """Batch norm over the images of all processes.
-
-    Made of the fused kernels of torch's own: a step of a small ResNet on two cores takes half the
-    time that it takes with plain tensor operations.
-    """
-
-    @staticmethod
-    def forward(
-        context: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, norm: _WholeBatchNorm
-    ) -> Tensor:
-        kept = (norm.running_mean, norm.running_var)
-        # Without momentum: these statistics are only a part of what is to be remembered.
-        ours = torch.stack(torch.batch_norm_update_stats(x, *kept, 0.0))
-        parts = [torch.empty_like(ours) for _ in range(distributed.get_world_size())]
-        distributed.all_gather(parts, ours)
-        means, variances = torch.stack(parts, 1)
-        mean = means.mean(0)
-        var = variances.mean(0) + (means - mean).square().mean(0)
-        count = x.numel() // x.shape[1] * len(parts)
-        for remembered, seen in zip(kept, (mean, var * count / (count - 1)), strict=True):
-            remembered.lerp_(seen, norm.momentum)
-        context.save_for_backward(x, weight, mean, var)
-        context.eps, context.count = norm.eps, count
-        return F.batch_norm(x, mean, var, weight, bias, eps=norm.eps)
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, ...]:
-        x, weight, mean, var = context.saved_tensors
-        scale = torch.ones_like(mean) if weight is None else weight
-        # As if mean and variance were given: by x, and by weight and bias for our images.
-        by_x, *ours = torch.ops.aten.native_batch_norm_backward(
-            gradient, x, scale, mean, var, None, None, False, context.eps, [True] * 3
-        )
-        # The share that every image has in them, by what weight and bias get from all images.
-        total = torch.stack(ours)
-        distributed.all_reduce(total)
-        share = -scale * (var + context.eps).rsqrt() * total / context.count
-        by_x += F.batch_norm(x, mean, var, *share, eps=context.eps)
-        return by_x, *([None, None] if weight is None else ours), None
-
-
-def _synchronise(module: nn.Module) -> None:
-    """Put norms over the whole batch in the place of all batch norms; names of weights stay."""
-    for name, child in module.named_children():
-        if isinstance(child, nn.modules.batchnorm._BatchNorm):
-            setattr(module, name, _WholeBatchNorm(child).train(child.training))
-        else:
-            _synchronise(child)

@@ -3,7 +3,6 @@
 In: a FaceSet and a recipe. Out: step by step, weights; in the end an embedder.
 """
 
-import io
 import math
 import time
 from collections.abc import Callable
@@ -13,26 +12,32 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import facelab
 from facelab.embedders.network import network_of
-from facelab.embedders.tensors import computes_bf16
+from facelab.embedders.tensors import as_floats, computes_bf16, kernels_on
 from facelab.embedders.trained import TrainedEmbedder
 from facelab.errors import BadInput, FacelabError
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import group_labels
+from facelab.training.adapters import adapt, merged
 from facelab.training.augment import Chance, augment, generator_of
 from facelab.training.centres import SampledCentres
+from facelab.training.checkpoints import packed, unpacked
 from facelab.training.distributed import Team
 from facelab.training.examples import Examples
-from facelab.training.heads import HEADS
-from facelab.training.margins import GroupMargins, MetaSet
-from facelab.training.mitigations import Adversary, LossWeights
+from facelab.training.feed import Feed, Loaded
+from facelab.training.heads import HEADS, ClassHead
 from facelab.training.optimise import Average, learning_rate, optimiser_of, ramp
+from facelab.training.parts import terms_of
 from facelab.training.recipe import Recipe
+from facelab.training.shards import Across, clip
+from facelab.training.starts import about, centres_of, network_from, start_of, take_centres
+from facelab.training.still import factors, hold
+from facelab.training.terms import Batch, trained_by
 from facelab.training.validation import Watch
-from facelab.training.wccn import normalise_within
+from facelab.training.wccn import check_within, normalise_within
 
 _ROWS_OF_HISTORY = 100
 # Steps between two looks at the losses where a look makes the device or the others wait.
@@ -66,58 +71,61 @@ class Training:
         self.part = processes.part(recipe.batch // recipe.accumulate)
         self.examples = Examples(faces, recipe, where)
         powers = (mitigate.group_power, mitigate.subject_power)
-        if recipe.wccn and np.bincount(self.examples.labels).max() < 2:
-            raise BadInput("wccn needs subjects with two images or more, and there are none")
+        if recipe.wccn:
+            check_within(faces, recipe.wccn_by)
         self.sampler = self.examples.sampler(recipe.batch, recipe.together, powers, recipe.seed)
-        names, shares = self.examples.names, self.sampler.shares
+        beside = self._beside if recipe.augment.cover else None
+        self.feed = Feed(self.examples, self.sampler.batch, self._here, beside, recipe.steps)
 
+        start = start_of(recipe)
         torch.manual_seed(recipe.seed)
-        network = network_of(recipe.to_dict())
+        network = network_from(recipe, start)
+        if recipe.lora.rank:
+            adapt(network, recipe.lora, recipe.backbone)
         if recipe.channels_last:
             network = network.to(memory_format=torch.channels_last)
         self.precision = precision_on(where, recipe.precision)
-        kind = torch.float64 if self.precision == torch.float64 else torch.float32
-        self.network = network.to(where, kind).train()
+        self.kind = torch.float64 if self.precision == torch.float64 else torch.float32
+        self.network = network.to(where, self.kind).train()
         options = {"scale": recipe.scale, "margin": recipe.margin, **recipe.head_options}
-        head = HEADS[recipe.head](recipe.dim, len(self.examples.subjects), **options)
-        self.head = head.to(where, kind)
-        self.weights = LossWeights(mitigate, names, shares).to(where, kind)
-        self.margins = GroupMargins(recipe, names).to(where, kind)
-        self.adversary = None
-        if mitigate.adversary:
-            adversary = Adversary(recipe.dim, len(names), mitigate.adversary, shares)
-            self.adversary = adversary.to(where, kind)
+        kind_of_head, subjects = HEADS[recipe.head], len(self.examples.subjects)
+        self.rows = slice(0, subjects)
+        if processes.size > 1 and issubclass(kind_of_head, ClassHead):
+            options["across"] = Across(processes, subjects)
+            self.rows = options["across"].rows
+        head = kind_of_head(recipe.dim, subjects, **options)
+        self.head = head.to(where, self.kind)
+        begun = take_centres(self.head, self.network, self.examples, start, self.rows)
+        self.start = start and about(start, self.network, begun)
+        hold(self.network, self.head, recipe)
+        slower = factors(self.network, self.head, recipe)
+        self.terms = terms_of(self, meta)
 
         self.shared = processes.spread(self.network)
         if recipe.compile:
             self.shared = torch.compile(self.shared)
-        modules = [self.network, self.adversary or nn.Identity()]
-        self.parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
-        self.centres = None
-        if recipe.centres == 1:
-            self.parameters += self.head.parameters()
-        self.optimiser = optimiser_of(self.parameters, recipe)
+        self.parameters = [p for p in self.network.parameters() if p.requires_grad]
+        self.parameters += trained_by(self.terms)
+        own = [p for p in self.head.parameters() if p.requires_grad and recipe.centres == 1]
+        self.optimiser = optimiser_of([*self.parameters, *own], recipe, slower)
         if recipe.centres < 1:
-            self.centres = SampledCentres(
+            self.terms["centres"] = SampledCentres(
                 self.head.weight,
                 self.optimiser,
                 recipe.centres,
                 recipe.seed,
+                subjects,
+                self.rows.start,
                 weight_decay=recipe.weight_decay,
+                factor=slower.get(self.head.weight, 1.0),
             )
-        self.scaler = torch.amp.GradScaler(where.type, enabled=self.precision == torch.float16)
+        self.scaler = processes.scaler(self.precision == torch.float16)
         self.average = Average(self.network, recipe.ema) if recipe.ema else None
-        self.own_margins = bool(mitigate.margins or mitigate.meta_margins)
-        self.meta = None
-        if mitigate.meta_margins:
-            self.meta = MetaSet(
-                meta, self.examples, recipe, processes, self.network, self.head, self.margins
-            )
 
         self.step = 0
         self.spent = 0.0
         self.started = time.perf_counter()
-        self.losses: list[Tensor] = []
+        self.unchecked: list[tuple[np.ndarray, dict[str, Tensor]]] = []
         self.unlogged: list[float] = []
         self.history: list[dict[str, float]] = []
         self.looks: list[pd.DataFrame] = []
@@ -140,92 +148,124 @@ class Training:
         recipe, step = self.recipe, self.step
         rate = learning_rate(step, recipe)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        rows = self.sampler.batch(step)
-        labels, groups = self.examples.labels_of(rows)
-        weight, targets = None, labels
-        if self.centres:
-            weight, targets = self.centres.begin(step, labels)
-        weights = self.weights(groups)
-        grown = ramp(step, recipe.margin_warm_up, recipe.steps)
-
+            group["lr"] = rate * group.get("factor", 1.0)
+        loaded = self.feed.take(step)
+        batch = self._batch(loaded)
+        for term in self.terms.values():
+            term.before_step(batch)
         self.optimiser.zero_grad()
-        losses = []
-        length = recipe.batch // recipe.accumulate
-        for number in range(recipe.accumulate):
-            here = slice(number * length, (number + 1) * length)
-            last = number + 1 == recipe.accumulate
-            embeddings = self._embed(rows[here], step * recipe.accumulate + number, last)
-            found = self.head.losses(
-                embeddings,
-                targets[here],
-                ramp=grown,
-                margins=self.margins(groups[here]) if self.own_margins else None,
-                weight=weight,
-                smoothing=recipe.label_smoothing,
-            )
-            loss = (found * weights[here]).sum()
-            if self.adversary:
-                told = self.adversary(embeddings, groups[here], ramp(step, 0.5, recipe.steps))
-                loss = loss + told / recipe.accumulate
-            self.scaler.scale(loss).backward()
-            losses.append(found.detach())
-
-        self.scaler.unscale_(self.optimiser)
-        moved = self.parameters if weight is None else [*self.parameters, weight]
-        nn.utils.clip_grad_norm_(moved, recipe.clip)
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
-        if self.centres:
-            self.centres.end()
-        if self.average:
-            self.average.update(self.network, step)
-        found = torch.cat(losses)
-        self.weights.learn(groups, found)
-        if self.meta:
-            self.meta.teach(step, labels[here], groups[here], grown)
+        done = []
+        for number, part in enumerate(batch.parts(recipe.accumulate), 1):
+            self._learn(part, self._images(loaded, number - 1), number == recipe.accumulate)
+            done.append((part.embeddings.detach(), part.losses.detach()))
+        self._move(batch)
+        batch.embeddings, batch.losses = (torch.cat(found) for found in zip(*done, strict=True))
+        for term in self.terms.values():
+            term.after_step(batch)
 
         self.step += 1
-        self.losses.append((found * weights).sum())
+        told = {"": (batch.losses * batch.weights).sum(), **batch.watched}
+        self.unchecked.append((batch.rows, told))
         if self.waits:
             self.check()
         if self.step % max(1, recipe.steps // _ROWS_OF_HISTORY) == 0 or self.step == recipe.steps:
             self.log(rate)
 
-    def _embed(self, rows: np.ndarray, number: int, last: bool) -> Tensor:
+    def _batch(self, loaded: Loaded) -> Batch:
+        """The batch of the step, as it is before the terms have seen it."""
+        recipe, step = self.recipe, self.step
+        rows, labels, groups = loaded.rows, loaded.labels, loaded.groups
+        weights = torch.ones(len(rows), dtype=self.kind, device=labels.device) / len(rows)
+        grown = ramp(step, recipe.margin_warm_up, recipe.steps)
+        here = {"labels": labels, "groups": groups, "targets": labels}
+        return Batch(step, recipe.steps, grown, rows, loaded.subjects, weights=weights, **here)
+
+    def _learn(self, part: Batch, images: Tensor, last: bool) -> None:
+        """Forward and backward through a part of the batch, with this process's share of it."""
+        part.embeddings = self._embed(images, last)
+        part.losses = self.head.losses(
+            part.embeddings,
+            part.targets,
+            ramp=part.ramp,
+            margins=part.margins,
+            weight=part.centres,
+            smoothing=self.recipe.label_smoothing,
+        )
+        loss = (part.losses * part.weights).sum()
+        for term in self.terms.values():
+            if (more := term.loss(part)) is not None:
+                loss = loss + more / self.recipe.accumulate
+        self.scaler.scale(loss).backward()
+
+    def _move(self, batch: Batch) -> None:
+        """Let the optimiser step, and the average follow."""
+        self.scaler.unscale_(self.optimiser)
+        clip(self.parameters, self.head, batch.centres, self.recipe.clip, self.processes)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        if self.average:
+            self.average.update(self.network, self.step)
+
+    def _embed(self, images: Tensor, last: bool) -> Tensor:
         """The embeddings of a part of the batch; this process works on its share of it."""
         recipe, where = self.recipe, self.processes.device
-        seeds = generator_of(recipe.seed, number, where)
-        # What is random in the network, such as dropout.
-        torch.manual_seed(seeds.initial_seed() + self.processes.rank)
-        others = None
-        if recipe.augment.cover:
-            others = self.examples.images(np.roll(rows, len(rows) // 2)[self.part])
-        chance = Chance(seeds, len(rows), self.part)
-        images = self.examples.images(rows[self.part])
-        images = augment(images, recipe.augment, chance, others).to(self.network.embed[0].weight)
+        alone = self.step < recipe.head_first * recipe.steps
+        if recipe.head_first:
+            self.network.train(not alone)
         # Gradients are exchanged once a step.
-        quiet = self.processes.size > 1 and not last
+        quiet = self.shared is not self.network and self.processes.size > 1 and not last
         half = self.precision if self.precision.itemsize == 2 else None
         with (
             self.shared.no_sync() if quiet else nullcontext(),
-            torch.autocast(where.type, half, enabled=half is not None),
+            torch.autocast(where.type, half) if half else nullcontext(),
+            torch.set_grad_enabled(not alone),
         ):
             embeddings = self.shared(images)
         return self.processes.gather(embeddings)
 
+    def _images(self, loaded: Loaded, number: int) -> Tensor:
+        """This process's share of the images of a part of the batch, augmented."""
+        recipe = self.recipe
+        seeds = generator_of(recipe.seed, self.step * recipe.accumulate + number)
+        # What is random in the network, such as dropout.
+        _seed(seeds.initial_seed() + self.processes.rank, self.processes.device)
+        length = len(loaded.images) // recipe.accumulate
+        here = slice(number * length, (number + 1) * length)
+        others = None if loaded.others is None else as_floats(loaded.others[here])
+        total = recipe.batch // recipe.accumulate
+        chance = Chance(seeds, total, self.part, self.processes.device)
+        images = augment(as_floats(loaded.images[here]), recipe.augment, chance, others)
+        return images.to(self.network.embed[0].weight)
+
+    def _here(self, rows: np.ndarray) -> np.ndarray:
+        """Of the rows of a whole batch, those that this process works on: a share of each part."""
+        return rows.reshape(self.recipe.accumulate, -1)[:, self.part].ravel()
+
+    def _beside(self, rows: np.ndarray) -> np.ndarray:
+        """The rows of the images that may be shown in front of them: half a part away."""
+        parts = rows.reshape(self.recipe.accumulate, -1)
+        return self._here(np.roll(parts, parts.shape[1] // 2, axis=1))
+
+    def close(self) -> None:
+        """End what reads ahead."""
+        self.feed.close()
+        for term in self.terms.values():
+            term.close()
+
     def check(self) -> None:
-        """See whether the losses since the last check are numbers."""
-        found = torch.stack(self.losses).tolist() if self.losses else []
-        for number, loss in enumerate(found):
-            if not math.isfinite(loss):
-                step = self.step - len(found) + number
-                rows = self.sampler.batch(step)
-                raise _diverged(
-                    step, self.examples.subjects[self.examples.labels[rows]], self.recipe
-                )
-        self.unlogged += found
-        self.losses.clear()
+        """See whether the losses since the last check are numbers, and what else is watched."""
+        if not self.unchecked:
+            return
+        values = [value for _, told in self.unchecked for value in told.values()]
+        found = iter(torch.stack(values).tolist())
+        for step, (rows, told) in enumerate(self.unchecked, self.step - len(self.unchecked)):
+            for what in told:
+                if not math.isfinite(value := next(found)):
+                    subjects = self.examples.subjects[self.examples.labels[rows]]
+                    raise _diverged(step, what, subjects, self.recipe)
+                if not what:
+                    self.unlogged.append(value)
+        self.unchecked.clear()
 
     def log(self, rate: float) -> None:
         """Write a row of history."""
@@ -243,26 +283,26 @@ class Training:
 
     def look(self, watch: Watch, tell: Callable[[pd.DataFrame], None] | None) -> None:
         """Look at the held-out subjects; keep these weights if they are the best so far."""
-        if self.processes.leads:
-            network = self.average.network if self.average else self.network
-            rates, figure = watch.look(network, self.step, torch.get_num_threads())
-            self.looks.append(rates)
-            if tell:
-                tell(rates)
-            self.looks_since_best += 1
-            if figure < self.best.get("figure", math.inf):
-                weights = {name: value.clone() for name, value in network.state_dict().items()}
-                self.best = {"figure": figure, "step": self.step, "weights": weights}
-                self.looks_since_best = 0
+        network = self.average.network if self.average else self.network
+        threads = torch.get_num_threads()
+        rates, figure = self.processes.told(lambda: watch.look(network, self.step, threads))
+        self.looks.append(rates)
+        if tell and self.processes.leads:
+            tell(rates)
+        self.looks_since_best += 1
+        if figure < self.best.get("figure", math.inf):
+            weights = {name: value.clone() for name, value in network.state_dict().items()}
+            self.best = {"figure": figure, "step": self.step, "weights": weights}
+            self.looks_since_best = 0
         patience = self.recipe.validate.patience
-        self.stale = self.processes.any(bool(patience) and self.looks_since_best >= patience)
+        self.stale = bool(patience) and self.looks_since_best >= patience
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed training needs, as tensors and plain values."""
         self.check()
         state = {name: part.state_dict() for name, part in self._parts().items()}
         plain = {name: getattr(self, name) for name in _PLAIN}
-        return {**state, **plain, "spent": self.seconds, "looks": _packed(self.looks)}
+        return {**state, **plain, "spent": self.seconds, "looks": packed(self.looks)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
@@ -271,7 +311,21 @@ class Training:
         for name in _PLAIN:
             setattr(self, name, state[name])
         self.spent, self.started = state["spent"], time.perf_counter()
-        self.looks = _unpacked(state["looks"])
+        self.looks = unpacked(state["looks"])
+
+    @property
+    def place_of_centres(self) -> tuple[slice, int | None]:
+        """The subjects whose centres are here; which of the optimiser's parameters they are."""
+        groups = self.optimiser.param_groups
+        found = [p is getattr(self.head, "weight", None) for g in groups for p in g["params"]]
+        return self.rows, found.index(True) if any(found) else None
+
+    @property
+    def cuts(self) -> tuple[list[int] | None, int | None]:
+        """Where the subjects are cut into those of the processes, if they are; and the same."""
+        if getattr(self.head, "across", None) is None:
+            return None, None
+        return self.head.across.cuts, self.place_of_centres[1]
 
     def _parts(self) -> dict[str, Any]:
         """What has a state_dict."""
@@ -280,20 +334,17 @@ class Training:
             "head": self.head,
             "optimiser": self.optimiser,
             "scaler": self.scaler,
-            "weights": self.weights,
-            "margins": self.margins,
-            "centres": self.centres,
-            "adversary": self.adversary,
             "average": self.average and self.average.network,
         }
-        return {name: part for name, part in parts.items() if part is not None}
+        return {name: part for name, part in parts.items() if part is not None} | self.terms
 
     def embedder(self, faces: FaceSet, progress: bool) -> TrainedEmbedder:
         """What has been learnt: the best look's weights, the averaged ones, or the last."""
         recipe = self.recipe
         network = network_of({**recipe.to_dict(), **self.network.built}, pretrained=False)
         source = self.average.network if self.average else self.network
-        network.load_state_dict(self.best.get("weights") or source.state_dict())
+        weights = self.best.get("weights") or source.state_dict()
+        network.load_state_dict(merged(weights, recipe.lora))
         if recipe.channels_last:
             network = network.to(memory_format=torch.channels_last)
         card = {
@@ -305,14 +356,16 @@ class Training:
             "device": self.processes.device.type,
             "processes": self.processes.size,
             "precision": _NAMES[self.precision],
+            **({"kernels": kernels} if (kernels := kernels_on(self.processes.device)) else {}),
             "steps": self.step,
             "seconds": self.seconds,
         }
+        if self.start:
+            card["start"] = self.start
         if self.best:
             card["kept"] = {key: self.best[key] for key in ("step", "figure")}
-        if self.own_margins:
-            margins = self.margins(torch.arange(len(self.examples.names)).to(self.processes.device))
-            card["margins"] = dict(zip(self.examples.names, margins.tolist(), strict=True))
+        for term in self.terms.values():
+            card |= term.card()
         made = TrainedEmbedder(
             network.to(self.processes.device),
             recipe.to_dict(),
@@ -320,9 +373,14 @@ class Training:
             pd.DataFrame(self.history),
             f"{recipe.backbone}-{faces.card.get('name', 'unnamed')}-{recipe.seed}",
             pd.concat(self.looks, ignore_index=True) if self.looks else None,
+            centres_of(self.head, self.examples.subjects) if recipe.keep_centres else None,
         )
         if recipe.wccn:
-            normalise_within(made, faces, recipe.wccn, recipe.seed, progress)
+            given = recipe.wccn, recipe.seed, progress, recipe.wccn_by
+            self.processes.told(lambda: normalise_within(made, faces, *given))
+        # What one alone has measured or worked out, such as times, all have from the first.
+        made.card, made.history = self.processes.told(lambda: (made.card, made.history))
+        self.processes.as_the_first(made.network)
         return made
 
 
@@ -335,6 +393,13 @@ _NAMES = {
 }
 
 
+def _seed(seed: int, device: torch.device) -> None:
+    """As torch.manual_seed, for the CPU and one device: for all there might be takes far longer."""
+    torch.default_generator.manual_seed(seed)
+    if device.type in ("cuda", "mps"):
+        torch.get_device_module(device).manual_seed(seed)
+
+
 def precision_on(device: torch.device, asked: str) -> torch.dtype:
     """What to compute in: on "auto", bf16 where the machine has instructions for it."""
     if asked == "fp16" and device.type != "cuda":
@@ -344,18 +409,10 @@ def precision_on(device: torch.device, asked: str) -> torch.dtype:
     return torch.bfloat16 if computes_bf16(device) else torch.float32
 
 
-def _packed(frames: list[pd.DataFrame]) -> list[Tensor]:
-    """Tables as a checkpoint can hold them, to the last bit: parquet files in tensors."""
-    packed = [np.frombuffer(frame.to_parquet(), np.uint8) for frame in frames]
-    return [torch.tensor(data) for data in packed]
-
-
-def _unpacked(packed: list[Tensor]) -> list[pd.DataFrame]:
-    return [pd.read_parquet(io.BytesIO(data.cpu().numpy().tobytes())) for data in packed]
-
-
-def _diverged(step: int, subjects: np.ndarray, recipe: Recipe) -> FacelabError:
+def _diverged(step: int, what: str, subjects: np.ndarray, recipe: Recipe) -> FacelabError:
     named = ", ".join(map(str, dict.fromkeys(subjects.tolist())))
+    if what:
+        return FacelabError(f"{what} is not a number at step {step + 1}; the subjects: {named}")
     return FacelabError(
         f"the loss is not a number at step {step + 1}: lower lr ({recipe.lr:g}), lengthen warm_up "
         f"({recipe.warm_up:g}) or use precision fp32; the batch's subjects: {named}"

@@ -3,8 +3,8 @@
 In: a FaceSet and a recipe. Out: batches of tensors on the training's device.
 """
 
+import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from facelab import files
-from facelab.embedders.tensors import as_images, write_resized
+from facelab.embedders.tensors import as_floats, sent, write_resized
 from facelab.errors import BadInput, how_many
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import group_labels
+from facelab.faces.reading import Rows
 from facelab.training.recipe import Recipe
 from facelab.training.sampler import Sampler
 
@@ -53,20 +54,30 @@ class Examples:
         self.device = device
         self.labels, self.subjects = _subjects(faces)
         self.groups, self.names = _groups(faces, recipe.mitigate.by)
-        self._gather = _crops(faces, recipe.size)
+        self._crops = _crops(faces, recipe.size)
+        self.size = recipe.size
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    def crops(self, rows: np.ndarray) -> Tensor:
+        """The crops of some rows on the device, uint8 (B, size, size, 3)."""
+        shape = (len(rows), self.size, self.size, 3)
+        # What a GPU is to read by itself must not be moved about in the host's memory.
+        pinned = self.device.type == "cuda"
+        crops = torch.empty(shape, dtype=torch.uint8, pin_memory=pinned)
+        self._crops.into(crops.numpy(), rows)
+        return crops.to(self.device, non_blocking=pinned)
+
     def images(self, rows: np.ndarray) -> Tensor:
         """The crops of some rows, float (B, 3, size, size) from 0 to 1."""
-        return as_images(self._gather(rows), self.device)
+        return as_floats(self.crops(rows))
 
     def labels_of(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """The subjects and the groups of some rows, int64 (B,) each."""
         return (
-            torch.from_numpy(self.labels[rows]).to(self.device),
-            torch.from_numpy(self.groups[rows]).to(self.device),
+            sent(torch.from_numpy(self.labels[rows]), self.device),
+            sent(torch.from_numpy(self.groups[rows]), self.device),
         )
 
     def refuse_shared(self, others: np.ndarray, where: str) -> None:
@@ -90,24 +101,30 @@ def resized_faces(faces: FaceSet, size: int) -> FaceSet:
     return FaceSet(faces.table, _resized_once(faces, size), faces.card)
 
 
-def _crops(faces: FaceSet, size: int) -> Callable[[np.ndarray], np.ndarray]:
-    """What gives crops at the network's size by rows: straight from the memory map if it has it."""
-    if faces.size == size:
-        return faces.gather
-    return _resized_once(faces, size).__getitem__
+def _crops(faces: FaceSet, size: int) -> Rows:
+    """What gives crops at the network's size by rows: straight from their file if it has it."""
+    return faces.rows if faces.size == size else _resized_rows(faces, size)
 
 
 def _resized_once(faces: FaceSet, size: int) -> np.ndarray:
     """All crops at the network's size: done once, not in every epoch."""
+    return _resized_rows(faces, size).store
+
+
+def _resized_rows(faces: FaceSet, size: int) -> Rows:
     shape = (len(faces), size, size, 3)
     if np.prod(shape) <= _IN_MEMORY:
         crops = np.empty(shape, np.uint8)
-    else:
-        # Its name goes with the block, its bytes with the array.
-        with tempfile.TemporaryDirectory(prefix="facelab-crops-") as folder:
-            crops = files.reserve_array(Path(folder) / "crops.npy", shape)
+        write_resized(faces, crops)
+        return Rows(crops)
+    # Its name goes with the block, its bytes with the array and the open file.
+    with tempfile.TemporaryDirectory(prefix="facelab-crops-") as folder:
+        path = Path(folder) / "crops.npy"
+        crops = files.reserve_array(path, shape)
+        file = os.open(path, os.O_RDONLY)
     write_resized(faces, crops)
-    return crops
+    crops.flush()
+    return Rows(crops, None, file, crops.offset)
 
 
 def _subjects(faces: FaceSet) -> tuple[np.ndarray, np.ndarray]:

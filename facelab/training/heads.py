@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facelab.errors import BadInput, there_are
+from facelab.training.shards import Across
 
 # Below this length an embedding has no direction, and dividing by it would make the gradient
 # explode.
 _SHORTEST = 1e-6
+_BLOCK = 2**16  # centres drawn at a time
 
 
 class Option(NamedTuple):
@@ -132,14 +134,24 @@ class ClassHead(Head):
     """Cross entropy of scaled cosines between embeddings and one learnt centre a subject.
 
     -log(exp(s T) / (exp(s T) + sum over j of exp(s N_j))): T is the true subject's cosine as
-    `lowered` by the margin, N_j the `others`, which are plain cosines for most.
+    `lowered` by the margin, N_j the `others`, which are plain cosines for most. With `across`, the
+    centres lie with several processes, and `weight` holds those of this one.
     """
 
     def __init__(
-        self, dim: int, subjects: int, scale: float, margin: float, **options: float
+        self,
+        dim: int,
+        subjects: int,
+        scale: float,
+        margin: float,
+        *,
+        across: Across | None = None,
+        **options: float,
     ) -> None:
         super().__init__(dim, subjects, scale, margin, **options)
-        self.weight = nn.Parameter(torch.randn(self.shape(subjects, dim)) * 0.01)
+        self.across = across
+        rows = across.rows if across else slice(0, subjects)
+        self.weight = nn.Parameter(_drawn(self.shape(subjects, dim), rows))
 
     def shape(self, subjects: int, dim: int) -> tuple[int, ...]:
         """Of the centres."""
@@ -148,6 +160,8 @@ class ClassHead(Head):
     def losses(
         self, embeddings: Tensor, labels: Tensor, *, smoothing: float = 0.0, **given: Any
     ) -> Tensor:
+        if self.across:
+            return self.across.losses(self, embeddings, labels, smoothing=smoothing, **given)
         logits = self(embeddings, labels, **given)
         losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
         return losses + self.penalty(embeddings)
@@ -164,15 +178,20 @@ class ClassHead(Head):
         """The logits (B, rows of `weight`) that `losses` compares; parameters as there."""
         # float32 also under autocast: bf16 has 8 bits, two cosines 0.004 apart would be equal.
         with torch.autocast(embeddings.device.type, enabled=False):
-            embeddings, lengths = _in_full(embeddings)
-            weight = (self.weight if weight is None else weight).to(embeddings.dtype)
-            cosines = self.cosines(embeddings / lengths.clamp(min=_SHORTEST)[:, None], weight)
+            unit, lengths = self.unit(embeddings)
+            weight = (self.weight if weight is None else weight).to(unit.dtype)
+            cosines = self.cosines(unit, weight)
             rows = torch.arange(len(labels), device=labels.device)
             cosine = cosines[rows, labels]
             margin = self._margins(margins, ramp, cosine)
             target = self.lowered(cosine, margin, ramp, lengths)
             others = self.others(cosines, cosine, target)
             return self.scale * others.index_put((rows, labels), target)
+
+    def unit(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings of length 1 (B, D), in float32 at least, and the lengths that they had."""
+        embeddings, lengths = _in_full(embeddings)
+        return embeddings / lengths.clamp(min=_SHORTEST)[:, None], lengths
 
     def cosines(self, unit: Tensor, weight: Tensor) -> Tensor:
         """Between embeddings of length 1 (B, D) and every subject: (B, subjects)."""
@@ -189,6 +208,17 @@ class ClassHead(Head):
     def penalty(self, embeddings: Tensor) -> Tensor | float:
         """What is added to the losses for the embeddings themselves: (B,)."""
         return 0.0
+
+
+def _drawn(shape: tuple[int, ...], rows: slice) -> Tensor:
+    """Some rows of new centres; nobody draws all of them at a time, and all draw the same."""
+    drawn = torch.empty(rows.stop - rows.start, *shape[1:])
+    for start in range(0, shape[0], _BLOCK):
+        block = torch.randn(min(_BLOCK, shape[0] - start), *shape[1:])
+        first, stop = max(rows.start, start), min(rows.stop, start + len(block))
+        if first < stop:
+            drawn[first - rows.start : stop - rows.start] = block[first - start : stop - start]
+    return drawn.mul_(0.01)
 
 
 def _in_full(embeddings: Tensor) -> tuple[Tensor, Tensor]:
@@ -307,13 +337,16 @@ class MagFace(ClassHead):
     the best length is unique asks for lambda_g of at least s K l_a^2 u_a^2 / (u_a^2 - l_a^2), K =
     (u_m - l_m) / (u_a - l_a): 22.6 with the paper's values.
 
-    `margin` is l_m, 0.45 in the paper; an image's own margin moves its m(a) as a whole.
+    `margin` is l_m, 0.45 in the paper; an image's own margin moves its m(a) as a whole. Lengths
+    must be able to grow: the network ends in a batch norm with scale and shift, as the authors'
+    code has it (`Recipe.lengths`).
 
     Options
     -------
     l_a, u_a
         Shortest and longest length told apart; default 10 and 110. They must fit the embeddings'
-        lengths: outside of them no gradient reaches the length.
+        lengths, which begin near the square root of `dim`: outside of them no gradient reaches the
+        length.
     u_m
         Margin at u_a, at least `margin`; default 0.8.
     lambda_g

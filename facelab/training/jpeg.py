@@ -16,8 +16,6 @@ from torch.nn import functional as F
 from facelab.photos.jpeg import steps
 
 LUMA = (0.299, 0.587, 0.114)
-# Means of four whole numbers that end in a half are rounded up and down in turn.
-_UP_OR_DOWN = torch.tensor([0.25, 0.5])
 
 
 def through_jpeg(images: Tensor, quality: Tensor, halved: bool) -> Tensor:
@@ -47,7 +45,8 @@ def through_jpeg(images: Tensor, quality: Tensor, halved: bool) -> Tensor:
     if halved:
         # To the right the picture's edge is repeated; below it, that of the halved colours.
         colours = F.avg_pool2d(colours[:, :, : side + side % 2], 2)
-        colours = colours.add_(_UP_OR_DOWN.to(colours).repeat(colours.shape[-1] // 2)).floor_()
+        rounding = _up_or_down(images.device).repeat(colours.shape[-1] // 2)
+        colours = colours.add_(rounding).floor_()
         colours = F.pad(colours, (0, 0, 0, beyond // 2), mode="replicate")
 
     steps = _steps(images.device)[quality - 1]
@@ -78,6 +77,12 @@ def _quantised(planes: Tensor, steps: Tensor) -> Tensor:
         .transpose(3, 4)
     )
     return blocks.reshape(planes.shape)
+
+
+@cache
+def _up_or_down(device: torch.device) -> Tensor:
+    """Means of four whole numbers that end in a half are rounded up and down in turn."""
+    return torch.tensor([0.25, 0.5], device=device)
 
 
 @cache

@@ -6,8 +6,9 @@ processes, goes the same way.
 """
 
 import dataclasses
+import warnings
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,18 @@ import pandas as pd
 import torch
 
 from facelab.embedders.kinds import called, check_faces
+from facelab.embedders.tensors import fastest_kernels
 from facelab.embedders.trained import TrainedEmbedder
 from facelab.errors import BadInput, Stopped, check_count, counted
 from facelab.faces.faceset import FaceSet, content
+from facelab.files import difference
 from facelab.keeping import locked
 from facelab.progress import bar
 from facelab.training.checkpoints import Checkpoints, fingerprint, stoppable
-from facelab.training.distributed import team
+from facelab.training.distributed import Team, team
 from facelab.training.engine import Training
 from facelab.training.recipe import Recipe
+from facelab.training.starts import decided
 from facelab.training.validation import Watch
 
 
@@ -47,8 +51,9 @@ def train(
 ) -> TrainedEmbedder:
     """Train an embedder to tell the subjects of a FaceSet apart.
 
-    Under `torchrun` all processes train one embedder together, on gloo or nccl; each of them gets
-    it, and the first writes checkpoints.
+    Under `torchrun` all processes train one embedder together, on gloo or nccl; all get the same
+    one. The centres of the subjects are shared out among them, and each writes its own into the
+    checkpoints, which another number of processes can go on from. If one is lost, the others stop.
 
     Parameters
     ----------
@@ -67,7 +72,9 @@ def train(
         Other subjects, two images or more of each, on which `mitigate.meta_margins` learns.
     checkpoints
         Folder to save everything to, every `checkpoint_every` steps and when SIGINT or SIGTERM
-        ask to stop; the newest `keep` stay. They are left there when training ends.
+        ask to stop; the newest `keep` stay. They are left there when training ends. A thread
+        writes them while the training goes on; one that cannot be written is warned of, and the
+        one before it stays.
     resume
         Go on from the newest checkpoint, if there is one; on the same device and number of threads
         the result is that of a training that was never stopped, bit for bit.
@@ -94,7 +101,8 @@ def train(
         There are too few subjects, faces without a subject or group, checkpoints of another
         training, or unfinished ones without `resume`; or no such device.
     FacelabError
-        The loss stopped being a number; the message names the step and its subjects.
+        The loss stopped being a number; the message names the step and its subjects. Or another
+        process was lost.
     Stopped
         SIGINT or SIGTERM came, and a checkpoint was saved; or `on_step` asked to stop, and one was
         if there are `checkpoints`.
@@ -117,34 +125,37 @@ def train(
         raise BadInput(f"fl.train takes a recipe, not {called(recipe)}: {advice}")
     recipe = dataclasses.replace(recipe or Recipe(), **({} if seed is None else {"seed": seed}))
     _check_sets(recipe, held_out, meta)
+    if recipe.mitigate.caution:
+        warnings.warn(recipe.mitigate.caution, stacklevel=3)
     # Whoever calls keeps their own random state.
     devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
-    with team(device) as processes, torch.random.fork_rng(devices=devices):
+    with (
+        team(device) as processes,
+        torch.random.fork_rng(devices=devices),
+        fastest_kernels(processes.device),
+    ):
+        sets = {"faces": faces, "held_out": held_out, "meta": meta}
+        _check_alike(recipe, sets, processes)
         training = Training(faces, recipe, processes, meta)
         watch = None if held_out is None else Watch(held_out, recipe, training.examples)
         saved = None
         if checkpoints is not None:
-            order = {
-                "recipe": recipe.to_dict(),
-                "faces": fingerprint(faces),
-                "held_out": None if held_out is None else fingerprint(held_out),
-                "meta": None if meta is None else fingerprint(meta),
-                # The names above tell quickly what differs; these tell whether anything does.
-                "pixels": {
-                    name: None if part is None else content(part)
-                    for name, part in (("faces", faces), ("held_out", held_out), ("meta", meta))
-                },
-            }
-            saved = Checkpoints(checkpoints, keep, order)
-        lock = locked(checkpoints) if saved and processes.leads else nullcontext()
-        with lock, stoppable(saved is not None) as asked:
-            if saved and saved.found():
+            order = processes.told(lambda: _order(decided(recipe, training.start), sets))
+            saved = Checkpoints(checkpoints, keep, order, processes)
+        with ExitStack() as stack:
+            stack.callback(training.close)
+            if saved:
+                processes.told(lambda: stack.enter_context(locked(checkpoints)))
+                stack.callback(saved.finish)
+            asked = stack.enter_context(stoppable(saved is not None))
+            if saved and processes.told(saved.found):
                 if not resume:
                     raise BadInput(
                         f"{checkpoints} holds an unfinished training: resume it, delete it, or "
                         "choose another folder"
                     )
-                training.restore(saved.latest(processes.device))
+                state = saved.latest(processes.device, *training.place_of_centres)
+                training.restore(state)
             # A training that had no patience left when it was saved has nothing left to do.
             steps = bar(
                 range(training.step, training.step if training.stale else recipe.steps),
@@ -164,22 +175,55 @@ def train(
                 done = step + 1 == recipe.steps or training.stale
                 now = training.waits and processes.any(wish or bool(asked()))
                 if saved and (done or now or (step + 1) % checkpoint_every == 0):
-                    state = training.state()
-                    if processes.leads:
-                        saved.save(step + 1, state)
+                    saved.save(step + 1, training.state(), *training.cuts)
+                elif saved:
+                    saved.tell()
                 if now and not done:
-                    kept = (
-                        f"saved in {checkpoints}: resume it to go on"
-                        if saved
-                        else "not saved: with `checkpoints` it could go on"
-                    )
                     raise Stopped(
-                        f"training stopped at step {step + 1} of {recipe.steps} and {kept}",
+                        f"training stopped at step {step + 1} of {recipe.steps} and "
+                        + _where_to_go_on(step + 1, saved, checkpoints, processes),
                         asked(),
                     )
                 if done:
                     break
         return training.embedder(faces, progress and processes.leads)
+
+
+def _check_alike(recipe: Recipe, sets: dict[str, FaceSet | None], processes: Team) -> None:
+    """All processes were given the same."""
+    if processes.size == 1:
+        return
+    ours = {name: None if part is None else fingerprint(part) for name, part in sets.items()}
+    first, *others = processes.heard({"recipe": recipe.to_dict()} | ours)
+    for rank, other in enumerate(others, 1):
+        if different := difference(first, other):
+            raise BadInput(
+                f"process {rank} was given another training than the first, which differs in "
+                f"{different}: give all the same"
+            )
+
+
+def _order(recipe: dict[str, Any], sets: dict[str, FaceSet | None]) -> dict[str, Any]:
+    """Everything that decides a training's result."""
+    return {
+        "recipe": recipe,
+        **{name: None if part is None else fingerprint(part) for name, part in sets.items()},
+        # The names above tell quickly what differs; these tell whether anything does.
+        "pixels": {name: None if part is None else content(part) for name, part in sets.items()},
+    }
+
+
+def _where_to_go_on(
+    step: int, saved: Checkpoints | None, folder: str | Path | None, processes: Team
+) -> str:
+    if saved is None:
+        return "not saved: with `checkpoints` it could go on"
+    newest = processes.told(saved.finish)
+    if newest == step:
+        return f"saved in {folder}: resume it to go on"
+    if not newest:
+        return f"could not be saved in {folder}, where nothing is yet"
+    return f"could not be saved: resume it to go on from step {newest}, the newest in {folder}"
 
 
 def _check_sets(recipe: Recipe, held_out: FaceSet | None, meta: FaceSet | None) -> None:

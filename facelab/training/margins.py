@@ -1,20 +1,23 @@
 """Margins by group: the recipe's, fixed ones, or ones that are learnt on other subjects.
 
-In: a recipe, the groups, a meta set. Out: a margin an image.
+In: a recipe, the groups, a meta set. Out: a term that gives a margin an image.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from facelab.embedders.tensors import as_floats
 from facelab.faces.faceset import FaceSet
-from facelab.training.distributed import Team
 from facelab.training.examples import Examples
+from facelab.training.feed import Feed
 from facelab.training.heads import Contrast
 from facelab.training.mitigations import by_name
 from facelab.training.recipe import Recipe
+from facelab.training.terms import Batch, Term
 
 _META_SCALE = 16.0  # of the contrast loss on the meta set
 
@@ -100,9 +103,10 @@ def _with_mean(values: Tensor, mean: float) -> Tensor:
     """The numbers from 0 with this mean that are nearest: all shifted, and cut at 0."""
     ranked = values.sort(descending=True).values
     # By how much to shift where only the 1, 2, ... largest stay above 0.
-    shifts = mean * len(values) - ranked.cumsum(0)
-    shifts /= torch.arange(1, len(values) + 1, device=values.device)
-    return (values + shifts[ranked + shifts >= 0][-1]).clamp(min=0)
+    numbers = torch.arange(len(values), device=values.device)
+    shifts = (mean * len(values) - ranked.cumsum(0)) / (numbers + 1)
+    last = torch.where(ranked + shifts >= 0, numbers, 0).amax()
+    return (values + shifts.gather(0, last[None])).clamp(min=0)
 
 
 class MetaSet:
@@ -112,28 +116,19 @@ class MetaSet:
     ----------
     faces
         At least two images of each subject; groups come equally often.
-    trained
-        What is trained on.
-    recipe, processes
-        Those of the training.
-    network, head, margins
-        What is trained.
+    training
+        Whose network, head and subjects these are.
+    margins
+        What is taught.
     """
 
-    def __init__(
-        self,
-        faces: FaceSet,
-        trained: Examples,
-        recipe: Recipe,
-        processes: Team,
-        network: nn.Module,
-        head: nn.Module,
-        margins: GroupMargins,
-    ) -> None:
-        self.processes, self.network, self.head, self.margins = processes, network, head, margins
-        self.examples = Examples(faces, recipe, processes.device)
-        trained.refuse_shared(self.examples.subjects, "the meta set")
-        self.sampler = self.examples.sampler(recipe.batch, 2, (0.0, 1.0), recipe.seed)
+    def __init__(self, faces: FaceSet, training: Any, margins: GroupMargins) -> None:
+        recipe, self.processes = training.recipe, training.processes
+        self.network, self.head, self.margins = training.network, training.head, margins
+        self.examples = Examples(faces, recipe, self.processes.device)
+        training.examples.refuse_shared(self.examples.subjects, "the meta set")
+        sampler = self.examples.sampler(recipe.batch, 2, (0.0, 1.0), recipe.seed)
+        self.feed = Feed(self.examples, sampler.batch, lambda rows: rows, None, recipe.steps)
         self.contrast = Contrast(recipe.dim, 0, _META_SCALE, 0.0)
         self.features: list[Tensor] = []
 
@@ -141,29 +136,67 @@ class MetaSet:
         def note(layers: nn.Module, inputs: tuple[Tensor], kept: list = self.features) -> None:
             kept[:] = [inputs[0].detach()]
 
-        network.embed.register_forward_pre_hook(note)
+        self.network.embed.register_forward_pre_hook(note)
 
-    def teach(self, step: int, labels: Tensor, groups: Tensor, ramp: float) -> None:
-        """One step of the margins, after one of the network on the subjects and groups given."""
+    def teach(self, batch: Batch) -> None:
+        """One step of the margins, after one of the network on a batch."""
         features = self.processes.gather(self.features[0])
-        rows = self.sampler.batch(step)
-        meta_labels, meta_groups = self.examples.labels_of(rows)
+        # Those of the last part of the batch.
+        labels, groups = batch.labels[-len(features) :], batch.groups[-len(features) :]
+        loaded = self.feed.take(batch.step)
+        meta_labels, meta_groups = loaded.labels, loaded.groups
+        groups_there = torch.arange(len(self.examples.names), device=meta_groups.device)
         self.network.eval()
         with torch.no_grad():
-            self.network(self.examples.images(rows).to(self.margins.values))
+            self.network(as_floats(loaded.images).to(self.margins.values))
         self.network.train()
 
         def train_loss(embeddings: Tensor, margins: Tensor) -> Tensor:
-            losses = self.head.losses(embeddings, labels, ramp=ramp, margins=margins[groups])
+            own = margins[groups]
+            losses = self.head.losses(embeddings, labels, ramp=batch.ramp, margins=own)
             return losses.mean()
 
         def meta_loss(embeddings: Tensor) -> Tensor:
             losses = self.contrast.losses(embeddings, meta_labels)
-            groups = [meta_groups == group for group in meta_groups.unique()]
-            return torch.stack([losses[group].mean() for group in groups]).mean()
+            # Which groups are in the batch is not asked of the device: it would have to be waited
+            # for.
+            member = (meta_groups == groups_there[:, None]).to(losses)
+            images = member.sum(1)
+            means = member @ losses / images.clamp(min=1)
+            return means.sum() / (images > 0).sum()
 
         # Heads with a memory of the batches have noted this one already.
         self.head.eval()
         layer = self.network.embed[0]
         self.margins.learn(layer, train_loss, features, meta_loss, self.features[0])
         self.head.train()
+
+
+class MarginTerm(Term):
+    """Gives every image of a batch its group's margin and, with a meta set, teaches the margins.
+
+    Not a module: the margins are none of the parameters that the network's optimiser moves.
+    """
+
+    def __init__(self, margins: GroupMargins, names: list[str], meta: MetaSet | None) -> None:
+        self.margins, self.names, self.meta = margins, names, meta
+
+    def before_step(self, batch: Batch) -> None:
+        batch.margins = self.margins(batch.groups)
+
+    def after_step(self, batch: Batch) -> None:
+        if self.meta:
+            self.meta.teach(batch)
+
+    def close(self) -> None:
+        if self.meta:
+            self.meta.feed.close()
+
+    def card(self) -> dict[str, Any]:
+        return {"margins": dict(zip(self.names, self.margins.values.tolist(), strict=True))}
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.margins.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.margins.load_state_dict(state)

@@ -1,8 +1,8 @@
 """What is done about groups in training: loss weights, group DRO, focal weights, and an adversary
 that reads the group.
 
-In: a `Mitigation` and the groups of the training images. Out: what each image's loss weighs, and
-the adversary's loss. Balanced sampling is the `Sampler`'s, margins by group are in `margins`.
+In: a `Mitigation` and the groups of the training images. Out: terms: what each image's loss weighs,
+and the adversary's loss. Balanced sampling is the `Sampler`'s, margins by group are in `margins`.
 """
 
 import math
@@ -16,12 +16,14 @@ from torch.nn import functional as F
 from facelab.errors import BadInput, counted, there_are
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import group_labels
+from facelab.training.optimise import ramp
 from facelab.training.recipe import Mitigation
+from facelab.training.terms import Batch, Term
 
 _PACE = 0.95  # of the running means: the last 20 steps or so
 
 
-class LossWeights(nn.Module):
+class LossWeights(nn.Module, Term):
     """What each image's loss weighs, so that the weighted sum over a batch is its loss.
 
     A group's weight is the same in every batch, whoever else is in it: divided by the mean weight
@@ -72,6 +74,12 @@ class LossWeights(nn.Module):
     def q(self) -> Tensor:
         return self.log_q.exp()
 
+    def before_step(self, batch: Batch) -> None:
+        batch.weights = self(batch.groups)
+
+    def after_step(self, batch: Batch) -> None:
+        self.learn(batch.groups, batch.losses)
+
     def forward(self, groups: Tensor) -> Tensor:
         """Weights of the images of a batch by their groups (B,): float (B,)."""
         of_groups = self.fixed * (1 - self.probability) ** self.focal
@@ -92,7 +100,8 @@ class LossWeights(nn.Module):
             self.probability.copy_(torch.where(seen, moved, self.probability))
 
     def _images(self, groups: Tensor) -> Tensor:
-        return torch.bincount(groups, minlength=len(self.fixed))
+        # bincount would wait for the device to hear how many groups there are.
+        return torch.zeros_like(self.fixed).index_add_(0, groups, self.fixed.new_ones(len(groups)))
 
     def _means(self, values: Tensor, groups: Tensor) -> Tensor:
         """By group (groups,); 0 for a group that the batch lacks."""
@@ -100,7 +109,7 @@ class LossWeights(nn.Module):
         return sums / self._images(groups).clamp(min=1)
 
 
-class Adversary(nn.Module):
+class Adversary(nn.Module, Term):
     """A classifier of the group that learns from the embedding, and whose gradient is reversed.
 
     Domain-adversarial training (Ganin et al. 2016, arXiv 1505.07818), as AGENDA and PASS apply it
@@ -124,6 +133,10 @@ class Adversary(nn.Module):
         self.classify = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, groups))
         inverse = torch.as_tensor(1 / (groups * shares), dtype=torch.float32)
         self.register_buffer("balance", inverse)
+
+    def loss(self, part: Batch) -> Tensor:
+        # It grows: what a classifier that knows nothing yet says is not worth reversing.
+        return self(part.embeddings, part.groups, ramp(part.step, 0.5, part.steps))
 
     def forward(self, embeddings: Tensor, groups: Tensor, ramp: float) -> Tensor:
         """Its mean loss over the batch; what flows back to the embedding is reversed."""

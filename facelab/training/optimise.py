@@ -5,6 +5,8 @@ In: parameters and a recipe. Out: what the training loop steps.
 
 import copy
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 from torch import nn
@@ -12,12 +14,27 @@ from torch import nn
 from facelab.training.recipe import Recipe
 
 
-def optimiser_of(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """Matrices and kernels decay; biases and norms do not."""
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+def optimiser_of(
+    parameters: list[nn.Parameter],
+    recipe: Recipe,
+    factors: Mapping[nn.Parameter, float] = MappingProxyType({}),
+) -> torch.optim.Optimizer:
+    """Matrices and kernels decay; biases and norms do not.
+
+    Each group has the `factor` that its learning rate is multiplied with: 1 where `factors` says
+    nothing of a parameter.
+    """
+    groups = []
+    for factor in sorted({1.0, *factors.values()}):
+        part = [p for p in parameters if factors.get(p, 1.0) == factor]
+        groups += [
+            {
+                "params": [p for p in part if (p.ndim > 1) == decays],
+                "weight_decay": recipe.weight_decay if decays else 0.0,
+                "factor": factor,
+            }
+            for decays in (True, False)
+        ]
     # Fused: one pass over the weights, twice as fast on a CPU.
     if recipe.optimiser == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)

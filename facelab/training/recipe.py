@@ -16,6 +16,13 @@ from pydantic import StrictBool, StrictInt, StrictStr
 from facelab import files
 from facelab.artefacts import FileKind
 from facelab.errors import BadInput
+from facelab.training.continuing import (
+    Adapters,
+    Factors,
+    Place,
+    StartOptions,
+    check_continued,
+)
 from facelab.training.ranges import (
     AboveZero,
     BelowOne,
@@ -32,6 +39,13 @@ from facelab.training.ranges import (
     part_of_a_recipe,
 )
 from facelab.words import as_yaml, checked, read, values
+
+# What an optimiser starts from where the recipe does not say: a rate that suits one is no rate for
+# the other, whose steps are not divided by the size of the gradient.
+OPTIMISERS = {
+    "adamw": {"lr": 2e-3, "weight_decay": 0.05},
+    "sgd": {"lr": 0.05, "weight_decay": 5e-4},
+}
 
 
 @part_of_a_recipe("augment")
@@ -104,13 +118,16 @@ class Mitigation:
         Columns that make the groups; labels of several join as in "african/female".
     group_power, subject_power
         A group's share of the batches goes with its images to this power, a subject's share of its
-        group likewise: 1 is as in the data, 0 is equal shares.
+        group likewise: 1 is as in the data, 0 is equal shares. None is 0 for groups where `dro` is
+        set, else 1.
     weights
         What an image's loss weighs by its group's share p of the batches: "inverse" is 1 / p,
         "odds" (1 - p) / p, or numbers by group.
     dro
         Step size of group DRO (Sagawa et al. 2020, arXiv 1911.08731, algorithm 1): groups weigh
-        q, and q grows with exp(dro * the group's mean loss).
+        q, and q grows with exp(dro * the group's mean loss). The algorithm draws every group
+        alike, for in small batches drawn as the data are, rare groups are mostly absent and their
+        q learns nothing: `group_power` is 0 unless it is given, and training warns of another.
     focal
         Groups weigh (1 - p) to this power, p the running mean of the probability that their images
         give their own subject.
@@ -125,7 +142,7 @@ class Mitigation:
     """
 
     by: Columns = field(default_factory=list)
-    group_power: Share = 1.0
+    group_power: Share | None = None
     subject_power: Share = 1.0
     weights: GroupWeights = "none"
     dro: FromZero = 0.0
@@ -135,6 +152,7 @@ class Mitigation:
     adversary: FromZero = 0.0
 
     def __post_init__(self) -> None:
+        _fill(self, group_power=0.0 if self.dro else 1.0)
         both = not (self.margins and self.meta_margins)
         _require(both, "mitigate.margins", self, "empty where meta_margins learns them")
         if self.needs_groups:
@@ -145,6 +163,16 @@ class Mitigation:
         """Whether anything here depends on the group."""
         numbers = (self.dro, self.focal, self.meta_margins, self.adversary)
         return self.group_power != 1 or self.weights != "none" or any(numbers) or bool(self.margins)
+
+    @property
+    def caution(self) -> str:
+        """What is not done as its paper has it, in a sentence; "" where nothing is."""
+        if not self.dro or self.group_power == 0:
+            return ""
+        return (
+            "group DRO draws every group alike (Sagawa et al. 2020, algorithm 1), and mitigate."
+            f"group_power {self.group_power:g} leaves rare groups out of most small batches: give 0"
+        )
 
 
 @part_of_a_recipe("validate")
@@ -198,7 +226,28 @@ class Recipe:
     size
         Side of the network's input in pixels; crops of another size are area-averaged once.
     dim
-        Length of the embedding.
+        Numbers of the embedding.
+    lengths
+        Whether the batch norm that ends the network learns a scale and shift: "free" lets the
+        lengths of embeddings grow, as magface needs; with "fixed" their mean square stays `dim`,
+        and an image's own may only differ from others' in the batch. None is "free" for magface,
+        else "fixed".
+    start, start_options
+        What training goes on from (`facelab.training.starts`): a folder that a trained embedder was
+        saved to; a file of weights of arcface_torch, CVLFace, InsightFace_Pytorch or timm;
+        "timm:name", "hf-hub:owner/name" or "local-dir:folder". The other fields say what network it
+        is, to the last option; `StartOptions` says how it is taken.
+    freeze
+        Parts of the network that stay as they are, statistics of their norms too: "backbone",
+        "depthwise", "embed", anything in them by its name ("backbone.layer1"), or "head".
+    head_first
+        Share of the steps in which the head alone learns, before the rest joins in: so that new
+        centres do not spoil a start (Kumar et al. 2022, arXiv 2202.10054).
+    lr_factors
+        What the learning rate of a part is multiplied with, by names as in `freeze`; of several
+        that hold a weight, the longest name counts.
+    lora
+        `Adapters` of low rank, for vision transformers.
     head, head_options, scale, margin, margin_warm_up
         What the loss is made of (`facelab.training.heads`: all but "contrast" classify the training
         subjects, "contrast" tells the pairs of a batch apart and needs `together`), what else that
@@ -208,9 +257,15 @@ class Recipe:
         Share of the training subjects that an image is told from in a step, those of the batch and
         others by chance (Partial FC, An et al. 2022, arXiv 2203.15565): below 1 for hundreds of
         thousands of subjects.
+    keep_centres
+        Whether the embedder keeps the head's centres, one a training subject beside the SHA-256 of
+        its name, so that a training of the same subjects can go on from them. They tell those
+        people's faces as templates do: switch it off for an embedder that goes to others.
     optimiser, lr, momentum, weight_decay
         "sgd" (Nesterov, `momentum`) or "adamw"; peak learning rate; decay of matrices only, never
-        of biases and norms.
+        of biases and norms. What is None is the optimiser's own: lr 0.002 and weight_decay 0.05
+        for adamw, 0.05 and 0.0005 for sgd (`OPTIMISERS`). A recipe holds the values
+        used; `dataclasses.replace` therefore keeps them when it changes the optimiser.
     batch, accumulate, steps
         Images a step, over all processes; parts that a batch is worked through in, to save memory;
         optimiser steps. Steps, not epochs: so that two sets get equal work.
@@ -230,6 +285,9 @@ class Recipe:
         Shrinkage, such as 0.1, of the within-class covariance normalisation that ends the training
         (`facelab.training.wccn`): directions in which photos of one subject differ count less. The
         larger, the less is changed; 0 is none. Looks at held-out subjects come before it.
+    wccn_by
+        Columns that make the groups whose covariances count alike in it; none is one covariance of
+        all images, mostly of the largest group. The embedder's card says whose it was.
     label_smoothing
         Share of the target spread over the other subjects; not for "contrast".
     augment, mitigate, validate
@@ -271,6 +329,13 @@ class Recipe:
     neck: Literal["flatten", "pool", "depthwise"] = "flatten"
     size: Count = 48
     dim: Count = 256
+    lengths: Literal["fixed", "free"] | None = None
+    start: Place | None = None
+    start_options: StartOptions = field(default_factory=StartOptions)
+    freeze: Columns = field(default_factory=list)
+    head_first: BelowOne = 0.0
+    lr_factors: Factors = field(default_factory=dict)
+    lora: Adapters = field(default_factory=Adapters)
     head: Literal[
         "softmax",
         "cosface",
@@ -287,10 +352,11 @@ class Recipe:
     margin: FromZero = 0.2
     margin_warm_up: BelowOne = 0.2
     centres: Number = 1.0
+    keep_centres: StrictBool = True
     optimiser: Literal["sgd", "adamw"] = "adamw"
-    lr: AboveZero = 2e-3
+    lr: AboveZero | None = None
     momentum: BelowOne = 0.9
-    weight_decay: FromZero = 0.05
+    weight_decay: FromZero | None = None
     batch: StrictInt = 32
     accumulate: Count = 1
     steps: Count = 2000
@@ -301,6 +367,7 @@ class Recipe:
     clip: AboveZero = 5.0
     ema: BelowOne = 0.0
     wccn: FromZero = 0.0
+    wccn_by: Columns = field(default_factory=list)
     label_smoothing: BelowOne = 0.0
     augment: Augmentation = field(default_factory=Augmentation)
     mitigate: Mitigation = field(default_factory=Mitigation)
@@ -311,6 +378,14 @@ class Recipe:
     compile: StrictBool = False
 
     def __post_init__(self) -> None:
+        _fill(self, **OPTIMISERS[self.optimiser])
+        _fill(self, lengths="free" if self.head == "magface" else "fixed")
+        grow = self.head != "magface" or self.lengths == "free"
+        _require(grow, "lengths", self, "free for the head magface, which rewards length")
+        if self.head == "magface":
+            # Lengths begin at about sqrt(dim), and no gradient reaches one below l_a.
+            least = int(self.head_options.get("l_a", 10.0) ** 2)
+            _require(self.dim > least, "dim", self, f"above l_a squared ({least}) for magface")
         _require(self.batch >= 2, "batch", self, "at least 2 (batch norm)")
         for name in ("together", "accumulate"):
             divides = self.batch % getattr(self, name) == 0
@@ -318,6 +393,8 @@ class Recipe:
         if self.mitigate.meta_margins:
             _require(self.centres == 1, "centres", self, "1 where margins by group are learnt")
             _require(self.margin > 0, "margin", self, "above 0 where it is shared among groups")
+            fixed = self.lengths == "fixed"
+            _require(fixed, "lengths", self, "fixed where margins by group are learnt")
         if self.mitigate.focal:
             plain = self.head != "magface"
             _require(plain, "head", self, "one whose loss is a probability's, for mitigate.focal")
@@ -326,7 +403,10 @@ class Recipe:
             _require(self.label_smoothing == 0, "label_smoothing", self, "0 for the head contrast")
             _require(self.accumulate == 1, "accumulate", self, "1: contrast needs all its pairs")
             _require(self.centres == 1, "centres", self, "1: contrast has no centres")
+            _require(self.head_first == 0, "head_first", self, "0: contrast learns nothing itself")
+        _require(self.wccn > 0 or not self.wccn_by, "wccn_by", self, "empty where wccn is 0")
         _require(0 < self.centres <= 1, "centres", self, "above 0, at most 1")
+        check_continued(self)
         shares = all(0 < share < 1 for share in self.milestones)
         rising = shares and sorted(set(self.milestones)) == self.milestones
         _require(rising, "milestones", self, "rising shares of the steps, between 0 and 1")
@@ -369,6 +449,13 @@ def _is_recipe(data: bytes) -> bool:
         return False
     known = {one.name for one in dataclasses.fields(Recipe)}
     return isinstance(written, dict) and set(written) <= known
+
+
+def _fill(owner: Any, **values: Any) -> None:
+    """Give what was left open (None) its value."""
+    for name, value in values.items():
+        if getattr(owner, name) is None:
+            object.__setattr__(owner, name, value)
 
 
 def _require(holds: bool, name: str, owner: Any, wanted: str) -> None:

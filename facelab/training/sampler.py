@@ -88,9 +88,11 @@ class Sampler:
 
     def _rows(self, number: int) -> np.ndarray:
         """One whole pass; the latest is kept."""
-        if self._pass[0] != number:
-            self._pass = (number, self._draw(np.random.default_rng((self.seed, number))))
-        return self._pass[1]
+        kept = self._pass
+        if kept[0] != number:  # a thread that reads ahead may be in another pass
+            kept = (number, self._draw(np.random.default_rng((self.seed, number))))
+            self._pass = kept
+        return kept[1]
 
     def _draw(self, rng: np.random.Generator) -> np.ndarray:
         # Systematic sampling over the subjects in random order: whole numbers that differ from

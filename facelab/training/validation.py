@@ -68,19 +68,20 @@ class Watch:
             self.told = True
         threshold = comparisons._threshold(self.settings.fmr)
         rates = comparisons.error_rates(threshold)
-        figure = self._figure(rates)
+        figure = figure_of(rates, self.settings.keep)
         rates.insert(0, "step", step)
         rates.insert(1, "threshold", threshold)
         return rates, figure
 
-    def _figure(self, rates: pd.DataFrame) -> float:
-        keep = self.settings.keep
-        groups = rates["group"] != "all"
-        if keep == "last":
-            return float("nan")
-        if keep == "fnmr":
-            return float(rates["fnmr"][~groups].iloc[0])
-        if keep == "worst_fnmr":
-            return float(rates["fnmr"][groups].max())
-        metric, error = _INDICES[keep]
-        return float(indices(rates)[metric, error])
+
+def figure_of(rates: pd.DataFrame, figure: str) -> float:
+    """What `Validation.keep` names, of a table of error rates by group; NaN for "last"."""
+    groups = rates["group"] != "all"
+    if figure == "last":
+        return float("nan")
+    if figure == "fnmr":
+        return float(rates["fnmr"][~groups].iloc[0])
+    if figure == "worst_fnmr":
+        return float(rates["fnmr"][groups].max())
+    metric, error = _INDICES[figure]
+    return float(indices(rates)[metric, error])

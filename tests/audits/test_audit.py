@@ -226,9 +226,15 @@ def test_a_change_has_the_variance_of_test_thresholds_and_seeds(arms):
     of_threshold, loose = Shift(audits).variance(weights * slope)
     by_seed = (models.rate * weights * 3).reshape(2, 3).sum(axis=0)
     of_seeds = np.var(by_seed, ddof=1) / 3
-    total = of_test + of_threshold + of_seeds
-    below = of_test**2 / freedom + of_threshold**2 / loose + of_seeds**2 / 2
-    half = stats.t.ppf(0.975, total**2 / below) * np.sqrt(total)
+    of_people = of_test + of_threshold
+    below = of_test**2 / freedom + of_threshold**2 / loose
+
+    def reach(confidence: float) -> float:
+        tail = (1 + confidence) / 2
+        own = stats.t.ppf(tail, of_people**2 / below) * np.sqrt(of_people)
+        return np.hypot(own, stats.t.ppf(tail, 2) * np.sqrt(of_seeds))
+
+    half, wide = reach(0.95), reach(in_family(0.95, 4))
     assert min(of_test, of_threshold, of_seeds) > 0
     log = np.log(row["ratio"])
     assert [row["ratio_low"], row["ratio_high"]] == pytest.approx(
@@ -239,7 +245,6 @@ def test_a_change_has_the_variance_of_test_thresholds_and_seeds(arms):
     assert [row["low"], row["high"]] == pytest.approx(
         [unit * (log - half), unit * (log + half)], rel=1e-4
     )
-    wide = stats.t.ppf((1 + in_family(0.95, 4)) / 2, total**2 / below) * np.sqrt(total)
     assert row["family_high"] == pytest.approx(np.exp(log + wide), rel=1e-4)
 
 

@@ -28,6 +28,23 @@ def test_both_take_turns_and_the_ratio_is_of_medians(monkeypatch):
     assert (row["job"], row["facelab images/s"], row["images/s"]) == ("12 images", 6, 2)
 
 
+def test_what_is_done_before_a_turn_takes_no_time(monkeypatch):
+    clock, turns = [0.0], []
+
+    def work(name, seconds):
+        def run():
+            turns.append(name)
+            clock[0] += seconds
+
+        return run
+
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    forget = work("forget", 100)
+    row = side_by_side("job", work("cold", 5), "peer", work("warm", 3), rounds=1, before=forget)
+    assert turns == ["forget", "cold", "warm"] * 2
+    assert (row["facelab s"], row["s"], row["ratio"]) == (5, 3, 0.6)
+
+
 def test_an_exponent_is_the_slope_in_logarithms():
     sizes = np.array([1e4, 1e5, 1e6])
     told = pd.DataFrame({"vectors": sizes, "kind": "fastscan", "enrol s": 3e-6 * sizes})

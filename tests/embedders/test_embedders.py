@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import facelab as fl
 from facelab.embedders.tensors import as_images, resized
@@ -36,11 +37,13 @@ def embedder() -> TrainedEmbedder:
 def test_a_saved_embedder_loads_back_bit_by_bit(embedder, faces, tmp_path):
     folder = embedder.save(tmp_path / "embedder")
     assert sorted(p.name for p in folder.iterdir()) == [
+        "centres.safetensors",
         "embedder.json",
         "history.csv",
         "model.safetensors",
     ]
     loaded = fl.load_embedder(folder)
+    assert all(map(torch.equal, loaded.centres, embedder.centres))
     assert np.array_equal(loaded.embed(faces).vectors, embedder.embed(faces).vectors)
     assert (loaded.name, loaded.dim, loaded.size) == (embedder.name, 16, 32)
     assert loaded.recipe == embedder.recipe
@@ -155,6 +158,23 @@ def test_an_embedder_that_somebody_spoilt_is_refused(embedder, tmp_path, change,
         BadInput, match=f"embedder cannot be read as a trained embedder: .*{sentence}"
     ):
         fl.load_embedder(file.parent)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"weight": torch.zeros(8, 16)},
+        {"weight": torch.zeros(8, 16), "subjects": torch.zeros(7, 32, dtype=torch.uint8)},
+        {"weight": torch.zeros(8, 16).half(), "subjects": torch.zeros(8, 32, dtype=torch.uint8)},
+        {"weight": torch.zeros(8, 16), "subjects": torch.zeros(8, 32)},
+    ],
+)
+def test_centres_that_are_none_are_refused(embedder, tmp_path, held):
+    folder = embedder.save(tmp_path / "embedder")
+    save_file(held, folder / "centres.safetensors")
+    fl.seal(folder)
+    with pytest.raises(BadInput, match=r"embedder: centres\.safetensors holds other things"):
+        fl.load_embedder(folder)
 
 
 def test_weights_of_another_recipe_are_refused(embedder, tmp_path):

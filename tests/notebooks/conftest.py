@@ -27,6 +27,7 @@ STUDIES = (
     "09_backbone_size",
     "10_redrawn_looks",
     "11_mirrored_skew",
+    "16_continue_training",
 )
 
 

@@ -49,15 +49,29 @@ def test_every_arm_and_figure_is_kept_with_its_interval(study):
 def test_the_report_shows_and_says_everything(study):
     name, folder = study
     page = (folder / "report.html").read_text()
-    (figure,) = (folder / "figures").iterdir()
-    assert figure.stem == ("shares" if name == "07_mix_ratio" else "changes")
+    figures = {figure.stem for figure in (folder / "figures").iterdir()}
+    more = {"search"} if name == "06_mitigations" else set()
+    assert figures == {"shares" if name == "07_mix_ratio" else "changes", *more}
     dials = 1 if name == "06_mitigations" else 0  # the comparer stands still
-    assert pictures(page) == 1 + dials
+    assert pictures(page) == len(figures) + dials
     assert "which the others are compared with" in page
+    assert "Every seed drew people of its own to train on" in page
     assert "output_stderr output_text" not in page, (
         "no warning and no progress bar in what people read"
     )
     assert not re.search(r"""(src)\s*=\s*["']?\s*(https?:)?//""", page)
+
+
+def test_every_method_was_searched_alike_and_the_page_says_on_whom(quick_run):
+    folder = quick_run("06_mitigations")
+    table = pd.read_csv(folder / "tables" / "search.csv")
+    assert table.groupby("method").size().eq(2).all() and len(table) == 2 * ARMS["06_mitigations"]
+    assert table.groupby("method")["chosen"].sum().eq(1).all()
+    said = "Of 11 methods each was tried in 2 recipes"
+    page = (folder / "report.html").read_text()
+    assert said in page and "on 18 held-out subjects. These subjects chose" in page
+    chosen = json.loads((folder / "metrics.json").read_text())["search"]
+    assert chosen["group DRO"]["change"] in ("dro: 0.01", "dro: 0.03")
 
 
 def test_a_repeated_run_trains_nothing_and_comes_to_the_same(quick, tmp_path):
@@ -80,6 +94,6 @@ def test_the_studies_share_their_baseline(quick, tmp_path):
         fl.run(ROOM / f"{name}.ipynb", given, out=tmp_path / "runs")
         return {path.name for path in kept.iterdir() if path.name != ".locks"}
 
-    there = run("06_mitigations", methods={"focal": {"focal": 2}})
+    there = run("06_mitigations", methods={"focal": {"focal": 2}}, search=False)
     assert run("07_mix_ratio", shares=[0.8], reference=0.8) == there
     assert run("09_backbone_size", backbones={"one": {}}) == there

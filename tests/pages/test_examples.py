@@ -61,6 +61,12 @@ def in_the_table(name: str, path: str) -> float:
     if path.startswith("changes > "):
         _, arm, quantity, column = path.split(" > ")
         return table.set_index(["arm", "quantity"]).loc[(arm, quantity), column]
+    if path.startswith("contrasts > "):
+        *_, change, column = path.split(" > ")
+        effect, _, quantity = change.partition(":")
+        factor, _, level = effect.partition("=")
+        rows = table[(table["factor"] == factor) & (table["quantity"] == quantity)]
+        return rows.set_index(rows["level"].astype(str).str.lstrip("'")).loc[level, column]
     kind, key, column = path.split(" > ") if path.count(">") == 2 else (*path.split(" > "), "")
     if kind == "differences":
         return table.set_index("quantity").loc[key, column]
@@ -139,7 +145,7 @@ README_SAYS = [
     ("mix-ratio", "with two of five {:.0f} times", "40%:fmr_ratio > value"),
     ("mix-ratio", "with nothing else {:.0f} times", "100%:fmr_ratio > value"),
     ("backbone-size", "misses {:.1f} points fewer people", "double width:fnmr > change"),
-    ("subjects-and-images", "those of 75 by {:.0f} points of FNMR", "75 × 40:fnmr > change"),
+    ("subjects-and-images", "five each miss {:.0f} points more", "600 × 5:fnmr > change"),
 ]
 
 

@@ -164,7 +164,7 @@ def test_a_disk_without_room_is_known_before_the_work(photos, tmp_path, monkeypa
         raise OSError(errno.ENOSPC, "full")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    monkeypatch.setattr(preparing, "_outcomes", lambda *work: pytest.fail("work was begun"))
+    monkeypatch.setattr(preparing, "outcomes", lambda *work: pytest.fail("work was begun"))
     with pytest.raises(OSError, match="No space left on device: 0 MB are needed"):
         fl.prepare(photos, tmp_path / "set", size=SIZE, jobs=1, set_aside=True)
     assert os.listdir(tmp_path) == ["photos"]

@@ -117,6 +117,8 @@ def test_every_process_of_the_house_starts_at_one_door():
     """What starts others by itself is named here, with the reason."""
     allowed = {
         "runs/records.py": "git, which has twenty seconds",
+        "faces/reading.py": "threads, which end with their process",
+        "training/feed.py": "a thread, which ends with its training",
         "bench/core.py": "torch's DataLoader, which is what the bench compares with",
     }
     starts = (

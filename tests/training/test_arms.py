@@ -19,6 +19,8 @@ from training_sets import TINY, patterns
 
 import facelab as fl
 from facelab.errors import BadInput, FacelabError
+from facelab.training import arms as arms_module
+from facelab.training import loop
 from facelab.training.recipe import Mitigation, Validation
 
 SHORT = dataclasses.replace(TINY, steps=2)
@@ -52,6 +54,44 @@ def test_arms_equal_training_one_by_one_and_come_back_in_order():
     assert beside.card["seconds"] > 0 and beside.card["cpu_seconds"] > 0
     assert beside.recipe["seed"] == 7
     assert beside.history["step"].tolist() == [1, 2, 3, 4]
+
+
+def test_on_a_gpu_arms_take_turns_in_this_process(monkeypatch):
+    monkeypatch.setattr(arms_module, "_takes_turns", lambda device: True)
+    monkeypatch.setattr(arms_module, "pool", lambda *given, **more: pytest.fail("side by side"))
+    arms, seen = {"a": patterns(seed=0), "b": patterns(seed=1)}, []
+    real = loop.train
+
+    def noted(faces, recipe, **options):
+        seen.append((recipe.seed, options["device"], os.getpid()))
+        return real(faces, recipe, **options)
+
+    monkeypatch.setattr(loop, "train", noted)
+    embedders = fl.train_arms(arms, SHORT, seeds=(0, 7), jobs=4, device="cpu")
+    assert seen == [(seed, "cpu", os.getpid()) for seed in (0, 0, 7, 7)]
+    one = alone(arms["b"], SHORT, seed=7)
+    assert np.array_equal(vectors(embedders["b", 7], arms["b"]), vectors(one, arms["b"]))
+
+
+@pytest.mark.parametrize(("device", "turns"), [("cpu", False), ("cuda", True), ("mps", True)])
+def test_only_on_a_cpu_they_stand_side_by_side(device, turns):
+    assert arms_module._takes_turns(torch.device(device)) is turns
+
+
+def test_a_device_that_is_not_there_is_told_before_any_training():
+    with pytest.raises(BadInput, match="device must be auto or what torch has here"):
+        fl.train_arms({"a": patterns()}, SHORT, seeds=[0], device="cuda:99")
+
+
+@pytest.mark.gpu
+def test_arms_on_a_gpu_come_back_on_it_and_are_kept(tmp_path):
+    arms = {"a": patterns(seed=0), "b": patterns(seed=1)}
+    first = fl.train_arms(arms, SHORT, seeds=[0], kept=tmp_path)
+    again = fl.train_arms(arms, SHORT, seeds=[0], kept=tmp_path)
+    for key, embedder in first.items():
+        assert embedder.card["device"] == "cuda"
+        assert next(embedder.network.parameters()).device.type == "cuda"
+        assert again[key].identity() == embedder.identity()
 
 
 def test_arms_of_the_same_faces_differ_in_recipe_without_a_warning():
@@ -236,7 +276,10 @@ def test_a_kept_training_is_told_by_the_weights_that_it_begins_with(tmp_path, ki
         save_file(weights, place)
         os.utime(place, (1, 1))
         torch.random.set_rng_state(before)
-        names |= {_Names().of(recipe, patterns()), _Names().of(recipe, patterns())}
+        names |= {
+            _Names(torch.device("cpu")).of(recipe, patterns()),
+            _Names(torch.device("cpu")).of(recipe, patterns()),
+        }
         assert torch.equal(torch.random.get_rng_state(), before)
     assert len(names) == 2
 
@@ -245,7 +288,7 @@ def test_a_kept_training_is_told_by_precision_device_and_versions(monkeypatch):
     from facelab.embedders import tensors
     from facelab.training import arms, engine
 
-    names = {arms._Names().of(TINY, patterns())}
+    names = {arms._Names(torch.device("cpu")).of(TINY, patterns())}
     for module, name, value in (
         (engine, "precision_on", lambda *_: torch.bfloat16),
         (tensors, "computes_on", lambda _: "cpu ANOTHER highest"),
@@ -254,5 +297,45 @@ def test_a_kept_training_is_told_by_precision_device_and_versions(monkeypatch):
     ):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, value)
-            names.add(arms._Names().of(TINY, patterns()))
+            names.add(arms._Names(torch.device("cpu")).of(TINY, patterns()))
     assert len(names) == 5
+
+
+# ---- who is drawn
+
+
+def test_arms_are_drawn_anew_with_the_seed_or_once_for_all():
+    asked = []
+
+    def draw(seed: int) -> dict[str, fl.FaceSet]:
+        asked.append(seed)
+        return {arm: patterns(seed=seed + n) for n, arm in enumerate(("plain", "other"))}
+
+    arms = fl.draw_arms(draw, population_seed=7, seeds=[0, 3])
+    assert asked == [7, 307] and list(arms) == ["plain", "other"]
+    assert not np.array_equal(arms["plain"][0].gather(slice(9)), arms["plain"][3].gather(slice(9)))
+    assert "own to train on: who was drawn is in" in fl.who_was_drawn(arms)
+    once = fl.draw_arms(draw, population_seed=7, seeds=[0, 3], redraw=False)
+    assert asked == [7, 307, 7] and once["plain"][0] is once["plain"][3]
+    assert "the same people: who was drawn is not in" in fl.who_was_drawn(once)
+    assert "one seed" in fl.who_was_drawn(fl.draw_arms(draw, 7, seeds=[1]))
+    with pytest.raises(BadInput, match="the draws name different arms"):
+        fl.draw_arms(lambda seed: {f"arm {seed}": patterns()}, 0, [0, 1])
+
+
+def test_every_seed_trains_on_the_people_drawn_for_it(tmp_path):
+    sets = {seed: patterns(seed=seed, prefix=f"p{seed}-") for seed in (0, 1)}
+    redrawn = fl.train_arms({"plain": sets}, TINY, [0, 1], 1, kept=tmp_path)
+    for seed, faces in sets.items():
+        alone = fl.train_arms({"plain": faces}, TINY, [seed], 1)["plain", seed]
+        found = redrawn["plain", seed].network.state_dict()
+        for name, value in alone.network.state_dict().items():
+            assert torch.equal(value, found[name]), name
+    other = fl.train_arms({"plain": sets[0]}, TINY, [1], 1, kept=tmp_path)["plain", 1]
+    assert not torch.equal(
+        other.network.embed[0].weight, redrawn["plain", 1].network.embed[0].weight
+    )
+    with pytest.raises(BadInput, match="arm 'plain' has no training set for the seed 2: draw one"):
+        fl.train_arms({"plain": sets}, TINY, [0, 2], 1)
+    with pytest.warns(UserWarning, match=r"12 subjects, 72 images, plain: 6 subjects, 36 images"):
+        fl.train_arms({"plain": {**sets, 1: patterns(subjects=6)}}, TINY, [0, 1], 1, kept=tmp_path)

@@ -26,7 +26,7 @@ def some_images(count: int = 64, side: int = 24) -> torch.Tensor:
 def augmented(
     images: torch.Tensor, recipe: Augmentation, seed: int = 0, part: slice = slice(None)
 ) -> torch.Tensor:
-    chance = Chance(generator_of(seed, 0, "cpu"), len(images), part)
+    chance = Chance(generator_of(seed, 0), len(images), part)
     others = images.roll(len(images) // 2, 0)
     return augment(images[part], recipe, chance, others[part])
 
@@ -228,7 +228,7 @@ def test_which_images_a_change_chooses_leaves_later_changes_alone():
 
 
 def test_chance_is_uniform_or_normal_and_differs_between_images():
-    chance = Chance(generator_of(1, 2, "cpu"), 300)
+    chance = Chance(generator_of(1, 2), 300)
     uniform = chance.uniform(2, 5, channels=3)
     assert uniform.shape == (300, 3, 1, 1)
     assert 2 <= uniform.min() < 2.02 and 4.98 < uniform.max() <= 5
@@ -244,18 +244,18 @@ def test_chance_is_uniform_or_normal_and_differs_between_images():
 
 def test_each_step_and_seed_has_a_generator_of_its_own():
     seeds = {
-        generator_of(seed, step, "cpu").initial_seed()
+        generator_of(seed, step).initial_seed()
         for seed in (0, 1, 2**32, 2**32 + 1)
         for step in range(500)
     }
     assert len(seeds) == 2000
     assert max(seeds) < 2**63 and max(seeds) > 2**62
-    first, again = (torch.rand(4, generator=generator_of(7, 9, "cpu")) for _ in range(2))
+    first, again = (torch.rand(4, generator=generator_of(7, 9)) for _ in range(2))
     assert torch.equal(first, again)
 
 
 def test_cover_without_other_images_is_refused():
-    chance = Chance(generator_of(0, 0, "cpu"), 64)
+    chance = Chance(generator_of(0, 0), 64)
     with pytest.raises(BadInput, match=r"augment\.cover needs `others`"):
         augment(some_images(), dataclasses.replace(OFF, cover=0.1), chance)
 

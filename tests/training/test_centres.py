@@ -42,7 +42,9 @@ class Training:
         labels = torch.randint(40, (16,), generator=generator)
         for group in self.optimiser.param_groups:
             group["lr"] = 0.02 / (1 + number)
-        weight, rows = self.centres.begin(number, labels) if self.centres else (None, labels)
+        weight, rows = None, labels
+        if self.centres:
+            weight, rows = self.centres.begin(number, labels.numpy())
         self.optimiser.zero_grad()
         losses = self.head.losses(self.layer(images), rows, weight=weight)
         losses.mean().backward()
@@ -108,7 +110,7 @@ def test_gradients_on_the_sampled_centres_are_those_of_a_head_with_these_subject
     labels = torch.randint(40, (16,), generator=generator)
     ours, theirs = (embeddings.clone().requires_grad_() for _ in range(2))
 
-    leaf, rows = training.centres.begin(3, labels)
+    leaf, rows = training.centres.begin(3, labels.numpy())
     training.head.losses(ours, rows, weight=leaf).mean().backward()
 
     chosen = sampled(labels.numpy(), 40, 0.5, 7, 3)
@@ -144,7 +146,7 @@ def test_a_centre_moves_as_if_it_were_alone_with_its_own_moments():
     for number in range(30):
         # Subjects in turn, so that all centres take part equally often: once every other step.
         labels = torch.arange(20) + 20 * (number % 2)
-        leaf, rows = training.centres.begin(number, labels)
+        leaf, rows = training.centres.begin(number, labels.numpy())
         assert rows.tolist() == list(range(20))
         leaf.grad = torch.randn(20, 8, generator=generator)
         for row, gradient in zip(labels.tolist(), leaf.grad, strict=True):
@@ -189,7 +191,7 @@ def test_a_step_that_the_scaler_leaves_out_leaves_all_as_it_was():
     before = training.saved()
     before = {"weight": before["head"]["weight"].clone(), **before["centres"]}
     before = {name: values.clone() for name, values in before.items()}
-    training.centres.begin(1, torch.arange(16))
+    training.centres.begin(1, np.arange(16))
     training.centres.end()
     after = {"weight": training.head.weight.data, **training.centres.state_dict()}
     assert set(after) == {"weight", "step", "exp_avg", "exp_avg_sq"}
@@ -222,7 +224,7 @@ def train(subjects, share):
     images, labels, losses = torch.randn(128, 64), torch.randint(subjects, (128,)), []
     for step in range(3):
         optimiser.zero_grad()
-        weight, rows = centres.begin(step, labels) if centres else (None, labels)
+        weight, rows = centres.begin(step, labels.numpy()) if centres else (None, labels)
         loss = head.losses(layer(images), rows, weight=weight).mean()
         loss.backward()
         optimiser.step()

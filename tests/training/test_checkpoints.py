@@ -84,7 +84,7 @@ def test_a_training_killed_at_any_step_ends_with_the_same_weights_when_resumed(
     assert command(words(folders, path, tmp_path / "cut", "--resume")) == 0
 
     whole, cut = (tmp_path / name for name in ("whole", "cut"))
-    for name in ("model.safetensors", "validation.csv"):
+    for name in ("model.safetensors", "validation.csv", "centres.safetensors"):
         assert (whole / name).read_bytes() == (cut / name).read_bytes(), (name, wanted)
     histories = [fl.load_embedder(folder).history for folder in (whole, cut)]
     assert histories[0].drop(columns="seconds").equals(histories[1].drop(columns="seconds"))
@@ -248,6 +248,82 @@ def test_one_pixel_makes_another_training(tmp_path):
     other = fl.FaceSet(faces.table, crops, faces.card)
     with pytest.raises(BadInput, match=r"differs in pixels\.faces"):
         fl.train(other, TINY, device="cpu", checkpoints=tmp_path / "kept", resume=True)
+
+
+def test_a_checkpoint_is_written_while_training_goes_on(tmp_path, monkeypatch):
+    real, later = torch.save, threading.Event()
+
+    def slow(*given: object) -> None:
+        assert later.wait(60), "the training waited for its checkpoint"
+        real(*given)
+
+    monkeypatch.setattr(torch, "save", slow)
+    kept = {"device": "cpu", "checkpoint_every": 4, "keep": 9}
+    fl.train(
+        patterns(), TINY, checkpoints=tmp_path / "kept", **kept,
+        on_step=lambda step: step == 6 and later.set(),
+    )  # fmt: skip
+    # It holds what was then, not what came of it.
+    with pytest.raises(Stopped):
+        fl.train(
+            patterns(), TINY, checkpoints=tmp_path / "stopped", **kept,
+            on_step=lambda step: step == 4,
+        )  # fmt: skip
+    then, stopped = (
+        torch.load(tmp_path / name / "step-000000004.pt")["state"] for name in ("kept", "stopped")
+    )
+    for part in ("network", "head", "optimiser"):
+        torch.testing.assert_close(then[part], stopped[part], rtol=0, atol=0)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_told_and_the_training_goes_on(
+    tmp_path, monkeypatch
+):
+    real, wrote = torch.save, []
+
+    def full(*given: object) -> None:
+        wrote.append(1)
+        if len(wrote) == 2:
+            raise OSError(28, "No space left on device")
+        real(*given)
+
+    monkeypatch.setattr(torch, "save", full)
+    kept = {"device": "cpu", "checkpoint_every": 4, "keep": 9}
+    with pytest.warns(UserWarning, match=r"step 8 could not be written, the one before is kept"):
+        embedder = fl.train(patterns(), TINY, checkpoints=tmp_path / "kept", **kept)
+    assert embedder.card["steps"] == 12
+    names = [path.name for path in sorted((tmp_path / "kept").glob("*.pt"))]
+    assert names == ["step-000000004.pt", "step-000000012.pt"]
+
+
+def test_a_stop_that_could_not_be_saved_names_the_step_to_go_on_from(tmp_path, monkeypatch):
+    real, wrote = torch.save, []
+
+    def full(*given: object) -> None:
+        wrote.append(1)
+        if len(wrote) == 2:
+            raise OSError(28, "No space left on device")
+        real(*given)
+
+    monkeypatch.setattr(torch, "save", full)
+    options = {"device": "cpu", "checkpoints": tmp_path / "kept", "checkpoint_every": 3}
+    with (
+        pytest.warns(UserWarning, match="step 5 could not be written"),
+        pytest.raises(Stopped, match=r"at step 5 of 12 and could not be saved: .* from step 3"),
+    ):
+        fl.train(patterns(), TINY, on_step=lambda step: step == 5, **options)
+    steps = []
+    fl.train(patterns(), TINY, on_step=steps.append, resume=True, **options)
+    assert steps[0] == 4
+
+
+def test_what_breaks_in_the_thread_that_writes_is_raised(tmp_path, monkeypatch):
+    def broken(*given: object) -> None:
+        raise ZeroDivisionError("a fault of ours")
+
+    monkeypatch.setattr(torch, "save", broken)
+    with pytest.raises(ZeroDivisionError, match="a fault of ours"):
+        fl.train(patterns(), TINY, device="cpu", checkpoints=tmp_path / "kept")
 
 
 def test_a_checkpoint_runs_no_code(tmp_path):

@@ -1,5 +1,7 @@
 """What groups weigh in the loss, and the adversary that reads the group."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -8,10 +10,13 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional as F
+from training_sets import TINY, patterns
 
+import facelab as fl
 from facelab.errors import BadInput
 from facelab.training.mitigations import Adversary, LossWeights
-from facelab.training.recipe import Mitigation
+from facelab.training.recipe import Mitigation, Recipe
+from facelab.training.sampler import Sampler
 
 NAMES = ["a", "b", "c"]
 IMAGES = np.array([80, 15, 5])
@@ -299,3 +304,39 @@ def test_steps_against_an_adversary_that_knows_make_the_group_harder_to_tell():
         with torch.no_grad():
             embed.weight -= 0.2 * slope / slope.norm()
     assert told() < 0.6
+
+
+# ---- group DRO draws every group alike
+
+
+def test_group_dro_draws_groups_alike_unless_told_otherwise():
+    """Sagawa et al. 2020, algorithm 1, draw the group first, uniformly."""
+    assert Mitigation(by=["race"], dro=0.01).group_power == 0
+    assert Mitigation(by=["race"], dro=0.01).caution == ""
+    assert Mitigation(by=["race"], focal=1).group_power == 1
+    told = Mitigation(by=["race"], dro=0.01, group_power=1)
+    assert told.group_power == 1 and "group_power 1 leaves rare groups out" in told.caution
+    assert Mitigation(by=["race"], group_power=0.5).caution == ""
+    written = Recipe.from_dict({"mitigate": {"by": ["race"], "dro": 0.01}}).to_dict()["mitigate"]
+    assert (written["group_power"], written["subject_power"]) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("power, lacking", [(None, 0.0), (1.0, 0.6)])
+def test_a_rare_group_is_in_every_small_batch_of_group_dro_and_in_few_of_the_datas(power, lacking):
+    """One subject of twenty: at batches of 16, 0.95^16 = 44 % of all would lack it, 0.5^16 none.
+
+    Images of a subject come close together in a pass, which makes it more.
+    """
+    labels = np.repeat(np.arange(200), 2)
+    groups = np.repeat(np.arange(200) < 10, 2).astype(int)
+    drawn = Mitigation(by=["race"], dro=0.01, group_power=power).group_power
+    sampler = Sampler(labels, groups, batch=16, group_power=drawn, seed=0)
+    found = np.mean([not groups[sampler.batch(step)].any() for step in range(500)])
+    assert found == pytest.approx(lacking, abs=0.2)
+
+
+def test_training_says_that_group_dro_on_the_datas_shares_is_not_the_papers():
+    settings_ = Mitigation(by=["gender"], dro=0.01, group_power=1)
+    recipe = dataclasses.replace(TINY, steps=1, mitigate=settings_)
+    with pytest.warns(UserWarning, match="group DRO draws every group alike .* give 0"):
+        fl.train(patterns(), recipe, device="cpu", progress=False)

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from training_sets import TINY
+from training_sets import TINY, patterns
 
+import facelab as fl
 from facelab.embedders.network import network_of
 from facelab.errors import BadInput
 from facelab.training.heads import CosFace
 from facelab.training.optimise import Average, learning_rate, optimiser_of, ramp
-from facelab.training.recipe import Recipe
+from facelab.training.recipe import OPTIMISERS, Recipe
 
 
 def rates(steps: int = 20, **recipe) -> list[float]:
@@ -174,3 +175,30 @@ def test_the_average_is_an_exponential_one_that_starts_quickly_and_norms_are_the
     for name, value in network.named_buffers():
         assert torch.equal(average.network.get_buffer(name), value), name
     assert network[1].num_batches_tracked == 60
+
+
+# ---- what an optimiser starts from
+
+
+def test_every_optimiser_has_its_own_rate_and_decay_and_the_recipe_shows_them(tmp_path):
+    told = {name: Recipe.from_dict({"optimiser": name}) for name in ("adamw", "sgd")}
+    for name, recipe in told.items():
+        assert (recipe.lr, recipe.weight_decay) == tuple(OPTIMISERS[name].values())
+        written = recipe.to_yaml(tmp_path / f"{name}.yaml").read_text()
+        assert f"lr: {recipe.lr}" in written and f"weight_decay: {recipe.weight_decay}" in written
+        assert Recipe.from_yaml(tmp_path / f"{name}.yaml") == recipe
+    assert told["sgd"].lr > 10 * told["adamw"].lr
+    assert told["sgd"].weight_decay < told["adamw"].weight_decay / 10
+    given = Recipe(optimiser="sgd", lr=0.3, weight_decay=0.0)
+    assert (given.lr, given.weight_decay) == (0.3, 0.0), "0 was said, and is no gap to fill"
+    assert dataclasses.replace(told["adamw"], optimiser="sgd").lr == told["adamw"].lr
+
+
+def test_sgd_learns_from_its_own_defaults_what_it_does_not_from_adamws():
+    plain = {**TINY.to_dict(), "optimiser": "sgd", "steps": 40}
+    losses = {}
+    for whose, (lr, decay) in {"sgd": (None, None), "adamw": OPTIMISERS["adamw"].values()}.items():
+        recipe = Recipe.from_dict({**plain, "lr": lr, "weight_decay": decay})
+        made = fl.train(patterns(), recipe, device="cpu", progress=False)
+        losses[whose] = made.history["loss"].iloc[-5:].mean()
+    assert losses["sgd"] < 0.8 * losses["adamw"]

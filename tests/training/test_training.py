@@ -246,11 +246,11 @@ def test_training_on_faces_without_a_subject_is_refused_naming_one():
 
 
 def test_a_diverging_loss_stops_with_step_subjects_and_advice(monkeypatch):
-    real = engine.network_of
+    real = engine.network_from
     calls = []
 
-    def broken(recipe):
-        network = real(recipe)
+    def broken(recipe, start):
+        network = real(recipe, start)
 
         def third_is_nan(module, inputs, output):
             calls.append(1)
@@ -259,7 +259,7 @@ def test_a_diverging_loss_stops_with_step_subjects_and_advice(monkeypatch):
         network.register_forward_hook(third_is_nan)
         return network
 
-    monkeypatch.setattr(engine, "network_of", broken)
+    monkeypatch.setattr(engine, "network_from", broken)
     with pytest.raises(FacelabError, match=r"not a number at step 3: lower lr .* subjects: .*s0"):
         fl.train(patterns(), TINY)
 

@@ -10,9 +10,8 @@ from training_sets import TINY, patterns
 import facelab as fl
 from facelab.embedders.trained import TrainedEmbedder
 from facelab.errors import BadInput
-from facelab.training.examples import Examples
 from facelab.training.recipe import Recipe, Validation
-from facelab.training.validation import Watch
+from facelab.training.validation import Watch, figure_of
 
 HELD_OUT = patterns(seed=1, prefix="h")
 RECIPE = dataclasses.replace(
@@ -93,18 +92,13 @@ def test_figures_are_those_that_the_names_say(watched):
     look["fnmr"] = look["group"].map({"female": 0.1, "male": 0.3, "all": 0.2})
     look = look.drop(columns=["step", "threshold"])
 
-    def figure(keep: str) -> float:
-        recipe = with_validate(keep=keep)
-        trained = Examples(patterns(), recipe, torch.device("cpu"))
-        return Watch(HELD_OUT, recipe, trained)._figure(look)
-
-    assert np.isnan(figure("last"))
-    assert figure("fnmr") == 0.2
-    assert figure("worst_fnmr") == 0.3
-    assert figure("fmr_ratio") == pytest.approx(4)
+    assert np.isnan(figure_of(look, "last"))
+    assert figure_of(look, "fnmr") == 0.2
+    assert figure_of(look, "worst_fnmr") == 0.3
+    assert figure_of(look, "fmr_ratio") == pytest.approx(4)
     # GARBE: the mean of the Gini coefficients n / (n - 1) * sum |a - b| / (2 n^2 mean), which for
     # two groups are |a - b| / (a + b).
-    assert figure("garbe") == pytest.approx(0.5 * (0.06 / 0.1) + 0.5 * (0.2 / 0.4))
+    assert figure_of(look, "garbe") == pytest.approx(0.5 * (0.06 / 0.1) + 0.5 * (0.2 / 0.4))
 
 
 def test_patience_stops_training_when_looks_get_no_better(monkeypatch):
