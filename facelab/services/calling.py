@@ -9,6 +9,7 @@ import os
 import re
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -20,7 +21,7 @@ import pandas as pd
 from facelab import files
 from facelab.comparisons.answered import AGAIN
 from facelab.comparisons.given import check_frame, is_number
-from facelab.errors import BadInput, check_count, check_option, counted
+from facelab.errors import BadInput, check_count, check_option, counted, how_many
 from facelab.keeping import locked
 from facelab.progress import bar
 from facelab.services.journal import Journal
@@ -99,11 +100,11 @@ def call_pairs(
     >>> plan = fl.plan_pairs(people, "group", fmr=0.01, budget=300)
     >>> def service(pair):  # would send two photos somewhere
     ...     return float(people.vectors[pair["row_a"]] @ people.vectors[pair["row_b"]])
-    >>> answers = fl.call_pairs(service, plan, tempfile.mkdtemp(), budget=300)
-    >>> len(answers), answers["status"].unique().tolist()
-    (300, ['ok'])
-    >>> fl.Comparisons.from_answers(answers)
-    Comparisons(30 mated, 270 non-mated, ('a', 'b', 'c', 'd'))
+    >>> answers = fl.call_pairs(service, plan, tempfile.mkdtemp(), budget=20)
+    >>> answers["status"].value_counts().to_dict(), answers.attrs["to_go"]
+    ({'ok': 20}, 280)
+    >>> print(answers.attrs["stopped"])
+    the budget of 20 calls is spent
     """
     check_option("service", service, get_args(Service))
     check_count("jobs", jobs)
@@ -317,4 +318,11 @@ def _answers(
         called = frame["stratum"].value_counts()
         share = (called / planned).reindex(frame["stratum"].astype(np.int64)).to_numpy(np.float64)
         frame["probability"] = frame["probability"].to_numpy() * share
+        none = len(planned) - len(called)
+        if none:
+            warnings.warn(
+                f"{how_many(none, 'stratum', 'strata')} of {len(planned)} have no answer yet, so "
+                "that rates are not those of all pairs: go on with the plan",
+                stacklevel=3,
+            )
     return frame

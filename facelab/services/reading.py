@@ -216,10 +216,12 @@ def _records(file: Path) -> Iterator[dict[str, Any]]:
     if kind == ".csv":
         limits.check_text(file, limits.TABLE)
         text = words.decoded(limits.read_bytes(file, limits.TABLE), file)
-        for row in csv.DictReader(io.StringIO(text, newline="")):
-            yield _of_cells(row)
+        try:
+            yield from map(_of_cells, csv.DictReader(io.StringIO(text, newline="")))
+        except csv.Error as error:
+            raise BadInput(f"{file} cannot be read as csv: {error}") from error
         return
-    data = limits.read_bytes(file, limits.JSON)
+    data = limits.read_bytes(file, limits.LABELS if kind == ".jsonl" else limits.JSON)
     if kind == ".jsonl" and (kept := journalled(data)) is not None:
         yield from kept
         return

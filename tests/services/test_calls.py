@@ -195,6 +195,9 @@ def test_a_larger_plan_pays_only_for_what_is_new_and_chances_are_of_what_was_cal
     assert whole.attrs["calls"] == len(whole) == 500
     non_mated = ~whole["mated"].astype(bool)
     assert (1 / whole.loc[non_mated, "probability"]).sum() == pytest.approx(120 * 119 / 2 - 60)
+    with pytest.warns(UserWarning, match="strata of .* have no answer yet"):
+        few = fl.call_pairs(service, plan, tmp_path / "few", budget=10)
+    assert len(few) == 10
     part = fl.call_pairs(service, plan.head(400), tmp_path, budget=500)
     rates = fl.Comparisons.from_answers(whole).error_rates(0.4)
     assert rates["non_mated"].iloc[0] == 120 * 119 // 2 - 60
