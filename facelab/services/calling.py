@@ -242,7 +242,7 @@ class _Caller:
             if self._budget is not None and self.paid >= self._budget:
                 self.stopped = f"the budget of {self._budget:,} calls is spent"
                 return False
-            self._journal.add({"kind": "call", "pair": name})
+            self._journal.add({"kind": "call", "pair": name}, settled=False)
             self.paid += 1
             now = time.monotonic()
             begin = max(now, self._next)

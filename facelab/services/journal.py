@@ -55,8 +55,8 @@ class Journal:
                 os.fsync(file.fileno())
         return found
 
-    def add(self, entry: dict[str, Any]) -> None:
-        """Write one answer and wait until it is on the disk."""
+    def add(self, entry: dict[str, Any], settled: bool = True) -> None:
+        """Write one line, which a kill does not undo; `settled`: wait until it is on the disk."""
         text = json.dumps(entry, ensure_ascii=True, sort_keys=True)
         try:
             if self._file is None:
@@ -65,7 +65,8 @@ class Journal:
             line = f"{_sum(text)} {text}\n".encode()
             while line:
                 line = line[self._file.write(line) :]
-            os.fsync(self._file.fileno())
+            if settled:
+                os.fsync(self._file.fileno())
         except OSError as error:
             raise not_written(error, self.path, "the answers before it are kept") from error
 

@@ -56,9 +56,9 @@ def promised_rates(
     >>> import facelab as fl
     >>> people, _ = fl.crowd(100, images=4, dim=64)
     >>> comparisons = fl.compare_all(people, by="group")
-    >>> table = fl.promised_rates(comparisons, {1e-3: 0.45})
-    >>> table[["group", "verdict"]].head(2).values.tolist()
-    [['all', 'broken'], ['a', 'broken']]
+    >>> table = fl.promised_rates(comparisons, {1e-3: 0.3})
+    >>> table.loc[0, ["group", "verdict"]].tolist()
+    ['all', 'broken']
     """
     if isinstance(promises, str):
         if promises not in _STATED:

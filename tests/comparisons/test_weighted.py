@@ -139,7 +139,8 @@ def test_two_services_that_answered_the_same_pairs_are_compared_as_audits(crowd,
     assert 1 < row["ratio_low"] < row["ratio"] < row["ratio_high"]
     strict.save(tmp_path / "audit")
     again = fl.Audit.load(tmp_path / "audit")
-    pd.testing.assert_frame_equal(again.rates, strict.rates, check_dtype=False)
+    of_both = [one.rates.drop(columns="images") for one in (again, strict)]
+    pd.testing.assert_frame_equal(*of_both, check_dtype=False)
     assert again.counts.weighted and again.summary() == strict.summary()
     with pytest.raises(fl.BadInput, match="nothing to group by"):
         fl.audit_scores(fl.Comparisons.from_scores(part.drop(columns=["group_a", "group_b"])))

@@ -55,7 +55,7 @@ def test_every_pair_is_called_once_and_once_only(tmp_path):
 
 def test_a_kill_anywhere_loses_no_answer_and_pays_none_twice(tmp_path):
     """Killed before each of its steps in turn: a pair is asked again only if no answer had come."""
-    plan = pd.DataFrame({"row_a": np.arange(20), "row_b": np.arange(20) + 1})
+    plan = pd.DataFrame({"row_a": np.arange(24), "row_b": np.arange(24) + 1})
     kills = 0
     while True:
         folder, ledger = tmp_path / f"answers{kills}", tmp_path / f"ledger{kills}"
@@ -69,14 +69,14 @@ def test_a_kill_anywhere_loses_no_answer_and_pays_none_twice(tmp_path):
         before = Journal(folder).read() if folder.is_dir() else []
         kept = [entry["pair"] for entry in before if entry["kind"] == "answer"]
         answers = fl.call_pairs(service, plan, folder)
-        assert answers["score"].tolist() == [k / 100 for k in range(20)]
+        assert answers["score"].tolist() == [k / 100 for k in range(24)]
         asked = pd.Series(ledger.read_text().split()).value_counts()
         again = asked.index[asked > 1]
         assert len(again) <= 1 and asked.max() <= 2  # the one that was on its way
         assert not {json.dumps([name, str(int(name) + 1)]) for name in again} & set(kept)
         entries = Journal(folder).read()
         told = [entry["pair"] for entry in entries if entry["kind"] == "answer"]
-        assert len(told) == len(set(told)) == 20
+        assert len(told) == len(set(told)) == 24
         assert answers.attrs["calls"] >= asked.sum()
         if not killed:
             break
