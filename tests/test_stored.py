@@ -253,7 +253,7 @@ def test_a_stored_embedder_embeds_the_stored_faces_as_it_did(same_machine):
     before = fl.Embeddings.load(STORED / "embedded")
     embedder = fl.load_embedder(STORED / "embedder")
     now = embedder.embed(fl.load(STORED / "faces"), jobs=1, progress=False)
-    assert unsealed(plain(now.card)) == unsealed(before.card)
+    assert within(unsealed(plain(now.card)), unsealed(before.card))
     if same_machine:  # another processor may round otherwise
         np.testing.assert_array_equal(now.vectors, before.vectors)
     np.testing.assert_allclose(now.vectors, before.vectors, atol=1e-4)
@@ -270,7 +270,9 @@ def test_an_unfinished_training_goes_on_and_ends_as_it_would_have(
     assert steps == before["steps"]
     assert found["card"]["composition"] == before["ends"]["card"]["composition"]
     if same_machine:  # another processor may round otherwise, and training makes much of it
-        assert found == before["ends"]
+        # An identity is made of the recipe too, which has learnt to say more since.
+        ends = {name: value for name, value in before["ends"].items() if name != "identity"}
+        assert within(found, ends)
     vectors = embedder.embed(fl.load(STORED / "faces"), jobs=1, progress=False).vectors
     cosines = (vectors * np.array(before["vectors"])).sum(axis=1)
     assert cosines.min() > 0.99

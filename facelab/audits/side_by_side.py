@@ -65,8 +65,8 @@ def compare_embedders(
     >>> faces = fl.synthesize(12, 4, size=32)
     >>> def pixels(crops):
     ...     return crops.reshape(len(crops), -1) - 127.5
-    >>> fine = fl.embedder_of(pixels, "fine")
-    >>> rough = fl.embedder_of(lambda crops: pixels(crops // 64 * 64), "rough")
+    >>> fine = fl.embedder_of(pixels, "fine", size=32)
+    >>> rough = fl.embedder_of(lambda crops: pixels(crops // 64 * 64), "rough", size=32)
     >>> found = fl.compare_embedders({"fine": fine, "rough": rough}, faces, "gender", fmr=0.1)
     >>> found.arms, found.table["quantity"].head(3).tolist()
     (('fine', 'rough'), ['fmr:all', 'fmr:female', 'fmr:male'])

@@ -5,13 +5,14 @@ for.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from facelab.embedders.backbones import create
+from facelab.embedders.own import own_backbone
 from facelab.embedders.weights import brief, without_weights
 from facelab.errors import BadInput
 
@@ -23,7 +24,8 @@ class Network(nn.Module):
 
     Parameters are those of the same names in `facelab.training.Recipe`, but for three. A backbone
     is the name of a timm model, "iresnet18", "iresnet50", "iresnet100" or "mobilefacenet",
-    "hf-hub:owner/name" or "local-dir:folder" (both with their weights).
+    "hf-hub:owner/name" or "local-dir:folder" (both with their weights); or a module of one's own,
+    or what makes one, for which there are no options and no `stem_stride`.
 
     Parameters
     ----------
@@ -36,7 +38,8 @@ class Network(nn.Module):
     ----------
     built
         `backbone`, `backbone_options` and what differs from the usual `mean`, `std` and `affine`:
-        they build the same network without its weights, and without asking the hub.
+        they build the same network without its weights, and without asking the hub. For a backbone
+        of one's own `own`, what it is known by.
     still
         Names of modules that stay in evaluation mode in training: what they know of the batches
         (norms' statistics) is not learnt anew.
@@ -51,7 +54,7 @@ class Network(nn.Module):
 
     def __init__(
         self,
-        backbone: str,
+        backbone: str | nn.Module | Callable[[], nn.Module],
         backbone_options: dict[str, Any],
         stem_stride: int | None,
         neck: str,
@@ -64,7 +67,12 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         self.still: list[str] = []
-        self.backbone, self.built = create(backbone, backbone_options, size)
+        if isinstance(backbone, str):
+            self.backbone, self.built = create(backbone, backbone_options, size)
+        else:
+            self.backbone, about = own_backbone(backbone, size)
+            self.built = {"own": about}
+            backbone, stem_stride = about["name"], None
         self.mean, self.std = list(mean), list(std)
         self.built |= {} if self.mean == USUAL else {"mean": self.mean}
         self.built |= {} if self.std == USUAL else {"std": self.std}
@@ -160,17 +168,33 @@ class Network(nn.Module):
         Such as the last layer of MobileNetV3 and its like, which belongs to their pooling.
         """
         parameters = [p for p in self.parameters() if p.requires_grad]
+        if not parameters:  # of one's own, frozen: the last layer learns
+            return
+        if not features.requires_grad:
+            raise BadInput(
+                f"no gradient reaches the parameters of {self.built.get('own', {}).get('name')}: "
+                "freeze them (requires_grad_(False)), or leave out what cuts the gradient"
+            )
         gradients = torch.autograd.grad(features.sum(), parameters, allow_unused=True)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.requires_grad_(gradient is not None)
 
 
-def network_of(recipe: dict[str, Any], pretrained: bool = True) -> Network:
-    """The network a recipe (as plain values) describes; `pretrained=False` fetches no weights."""
+def network_of(
+    recipe: dict[str, Any],
+    pretrained: bool = True,
+    backbone: nn.Module | Callable[[], nn.Module] | None = None,
+) -> Network:
+    """The network a recipe (as plain values) describes; `pretrained=False` fetches no weights.
+
+    A backbone of one's own stands in for the recipe's.
+    """
     options = dict(recipe["backbone_options"])
     if not pretrained:
         options = {**without_weights(options), "pretrained": False}
     kept = {name: recipe[name] for name in ("backbone", "stem_stride", "neck", "size", "dim")}
+    if backbone is not None:
+        kept["backbone"] = backbone
     own = {name: recipe[name] for name in ("mean", "std", "affine") if name in recipe}
     if recipe.get("lengths") == "free":  # recipes of earlier versions do not say
         own["affine"] = True

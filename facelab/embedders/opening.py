@@ -30,6 +30,8 @@ def load_embedder(source: str | Path | Callable, *, device: str = "auto", **opti
         ONNX files: how faces are prepared, or `preset`, see
         `facelab.embedders.onnx.OnnxEmbedder`. For timm's and the hub's models see
         `facelab.embedders.hub.hub_embedder`; for a function see `embedder_of`.
+        For an embedder that was trained with a backbone of one's own, `backbone`: the module, or
+        what makes one.
 
     Returns
     -------
@@ -75,11 +77,11 @@ def load_embedder(source: str | Path | Callable, *, device: str = "auto", **opti
             "dlib, timm:NAME or hf-hub:OWNER/NAME"
         )
     if (path / "embedder.json").is_file():
-        precision = options.pop("precision", "fp32")
+        precision, backbone = options.pop("precision", "fp32"), options.pop("backbone", None)
         _no_options("a trained embedder", options)
         from facelab.embedders.trained import TrainedEmbedder
 
-        return TrainedEmbedder.load(path, device).to(device, precision)
+        return TrainedEmbedder.load(path, device, backbone).to(device, precision)
     if path.is_file() and path.suffix.lower() == ".onnx":
         from facelab.embedders.onnx import OnnxEmbedder
 

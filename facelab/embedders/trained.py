@@ -6,7 +6,8 @@ In: what `train` made, or the folder it was saved to. Out: `Embeddings`; on disk
 """
 
 import hashlib
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import field
 from pathlib import Path
@@ -18,7 +19,7 @@ import safetensors.torch
 import torch
 from pydantic.dataclasses import dataclass
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 import facelab
 from facelab import files, sums
@@ -27,6 +28,8 @@ from facelab.embedders.batches import embed_batches
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import NEXT
 from facelab.embedders.network import Network, network_of
+from facelab.embedders.own import own_backbone
+from facelab.embedders.sources import name_of
 from facelab.embedders.tensors import (
     HALVES,
     as_bytes,
@@ -116,13 +119,17 @@ class TrainedEmbedder:
         self.size = recipe["size"]
         self.precision = "fp32"
 
+    @property
+    def backbone(self) -> str:
+        """What it is called: the recipe's, or one's own."""
+        return self.network.built.get("own", {}).get("name", self.recipe["backbone"])
+
     def __repr__(self) -> str:
-        backbone, size = self.recipe["backbone"], self.size
-        return f"TrainedEmbedder {self.name!r}: {backbone}, {size} px, {self.dim}-d"
+        return f"TrainedEmbedder {self.name!r}: {self.backbone}, {self.size} px, {self.dim}-d"
 
     def _repr_html_(self) -> str:
         facts = {
-            "network": self.recipe["backbone"],
+            "network": self.backbone,
             "takes": f"{self.size} px",
             "gives": f"{self.dim} numbers a face",
             "steps of training": len(self.history),
@@ -335,15 +342,31 @@ class TrainedEmbedder:
 
     @classmethod
     @files.of_one_version
-    def load(cls, folder: str | Path, device: str = "cpu") -> "TrainedEmbedder":
+    def load(
+        cls,
+        folder: str | Path,
+        device: str = "cpu",
+        backbone: nn.Module | Callable[[], nn.Module] | None = None,
+    ) -> "TrainedEmbedder":
         """Open a saved embedder; on the same device it embeds bit by bit as when it was saved.
+
+        Parameters
+        ----------
+        folder
+            What `save` wrote.
+        device
+            Where to compute.
+        backbone
+            The backbone of one's own that it was trained with: a module, whose weights do not
+            matter, or what makes one. Of another name or source than it was, it is warned of.
 
         Raises
         ------
         FileNotFoundError
             `embedder.json`, `model.safetensors` or `history.csv` is not there.
         BadInput
-            A file is damaged, or they do not belong together.
+            A file is damaged, or they do not belong together; or the backbone was one's own and is
+            not given, or does not hold the weights.
         """
         where = pick_device(device)
         folder = files.stored(folder)
@@ -353,10 +376,16 @@ class TrainedEmbedder:
             stored.check("model.safetensors", "history.csv", _CENTRES)
             weights = stored.read("model.safetensors")
             saved = checked(_Saved, stored.card, "an embedder", "embedder.json")
-            network = network_of(saved.recipe | saved.built, pretrained=False)
+            _check_backbone(saved.built.get("own"), backbone, saved.recipe["size"])
+            network = network_of(saved.recipe | saved.built, pretrained=False, backbone=backbone)
             try:
                 network.load_state_dict(safetensors.torch.load(weights))
             except (RuntimeError, SafetensorError) as error:
+                if backbone is not None:
+                    raise BadInput(
+                        f"its weights are not those of {name_of(backbone)}: give the backbone as "
+                        "it was in training"
+                    ) from error
                 raise ValueError(error) from error
             history = from_csv(stored.read("history.csv"), encoding="utf-8")
             looks = "validation.csv"
@@ -366,6 +395,29 @@ class TrainedEmbedder:
                 network = network.to(memory_format=torch.channels_last)
         network = network.to(where)
         return cls(network, saved.recipe, saved.card, history, saved.name, validation, centres)
+
+
+def _check_backbone(own: dict[str, Any] | None, backbone: Any, size: int) -> None:
+    """The backbone given is the one that was trained, as far as names and sources tell."""
+    if own is None and backbone is None:
+        return
+    if own is None:
+        raise BadInput("its backbone has a name: leave `backbone` out")
+    if backbone is None:
+        raise BadInput(
+            f"its backbone was somebody's own, {own['name']}, which is not saved with the weights: "
+            "give it, as in fl.load_embedder(folder, backbone=...)"
+        )
+    given = own_backbone(backbone, size)[1]
+    # A process that was sent a notebook's class has no source of it.
+    known = [key for key in ("name", "source") if own[key] and given[key]]
+    was, now = ({key: one[key] for key in known} for one in (own, given))
+    if different := files.difference(was, now):
+        warnings.warn(
+            f"the backbone given differs from the one that was trained, {own['name']}, in "
+            f"{different}: it may embed otherwise",
+            stacklevel=5,
+        )
 
 
 @contextmanager

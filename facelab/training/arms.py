@@ -31,6 +31,10 @@ from facelab.workers import as_jobs, pool
 
 if TYPE_CHECKING:
     from facelab.embedders.trained import TrainedEmbedder
+    from facelab.training.parts import Parts
+
+
+_NONE = {"terms": ()}  # of a part that an arm lacks
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class _Task:
     faces: Path
     held_out: Path | None
     meta: Path | None
+    own: "Parts"
     out: Path
     device: str
 
@@ -57,6 +62,11 @@ def train_arms(
     meta: FaceSet | None = None,
     kept: str | Path | None = None,
     device: str = "auto",
+    head: Any = None,
+    backbone: Any = None,
+    augment: Any = None,
+    sampler: Any = None,
+    terms: Sequence[Any] | Mapping[str, Sequence[Any]] = (),
 ) -> "dict[tuple[str, int], TrainedEmbedder]":
     """Train one embedder for every arm and seed.
 
@@ -82,6 +92,10 @@ def train_arms(
         weights to begin with, faces, held-out and meta faces, facelab's own code, precision and
         versions of what computes) is loaded from there, whoever asked for it first; what a kill
         left unfinished is trained anew. None keeps nothing.
+    head, backbone, augment, sampler, terms
+        Parts of your own, as `train` takes them: one for all arms, or a dict by arm, in which an
+        arm that is not named has the recipe's. What is kept knows them by their sources, their
+        settings and, of modules, their weights.
 
     Returns
     -------
@@ -93,7 +107,7 @@ def train_arms(
     ------
     BadInput
         There is no arm or no seed, a seed is named twice, an arm has no faces for a seed, recipes
-        and arms differ in names, or there is no such device.
+        or parts and arms differ in names, or there is no such device.
     FacelabError
         A training failed; the message names its arm and seed.
 
@@ -120,6 +134,8 @@ def train_arms(
     if set(recipes) != set(arms):
         name = sorted(set(recipes) ^ set(arms))[0]
         raise BadInput(f"there is no {'recipe' if name in arms else 'arm'} {name!r}: give both")
+    given = {"head": head, "backbone": backbone, "augment": augment, "sampler": sampler}
+    owns = _by_arm({**given, "terms": terms}, arms)
     jobs = as_jobs(jobs)
     sets = {(arm, seed): of_seed(arms[arm], arm, seed) for seed in seeds for arm in arms}
     _warn_of_unequal(sets, recipes)
@@ -133,17 +149,18 @@ def train_arms(
         for (arm, seed), faces in sets.items():
             one = dataclasses.replace(recipes[arm], seed=seed)
             its_meta = meta if one.mitigate.meta_margins else None
-            out = place / names.of(one, faces, held_out, its_meta)
+            own = owns[arm].about and (owns[arm].key() if kept else arm)
+            out = place / names.of(one, faces, held_out, its_meta, own=own)
             outs[arm, seed] = out
             if out in tasks or out in found:
                 continue
-            if kept and _is_whole(out):
+            if kept and _is_whole(out, owns[arm].backbone):
                 found.add(out)
                 continue
             if kept and out.exists():
                 warnings.warn(f"{out} holds no whole training: it is trained again", stacklevel=2)
             handed_over = (handed.over(part, one.size) for part in (faces, held_out, its_meta))
-            tasks[out] = _Task(arm, one, *handed_over, out, str(where))
+            tasks[out] = _Task(arm, one, *handed_over, owns[arm], out, str(where))
         if found:
             tell(f"{len(found)} of {len(found) + len(tasks)} trainings were kept in {kept}")
         _run(list(tasks.values()), work, None if _takes_turns(where) else jobs)
@@ -151,10 +168,29 @@ def train_arms(
         for arm in arms:
             for seed in seeds:
                 out = outs[arm, seed]
-                embedder = TrainedEmbedder.load(out, device=str(where))
+                backbone = owns[arm].backbone
+                embedder = TrainedEmbedder.load(out, str(where), backbone)
                 embedder.name, embedder.card["arm"] = f"{arm}-{seed}", arm
                 result[arm, seed] = embedder
         return result
+
+
+def _by_arm(given: dict[str, Any], arms: Mapping[str, Any]) -> "dict[str, Parts]":
+    """One's own parts of each arm."""
+    from facelab.training.parts import Parts
+
+    for what, part in given.items():
+        if isinstance(part, Mapping) and (unknown := sorted(set(part) - set(arms))):
+            raise BadInput(f"{what} names an arm that there is not: {unknown[0]!r}")
+
+    def of(arm: str) -> Parts:
+        own = {
+            what: part.get(arm, _NONE.get(what)) if isinstance(part, Mapping) else part
+            for what, part in given.items()
+        }
+        return Parts(**own)
+
+    return {arm: of(arm) for arm in arms}
 
 
 def _warn_of_unequal(
@@ -191,7 +227,7 @@ class _Names:
         self._prints: dict[int, str] = {}
         self._begun: dict[str, str | None] = {}
 
-    def of(self, recipe: Recipe, *parts: FaceSet | None) -> str:
+    def of(self, recipe: Recipe, *parts: FaceSet | None, own: Any = None) -> str:
         from facelab.embedders.backbones import given_weights
         from facelab.embedders.tensors import computes_on
         from facelab.training.engine import precision_on
@@ -212,6 +248,8 @@ class _Names:
             self._begun[start] = start_of(recipe).digest()
         told = decided(recipe, recipe.start and {"sha256": self._begun[start]})
         what = [told, self._begun[begun], *(self._print(part) for part in parts)]
+        if own:
+            what.append(own)
         return digest([*with_what, *what])
 
     def _print(self, faces: FaceSet | None) -> str | None:
@@ -257,12 +295,12 @@ def _taken(folder: Path | None) -> FaceSet | None:
     )
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_whole(folder: Path, backbone: Any) -> bool:
     """Whether a kept training is there and can be loaded."""
     from facelab.embedders.trained import TrainedEmbedder
 
     try:
-        TrainedEmbedder.load(folder)
+        TrainedEmbedder.load(folder, backbone=backbone)
     except (FacelabError, OSError):
         return False
     return True
@@ -309,7 +347,7 @@ def _train_one(task: _Task, counters: Path, number: int) -> None:
     """One training, in its own process; the result is left where the task says, unless another
     experiment that wants the same has just put it there."""
     with locked(task.out.parent / ".locks" / task.out.name, task.out, wait=True):
-        if _is_whole(task.out):
+        if _is_whole(task.out, task.own.backbone):
             return
         if task.out.exists():  # of what is kept, anything may be made again
             places.discard(task.out)
@@ -339,12 +377,15 @@ def _train_now(task: _Task, counters: Path, number: int) -> None:
             meta=_taken(task.meta),
             progress=False,
             on_step=count,
+            **task.own.given(),
         )
     except Exception as error:
         seed = task.recipe.seed
         raise FacelabError(f"training arm {task.arm!r} with seed {seed} failed: {error}") from error
     finally:
         torch.set_num_threads(threads)
+    if task.own.about:  # as told where a notebook's sources are
+        embedder.card["parts"] = task.own.about
     embedder.card["cpu_seconds"] = time.process_time() - start
     embedder.save(task.out)
 

@@ -30,6 +30,7 @@ from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 from facelab.keeping import locked, made_with
 from facelab.training.distributed import Team
+from facelab.training.recipe import Recipe
 from facelab.training.shards import put_together, taken_apart
 
 _NAME = re.compile(r"step-\d{9}\.pt")  # other files in the folder are not ours
@@ -129,6 +130,7 @@ class Checkpoints:
         return None
 
     def _check(self, order: dict[str, Any]) -> None:
+        order = order | {"recipe": _of_today(order["recipe"])}
         # Earlier versions noted less.
         noted = {name: value for name, value in self.order.items() if name in order}
         if different := files.difference(order, noted):
@@ -372,3 +374,11 @@ def stoppable(active: bool) -> Iterator[Callable[[], str]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _of_today(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe that an earlier version noted, with what recipes have learnt to say since."""
+    try:
+        return Recipe.from_dict(recipe).to_dict()
+    except BadInput:  # of what it asked for, today's version does otherwise
+        return recipe

@@ -5,7 +5,6 @@ In: a FaceSet and a recipe. Out: step by step, weights; in the end an embedder.
 
 import math
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -15,7 +14,6 @@ import torch
 from torch import Tensor
 
 import facelab
-from facelab.embedders.network import network_of
 from facelab.embedders.tensors import as_floats, computes_bf16, kernels_on
 from facelab.embedders.trained import TrainedEmbedder
 from facelab.errors import BadInput, FacelabError
@@ -28,18 +26,26 @@ from facelab.training.checkpoints import packed, unpacked
 from facelab.training.distributed import Team
 from facelab.training.examples import Examples
 from facelab.training.feed import Feed, Loaded
-from facelab.training.heads import HEADS, ClassHead
 from facelab.training.optimise import Average, learning_rate, optimiser_of, ramp
-from facelab.training.parts import terms_of
+from facelab.training.parts import (
+    Parts,
+    augment_of,
+    head_of,
+    network_again,
+    network_for,
+    sampler_of,
+    terms_of,
+)
 from facelab.training.recipe import Recipe
-from facelab.training.shards import Across, clip
-from facelab.training.starts import about, centres_of, network_from, start_of, take_centres
+from facelab.training.shards import clip
+from facelab.training.starts import about, centres_of, start_of, take_centres
 from facelab.training.still import factors, hold
 from facelab.training.terms import Batch, trained_by
 from facelab.training.validation import Watch
 from facelab.training.wccn import check_within, normalise_within
 
 _ROWS_OF_HISTORY = 100
+_LOSS = "the loss"
 # Steps between two looks at the losses where a look makes the device or the others wait.
 _PATIENCE = 20
 
@@ -53,6 +59,8 @@ class Training:
         As `train` takes them.
     processes
         Who trains together.
+    own
+        Parts that stand in for the recipe's.
 
     Attributes
     ----------
@@ -64,22 +72,26 @@ class Training:
         Whether the step just done waited for the device and the other processes anyway.
     """
 
-    def __init__(self, faces: FaceSet, recipe: Recipe, processes: Team, meta: FaceSet | None):
-        self.recipe, self.processes = recipe, processes
+    def __init__(
+        self, faces: FaceSet, recipe: Recipe, processes: Team, meta: FaceSet | None, own: Parts
+    ) -> None:
+        self.recipe, self.processes, self.own = recipe, processes, own
         where = processes.device
-        mitigate = recipe.mitigate
         self.part = processes.part(recipe.batch // recipe.accumulate)
         self.examples = Examples(faces, recipe, where)
-        powers = (mitigate.group_power, mitigate.subject_power)
         if recipe.wccn:
             check_within(faces, recipe.wccn_by)
-        self.sampler = self.examples.sampler(recipe.batch, recipe.together, powers, recipe.seed)
-        beside = self._beside if recipe.augment.cover else None
-        self.feed = Feed(self.examples, self.sampler.batch, self._here, beside, recipe.steps)
+        self.sampler = sampler_of(recipe, self.examples, own)
+        self.augment = augment_of(own)
+        beside = self._beside if recipe.augment.cover and not self.augment else None
+        # Somebody's own sampler may draw from torch's chance, or be asked by a term: at its step.
+        ahead = {} if own.sampler is None else {"ahead": 0}
+        rows = self.sampler.batch
+        self.feed = Feed(self.examples, rows, self._here, beside, recipe.steps, **ahead)
 
         start = start_of(recipe)
         torch.manual_seed(recipe.seed)
-        network = network_from(recipe, start)
+        network = network_for(recipe, start, own)
         if recipe.lora.rank:
             adapt(network, recipe.lora, recipe.backbone)
         if recipe.channels_last:
@@ -87,27 +99,27 @@ class Training:
         self.precision = precision_on(where, recipe.precision)
         self.kind = torch.float64 if self.precision == torch.float64 else torch.float32
         self.network = network.to(where, self.kind).train()
-        options = {"scale": recipe.scale, "margin": recipe.margin, **recipe.head_options}
-        kind_of_head, subjects = HEADS[recipe.head], len(self.examples.subjects)
-        self.rows = slice(0, subjects)
-        if processes.size > 1 and issubclass(kind_of_head, ClassHead):
-            options["across"] = Across(processes, subjects)
-            self.rows = options["across"].rows
-        head = kind_of_head(recipe.dim, subjects, **options)
+        subjects = len(self.examples.subjects)
+        head, self.rows = head_of(recipe, subjects, processes, own)
         self.head = head.to(where, self.kind)
+        # Made by every process for itself, with random numbers that none of them shares.
+        if own.backbone is not None:
+            processes.as_the_first(self.network)
+        if own.head is not None:
+            processes.as_the_first(self.head)
         begun = take_centres(self.head, self.network, self.examples, start, self.rows)
         self.start = start and about(start, self.network, begun)
         hold(self.network, self.head, recipe)
         slower = factors(self.network, self.head, recipe)
-        self.terms = terms_of(self, meta)
+        self.terms = terms_of(self, meta, own)
 
         self.shared = processes.spread(self.network)
         if recipe.compile:
             self.shared = torch.compile(self.shared)
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         self.parameters += trained_by(self.terms)
-        own = [p for p in self.head.parameters() if p.requires_grad and recipe.centres == 1]
-        self.optimiser = optimiser_of([*self.parameters, *own], recipe, slower)
+        centres = [p for p in self.head.parameters() if p.requires_grad and recipe.centres == 1]
+        self.optimiser = optimiser_of([*self.parameters, *centres], recipe, slower)
         if recipe.centres < 1:
             self.terms["centres"] = SampledCentres(
                 self.head.weight,
@@ -153,6 +165,8 @@ class Training:
         batch = self._batch(loaded)
         for term in self.terms.values():
             term.before_step(batch)
+        # In its place: after what the images weigh, before what is added to it.
+        batch.watched[_LOSS] = batch.weights.sum()
         self.optimiser.zero_grad()
         done = []
         for number, part in enumerate(batch.parts(recipe.accumulate), 1):
@@ -164,8 +178,8 @@ class Training:
             term.after_step(batch)
 
         self.step += 1
-        told = {"": (batch.losses * batch.weights).sum(), **batch.watched}
-        self.unchecked.append((batch.rows, told))
+        batch.watched[_LOSS] = (batch.losses * batch.weights).sum()
+        self.unchecked.append((batch.rows, batch.watched))
         if self.waits:
             self.check()
         if self.step % max(1, recipe.steps // _ROWS_OF_HISTORY) == 0 or self.step == recipe.steps:
@@ -227,15 +241,17 @@ class Training:
         """This process's share of the images of a part of the batch, augmented."""
         recipe = self.recipe
         seeds = generator_of(recipe.seed, self.step * recipe.accumulate + number)
-        # What is random in the network, such as dropout.
+        # What is random in the network, such as dropout, and in an augmentation of one's own.
         _seed(seeds.initial_seed() + self.processes.rank, self.processes.device)
         length = len(loaded.images) // recipe.accumulate
         here = slice(number * length, (number + 1) * length)
+        images, weight = as_floats(loaded.images[here]), self.network.embed[0].weight
+        if self.augment:
+            return self.augment(images).to(weight)
         others = None if loaded.others is None else as_floats(loaded.others[here])
         total = recipe.batch // recipe.accumulate
         chance = Chance(seeds, total, self.part, self.processes.device)
-        images = augment(as_floats(loaded.images[here]), recipe.augment, chance, others)
-        return images.to(self.network.embed[0].weight)
+        return augment(images, recipe.augment, chance, others).to(weight)
 
     def _here(self, rows: np.ndarray) -> np.ndarray:
         """Of the rows of a whole batch, those that this process works on: a share of each part."""
@@ -263,7 +279,7 @@ class Training:
                 if not math.isfinite(value := next(found)):
                     subjects = self.examples.subjects[self.examples.labels[rows]]
                     raise _diverged(step, what, subjects, self.recipe)
-                if not what:
+                if what == _LOSS:
                     self.unlogged.append(value)
         self.unchecked.clear()
 
@@ -281,14 +297,12 @@ class Training:
         )
         self.unlogged.clear()
 
-    def look(self, watch: Watch, tell: Callable[[pd.DataFrame], None] | None) -> None:
+    def look(self, watch: Watch) -> None:
         """Look at the held-out subjects; keep these weights if they are the best so far."""
         network = self.average.network if self.average else self.network
         threads = torch.get_num_threads()
         rates, figure = self.processes.told(lambda: watch.look(network, self.step, threads))
         self.looks.append(rates)
-        if tell and self.processes.leads:
-            tell(rates)
         self.looks_since_best += 1
         if figure < self.best.get("figure", math.inf):
             weights = {name: value.clone() for name, value in network.state_dict().items()}
@@ -341,7 +355,7 @@ class Training:
     def embedder(self, faces: FaceSet, progress: bool) -> TrainedEmbedder:
         """What has been learnt: the best look's weights, the averaged ones, or the last."""
         recipe = self.recipe
-        network = network_of({**recipe.to_dict(), **self.network.built}, pretrained=False)
+        network = network_again(recipe, self.network, self.own)
         source = self.average.network if self.average else self.network
         weights = self.best.get("weights") or source.state_dict()
         network.load_state_dict(merged(weights, recipe.lora))
@@ -360,18 +374,21 @@ class Training:
             "steps": self.step,
             "seconds": self.seconds,
         }
+        if self.own.about:
+            card["parts"] = self.own.about
         if self.start:
             card["start"] = self.start
         if self.best:
             card["kept"] = {key: self.best[key] for key in ("step", "figure")}
         for term in self.terms.values():
             card |= term.card()
+        backbone = self.own.backbone_name or recipe.backbone
         made = TrainedEmbedder(
             network.to(self.processes.device),
             recipe.to_dict(),
             card,
             pd.DataFrame(self.history),
-            f"{recipe.backbone}-{faces.card.get('name', 'unnamed')}-{recipe.seed}",
+            f"{backbone}-{faces.card.get('name', 'unnamed')}-{recipe.seed}",
             pd.concat(self.looks, ignore_index=True) if self.looks else None,
             centres_of(self.head, self.examples.subjects) if recipe.keep_centres else None,
         )
@@ -411,7 +428,7 @@ def precision_on(device: torch.device, asked: str) -> torch.dtype:
 
 def _diverged(step: int, what: str, subjects: np.ndarray, recipe: Recipe) -> FacelabError:
     named = ", ".join(map(str, dict.fromkeys(subjects.tolist())))
-    if what:
+    if what != _LOSS:
         return FacelabError(f"{what} is not a number at step {step + 1}; the subjects: {named}")
     return FacelabError(
         f"the loss is not a number at step {step + 1}: lower lr ({recipe.lr:g}), lengthen warm_up "

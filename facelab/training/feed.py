@@ -71,6 +71,8 @@ class Feed:
         None are none.
     steps
         There is none from this one on.
+    ahead
+        How many are begun before they are asked for.
     """
 
     def __init__(
@@ -80,8 +82,9 @@ class Feed:
         here: Callable[[np.ndarray], np.ndarray],
         beside: Callable[[np.ndarray], np.ndarray] | None,
         steps: int,
+        ahead: int = AHEAD,
     ) -> None:
-        self._examples, self._rows, self._steps = examples, rows, steps
+        self._examples, self._rows, self._steps, self._ahead = examples, rows, steps, ahead
         self._here, self._beside = here, beside
         self._thread = ThreadPoolExecutor(1, "facelab-feed")
         self._ready: dict[int, Future[Loaded]] = {}
@@ -91,7 +94,7 @@ class Feed:
 
     def take(self, step: int) -> Loaded:
         """The batch of a step; those after it are begun."""
-        for near in range(step, min(step + 1 + AHEAD, self._steps)):
+        for near in range(step, min(step + 1 + self._ahead, self._steps)):
             if near not in self._ready:
                 self._ready[near] = self._thread.submit(self._make, near)
         for passed in [number for number in self._ready if number < step]:

@@ -164,7 +164,7 @@ def search_recipes(
     >>> arms = dict.fromkeys(recipes, parts["train"])
     >>> options = {"by": "gender", "fmr": 0.1, "jobs": 1}
     >>> found = fl.search_recipes(arms, recipes, grids, parts["held_out"], **options)
-    >>> list(found.recipes), found.table["chosen"].sum()
+    >>> list(found.recipes), int(found.table["chosen"].sum())
     (['plain', 'group DRO'], 2)
     """
     check_faces(held_out, "fl.search_recipes")

@@ -7,7 +7,7 @@ processes, goes the same way.
 
 import dataclasses
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,11 @@ from facelab.faces.faceset import FaceSet, content
 from facelab.files import difference
 from facelab.keeping import locked
 from facelab.progress import bar
+from facelab.training.callbacks import Callbacks
 from facelab.training.checkpoints import Checkpoints, fingerprint, stoppable
 from facelab.training.distributed import Team, team
 from facelab.training.engine import Training
+from facelab.training.parts import Parts
 from facelab.training.recipe import Recipe
 from facelab.training.starts import decided
 from facelab.training.validation import Watch
@@ -45,6 +47,12 @@ def train(
     keep: int = 2,
     resume: bool = False,
     progress: bool = True,
+    head: Any = None,
+    backbone: Any = None,
+    augment: Callable[[Any], Any] | None = None,
+    sampler: Any = None,
+    terms: Sequence[Any] = (),
+    callbacks: Sequence[Any] = (),
     on_step: Callable[[int], Any] | None = None,
     on_log: Callable[[dict[str, float]], None] | None = None,
     on_look: Callable[[pd.DataFrame], None] | None = None,
@@ -80,6 +88,19 @@ def train(
         the result is that of a training that was never stopped, bit for bit.
     progress
         Show a bar.
+    head, backbone, augment, sampler, terms
+        Parts of your own in the place of the recipe's, see docs/training.md. A head is a module
+        whose `losses` or call gives a loss an image from (embeddings, labels), or a function of
+        (dim, subjects) that makes one; a backbone a module that gives a map or a vector of each
+        image, or a function that makes one; an augmentation a function on float images
+        (B, 3, S, S) from 0 to 1; a sampler an object whose `batch(step)` gives rows; a term an
+        object with one or more of `before_step(batch)`, `loss(part)` and `after_step(batch)`
+        (`facelab.training.terms`), beside what the recipe asks for. Modules are copied: yours stay
+        as they are. The card names them with a hash of their source; another is not resumed with.
+    callbacks
+        Functions of the training (`step`, `network`, `history`, `looks`), called after each step,
+        or objects with `after_step`, `at_log` or `at_look`; what is true after a step asks to stop.
+        They look on, and the card names them.
     on_step
         Called after each step with its number from 1; what it returns, if true, asks to stop as
         SIGINT does.
@@ -125,6 +146,8 @@ def train(
         raise BadInput(f"fl.train takes a recipe, not {called(recipe)}: {advice}")
     recipe = dataclasses.replace(recipe or Recipe(), **({} if seed is None else {"seed": seed}))
     _check_sets(recipe, held_out, meta)
+    own = Parts(head, backbone, augment, sampler, terms)
+    lookers = Callbacks(callbacks, on_step, on_log, on_look)
     if recipe.mitigate.caution:
         warnings.warn(recipe.mitigate.caution, stacklevel=3)
     # Whoever calls keeps their own random state.
@@ -135,12 +158,12 @@ def train(
         fastest_kernels(processes.device),
     ):
         sets = {"faces": faces, "held_out": held_out, "meta": meta}
-        _check_alike(recipe, sets, processes)
-        training = Training(faces, recipe, processes, meta)
+        _check_alike(recipe, own, sets, processes)
+        training = Training(faces, recipe, processes, meta, own)
         watch = None if held_out is None else Watch(held_out, recipe, training.examples)
         saved = None
         if checkpoints is not None:
-            order = processes.told(lambda: _order(decided(recipe, training.start), sets))
+            order = processes.told(lambda: _order(decided(recipe, training.start), own, sets))
             saved = Checkpoints(checkpoints, keep, order, processes)
         with ExitStack() as stack:
             stack.callback(training.close)
@@ -165,13 +188,16 @@ def train(
                 unit="step",
                 show=progress and processes.leads,
             )
+            wish = False
             for step in steps:
                 training.one_step()
-                if on_log and training.history and training.history[-1]["step"] == step + 1:
-                    on_log(training.history[-1])
+                if training.history and training.history[-1]["step"] == step + 1:
+                    lookers.tell("at_log", training)
                 if watch and ((step + 1) % watch.every == 0 or step + 1 == recipe.steps):
-                    training.look(watch, on_look)
-                wish = bool(on_step and on_step(step + 1))
+                    training.look(watch)
+                    if processes.leads:
+                        lookers.tell("at_look", training)
+                wish |= lookers.tell("after_step", training)
                 done = step + 1 == recipe.steps or training.stale
                 now = training.waits and processes.any(wish or bool(asked()))
                 if saved and (done or now or (step + 1) % checkpoint_every == 0):
@@ -186,15 +212,20 @@ def train(
                     )
                 if done:
                     break
-        return training.embedder(faces, progress and processes.leads)
+        made = training.embedder(faces, progress and processes.leads)
+        if lookers.about:
+            made.card.setdefault("parts", {})["callbacks"] = lookers.about
+        return made
 
 
-def _check_alike(recipe: Recipe, sets: dict[str, FaceSet | None], processes: Team) -> None:
+def _check_alike(
+    recipe: Recipe, own: Parts, sets: dict[str, FaceSet | None], processes: Team
+) -> None:
     """All processes were given the same."""
     if processes.size == 1:
         return
     ours = {name: None if part is None else fingerprint(part) for name, part in sets.items()}
-    first, *others = processes.heard({"recipe": recipe.to_dict()} | ours)
+    first, *others = processes.heard({"recipe": recipe.to_dict(), "parts": own.about} | ours)
     for rank, other in enumerate(others, 1):
         if different := difference(first, other):
             raise BadInput(
@@ -203,10 +234,11 @@ def _check_alike(recipe: Recipe, sets: dict[str, FaceSet | None], processes: Tea
             )
 
 
-def _order(recipe: dict[str, Any], sets: dict[str, FaceSet | None]) -> dict[str, Any]:
+def _order(recipe: dict[str, Any], own: Parts, sets: dict[str, FaceSet | None]) -> dict[str, Any]:
     """Everything that decides a training's result."""
     return {
         "recipe": recipe,
+        "parts": own.about,
         **{name: None if part is None else fingerprint(part) for name, part in sets.items()},
         # The names above tell quickly what differs; these tell whether anything does.
         "pixels": {name: None if part is None else content(part) for name, part in sets.items()},

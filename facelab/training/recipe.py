@@ -44,7 +44,7 @@ from facelab.words import as_yaml, checked, read, values
 # the other, whose steps are not divided by the size of the gradient.
 OPTIMISERS = {
     "adamw": {"lr": 2e-3, "weight_decay": 0.05},
-    "sgd": {"lr": 0.05, "weight_decay": 5e-4},
+    "sgd": {"lr": 0.1, "weight_decay": 5e-4},
 }
 
 
@@ -264,7 +264,7 @@ class Recipe:
     optimiser, lr, momentum, weight_decay
         "sgd" (Nesterov, `momentum`) or "adamw"; peak learning rate; decay of matrices only, never
         of biases and norms. What is None is the optimiser's own: lr 0.002 and weight_decay 0.05
-        for adamw, 0.05 and 0.0005 for sgd (`OPTIMISERS`). A recipe holds the values
+        for adamw, 0.1 and 0.0005 for sgd (`OPTIMISERS`). A recipe holds the values
         used; `dataclasses.replace` therefore keeps them when it changes the optimiser.
     batch, accumulate, steps
         Images a step, over all processes; parts that a batch is worked through in, to save memory;

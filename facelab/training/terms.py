@@ -99,5 +99,6 @@ class Term:
 
 def trained_by(terms: dict[str, Term]) -> list[nn.Parameter]:
     """The parameters of terms that are modules."""
-    modules = [term for term in terms.values() if isinstance(term, nn.Module)]
+    parts = [getattr(term, "own", term) for term in terms.values()]
+    modules = [part for part in parts if isinstance(part, nn.Module)]
     return [p for module in modules for p in module.parameters() if p.requires_grad]

@@ -111,6 +111,16 @@ def test_the_one_page_says_what_the_tables_say():
     assert all(STAMPS[name]["run_id"] in text for name in tables.values())
 
 
+def test_whoever_is_favoured_has_the_lowest_rate_as_the_gallery_says():
+    table = pd.read_csv(GALLERY / "mirrored-skew.csv")
+    rates = table[table["figure"].str.startswith("fmr:")].pivot(
+        index="arm", columns="figure", values="value"
+    )
+    favoured = {arm: arm.partition(" ")[2] for arm in rates.index if arm != "balanced"}
+    assert len(favoured) == 6
+    assert all(rates.loc[arm].idxmin() == f"fmr:{group}" for arm, group in favoured.items())
+
+
 def test_stamps_say_what_made_each():
     assert set(STAMPS) == set(TOLD)
     for name, stamp in STAMPS.items():
@@ -144,6 +154,7 @@ README_SAYS = [
     ("mix-ratio", "with every fifth subject one {:.1f} times", "20%:fmr_ratio > value"),
     ("mix-ratio", "with two of five {:.0f} times", "40%:fmr_ratio > value"),
     ("mix-ratio", "with nothing else {:.0f} times", "100%:fmr_ratio > value"),
+    ("mirrored-skew", "worst-off is matched {:.1f} times as often", "balanced:fmr_ratio > value"),
     ("backbone-size", "misses {:.1f} points fewer people", "double width:fnmr > change"),
     ("subjects-and-images", "five each miss {:.0f} points more", "600 × 5:fnmr > change"),
 ]

@@ -16,6 +16,7 @@ from facelab.training.distributed import Team
 from facelab.training.engine import Training
 from facelab.training.examples import Examples
 from facelab.training.feed import Feed
+from facelab.training.parts import Parts
 from facelab.training.recipe import Augmentation, Mitigation
 
 CPU = torch.device("cpu")
@@ -60,14 +61,16 @@ def elsewhere(monkeypatch) -> torch.device:
 def test_no_step_waits_for_the_device(elsewhere, name):
     recipe = RECIPES[name]
     meta = patterns(seed=1, prefix="m") if recipe.mitigate.meta_margins else None
-    training = Training(patterns(), recipe, Team(elsewhere), meta)
+    training = Training(patterns(), recipe, Team(elsewhere), meta, Parts())
     if recipe.centres < 1:  # its optimiser is fused on a GPU, where it counts its steps there
         training.optimiser.param_groups[-1]["capturable"] = True
     for _ in range(3):
         training.one_step()
     training.close()
     assert training.step == 3 and not training.waits
-    assert training.unchecked[0][1][""].device.type == "meta"
+    # Nor has anybody looked at what the steps gave.
+    told = [value for _, watched in training.unchecked for value in watched.values()]
+    assert len(told) >= 3 and {value.device.type for value in told} == {"meta"}
 
 
 @pytest.mark.parametrize("ask", [torch.Tensor.item, torch.Tensor.nonzero, torch.unique])
@@ -130,6 +133,22 @@ def test_batches_are_made_while_a_step_is_at_work_and_no_further_than_wanted():
     assert made == list(range(1 + feed.AHEAD))
 
 
+def test_a_sampler_of_ones_own_is_asked_at_its_step():
+    asked, seen = [], []
+
+    class Sampler:
+        def batch(self, step):
+            asked.append(step)
+            return np.arange(TINY.batch)
+
+    recipe = dataclasses.replace(TINY, steps=3)
+    fl.train(
+        patterns(), recipe, device="cpu", sampler=Sampler(), progress=False,
+        on_step=lambda step: seen.append(len(asked)) or False,
+    )  # fmt: skip
+    assert asked == [0, 1, 2] and seen == [1, 2, 3]
+
+
 def test_the_last_batch_is_followed_by_none():
     made = []
     ahead = fed(lambda step: made.append(step) or np.arange(4), steps=3)
@@ -175,7 +194,7 @@ def test_whoever_wants_the_same_result_twice_keeps_the_same_kernels(monkeypatch)
 def test_on_a_gpu_no_step_waits_either(name):
     recipe = RECIPES[name]
     meta = patterns(seed=1, prefix="m") if recipe.mitigate.meta_margins else None
-    training = Training(patterns(), recipe, Team(torch.device("cuda", 0)), meta)
+    training = Training(patterns(), recipe, Team(torch.device("cuda", 0)), meta, Parts())
     training.one_step()
     before = torch.cuda.get_sync_debug_mode()
     torch.cuda.set_sync_debug_mode("error")

@@ -297,6 +297,32 @@ def test_a_trained_embedder_can_go_to_others_without_its_centres(faces, first, f
     assert not (plain.save(tmp_path / "plain") / "centres.safetensors").exists()
 
 
+class Plain(torch.nn.Module):
+    """A head of one's own, with a centre a subject or with the same the other way round."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(shape))
+
+    def losses(self, embeddings, labels):
+        weight = self.weight.T if self.weight.shape[0] == 12 else self.weight
+        return torch.nn.functional.cross_entropy(
+            embeddings.float() @ weight, labels, reduction="none"
+        )
+
+
+def test_a_head_of_ones_own_begins_with_the_starts_centres_where_it_has_one_a_subject(
+    faces, first, folder, tmp_path
+):
+    recipe = dataclasses.replace(STEP, start=folder)
+    made = train(faces, recipe, head=lambda dim, subjects: Plain(subjects, dim))
+    assert made.card["start"]["centres"] == "the start's"
+    torch.testing.assert_close(made.centres.weight, first.centres.weight)
+    turned = train(faces, recipe, head=Plain)
+    assert turned.card["start"]["centres"] == "new" and turned.centres is None
+    assert TrainedEmbedder.load(turned.save(tmp_path / "turned")).centres is None
+
+
 def test_ours_of_another_kind_is_named_with_what_to_write(folder):
     words = refusal(dataclasses.replace(TINY, start=folder, dim=16, size=48))
     assert "write size: 32, dim: 32 in the recipe, which says size: 48, dim: 16" in words
@@ -307,7 +333,8 @@ def test_where_a_start_lies_decides_nothing_and_what_it_holds_everything(
 ):
     there = first.save(tmp_path / "there")
     names = {
-        _Names().of(dataclasses.replace(TINY, start=start), faces) for start in (folder, there)
+        _Names(torch.device("cpu")).of(dataclasses.replace(TINY, start=start), faces)
+        for start in (folder, there)
     }
     assert len(names) == 1
     first.network.embed[0].weight.data[0, 0] += 1
@@ -315,8 +342,8 @@ def test_where_a_start_lies_decides_nothing_and_what_it_holds_everything(
         other = first.save(tmp_path / "other")
     finally:
         first.network.embed[0].weight.data[0, 0] -= 1
-    names.add(_Names().of(dataclasses.replace(TINY, start=other), faces))
-    names.add(_Names().of(TINY, faces))
+    names.add(_Names(torch.device("cpu")).of(dataclasses.replace(TINY, start=other), faces))
+    names.add(_Names(torch.device("cpu")).of(TINY, faces))
     assert len(names) == 3
 
     recipe = dataclasses.replace(TINY, start=folder, steps=4)

@@ -13,8 +13,9 @@ from training_sets import TINY, patterns
 
 import facelab as fl
 from facelab import files
+from facelab.embedders.network import network_of
 from facelab.errors import BadInput, FacelabError
-from facelab.training import engine
+from facelab.training import parts
 from facelab.training.recipe import Augmentation, Mitigation, Recipe
 
 # ---- recipes
@@ -246,7 +247,7 @@ def test_training_on_faces_without_a_subject_is_refused_naming_one():
 
 
 def test_a_diverging_loss_stops_with_step_subjects_and_advice(monkeypatch):
-    real = engine.network_from
+    real = parts.network_from
     calls = []
 
     def broken(recipe, start):
@@ -259,7 +260,7 @@ def test_a_diverging_loss_stops_with_step_subjects_and_advice(monkeypatch):
         network.register_forward_hook(third_is_nan)
         return network
 
-    monkeypatch.setattr(engine, "network_from", broken)
+    monkeypatch.setattr(parts, "network_from", broken)
     with pytest.raises(FacelabError, match=r"not a number at step 3: lower lr .* subjects: .*s0"):
         fl.train(patterns(), TINY)
 
@@ -297,11 +298,11 @@ def test_timm_models_train_by_name(backbone, stem_stride, neck):
 def test_the_stem_stride_sets_how_far_the_stem_shrinks():
     for stride in (1, 2, 4):
         recipe = dataclasses.replace(TINY, stem_stride=stride).to_dict()
-        backbone = engine.network_of(recipe).backbone
+        backbone = network_of(recipe).backbone
         side = backbone.forward_features(torch.zeros(1, 3, 64, 64)).shape[-1]
         assert side == 64 // stride // 8
     with pytest.raises(BadInput, match="shrinks by 2, not by 4"):
-        engine.network_of(
+        network_of(
             TINY.to_dict()
             | {"backbone": "mobilenetv4_conv_small_050", "backbone_options": {}}
             | {"stem_stride": 4}

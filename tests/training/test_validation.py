@@ -70,7 +70,7 @@ def test_without_a_number_looks_come_every_tenth_of_the_steps():
 def test_the_look_with_the_lowest_figure_is_kept_and_its_weights_are_given(monkeypatch, ema):
     """The figures are set here: the second of three looks is the best."""
     figures, states = iter([0.5, 0.2, 0.3]), []
-    monkeypatch.setattr(Watch, "_figure", lambda self, rates: next(figures))
+    monkeypatch.setattr("facelab.training.validation.figure_of", lambda *_: next(figures))
     real = Watch.look
 
     def look(self, network, step, jobs):
@@ -103,7 +103,7 @@ def test_figures_are_those_that_the_names_say(watched):
 
 def test_patience_stops_training_when_looks_get_no_better(monkeypatch):
     figures = iter([0.5, 0.4, 0.4, 0.6, 0.1])
-    monkeypatch.setattr(Watch, "_figure", lambda self, rates: next(figures))
+    monkeypatch.setattr("facelab.training.validation.figure_of", lambda *_: next(figures))
     recipe = dataclasses.replace(with_validate(every=1, keep="fnmr", patience=2), steps=30)
     embedder = fl.train(patterns(), recipe, held_out=HELD_OUT, progress=False)
     assert embedder.validation["step"].unique().tolist() == [1, 2, 3, 4]
