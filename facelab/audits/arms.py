@@ -329,10 +329,11 @@ def arms_finding(table: pd.DataFrame, baseline: str) -> str:
     for figure, row in table[table["arm"] == baseline].set_index("figure", drop=False).iterrows():
         unit = kind_of(figure).unit
         value = figure_text(row, "value", False)
-        told[figure] = f"{kind_of(figure).words} {value}{unit} {_ends(row, ('low', 'high'), False)}"
+        words = in_markdown(kind_of(figure).words)
+        told[figure] = f"{words} {value}{unit} {_ends(row, ('low', 'high'), False)}"
         if np.isnan(row["value"]):
-            told[figure] = f"{kind_of(figure).words} unknown"
-    values = in_markdown(", ".join(told.values()))
+            told[figure] = f"{words} unknown"
+    values = ", ".join(told.values())
     lines = [f"**{in_markdown(baseline)}**, which the others are compared with: {values}.\n"]
     unclear = []
     for arm, part in table[table["arm"] != baseline].groupby("arm", sort=False):
@@ -340,24 +341,29 @@ def arms_finding(table: pd.DataFrame, baseline: str) -> str:
         for row in part.to_dict("records"):
             word = "unknown" if np.isnan(row["change"]) else verdict(row)
             clear = word in ("helps", "costs")
-            said[word].append(change_text(row) if clear else kind_of(row["figure"]).words)
+            figure = in_markdown(kind_of(row["figure"]).words)
+            said[word].append(f"{figure} {_change_words(row)}" if clear else figure)
         if len(said[""]) == len(part):
             unclear.append(f"**{in_markdown(arm)}**")
             continue
         words = [f"{verb}: {', '.join(said[verb])}" for verb in ("helps", "costs") if said[verb]]
         words += [f"no clear change: {', '.join(said[''])}"] if said[""] else []
         words += [f"unknown: {', '.join(said['unknown'])}"] if said["unknown"] else []
-        lines.append(f"- **{in_markdown(arm)}** {in_markdown('; '.join(words))}")
+        lines.append(f"- **{in_markdown(arm)}** {'; '.join(words)}")
     if unclear:
         lines.append(f"- no clear change of any of these: {', '.join(unclear)}")
     return "\n".join(lines)
 
 
 def change_text(row: dict[str, Any]) -> str:
+    return f"{kind_of(row['figure']).words} {_change_words(row)}"
+
+
+def _change_words(row: dict[str, Any]) -> str:
     kind = kind_of(row["figure"])
     if np.isnan(row["change"]):
-        return f"{kind.words} unknown"
+        return "unknown"
     value, ends = figure_text(row, "change", True), _ends(row, ("family_low", "family_high"), True)
     if kind.log:
-        return f"{kind.words} ×{value} {ends}"
-    return f"{kind.words} {value}{' points' if kind.unit else ''} {ends}"
+        return f"×{value} {ends}"
+    return f"{value}{' points' if kind.unit else ''} {ends}"

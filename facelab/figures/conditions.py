@@ -42,7 +42,7 @@ def condition_changes(found: Conditions) -> Picture:
     ...     audits[name] = {"bright": fl.audit(told, "group"), "dim": fl.audit(dim, "group")}
     >>> figure = fl.plots.condition_changes(fl.compare_conditions(audits))
     >>> print(figure.alt)
-    Error rates, dim over bright, with 95% intervals. whole: fmr:all ...
+    Error rates, dim over bright, with 95% intervals. whole: FMR of all ...
     """
     parts = {arm: found.part(arm) for arm in found.arms}
     quantities = {

@@ -82,6 +82,7 @@ def readable_rates(rates: pd.DataFrame) -> pd.DataFrame:
     return shown.set_index("group")
 
 
+@counted
 def readable_changes(table: pd.DataFrame, arms: Sequence[str] = ("a", "b")) -> pd.DataFrame:
     """Paired differences as people read them; index `quantity`, in words, all text.
 

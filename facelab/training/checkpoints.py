@@ -130,7 +130,8 @@ class Checkpoints:
         return None
 
     def _check(self, order: dict[str, Any]) -> None:
-        order = order | {"recipe": _of_today(order["recipe"])}
+        if "recipe" in order:
+            order = order | {"recipe": _of_today(order["recipe"])}
         # Earlier versions noted less.
         noted = {name: value for name, value in self.order.items() if name in order}
         if different := files.difference(order, noted):

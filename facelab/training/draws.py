@@ -83,6 +83,7 @@ def of_seed(faces: Drawn, arm: str, seed: int) -> FaceSet:
     return faces
 
 
+@counted
 def who_was_drawn(arms: Mapping[str, Drawn]) -> str:
     """Whether intervals over seeds allow for who was drawn to be trained on, in a sentence.
 

@@ -38,7 +38,7 @@ from facelab.training.parts import (
 )
 from facelab.training.recipe import Recipe
 from facelab.training.shards import clip
-from facelab.training.starts import about, centres_of, start_of, take_centres
+from facelab.training.starts import about, centres_of, keeps_centres, start_of, take_centres
 from facelab.training.still import factors, hold
 from facelab.training.terms import Batch, trained_by
 from facelab.training.validation import Watch
@@ -390,7 +390,7 @@ class Training:
             pd.DataFrame(self.history),
             f"{backbone}-{faces.card.get('name', 'unnamed')}-{recipe.seed}",
             pd.concat(self.looks, ignore_index=True) if self.looks else None,
-            centres_of(self.head, self.examples.subjects) if recipe.keep_centres else None,
+            centres_of(self.head, self.examples.subjects) if keeps_centres(recipe, faces) else None,
         )
         if recipe.wccn:
             given = recipe.wccn, recipe.seed, progress, recipe.wccn_by

@@ -260,7 +260,7 @@ class Recipe:
     keep_centres
         Whether the embedder keeps the head's centres, one a training subject beside the SHA-256 of
         its name, so that a training of the same subjects can go on from them. They tell those
-        people's faces as templates do: switch it off for an embedder that goes to others.
+        people's faces as templates do: None keeps them where the set says that nobody is real.
     optimiser, lr, momentum, weight_decay
         "sgd" (Nesterov, `momentum`) or "adamw"; peak learning rate; decay of matrices only, never
         of biases and norms. What is None is the optimiser's own: lr 0.002 and weight_decay 0.05
@@ -352,7 +352,7 @@ class Recipe:
     margin: FromZero = 0.2
     margin_warm_up: BelowOne = 0.2
     centres: Number = 1.0
-    keep_centres: StrictBool = True
+    keep_centres: StrictBool | None = None
     optimiser: Literal["sgd", "adamw"] = "adamw"
     lr: AboveZero | None = None
     momentum: BelowOne = 0.9

@@ -21,6 +21,7 @@ from facelab.embedders.tensors import as_bytes
 from facelab.embedders.trained import Centres, TrainedEmbedder
 from facelab.embedders.weights import state_in
 from facelab.errors import BadInput
+from facelab.faces.faceset import FaceSet
 from facelab.training.examples import Examples
 from facelab.training.recipe import Recipe
 
@@ -122,6 +123,13 @@ def network_from(recipe: Recipe, start: Start | None) -> Network:
     network = network_of(recipe.to_dict() | start.own, pretrained=False)
     network.load_state_dict(start.weights, strict=False)
     return network
+
+
+def keeps_centres(recipe: Recipe, faces: FaceSet) -> bool:
+    """Whether an embedder keeps its centres, which are templates of whom it was trained on."""
+    if recipe.keep_centres is None:
+        return bool(faces.card.get("synthetic"))
+    return recipe.keep_centres
 
 
 def take_centres(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from facelab.embedders.trained import TrainedEmbedder
     from facelab.training.recipe import Recipe
 
+_FEWEST = 2  # subjects: one alone is nobody to be told from
 _BARS = 260  # px for the group that has most subjects
 
 
@@ -140,10 +141,14 @@ class MixComposer(Dial):
         half = max(len(self.groups), len(held) // 2)
         typical = max(1, int(held.median()))
         subjects, images = (min(start[0] or half, len(held)), min(start[1] or typical, held.max()))
-        self.subjects = numbers(1, len(held), subjects, "Subjects")
+        self.subjects = numbers(min(_FEWEST, len(held)), len(held), subjects, "Subjects")
         self.images = numbers(1, int(held.max()), int(images), "Images of each")
         # Whole percents: a browser sends fractions back rounded, perhaps after they have changed.
-        self.sliders = {group: numbers(0, 100, 0, f"{group}, %") for group in self.groups}
+        # Of a group of one, half: a mix is of two people or more.
+        most = {group: 100 if len(by_group[group]) >= _FEWEST else 50 for group in self.groups}
+        if len(self.groups) == 1:
+            most = dict.fromkeys(most, 100)
+        self.sliders = {g: numbers(0, most[g], 0, f"{g}, %") for g in self.groups}
         for one in self.sliders.values():
             one.disabled = len(self.groups) == 1
         self._controls = {**self.sliders, "subjects": self.subjects, "images": self.images}
@@ -193,6 +198,8 @@ class MixComposer(Dial):
     def _settle(self, wish: Wish) -> None:
         """Find the mix, and let the controls follow: that which was turned is where it belongs."""
         self._wish, self.mix = wish, self._stock.mix(wish)
+        if sum(self.mix.counts.values()) < _FEWEST:  # the share gives way to a second one
+            self.mix = self._stock.mix(replace(wish, subjects=self.subjects.min, last="subjects"))
         stand = group_counts(self.groups, self.mix.shares, 100)
         stand |= {"subjects": sum(self.mix.counts.values()), "images": self.mix.images}
         self._setting = True

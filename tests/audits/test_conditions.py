@@ -168,4 +168,4 @@ def test_the_picture_tells_both_arms(found):
     assert labels == ["all", "a", "b", "c", "worst / best group"]
     assert picture.faces == "none"
     for arm in ("old", "new"):
-        assert f"{arm}: fmr:all {found.part(arm).loc['fmr:all', 'ratio']:.2g} [" in picture.alt
+        assert f"{arm}: FMR of all {found.part(arm).loc['fmr:all', 'ratio']:.2g} [" in picture.alt

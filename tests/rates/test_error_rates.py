@@ -131,7 +131,9 @@ def test_a_group_with_no_errors_still_gets_an_upper_bound():
     rates = fl.compare_all(people([4] * 8, ["a", "b"] * 4), by="race").error_rates(0.99)
     assert rates["fmr"].tolist() == [0, 0, 0]
     assert (rates["fmr_high"] > 0).all()
-    assert rates["note"].str.contains("no false matches: a rate up to 0.0").all()
+    assert (
+        rates["note"].str.contains(r"no false matches: a rate up to [\d.]+% would show none").all()
+    )
 
 
 def test_errors_spread_evenly_over_subjects_do_not_make_the_interval_vanish():

@@ -119,6 +119,8 @@ def test_every_process_of_the_house_starts_at_one_door():
         "runs/records.py": "git, which has twenty seconds",
         "faces/reading.py": "threads, which end with their process",
         "training/feed.py": "a thread, which ends with its training",
+        "faces/encoded.py": "threads, which end with their process",
+        "bench/feeding.py": "torch's DataLoader, which is what the bench compares with",
         "bench/core.py": "torch's DataLoader, which is what the bench compares with",
     }
     starts = (

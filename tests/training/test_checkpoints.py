@@ -276,9 +276,9 @@ def test_a_checkpoint_is_written_while_training_goes_on(tmp_path, monkeypatch):
         torch.testing.assert_close(then[part], stopped[part], rtol=0, atol=0)
 
 
-def test_a_checkpoint_that_cannot_be_written_is_told_and_the_training_goes_on(
-    tmp_path, monkeypatch
-):
+@pytest.fixture
+def second_fails(monkeypatch):
+    """The disk has no room for the second checkpoint."""
     real, wrote = torch.save, []
 
     def full(*given: object) -> None:
@@ -288,6 +288,10 @@ def test_a_checkpoint_that_cannot_be_written_is_told_and_the_training_goes_on(
         real(*given)
 
     monkeypatch.setattr(torch, "save", full)
+
+
+@pytest.mark.usefixtures("second_fails")
+def test_a_checkpoint_that_cannot_be_written_is_told_and_the_training_goes_on(tmp_path):
     kept = {"device": "cpu", "checkpoint_every": 4, "keep": 9}
     with pytest.warns(UserWarning, match=r"step 8 could not be written, the one before is kept"):
         embedder = fl.train(patterns(), TINY, checkpoints=tmp_path / "kept", **kept)
@@ -296,16 +300,8 @@ def test_a_checkpoint_that_cannot_be_written_is_told_and_the_training_goes_on(
     assert names == ["step-000000004.pt", "step-000000012.pt"]
 
 
-def test_a_stop_that_could_not_be_saved_names_the_step_to_go_on_from(tmp_path, monkeypatch):
-    real, wrote = torch.save, []
-
-    def full(*given: object) -> None:
-        wrote.append(1)
-        if len(wrote) == 2:
-            raise OSError(28, "No space left on device")
-        real(*given)
-
-    monkeypatch.setattr(torch, "save", full)
+@pytest.mark.usefixtures("second_fails")
+def test_a_stop_that_could_not_be_saved_names_the_step_to_go_on_from(tmp_path):
     options = {"device": "cpu", "checkpoints": tmp_path / "kept", "checkpoint_every": 3}
     with (
         pytest.warns(UserWarning, match="step 5 could not be written"),

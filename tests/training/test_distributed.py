@@ -120,8 +120,16 @@ def test_two_processes_go_the_way_of_one(together, sets, name):
         pd.testing.assert_frame_equal(one.validation, two.validation, check_dtype=False)
 
 
+# Four processes on the two cores of a test machine take minutes.
+FOUR = pytest.param(4, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
-    ("processes", "name"), [*((2, name) for name in RECIPES), *((4, name) for name in KEEPS)]
+    ("processes", "name"),
+    [
+        *((2, name) for name in RECIPES),
+        *(pytest.param(4, name, marks=pytest.mark.slow) for name in KEEPS),
+    ],
 )
 def test_all_processes_get_the_same_embedder(together, processes, name):
     first, *others = (
@@ -138,13 +146,14 @@ def test_all_processes_get_the_same_embedder(together, processes, name):
             assert len(first.centres.weight) == 12
 
 
+@pytest.mark.slow
 def test_what_is_kept_by_a_figure_is_not_the_last_step(together):
     cards = {name: fl.load_embedder(together(4) / name / "3").card for name in KEEPS}
     assert "kept" not in cards.pop("last")
     assert any(card["kept"]["step"] < 24 for card in cards.values())
 
 
-@pytest.mark.parametrize("processes", [2, 4])
+@pytest.mark.parametrize("processes", [2, FOUR])
 def test_centres_in_shards_go_the_way_of_whole_ones_for_fifty_steps(together, processes):
     for rank in range(processes):
         found = json.loads((together(processes) / f"apart-{rank}.json").read_text())

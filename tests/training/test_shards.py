@@ -15,6 +15,7 @@ from facelab.training.checkpoints import Checkpoints, remove_checkpoints
 from facelab.training.distributed import Team, _as_told, _is_of_others
 from facelab.training.heads import HEADS
 from facelab.training.loop import _check_alike
+from facelab.training.parts import Parts
 from facelab.training.shards import Across, clip, put_together, taken_apart
 
 CPU = torch.device("cpu")
@@ -143,7 +144,7 @@ def test_processes_that_were_given_different_trainings_are_refused():
             return [words, words | {"faces": "of others"}]
 
     with pytest.raises(BadInput, match=r"process 1 was given another .* differs in faces"):
-        _check_alike(TINY, {"faces": patterns(), "meta": None}, Other(CPU, 0, 2))
+        _check_alike(TINY, Parts(), {"faces": patterns(), "meta": None}, Other(CPU, 0, 2))
 
 
 def test_what_one_finds_wrong_can_be_raised_by_all():

@@ -297,6 +297,12 @@ def test_a_trained_embedder_can_go_to_others_without_its_centres(faces, first, f
     assert not (plain.save(tmp_path / "plain") / "centres.safetensors").exists()
 
 
+def test_centres_of_people_who_may_be_real_are_kept_only_where_asked_for(faces):
+    real = fl.FaceSet.from_arrays(faces.table, faces.crops, name="real", synthetic=False)
+    assert train(real, STEP).centres is None
+    assert train(real, dataclasses.replace(STEP, keep_centres=True)).centres is not None
+
+
 class Plain(torch.nn.Module):
     """A head of one's own, with a centre a subject or with the same the other way round."""
 
@@ -378,3 +384,9 @@ def test_the_caller_keeps_their_random_numbers(folder):
     before = torch.random.get_rng_state()
     start_of(dataclasses.replace(TINY, start=folder))
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_centres_are_known_again_where_embeddings_were_whitened_after_training(faces, tmp_path):
+    folder = train(faces, dataclasses.replace(TINY, wccn=0.1)).save(tmp_path / "whitened")
+    made = train(faces, dataclasses.replace(STEP, start=folder))
+    assert made.card["start"]["centres"] == "the start's"

@@ -147,3 +147,15 @@ def test_a_group_alone_is_all_there_is_and_nobody_may_stand_in_two():
     mixed = fl.FaceSet.from_arrays(table, both.crops, name="none", synthetic=True)
     with pytest.raises(fl.BadInput, match="stands in more than one group"):
         widgets.mix_composer(mixed, "race")
+
+
+@pytest.mark.parametrize(
+    "held", [{"a": [3], "b": [3] * 9}, {"a": [5], "b": [2, 2, 2]}, {"a": [2, 2]}]
+)
+def test_a_mix_is_of_two_people_or_more(held):
+    dial = widgets.mix_composer(people(**held), "race")
+    for slider in (*dial.sliders.values(), dial.images, dial.subjects):
+        for value in (slider.min, slider.max):
+            slider.value = value
+            assert sum(dial.mix.counts.values()) >= 2 and len(dial.faces.subjects) >= 2
+            assert not dial.button.disabled
