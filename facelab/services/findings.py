@@ -80,8 +80,10 @@ def an_object(value: Any, what: str = "the answer") -> dict[str, Any]:
 
 
 def name_of(value: Any) -> str | None:
-    """A text or a whole number as a name."""
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+    """A text or a whole number as a name; half a surrogate pair in it is spelt out."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def code_of(value: Any) -> str:

@@ -19,7 +19,7 @@ from facelab import files, limits, words
 from facelab.comparisons.answered import AGAIN, CENSORED, OK, STATUSES
 from facelab.errors import BadInput, check_option, how_many
 from facelab.faces.names import Unfit, as_name
-from facelab.services.findings import ERROR, SEVERAL, Call, Finding, Malformed, of_text
+from facelab.services.findings import ERROR, SEVERAL, Call, Finding, Malformed, number, of_text
 from facelab.services.journal import journalled
 from facelab.services.vendors import DISTANCES, VENDORS
 
@@ -36,7 +36,7 @@ _SPELT = {  # what people call a thing
     "group_a": ("group_a", "probe_group"),
     "group_b": ("group_b", "reference_group"),
 }
-_CALLER = ("row_a", "row_b", "probability", "weight", "stratum")
+_CALLER, _COUNTED = ("probability", "weight"), ("row_a", "row_b", "stratum")
 _THRESHOLDS = (
     *("threshold", "threshold_used", "SimilarityThreshold", "FaceMatchThreshold"),
     "confidenceThreshold",
@@ -275,7 +275,7 @@ def _of_cells(row: dict[str | None, Any]) -> dict[str, Any]:
     if "response" in found:
         return found
     known = {name for names in _SPELT.values() for name in names}
-    known |= {"mated", "call", "status", *_CALLER, *_VERSIONS}
+    known |= {"mated", "call", "status", *_CALLER, *_COUNTED, *_VERSIONS}
     answer = {name: _cell(cell) for name, cell in found.items() if name not in known}
     if found.get("status") in STATUSES:
         answer["status"] = found["status"]
@@ -285,8 +285,8 @@ def _of_cells(row: dict[str | None, Any]) -> dict[str, Any]:
 def _cell(cell: str) -> Any:
     if cell.strip().lower() in ("true", "false"):
         return cell.strip().lower() == "true"
-    number = words.number(cell)
-    return cell if number is None else number
+    value = words.number(cell)
+    return cell if value is None else value
 
 
 # ---- one record
@@ -296,7 +296,11 @@ def rows_of(record: dict[str, Any], service: str, several: str, stem: str) -> li
     """The rows of one record: a pair each."""
     about = _about(record)
     pair = about["image_b"] is not None or about["subject_b"] is not None
-    findings = _findings(record, service, several, stem, pair)
+    try:
+        about |= _numbers(record)
+        findings = _findings(record, service, several, stem, pair)
+    except Malformed as fault:
+        findings = [Finding(ERROR, reason=f"not understood: {fault}")]
     found = []
     for one in findings:
         row = {**about, **_told(one, service)}
@@ -355,11 +359,20 @@ def _about(record: dict[str, Any]) -> dict[str, Any]:
     for name, spellings in _SPELT.items():
         values = [record[one] for one in spellings if record.get(one) is not None]
         about[name] = _named(values[0]) if values else None
-    for name in _CALLER:
-        if record.get(name) is not None:
-            value = record[name]
-            about[name] = words.number(value) if isinstance(value, str) else value
     return about
+
+
+def _numbers(record: dict[str, Any]) -> dict[str, float]:
+    """What the plan says of the call."""
+    found = {}
+    for name in (*_CALLER, *_COUNTED):
+        value = record.get(name)
+        if value is not None:
+            value = number(words.number(value) if isinstance(value, str) else value, name)
+            if name in _COUNTED and not value.is_integer():
+                raise Malformed(f"{name} is no whole number")
+            found[name] = value
+    return found
 
 
 def _named(value: Any) -> str | None:
@@ -386,9 +399,7 @@ def _threshold(record: dict[str, Any]) -> float | None:
             if isinstance(value, str):
                 value = words.number(value)
             if isinstance(value, int | float) and not isinstance(value, bool):
-                if not np.isfinite(value):
-                    raise Malformed("the threshold of the call is no finite number")
-                return float(value)
+                return number(value, "the threshold of the call", least=-np.inf)
     return None
 
 
@@ -417,10 +428,10 @@ def framed(rows: list[dict[str, Any]]) -> pd.DataFrame:
     for name in _COLUMNS:
         if name not in frame.columns:
             frame[name] = None
-    for name in ("score", "threshold_used", "weight", "probability"):
+    for name in ("score", "threshold_used", *_CALLER):
         if name in frame.columns:
             frame[name] = pd.to_numeric(frame[name], errors="coerce").astype(np.float64)
-    for name in ("faces_probe", "faces_reference", "row_a", "row_b", "stratum"):
+    for name in ("faces_probe", "faces_reference", *_COUNTED):
         if name in frame.columns:
             frame[name] = pd.to_numeric(frame[name], errors="coerce").astype("Int64")
     return frame[[*_COLUMNS, *(name for name in frame.columns if name not in _COLUMNS)]]

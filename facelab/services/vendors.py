@@ -347,10 +347,9 @@ def compreface(answer: Any, call: Call) -> list[Finding]:
 
 def _box(face: dict[str, Any]) -> float:
     box = an_object(face.get("box") or {}, "box")
-    ends = [box.get(name, 0) for name in ("x_max", "x_min", "y_max", "y_min")]
-    if any(isinstance(end, bool) or not isinstance(end, int | float) for end in ends):
-        raise Malformed("an end of a box is no number")
-    return float((ends[0] - ends[1]) * (ends[2] - ends[3]))
+    sides = ("x_max", "x_min", "y_max", "y_min")
+    ends = [number(box.get(name, 0), "an end of a box", least=-np.inf) for name in sides]
+    return (ends[0] - ends[1]) * (ends[2] - ends[3])
 
 
 def deepface(answer: Any, call: Call) -> list[Finding]:

@@ -304,3 +304,35 @@ def test_what_holds_no_answer_is_refused_in_one_sentence(tmp_path):
         fl.read_answers(tmp_path)
     with pytest.raises(fl.BadInput, match="service"):
         fl.read_answers(tmp_path, service="rekogniton")
+
+
+def altered(told, odd):
+    """The document with each of its nodes in turn replaced."""
+    yield odd
+    keys = told if isinstance(told, dict) else range(len(told)) if isinstance(told, list) else ()
+    for key in keys:
+        for part in altered(told[key], odd):
+            other = told.copy()
+            other[key] = part
+            yield other
+
+
+@pytest.mark.filterwarnings("ignore:.*(must be made again|versions|thresholds)")
+def test_anything_anywhere_in_a_record_is_a_row_that_can_be_written_down(tmp_path):
+    about = {"subject_a": "a", "subject_b": "b", "group_a": "x", "mated": False, "weight": 2.0,
+             "threshold": 0.5, "row_a": 1, "stratum": 3, "model_version": "1",
+             "request": {"SimilarityThreshold": 80}, "call": "compare"}  # fmt: skip
+    file = tmp_path / "answers.jsonl"
+    for service, answer in GOOD.items():
+        record = {**about, "response": answer}
+        lines = [
+            json.dumps(one) for odd in [*HOSTILE, "\ud800", 2.5] for one in altered(record, odd)
+        ]
+        file.write_text("\n".join([json.dumps(record), *lines]))
+        found = fl.read_answers(file, service=service)
+        assert len(found) == 1 + len(lines)
+        assert found.loc[0, "status"] in ("ok", "error")
+        found.to_csv(tmp_path / "found.csv")
+        fl.answers_by_group(found)
+        pairs = found[found["call"].isin(["compare", "verify", "search"])]
+        assert np.isfinite(pairs.loc[pairs["status"] == "ok", "score"]).all()
