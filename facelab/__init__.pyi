@@ -58,6 +58,7 @@ from .audits.protocols import accuracy_by_group as accuracy_by_group
 from .audits.protocols import pair_accuracy as pair_accuracy
 from .audits.protocols import roc as roc
 from .audits.protocols import tar_at_far as tar_at_far
+from .audits.scored import audit_scores as audit_scores
 from .audits.side_by_side import compare_embedders as compare_embedders
 from .audits.studies import Study as Study
 from .audits.studies import audit_arms as audit_arms
@@ -76,7 +77,7 @@ from .bench.search import speed_finding as speed_finding
 # Comparisons, and the rates and intervals that are made of them.
 from .comparisons.counted import Comparisons as Comparisons
 from .comparisons.counted import compare_all as compare_all
-from .comparisons.counted import compare_pairs as compare_pairs
+from .comparisons.listed import compare_pairs as compare_pairs
 
 # Embedders, trained here or elsewhere.
 from .embedders.embeddings import Embeddings as Embeddings
@@ -185,6 +186,14 @@ from .search.spoilt_probes import probe_finding as probe_finding
 from .search.spoilt_probes import probe_study as probe_study
 from .search.spoilt_probes import readable_probes as readable_probes
 from .search.spoilt_probes import search_parts as search_parts
+
+# Services that one can only call.
+from .services.calling import call_pairs as call_pairs
+from .services.plans import plan_pairs as plan_pairs
+from .services.plans import planned_intervals as planned_intervals
+from .services.promises import promised_rates as promised_rates
+from .services.reading import answers_by_group as answers_by_group
+from .services.reading import read_answers as read_answers
 from .sums import seal as seal
 from .sums import verify as verify
 from .synthetic.parameters import GROUPS as GROUPS

@@ -17,8 +17,8 @@ import facelab as fl
 ROOT = Path(__file__).parents[1]
 ROOMS = [
     *("faces", "photos", "datasets", "synthetic", "embedders", "training", "rates", "comparisons"),
-    *("audits", "analysis", "search", "grouping", "figures", "pages", "runs", "widgets"),
-    *("bench", "cli"),
+    *("audits", "analysis", "search", "grouping", "services", "figures", "pages", "runs"),
+    *("widgets", "bench", "cli"),
 ]
 GROUND = [
     *("artefacts.py", "caches.py", "errors.py", "files.py", "keeping.py"),

@@ -237,6 +237,25 @@ def colours_missing():
     assert fl.monk([[np.nan] * 3]).isna().all() and fl.fitzpatrick([np.nan]).isna().all()
 
 
+def answered(**columns):
+    frame = SCORES.assign(status="ok", threshold_used=0.35, **columns)
+    return fl.Comparisons.from_answers(frame)
+
+
+def answers_without_scores():
+    kept = SCORES["score"].where(SCORES["score"] >= 0.35)
+    status = np.where(kept.isna(), "below_threshold", "ok")
+    frame = SCORES.assign(score=kept, status=status, threshold_used=0.35)
+    rates = fl.Comparisons.from_answers(frame).error_rates(0.35)
+    assert rates["false_matches"].tolist() == [1] and rates["non_mated"].tolist() == [5]
+    refused(lambda: answered(score=kept), "row 3 has no score")
+
+
+def answers_without_versions():
+    made = answered(model_version=without(["6"] * 8))
+    assert any("1 answer does not tell" in text for text in made.warnings) and len(made) == 8
+
+
 COLUMNS = "Comparisons.from_scores"
 RUN = {
     ("label", "audit, compare_all, compare_pairs"): audit_without_labels,
@@ -267,6 +286,14 @@ RUN = {
     ("mated", COLUMNS): lambda: refused(
         lambda: scored(mated=without(SCORES["mated"])), "mated is missing in row 0"
     ),
+    ("weight", COLUMNS): lambda: refused(
+        lambda: scored(weight=without([2.0] * 8)), "weight .* in row 0 is not 1 or more"
+    ),
+    ("score", "Comparisons.from_answers"): answers_without_scores,
+    ("mated", "Comparisons.from_answers"): lambda: refused(
+        lambda: answered(mated=without(SCORES["mated"])), "answer 0 does not say whose faces"
+    ),
+    ("version", "Comparisons.from_answers"): answers_without_versions,
     ("vector", "Embeddings.from_arrays"): vectors_without_a_number,
     ("vector", "Embeddings.from_file"): file_without_a_vector,
     ("mated comparisons", "audit"): audit_without_mated,

@@ -149,6 +149,8 @@ class AllPairs:
         scores = vectors @ vectors.T
         return scores[np.triu_indices(len(rows), 1)]
 
+    weighted = False  # every comparison is made
+
     @cached_property
     def histogram(self) -> Histogram:
         """Scores in the coarse bins."""

@@ -12,13 +12,25 @@ import numpy as np
 import pandas as pd
 
 from facelab.comparisons.all_pairs import TILE, AllPairs
-from facelab.comparisons.given import as_cosine, as_share, check_embeddings, is_number
-from facelab.comparisons.pairs import check_truth, pair_rows, pair_scores, truth_of
+from facelab.comparisons.answered import answered
+from facelab.comparisons.given import (
+    as_cosine,
+    as_share,
+    check_embeddings,
+    is_number,
+    people_of,
+)
 from facelab.comparisons.score_files import Higher, checked_scores, repeated, separation
-from facelab.comparisons.scores import EVERY_PAIR, SAME_GROUP, Histogram, ScoreList, tails
+from facelab.comparisons.scores import (
+    EVERY_PAIR,
+    SAME_GROUP,
+    Histogram,
+    ScoreList,
+    allowed_errors,
+    tails,
+)
 from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput, counted, how_many, there_are
-from facelab.faces.groups import group_labels
 from facelab.faces.presenting import presented
 from facelab.rates.counts import FEW_ERRORS, ErrorCounts
 from facelab.rates.intervals import small_sample_wilson
@@ -27,6 +39,7 @@ from facelab.rates.tables import percent
 from facelab.shown import note_people
 
 _FEW_PEOPLE = 1000  # beyond, false matches are of many people, and counting them costs
+_KEPT_BACK = "where the service kept scores to itself: ask it again for all scores"
 
 
 class Comparisons:
@@ -69,6 +82,7 @@ class Comparisons:
         self.higher, self._cosines = higher, cosines
         self._counts: dict[float, ErrorCounts] = {}
         self._thresholds: dict[tuple[float, str | None], float] = {}
+        self._floor: float | None = None  # below, a service kept scores to itself
         self.groups = scores.groups
         self.warnings = warnings
 
@@ -82,7 +96,9 @@ class Comparisons:
             One row a comparison: `score` (any scale), `mated` (true/false, 1/0, same/different,
             genuine/impostor), `subject_a`, `subject_b`, and, to read rates by group, `group_a`,
             `group_b`. Ids and labels of any kind become text; images may be named by `image_a`,
-            `image_b`.
+            `image_b`. `weight` is 1 / the chance that a comparison was selected, where not all
+            were made (`fl.plan_pairs`): all numbers are then estimates of what all comparisons
+            would have shown.
         higher
             What a higher score means: "similar", or "different" for distances. Thresholds are then
             distances too, and a match is a score <= threshold.
@@ -91,8 +107,8 @@ class Comparisons:
         ------
         BadInput
             A column is missing, a score is not a finite number, `mated` is not true or false or
-            contradicts the subjects; the message names the row. The scores point the other way, or
-            hold shares and percents in one column.
+            contradicts the subjects, a weight is below 1; the message names the row. The scores
+            point the other way, or hold shares and percents in one column.
 
         Warns
         -----
@@ -120,18 +136,70 @@ class Comparisons:
             warnings.warn(doubt, stacklevel=2)
         return cls(ScoreList(frame, groups), cautions + doubts, higher, cosines=False)
 
+    @classmethod
+    def from_answers(cls, frame: pd.DataFrame) -> "Comparisons":
+        """Comparisons from the answers of a service, as `fl.read_answers` gives them.
+
+        A score that the service kept to itself, below its own threshold, is known to be no match
+        from there on: rates at that threshold and above are exact, and refused below. Failures (no
+        face, refused) are no comparisons: `fl.answers_by_group` counts them. Nor are throttled
+        calls and errors, which are to be called again.
+
+        Parameters
+        ----------
+        frame
+            One row a pair: `score mated status threshold_used model_version subject_a subject_b`,
+            and where there are, `group_a group_b image_a image_b weight` (or `probability`) and
+            `higher`, which way scores point.
+
+        Raises
+        ------
+        BadInput
+            As `from_scores`; answers of several versions of a model, which are different systems;
+            no scored pair; a pair without subjects.
+
+        Examples
+        --------
+        >>> import facelab as fl
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"score": [99.1, None, 85.0, None]})
+        >>> frame["status"] = ["ok", "below_threshold", "ok", "no_face_probe"]
+        >>> frame["threshold_used"], frame["model_version"] = 80.0, "6.0"
+        >>> frame["subject_a"], frame["subject_b"] = list("aaab"), list("abbb")
+        >>> frame["mated"] = frame["subject_a"] == frame["subject_b"]
+        >>> answers = fl.Comparisons.from_answers(frame)
+        >>> answers.error_rates(80)[["mated", "non_mated", "false_matches"]].values.tolist()
+        [[1, 2, 1]]
+        >>> answers.error_rates(70)
+        Traceback (most recent call last):
+            ...
+        facelab.errors.BadInput: the threshold 70 is below 80, ...
+        """
+        frame, higher, floor, cautions = answered(frame)
+        made = cls.from_scores(frame, higher)
+        made.warnings, made._floor = [*made.warnings, *cautions], floor
+        return made
+
     def __len__(self) -> int:
-        return int(self._histogram.counts.sum())
+        return sum(self._sizes)
+
+    @property
+    def _sizes(self) -> tuple[int, int]:
+        """Mated and non-mated comparisons."""
+        if self._scores.weighted:
+            return self._scores.sizes()
+        non_mated, mated = self._histogram.scope(EVERY_PAIR).sum(axis=1)
+        return int(mated), int(non_mated)
 
     def __repr__(self) -> str:
-        mated = int(self._histogram.scope(EVERY_PAIR)[1].sum())
-        return f"Comparisons({mated:,} mated, {len(self) - mated:,} non-mated, {self.groups})"
+        mated, non_mated = self._sizes
+        return f"Comparisons({mated:,} mated, {non_mated:,} non-mated, {self.groups})"
 
     def _repr_html_(self) -> str:
-        mated = int(self._histogram.scope(EVERY_PAIR)[1].sum())
+        mated, non_mated = self._sizes
         facts = {
             "mated (of one person)": mated,
-            "non-mated (of two people)": len(self) - mated,
+            "non-mated (of two people)": non_mated,
             "groups": ", ".join(self.groups),
             "note": "; ".join(self.warnings),
         }
@@ -185,10 +253,17 @@ class Comparisons:
         key = (fmr, group)
         if key not in self._thresholds:
             place = self._place(group)
-            allowed = allowed_errors(fmr, int(self._histogram.scope(place)[0].sum()))
+            allowed = allowed_errors(fmr, self._histogram.scope(place)[0].sum().item())
             found = self._scores.smallest(place, lambda false_matches, _: false_matches <= allowed)[
                 0
             ]
+            # Just above a score that was kept back: the laxest threshold may lie below it.
+            if self._floor is not None and found <= self._floor:
+                low = self._turned(self._floor)
+                raise BadInput(
+                    f"FMR {100 * fmr:g}% would need a threshold below {low:g}, {_KEPT_BACK}, or "
+                    "take a lower FMR"
+                )
             self._thresholds[key] = self._turned(found)
         return self._thresholds[key]
 
@@ -203,10 +278,12 @@ class Comparisons:
         fewer, because they are of few people.
         """
         fmr = as_share(fmr, "the target FMR", "fmr")
-        n = int(self._histogram.scope(self._place(group))[0].sum())
+        n = self._histogram.scope(self._place(group))[0].sum()
         if n == 0:
             raise BadInput("there are no non-mated comparisons: a threshold needs two subjects")
-        allowed = allowed_errors(fmr, n)
+        if self._scores.weighted:
+            return self._few_people(fmr, group) if people else ""
+        allowed = allowed_errors(fmr, int(n))
         if allowed >= FEW_ERRORS:
             few = people and len(self._scores.units) <= _FEW_PEOPLE
             return self._few_people(fmr, group) if few else ""
@@ -223,25 +300,39 @@ class Comparisons:
             return ""
         low, high = (float(end[0]) for end in small_sample_wilson(sums))
         less = how_many(max(round(worth), 1), "independent one")
+        what = (
+            f"the {sums.errors[0]:,.0f} false matches that set the threshold are of few people and"
+        )
+        if self._scores.weighted:
+            what = "the false matches that set the threshold"
         return (
-            f"the {sums.errors[0]:,.0f} false matches that set the threshold are of few people and "
-            f"tell as much as {less}: it may realise an FMR between {percent(low)} and "
+            f"{what} tell as much as {less}: it may realise an FMR between {percent(low)} and "
             f"{percent(high)}"
         )
 
     def counts(self, t: float) -> ErrorCounts:
         """Errors at threshold `t` for every pair of subjects: what the rates are made from."""
         t = self._checked(t)
+        self._refuse_below(t)
         if t not in self._counts:
             self._counts[t] = self.counted_once(t)
         return self._counts[t]
+
+    def _refuse_below(self, t: float) -> None:
+        """Refuse a threshold where the scores that a service kept to itself might match."""
+        if self._floor is not None and self._turned(t) < self._floor:
+            side = "below" if self.higher == "similar" else "above"
+            raise BadInput(
+                f"the threshold {t:g} is {side} {self._turned(self._floor):g}, {_KEPT_BACK}, or "
+                "take a threshold from there on"
+            )
 
     def counted_once(self, t: float) -> ErrorCounts:
         """`counts` for callers who read many thresholds: the result is not kept."""
         return dataclasses.replace(self._scores.errors(self._turned(t)), threshold=t)
 
     def _checked(self, t: float) -> float:
-        """The threshold as a number; says so where it lies far from all scores."""
+        """The threshold as a number; said where it lies far from all scores."""
         if self._cosines:
             return as_cosine(t)
         if not is_number(t):
@@ -256,11 +347,15 @@ class Comparisons:
         return float(t)
 
     def error_rates(
-        self, t: float, confidence: float = 0.95, small_samples: bool = False
+        self,
+        t: float,
+        confidence: float = 0.95,
+        small_samples: bool = False,
+        people: str = "sampled",
     ) -> pd.DataFrame:
         """FMR and FNMR at threshold `t`, with intervals: see `ErrorCounts.rates`."""
         confidence = as_share(confidence, "the confidence", "confidence")
-        return self.counts(t).rates(confidence, small_samples)
+        return self.counts(t).rates(confidence, small_samples, people)
 
     def cross_group(
         self, t: float, confidence: float = 0.95, small_samples: bool = False
@@ -280,7 +375,10 @@ class Comparisons:
         """
         edges = self._histogram.edges
         filled = np.flatnonzero(self._histogram.scope(EVERY_PAIR).sum(axis=0))
-        chosen = np.unique(np.linspace(filled[0], filled[-1] + 1, points).round().astype(int))
+        first = filled[0]
+        if self._floor is not None:  # curves end where scores were kept back
+            first = min(np.searchsorted(edges, self._floor), filled[-1])
+        chosen = np.unique(np.linspace(first, filled[-1] + 1, points).round().astype(int))
         frames = []
         for place in range(-1, len(self.groups)):
             false_matches, false_non_matches = tails(self._histogram.scope(place))
@@ -304,6 +402,8 @@ class Comparisons:
         non_mated, mated = self._histogram.scope(EVERY_PAIR).astype(np.float64)
         if not non_mated.any() or not mated.any():
             raise BadInput("an area under the ROC curve needs mated and non-mated comparisons")
+        if self._floor is not None:
+            raise BadInput("an area under the ROC curve needs the scores that were kept back")
         below = np.cumsum(non_mated) - non_mated / 2
         return float(mated @ below / (mated.sum() * non_mated.sum()))
 
@@ -315,9 +415,11 @@ class Comparisons:
             raise BadInput("an equal error rate needs mated and non-mated comparisons")
 
         def enough(false_matches: np.ndarray, false_non_matches: np.ndarray) -> np.ndarray:
-            return false_matches * int(mated) <= false_non_matches * int(non_mated)
+            return false_matches * mated.item() <= false_non_matches * non_mated.item()
 
-        _, false_matches, false_non_matches = self._scores.smallest(place, enough)
+        t, false_matches, false_non_matches = self._scores.smallest(place, enough)
+        if self._floor is not None and t <= self._floor:
+            raise BadInput(f"the equal error rate is not known {_KEPT_BACK}")
         return (false_matches / non_mated + false_non_matches / mated) / 2
 
     def histograms(self, bins: int = 200) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -393,97 +495,6 @@ def compare_all(
         from facelab.embedders.tensors import pick_device
 
         device = str(pick_device(device))
-    subject, labels, cautions = _people(embeddings.table, by)
+    subject, labels, cautions = people_of(embeddings.table, by)
     scores = AllPairs(embeddings.vectors, subject, labels, tile, jobs, screened, device)
     return Comparisons(scores, cautions)
-
-
-def compare_pairs(
-    embeddings: Embeddings, pairs: pd.DataFrame, by: str | list[str] | None = None
-) -> Comparisons:
-    """Compare the listed pairs of faces.
-
-    Parameters
-    ----------
-    embeddings
-        Unit rows and their table.
-    pairs
-        One row a comparison: `row_a`, `row_b` (positions), or `image_a`, `image_b`. With a column
-        `mated`, it must agree with the subjects.
-    by
-        Group column, or several for their intersection.
-
-    Raises
-    ------
-    BadInput
-        The columns are missing, an image is not among the embeddings, a face meets itself, `mated`
-        contradicts the subjects.
-
-    Examples
-    --------
-    >>> import facelab as fl
-    >>> import pandas as pd
-    >>> people, _ = fl.crowd(100, images=2, dim=64)
-    >>> pairs = pd.DataFrame({"row_a": range(0, 198), "row_b": range(1, 199)})
-    >>> comparisons = fl.compare_pairs(people, pairs)
-    >>> comparisons.error_rates(0.5)[["mated", "non_mated", "false_matches"]].values.tolist()
-    [[99, 99, 1]]
-    """
-    check_embeddings(embeddings, "compare_pairs")
-    a, b = pair_rows(embeddings.table, pairs)
-    subject, labels, cautions = _people(embeddings.table, by)
-    names = np.asarray(labels.cat.categories, dtype=object)
-    group = np.append(names, None)[labels.cat.codes]
-    frame = pd.DataFrame({"score": pair_scores(embeddings.vectors, a, b)})
-    for side, rows in (("a", a), ("b", b)):
-        frame[f"subject_{side}"] = subject[rows]
-        frame[f"image_{side}"] = rows
-        frame[f"group_{side}"] = group[rows]
-    frame["mated"] = truth = subject[a] == subject[b]
-    if "mated" in pairs.columns:
-        check_truth(truth_of(pairs["mated"]), truth, frame[["subject_a", "subject_b"]], "pair")
-    twice = pd.DataFrame({"a": np.minimum(a, b), "b": np.maximum(a, b)}).duplicated().sum()
-    if twice:
-        pairs_are = how_many(
-            twice,
-            "pair is listed more than once and counts",
-            "pairs are listed more than once and count",
-        )
-        cautions.append(f"{pairs_are} each time")
-    return Comparisons(ScoreList(frame, tuple(names)), cautions)
-
-
-def _people(
-    table: pd.DataFrame, by: str | list[str] | None
-) -> tuple[np.ndarray, pd.Series, list[str]]:
-    """Subjects, group labels, and what is to be said about them."""
-    subject = table["subject"].astype(str).to_numpy(dtype=object)
-    if by is None:
-        labels = pd.Series(pd.Categorical([None] * len(table), categories=[]), index=table.index)
-        return subject, labels, []
-    labels, cautions = group_labels(table, by), []
-    missing = int(labels.isna().sum())
-    if missing:
-        cautions.append(
-            f"{missing:,} of {len(table):,} images have no {labels.name} label: they count in "
-            "`all` and in no group"
-        )
-    known = labels.notna().to_numpy()
-    kinds = pd.Series(labels.cat.codes.to_numpy()[known]).groupby(subject[known]).nunique()
-    mixed = kinds.index[kinds > 1]
-    if len(mixed):
-        cautions.append(
-            f"{how_many(len(mixed), 'subject bears', 'subjects bear')} more than one {labels.name} "
-            "label: mated comparisons across labels count in `all` only"
-        )
-    return subject, labels, cautions
-
-
-def allowed_errors(fmr: float, comparisons: int) -> int:
-    """The most false matches k for which k / comparisons <= fmr holds as written."""
-    allowed = int(fmr * comparisons)
-    while (allowed + 1) / comparisons <= fmr:
-        allowed += 1
-    while allowed / comparisons > fmr:
-        allowed -= 1
-    return allowed

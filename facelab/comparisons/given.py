@@ -13,7 +13,8 @@ import pandas as pd
 from facelab.comparisons.tiles import LONGEST
 from facelab.embedders.embeddings import Embeddings, row_lengths
 from facelab.embedders.kinds import called, check_kind, told
-from facelab.errors import BadInput, check_columns
+from facelab.errors import BadInput, check_columns, how_many
+from facelab.faces.groups import group_labels
 
 _ABOVE_ALL = 1.01  # a threshold may lie just above the highest cosine, which rounding raises
 
@@ -146,3 +147,29 @@ def as_cosine(value: Any, what: str = "the threshold") -> float:
     if percent is not None and _ABOVE_ALL < percent <= 100:
         hint = " (is it in percent? fl.SimilarityMap turns that into a score)"
     raise BadInput(f"{what} must be a score from -1 to 1, not {_shown(value)}{hint}")
+
+
+def people_of(
+    table: pd.DataFrame, by: str | list[str] | None
+) -> tuple[np.ndarray, pd.Series, list[str]]:
+    """Subjects, group labels, and what is to be said about them."""
+    subject = table["subject"].astype(str).to_numpy(dtype=object)
+    if by is None:
+        labels = pd.Series(pd.Categorical([None] * len(table), categories=[]), index=table.index)
+        return subject, labels, []
+    labels, cautions = group_labels(table, by), []
+    missing = int(labels.isna().sum())
+    if missing:
+        cautions.append(
+            f"{missing:,} of {len(table):,} images have no {labels.name} label: they count in "
+            "`all` and in no group"
+        )
+    known = labels.notna().to_numpy()
+    kinds = pd.Series(labels.cat.codes.to_numpy()[known]).groupby(subject[known]).nunique()
+    mixed = kinds.index[kinds > 1]
+    if len(mixed):
+        cautions.append(
+            f"{how_many(len(mixed), 'subject bears', 'subjects bear')} more than one {labels.name} "
+            "label: mated comparisons across labels count in `all` only"
+        )
+    return subject, labels, cautions

@@ -22,6 +22,7 @@ _SURE = 3.0  # standard errors from chance that leave no doubt
 _CLEAR = 2.0
 _LITTLE = 0.6  # area under the ROC curve from which on a few pairs are given the benefit of doubt
 _REPEATS = 10.0  # times as many repeats as chance has are no chance
+_ROUNDING = 1e-6  # of a chance of 1
 _TWO_UNITS = 0.1  # least share of mated scores in either unit
 
 
@@ -46,7 +47,21 @@ def checked_scores(
     for side in ("image_a", "image_b"):
         if side in frame.columns:
             checked[side] = _names(frame[side], side)
+    if "weight" in frame.columns:
+        checked["weight"] = _weights(frame["weight"])
     return _with_groups(checked, frame)
+
+
+def _weights(column: pd.Series) -> np.ndarray:
+    """Weights, 1 / the chance of selection, as float64."""
+    weights = pd.to_numeric(column.astype(object), errors="coerce").to_numpy(np.float64)
+    bad = np.flatnonzero(~((weights >= 1 - _ROUNDING) & (weights < np.inf)))
+    if len(bad):
+        raise BadInput(
+            f"weight {column.iloc[bad[0]]} in row {bad[0]} is not 1 or more "
+            f"({how_many(len(bad), 'such row')}): a weight is 1 / the chance of selection"
+        )
+    return weights
 
 
 def towards_alike(scores: np.ndarray, higher: Higher) -> np.ndarray:

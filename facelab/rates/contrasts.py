@@ -247,7 +247,10 @@ def group_contrasts(
             "difference_high": limits.high,
             "p": p,
             "p_corrected": corrected,
-            "note": [_note(error, sums, ends, names) for ends in zip(one, other, strict=True)],
+            "note": [
+                _note(error, sums, counts.seen(error)[1][1:], ends, names)
+                for ends in zip(one, other, strict=True)
+            ],
         }
     )
     order = ["ratio_low", "ratio"]
@@ -314,11 +317,13 @@ def _times(value: float) -> str:
     return f"{round(value, 1 - int(np.floor(np.log10(value)))):,.10g}"
 
 
-def _note(error: str, sums: Sums, ends: tuple[int, int], names: np.ndarray) -> str:
+def _note(
+    error: str, sums: Sums, seen: np.ndarray, ends: tuple[int, int], names: np.ndarray
+) -> str:
     """Groups without errors, and those with few that are independent of each other."""
     notes = []
     for place in ends:
-        wrong, worth = sums.errors[place], sums.rate[place] * sums.number[place]
+        wrong, worth = seen[place], sums.rate[place] * sums.number[place]
         if wrong:
             notes.append(few_errors(wrong, worth, ERRORS[error], f" in {names[place]}"))
         else:

@@ -11,8 +11,21 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from facelab.rates.intervals import Sums, interval
+from facelab.errors import BadInput, check_option
+from facelab.rates.intervals import SelectedSums, Sums, interval
 from facelab.rates.kernels import add_up
+from facelab.rates.products import (
+    effective,
+    evened,
+    every_pair,
+    in_whole,
+    lifted,
+    merged,
+    one_subject_pairs,
+    ratio,
+    weighed,
+)
+from facelab.rates.selected import by_group, of_these_people
 
 FEW_ERRORS = 30  # Doddington's rule of 30: below, the rate is known to no better than +-30%
 FEW_SUBJECTS = 10
@@ -36,7 +49,8 @@ class ErrorCounts:
         DataFrame `subject` (str), `group` (int), `images` (int).
     pairs
         DataFrame `unit_a` <= `unit_b`, `errors`, and `comparisons` unless `complete`. Between units
-        of one subject the errors are false non-matches, otherwise false matches.
+        of one subject the errors are false non-matches, otherwise false matches. Of comparisons
+        selected by chance both are sums of weights; for more columns see `rates.selected`.
     complete
         All pairs of images were compared, so that the numbers of comparisons follow from the
         numbers of images and `pairs` lists only pairs with errors.
@@ -47,6 +61,15 @@ class ErrorCounts:
     units: pd.DataFrame
     pairs: pd.DataFrame
     complete: bool
+
+    @property
+    def weighted(self) -> bool:
+        """Whether comparisons stand for others that were not made."""
+        return "compared" in self.pairs.columns
+
+    @property
+    def _kind(self) -> type[Sums]:
+        return SelectedSums if self.weighted else Sums
 
     @cached_property
     def subjects(self) -> np.ndarray:
@@ -110,7 +133,7 @@ class ErrorCounts:
     def _non_mated_of_units(self, weights: str = "comparisons") -> Sums:
         """Non-mated sums for every pair of groups, as (groups, groups) arrays."""
         images = self._images if self.complete else None
-        images, pairs = _weighted(images, (*self._ends, *self._counted()), weights)
+        images, pairs = weighed(images, (*self._ends, *self._counted()), weights)
         return non_mated_sums(images, self._group, len(self.groups), pairs, owner=self._subject)
 
     def _counted(self) -> tuple[np.ndarray, np.ndarray | None]:
@@ -127,10 +150,10 @@ class ErrorCounts:
         if len(self.units) > size:  # a subject is several units: their pairs are one
             apart = ~self._mated
             given = errors[apart] if comparisons is None else comparisons[apart]
-            a, b, (errors, given) = _merge(a[apart], b[apart], np.stack([errors[apart], given]))
+            a, b, (errors, given) = merged(a[apart], b[apart], np.stack([errors[apart], given]))
             comparisons = None if comparisons is None else given
         everyone = np.zeros(size, dtype=np.int64)
-        images, pairs = _weighted(images, (a, b, errors, comparisons), weights)
+        images, pairs = weighed(images, (a, b, errors, comparisons), weights)
         return non_mated_sums(images, everyone, 1, pairs)
 
     def sums(self, error: str, weights: str = "comparisons") -> Sums:
@@ -139,27 +162,52 @@ class ErrorCounts:
         With weights "subjects" every subject (every pair of them, for FMR) counts once, with the
         share of its comparisons that are errors; people with many photos dominate otherwise.
         """
+        self._check_weights(weights)
         if error == "fmr":
-            return Sums(*(np.diagonal(part) for part in self._non_mated_of_units(weights)))
+            return self._kind(*(np.diagonal(part) for part in self._non_mated_of_units(weights)))
         inside = self._group >= 0
-        own = _evened(*(part[inside] for part in self._unit_mated()), weights)
-        return mated_sums(*own, self._group[inside], len(self.groups))
+        own = evened(*(part[inside] for part in self._unit_mated()), weights)
+        return self._kind(*mated_sums(*own, self._group[inside], len(self.groups)))
 
     def sums_of_all(self, error: str, weights: str = "comparisons") -> Sums:
         """The same over everything, as arrays of one."""
+        self._check_weights(weights)
         if error == "fmr":
-            return Sums(*(part.ravel() for part in self._non_mated_of_subjects(weights)))
+            return self._kind(*(part.ravel() for part in self._non_mated_of_subjects(weights)))
         everyone = np.zeros(len(self.subjects), dtype=np.int64)
-        return mated_sums(*_evened(*self._subject_mated(), weights), everyone, 1)
+        return self._kind(*mated_sums(*evened(*self._subject_mated(), weights), everyone, 1))
 
-    def rates(self, confidence: float = 0.95, small_samples: bool = False) -> pd.DataFrame:
+    def _check_weights(self, weights: str) -> None:
+        if self.weighted and weights == "subjects":
+            raise BadInput('rates of comparisons selected by chance take weights="comparisons"')
+
+    def seen(self, error: str) -> tuple[np.ndarray, np.ndarray]:
+        """Comparisons and errors that were seen, of everybody and then of each group."""
+        if not self.weighted:
+            sums, _ = self.of_everybody_and_groups(error)
+            return sums.comparisons, sums.errors
+        made = self._made(error)
+        return by_group(*made, "compared"), by_group(*made, "wrong")
+
+    def _made(self, error: str) -> tuple[pd.DataFrame, np.ndarray, int]:
+        """The pairs of units that an error is of, the group of both, and how many there are."""
+        a, b = self._ends
+        which = self._mated if error == "fnmr" else ~self._mated
+        group = np.where(self._group[a] == self._group[b], self._group[a], -1)[which]
+        return self.pairs[which], group, len(self.groups)
+
+    def rates(
+        self, confidence: float = 0.95, small_samples: bool = False, people: str = "sampled"
+    ) -> pd.DataFrame:
         """FMR and FNMR of everybody and of each group.
 
         Intervals are Wilson's with the effective sample size p(1-p)/Var, where Var allows for
         comparisons that share a subject (arXiv 2306.01198, plug-in estimator); with no error, or
         nothing but errors, the comparisons are taken as independent. With few subjects they are
         too narrow, as `experiments/coverage.yaml` shows; with `small_samples` they also allow for
-        that: see `small_sample_wilson`.
+        that: see `small_sample_wilson`. Weighted comparisons always have those: the squares of
+        weighted errors hold the variance of the selection too. With `people` "fixed" theirs hold
+        that alone, and are of what all pairs of these very people would have shown.
 
         Returns
         -------
@@ -171,10 +219,15 @@ class ErrorCounts:
             across groups too; a group's row holds the comparisons within it. Rates by subject are
             means over subjects (FMR: over pairs of them), so that people with many photos weigh
             no more than others; all other rates count comparisons. `effective` numbers say how
-            many independent comparisons would tell as much.
+            many independent comparisons would tell as much. Of weighted comparisons, numbers are
+            those that they stand for; `compared_non_mated compared_mated seen_false_matches
+            seen_false_non_matches` are those that were made, and rates by subject are not known.
         """
         size, inside = len(self.groups), self._group >= 0
         counted = {error: self.of_everybody_and_groups(error) for error in ("fmr", "fnmr")}
+        check_option("people", people, ("sampled", "fixed"))
+        if people == "fixed":
+            counted = {e: self._of_these_people(e, told) for e, (told, _) in counted.items()}
         subjects = np.bincount(self._group[inside], minlength=size)
         images = np.bincount(self._group[inside], self._images[inside], minlength=size)
         frame = pd.DataFrame({"group": ["all", *self.groups]})
@@ -182,29 +235,49 @@ class ErrorCounts:
         frame["images"] = pd.array(np.append(self._images.sum(), images), dtype="Int64")
         if not self._images.any():
             frame["images"] = pd.NA  # a score file that does not name its images
-        frame["mated"] = counted["fnmr"][0].comparisons.astype(np.int64)
-        frame["non_mated"] = counted["fmr"][0].comparisons.astype(np.int64)
+        seen = {error: self.seen(error) for error in counted}
+        frame["mated"] = in_whole(counted["fnmr"][0].comparisons)
+        frame["non_mated"] = in_whole(counted["fmr"][0].comparisons)
         for error, (sums, _) in counted.items():
             frame[error] = sums.rate
             frame[f"{error}_low"], frame[f"{error}_high"] = interval(
-                sums, confidence, small_samples
+                sums, confidence, small_samples, self.weighted
             )
         notes = [
-            notes_of(counted[e][0], frame[f"{e}_high"], e, frame["subjects"])
+            notes_of(counted[e][0], frame[f"{e}_high"], e, frame["subjects"], seen[e][1])
             for e in ("fmr", "fnmr")
         ]
         frame["note"] = [
             _note(people, *told) for people, *told in zip(frame["subjects"], *notes, strict=True)
         ]
         for error, (name, _) in _COLUMNS.items():
-            frame[name] = counted[error][0].errors.astype(np.int64)
+            frame[name] = in_whole(counted[error][0].errors)
         for error, (_, tries) in _COLUMNS.items():
             frame[f"effective_{tries}"] = counted[error][1]
+        if self.weighted:
+            return self._with_seen(frame, seen)
         for error in _COLUMNS:
             sums, _ = self.of_everybody_and_groups(error, "subjects")
             frame[f"{error}_by_subject"] = sums.rate
             ends = interval(sums, confidence, small_samples)
             frame[f"{error}_by_subject_low"], frame[f"{error}_by_subject_high"] = ends
+        return frame
+
+    def _of_these_people(self, error: str, sums: Sums) -> tuple[Sums, np.ndarray]:
+        if not self.weighted:
+            raise BadInput(
+                'with people="fixed" rates have no interval where all comparisons were made: take '
+                'people="sampled"'
+            )
+        fixed = of_these_people(*self._made(error)[:2], sums)
+        return fixed, fixed.number
+
+    def _with_seen(
+        self, frame: pd.DataFrame, seen: dict[str, tuple[np.ndarray, np.ndarray]]
+    ) -> pd.DataFrame:
+        for error, (name, tries) in _COLUMNS.items():
+            frame[[f"{error}_by_subject{end}" for end in ("", "_low", "_high")]] = np.nan
+            frame[f"compared_{tries}"], frame[f"seen_{name}"] = map(in_whole, seen[error])
         return frame
 
     def of_everybody_and_groups(
@@ -213,7 +286,7 @@ class ErrorCounts:
         """Sums of everybody and then of each group, and the effective numbers of comparisons."""
         parts = self.sums_of_all(error, weights), self.sums(error, weights)
         numbers = np.concatenate([part.number for part in parts])
-        return Sums(*map(np.concatenate, zip(*parts, strict=True))), numbers
+        return self._kind(*map(np.concatenate, zip(*parts, strict=True))), numbers
 
     def cross_group(self, confidence: float = 0.95, small_samples: bool = False) -> pd.DataFrame:
         """FMR for every pair of groups, one row each: the cross-group matrix in long form.
@@ -227,14 +300,14 @@ class ErrorCounts:
         sums = self._non_mated_of_units()
         first, second = np.triu_indices(len(self.groups))
         sums = Sums(*(matrix[first, second] for matrix in sums))
-        low, high = interval(sums, confidence, small_samples)
+        low, high = interval(sums, confidence, small_samples, self.weighted)
         names = np.array(self.groups, dtype=object)
         return pd.DataFrame(
             {
                 "group_a": names[first],
                 "group_b": names[second],
-                "non_mated": sums.comparisons.astype(np.int64),
-                "false_matches": sums.errors.astype(np.int64),
+                "non_mated": in_whole(sums.comparisons),
+                "false_matches": in_whole(sums.errors),
                 "fmr": sums.rate,
                 "fmr_low": low,
                 "fmr_high": high,
@@ -276,32 +349,6 @@ class NonMated(NamedTuple):
     nodes: int
 
 
-def _evened(
-    comparisons: np.ndarray, errors: np.ndarray, weights: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Comparisons and errors of each subject, or with weights "subjects" one and its rate."""
-    if weights == "comparisons":
-        return comparisons, errors
-    some = comparisons > 0
-    return some.astype(np.float64), errors / np.where(some, comparisons, 1)
-
-
-_Pairs = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
-
-
-def _weighted(
-    images: np.ndarray | None, pairs: _Pairs, weights: str
-) -> tuple[np.ndarray | None, _Pairs]:
-    """The same for pairs of nodes: what `non_mated_sums` takes."""
-    if weights == "comparisons":
-        return images, pairs
-    a, b, errors, comparisons = pairs
-    if comparisons is None:
-        return np.ones(len(images)), (a, b, errors / (images[a] * images[b]), None)
-    ones, shares = _evened(comparisons, errors, weights)
-    return images, (a, b, shares, ones)
-
-
 def non_mated_sums(
     images: np.ndarray | None,
     group: np.ndarray,
@@ -334,10 +381,10 @@ def non_mated_sums(
             k: np.bincount(group[known], images[known] ** k, minlength=size) for k in (1, 2, 4, 8)
         }
         n = powers[1]
-        total, squares, c4 = (_every_pair(powers[k], powers[2 * k]) for k in (1, 2, 4))
+        total, squares, c4 = (every_pair(powers[k], powers[2 * k]) for k in (1, 2, 4))
         row_total = np.outer(images, n)
         row_total[known, group[known]] -= images[known] ** 2
-        for x, y in _one_subject_pairs(owner, group):
+        for x, y in one_subject_pairs(owner, group):
             both, place = images[x] * images[y], tuple(sorted((group[x], group[y])))
             total[place] -= both
             squares[place] -= both**2
@@ -345,7 +392,7 @@ def non_mated_sums(
             row_total[x, group[y]] -= both
             row_total[y, group[x]] -= both
 
-    p = np.nan_to_num(_ratio(wrong, total))
+    p = np.nan_to_num(ratio(wrong, total))
     single = wrong_squares - 2 * p * crossed + p**2 * squares
     known = np.flatnonzero(group >= 0)
     either, whole = (x + np.triu(x, 1).T for x in (p, total))
@@ -366,10 +413,10 @@ def non_mated_sums(
     # (e - p c)^4, multiplied out: only the last term is of pairs without errors too.
     fourths = e4 - 4 * p * e3c + 6 * p**2 * e2c2 - 4 * p**3 * ec3 + p**4 * c4
     # A pair's term stands in two rows: its fourth power is taken off once.
-    effective = _effective(variance * total**2, np.maximum(spread4 - fourths, fourths))
+    terms = effective(variance * total**2, np.maximum(spread4 - fourths, fourths))
     people = np.where(shares2 > 0, 4 / np.where(shares2 > 0, shares2, 1), 0)
-    pairs = _effective(total, squares)
-    return Sums(total, wrong, variance, people, pairs, effective, largest, plain)
+    pairs = effective(total, squares)
+    return Sums(total, wrong, variance, people, pairs, terms, largest, plain)
 
 
 def mated_sums(comparisons: np.ndarray, errors: np.ndarray, group: np.ndarray, size: int) -> Sums:
@@ -379,67 +426,20 @@ def mated_sums(comparisons: np.ndarray, errors: np.ndarray, group: np.ndarray, s
     """
     total = np.bincount(group, comparisons, minlength=size)
     wrong = np.bincount(group, errors, minlength=size)
-    p = np.nan_to_num(_ratio(wrong, total))
+    p = np.nan_to_num(ratio(wrong, total))
     shares = comparisons / np.where(total > 0, total, 1)[group]
     residual = errors - p[group] * comparisons
     terms = lifted(residual, shares) ** 2
     plain, squares, fourths = (
         np.bincount(group, x, minlength=size) for x in (residual**2, terms, terms**2)
     )
-    people = _effective(total, np.bincount(group, comparisons**2, minlength=size))
+    people = effective(total, np.bincount(group, comparisons**2, minlength=size))
     people = np.where(total > 0, people, 0)
     largest = np.zeros(size)
     np.maximum.at(largest, group, shares)
     plain, variance = (x / np.where(total > 0, total, 1) ** 2 for x in (plain, squares))
-    effective = _effective(squares, fourths)
-    return Sums(total, wrong, variance, people, people, effective, largest, plain)
-
-
-def lifted(residuals: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Residuals over 1 - their subject's share of the comparisons, as a jackknife has them.
-
-    The rate follows whoever has most comparisons, so that their residual hides how far they stand
-    from all others. Who has all the comparisons has no residual.
-    """
-    return np.where(shares < 1, residuals / np.where(shares < 1, 1 - shares, 1), 0)
-
-
-def _every_pair(one: np.ndarray, squared: np.ndarray) -> np.ndarray:
-    """Sums of products over all pairs of nodes, from sums and sums of squares, by groups."""
-    result = np.triu(np.outer(one, one)).astype(np.float64)
-    np.fill_diagonal(result, (one**2 - squared) / 2)
-    return result
-
-
-def _effective(squares: np.ndarray, fourths: np.ndarray) -> np.ndarray:
-    """(sum u^2)^2 / sum u^4: 1 where there is nothing to see."""
-    return np.where(fourths > 0, squares**2 / np.where(fourths > 0, fourths, 1), 1.0)
-
-
-def _one_subject_pairs(subject: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Pairs of labelled units that are one subject under two labels: int64 (n, 2), mostly empty."""
-    known = np.flatnonzero(group >= 0)
-    order = known[np.argsort(subject[known], kind="stable")]
-    runs = np.split(order, np.flatnonzero(np.diff(subject[order])) + 1)
-    found = [(x, y) for run in runs for i, x in enumerate(run) for y in run[i + 1 :]]
-    return np.array(found, dtype=np.int64).reshape(-1, 2)
-
-
-def _merge(
-    a: np.ndarray, b: np.ndarray, values: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sum the columns of `values` that belong to the same unordered pair."""
-    low, high = np.minimum(a, b), np.maximum(a, b)
-    base = int(high.max(initial=0)) + 1
-    keys, place = np.unique(low * base + high, return_inverse=True)
-    merged = np.stack([np.bincount(place, row, minlength=len(keys)) for row in values])
-    return keys // base, keys % base, merged
-
-
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Errors over comparisons; NaN where there are none."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(denominator > 0, numerator / denominator, np.nan)
+    together = effective(squares, fourths)
+    return Sums(total, wrong, variance, people, people, together, largest, plain)
 
 
 # Shares of the comparisons from which on one person is named; in FMR everybody is in 2 / n of them.
@@ -456,8 +456,18 @@ def _note(people: int, non_mated: list[str], mated: list[str]) -> str:
     return "; ".join(notes)
 
 
-def notes_of(sums: Sums, high: np.ndarray, error: str, people: np.ndarray) -> list[list[str]]:
-    """What limits each rate: no errors, few independent ones, one person in most comparisons."""
+def notes_of(
+    sums: Sums,
+    high: np.ndarray,
+    error: str,
+    people: np.ndarray,
+    seen: np.ndarray | None = None,
+) -> list[list[str]]:
+    """What limits each rate: no errors, few independent ones, one person in most comparisons.
+
+    `seen` are the errors as they were counted, where those of `sums` are weighted.
+    """
+    seen = sums.errors if seen is None else seen
     errors, tries = (name.replace("_", " ") for name in _COLUMNS[error])
     tries = f"{tries.replace('non ', 'non-')} comparisons"
     errors = errors.replace("non ", "non-")
@@ -470,7 +480,7 @@ def notes_of(sums: Sums, high: np.ndarray, error: str, people: np.ndarray) -> li
         elif wrong == 0:
             most = float(f"{100 * high[place]:.2g}")
             notes.append(f"no {errors}: a rate up to {most:g}% would show none as well")
-        elif told := few_errors(wrong, worth[place], errors):
+        elif told := few_errors(seen[place], worth[place], errors):
             notes.append(told)
         if people[place] >= FEW_SUBJECTS - 2 and sums.largest[place] > _DOMINANT[error]:
             share = min(sums.largest[place], 0.995)

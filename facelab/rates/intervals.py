@@ -57,16 +57,30 @@ class Sums(NamedTuple):
         two errors in which all comparisons of two people (of one, for FNMR) go together are added
         to what was seen of that, so that where there is nothing to take over people count.
         """
+        return self._number(self.comparisons)
+
+    def _number(self, made: np.ndarray) -> np.ndarray:
         p, usable = self.rate, self.usable
         with np.errstate(invalid="ignore", divide="ignore"):
             number = np.where(usable, p * (1 - p) / self.variance, np.nan)
-            bunch = self.comparisons / number
+            bunch = made / number
             weight = np.where(usable, np.minimum(p, 1 - p) * number, 0)
-            together = self.comparisons / np.maximum(self.independent, 1)
+            together = made / np.maximum(self.independent, 1)
         seen = np.nansum(weight * np.maximum(bunch, 1))
         taken = (seen + 2 * np.maximum(together, 1)) / (weight.sum() + 2)
-        number = np.where(usable, number, self.comparisons / taken)
+        number = np.where(usable, number, made / taken)
         return np.where(self.comparisons > 0, number, np.nan)
+
+
+class SelectedSums(Sums):
+    """Sums of weights: how many comparisons they stand for says nothing of how many were made."""
+
+    __slots__ = ()
+
+    @property
+    def number(self) -> np.ndarray:
+        """As of `Sums`, of the effective number of those that were made (Kish)."""
+        return self._number(self.independent)
 
 
 def wilson(
@@ -94,7 +108,9 @@ def wilson(
     return low, high
 
 
-def small_sample_wilson(sums: Sums, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+def small_sample_wilson(
+    sums: Sums, confidence: float = 0.95, share: float = 0.5
+) -> tuple[np.ndarray, np.ndarray]:
     """Wilson's interval that allows for a variance estimated from few subjects.
 
     Two changes to `wilson`. The normal quantile gives way to Student's with half of Satterthwaite's
@@ -103,12 +119,15 @@ def small_sample_wilson(sums: Sums, confidence: float = 0.95) -> tuple[np.ndarra
     because errors are skewed: a test that misses the few people who err most has a low rate and a
     low variance at once. And with no error (or nothing else) only pairs of subjects, or subjects
     for FNMR, count as independent, not comparisons; of these the effective number.
+
+    `share` is that half. Of comparisons that were selected by chance it is 1: they meet the same
+    people less often, so that their errors bunch less.
     """
     usable = sums.usable
     number = np.where(usable, sums.number, sums.independent)
     z = np.where(
         usable,
-        stdtrit(sums.freedom, (1 + confidence) / 2),
+        stdtrit(2 * share * sums.freedom, (1 + confidence) / 2),
         NormalDist().inv_cdf((1 + confidence) / 2),
     )
     return wilson_limits(sums.rate, number, z)
@@ -129,9 +148,14 @@ def wilson_limits(
 
 
 def interval(
-    sums: Sums, confidence: float = 0.95, small_samples: bool = False
+    sums: Sums, confidence: float = 0.95, small_samples: bool = False, weighted: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The interval of each ratio: the paper's, or the one that allows for few subjects."""
+    """The interval of each ratio: the paper's, or the one that allows for few subjects.
+
+    Of weighted comparisons it is always the second, with all of Satterthwaite's degrees of freedom.
+    """
+    if weighted:
+        return small_sample_wilson(sums, confidence, 1.0)
     if small_samples:
         return small_sample_wilson(sums, confidence)
     return wilson(sums.comparisons, sums.errors, sums.plain, confidence)

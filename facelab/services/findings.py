@@ -1,0 +1,147 @@
+"""What an answer says of a pair of faces, and the words in which services refuse.
+
+In: parts of a response. Out: numbers, names and codes that were checked, and findings.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from facelab.comparisons.answered import CENSORED, OK
+
+NO_PROBE, NO_REFERENCE = "no_face_probe", "no_face_reference"
+REFUSED, THROTTLED, ERROR = "refused", "throttled", "error"
+SEVERAL = "several faces"  # the reason of what the rule "drop" refused
+
+
+@dataclass(frozen=True)
+class Call:
+    """What the caller tells of a call: its kind, his threshold, the rule for several faces."""
+
+    kind: str | None = None
+    threshold: float | None = None
+    version: str | None = None
+    several: str = "best"
+    pair: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one answer says of one pair: `candidate` is the subject that a search found."""
+
+    status: str
+    score: float = np.nan
+    kind: str = "compare"
+    threshold: float = np.nan
+    version: str | None = None
+    faces_probe: int | None = None
+    faces_reference: int | None = None
+    candidate: str | None = None
+    thresholds: tuple[tuple[str, float], ...] = ()
+    reason: str = ""
+
+
+class Malformed(ValueError):
+    """It is no answer of this service; the message says why."""
+
+
+# ---- numbers and codes
+
+
+def number(value: Any, what: str, most: float = np.inf, least: float = 0.0) -> float:
+    """A finite number between the least and the most there is; anything else is no answer."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Malformed(f"{what} is no number")
+    try:
+        found = float(value)
+    except OverflowError:
+        raise Malformed(f"{what} is no finite number") from None
+    if not np.isfinite(found):
+        raise Malformed(f"{what} is no finite number")
+    if not least <= found <= most:
+        raise Malformed(f"{what} is not between {least:g} and {most:g}")
+    return found
+
+
+def objects(value: Any, what: str) -> list[dict[str, Any]]:
+    """A list of objects."""
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise Malformed(f"{what} is no list of objects")
+    return value
+
+
+def an_object(value: Any, what: str = "the answer") -> dict[str, Any]:
+    """An object."""
+    if not isinstance(value, dict):
+        raise Malformed(f"{what} is no object")
+    return value
+
+
+def name_of(value: Any) -> str | None:
+    """A text or a whole number as a name; half a surrogate pair in it is spelt out."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def code_of(value: Any) -> str:
+    """A code that says what went wrong; never a message, in which anything may stand."""
+    found = re.search(r"[A-Za-z_.]{2,60}|\d{3}", str(value).rpartition("#")[2])
+    return found.group() if found else "an error without a code"
+
+
+_AGAIN = re.compile(
+    r"throttl|throughput|limit_?exceeded|rate_?limit|too_?many|concurrency|quota|429|slow_?down",
+    re.I,
+)
+_NO_FACE = re.compile(r"no_?face|face_?not_?(detected|exist|in)|nofacedetected", re.I)
+_NO_FACE_SAID = re.compile(
+    r"no faces?\b|face could not be detected|can.?t find (a )?face|faces? not (found|detected)",
+    re.I,
+)
+_PHOTO = re.compile(
+    r"image|photo|picture|resolution|file_too_large|unsupported|invalid_?size|413|too_?large", re.I
+)
+_LINE = re.compile(r"timeout|timed_?out|download|url|s3object|internal|expired|token", re.I)
+
+
+def failed(code: Any, message: Any = "", kind: str = "compare") -> Finding:
+    """What a code says: to be called again, no face, a photo that was refused, or anything else."""
+    code, said = code_of(code), str(message)[:300]
+    either = f"{code} {said}"
+    if _AGAIN.search(code) or re.search(r"rate limit|call volume quota|too many", said, re.I):
+        return Finding(THROTTLED, kind=kind, reason=code)
+    missing = _NO_FACE.search(code) or _NO_FACE_SAID.search(said)
+    if missing and not re.search(r"faceid|face id|expired", said, re.I):
+        return Finding(_whose(either), kind=kind, reason=code)
+    if _PHOTO.search(code) and not _LINE.search(code):
+        return Finding(REFUSED, kind=kind, reason=code)
+    return Finding(ERROR, kind=kind, reason=code)
+
+
+def of_text(answer: str) -> Finding:
+    """What an answer in plain text says by its HTTP status, as a 413 of Face++ does."""
+    found = re.search(r"\b(413|429|4\d\d|5\d\d)\b", answer[:2000])
+    if found:
+        return failed(found.group())
+    raise Malformed("it is text and no answer")
+
+
+def _whose(text: str) -> str:
+    """Whose face is missing, where the service says so; the probe's where it does not."""
+    second = re.search(r"target|reference|second|img2|image_?2", text, re.I)
+    return NO_REFERENCE if second else NO_PROBE
+
+
+def ranked(faces: list[tuple[float | None, float]], several: str) -> tuple[str, float]:
+    """Score or not, of several faces with (score, area), by the rule."""
+    if several == "drop" and len(faces) > 1:
+        return REFUSED, np.nan
+    if several == "largest":
+        score = max(faces, key=lambda face: face[1])[0]
+    else:
+        scores = [score for score, _ in faces if score is not None]
+        score = max(scores) if scores else None
+    return (OK, score) if score is not None else (CENSORED, np.nan)
