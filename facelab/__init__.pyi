@@ -176,6 +176,7 @@ from .search.spoilt_probes import search_parts as search_parts
 from .services.auditing import audit_service as audit_service
 from .services.calling import call_pairs as call_pairs
 from .services.chart import control_chart as control_chart
+from .services.clients import service_client as service_client
 from .services.plans import plan_pairs as plan_pairs
 from .services.plans import planned_intervals as planned_intervals
 from .services.promises import promised_rates as promised_rates

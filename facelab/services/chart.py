@@ -43,9 +43,9 @@ def control_chart(
     pandas.DataFrame
         `test version error group pairs rate low high ratio ratio_low ratio_high signal note`. `low`
         and `high` are the control limits: where the rate lies if nothing has changed since the
-        baseline (which has none), on the same people and pairs. `ratio` is the rate over the baseline's, with its
-        interval; `signal` says that the interval leaves out 1, which is when the rate lies outside
-        of the limits. Equal answers give no signal, and a change of nothing.
+        baseline (which has none), on the same people and pairs. `ratio` is the rate over the
+        baseline's, with its interval; `signal` says that the interval leaves out 1, which is when
+        the rate lies outside of the limits.
 
     Raises
     ------
@@ -66,8 +66,8 @@ def control_chart(
     >>> early = plan.assign(score=(a * b).sum(axis=1), status="ok")
     >>> late = early.assign(score=early["score"] + 0.2)
     >>> chart = fl.control_chart({"2024": early, "2025": late}, threshold=0.25)
-    >>> chart.query("group == 'all'")[["test", "error", "signal"]].values.tolist()
-    [['2024', 'fmr', False], ['2024', 'fnmr', False], ['2025', 'fmr', True], ['2025', 'fnmr', False]]
+    >>> chart.query("group == 'all'")[["error", "signal"]].values.tolist()
+    [['fmr', False], ['fnmr', False], ['fmr', True], ['fnmr', False]]
     """
     confidence = as_share(confidence, "the confidence", "confidence")
     if not isinstance(tests, Mapping) or len(tests) < 2:
