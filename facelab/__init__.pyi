@@ -116,6 +116,7 @@ from .grouping.measures import grouping_accuracy as grouping_accuracy
 from .grouping.measures import grouping_errors as grouping_errors
 from .grouping.measures import split_people as split_people
 from .grouping.people import number_of_people as number_of_people
+from .pages.decision import service_page as service_page
 from .pages.sharing import share as share
 from .pages.summary import summary_page as summary_page
 from .photos.in_place import open_crops as open_crops
@@ -188,12 +189,19 @@ from .search.spoilt_probes import readable_probes as readable_probes
 from .search.spoilt_probes import search_parts as search_parts
 
 # Services that one can only call.
+from .services.auditing import audit_service as audit_service
 from .services.calling import call_pairs as call_pairs
+from .services.chart import control_chart as control_chart
+from .services.clients import service_client as service_client
 from .services.plans import plan_pairs as plan_pairs
 from .services.plans import planned_intervals as planned_intervals
 from .services.promises import promised_rates as promised_rates
+from .services.promises import vendor_thresholds as vendor_thresholds
 from .services.reading import answers_by_group as answers_by_group
 from .services.reading import read_answers as read_answers
+from .services.rehearsal import FakeService as FakeService
+from .services.stability import instability as instability
+from .services.stability import turned_pairs as turned_pairs
 from .sums import seal as seal
 from .sums import verify as verify
 from .synthetic.parameters import GROUPS as GROUPS

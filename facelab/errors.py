@@ -178,7 +178,7 @@ def need(module: str, extra: str) -> ModuleType:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != module.split(".")[0]:
+        if not f"{module}.".startswith(f"{error.name}."):
             raise
         raise MissingExtra(
             f"{module} is not installed: this needs the `{extra}` extra: "
@@ -313,7 +313,9 @@ def _check_kind(name: str, value: Any, kinds: list[str]) -> None:
     elif "Callable" in inside:
         if not callable(value):
             raise BadInput(f"{name} must be a function, not {reprlib.repr(value)}")
-    elif named := inside.get("Mapping") or inside.get("dict"):
+    elif (named := inside.get("Mapping") or inside.get("dict")) and (
+        "float" not in inside or hasattr(value, "items")
+    ):
         if not hasattr(value, "items"):
             raise BadInput(f"{name} must be names with values, not {reprlib.repr(value)}")
         for one, held in value.items():

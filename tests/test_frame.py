@@ -28,7 +28,7 @@ def requirements() -> dict[str, str]:
     """Package to version bound, for the project and all its extras."""
     extras = PROJECT["optional-dependencies"].values()
     lines = [*PROJECT["dependencies"], *(line for extra in extras for line in extra)]
-    return dict(re.fullmatch(r"([\w.-]+)(>=[\d.]+)", line).groups() for line in lines)
+    return dict(re.fullmatch(r"([\w.-]+)(>=[\d.]+(?:b\d+)?)", line).groups() for line in lines)
 
 
 def test_conda_and_pyproject_name_the_same_packages_and_versions():

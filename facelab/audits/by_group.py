@@ -36,9 +36,7 @@ from facelab.rates.tables import readable_indices, readable_rates, table
 from facelab.words import checked
 
 _NAMED = 3  # items named in a warning before "and others"
-_LITTLE = (
-    0.6  # area under the ROC curve from which on a few subjects are given the benefit of doubt
-)
+_LITTLE = 0.6  # area under the ROC curve from which on few subjects have the benefit of doubt
 _MANY_NUMBERS = 16  # of a vector, from which on none of them makes up half of it
 
 
@@ -172,13 +170,14 @@ class Audit:
         from facelab.figures.curves import det_curves, threshold_sweep
         from facelab.figures.scores import score_distributions
 
+        lines = self.card.get("lines")
         return {
             "Error rates by group": self.plot(),
             "Disparity, and what equal groups would show": disparity_figure(self.disparity),
             "False match rate for every pair of groups": cross_group(self.cross_group),
-            "Scores by group": score_distributions(self.histograms, self.threshold),
-            "FNMR against FMR by group": det_curves(self.det, self.rates),
-            "Other thresholds": threshold_sweep(self.det, self.threshold, self.rates),
+            "Scores by group": score_distributions(self.histograms, self.threshold, lines),
+            "FNMR against FMR by group": det_curves(self.det, self.rates, lines),
+            "Other thresholds": threshold_sweep(self.det, self.threshold, self.rates, lines),
         }
 
     def _repr_html_(self) -> str:

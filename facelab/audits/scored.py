@@ -4,6 +4,8 @@ In: comparisons, and a target FMR or the threshold that the vendor advises. Out:
 shown, stored and compared like any other.
 """
 
+from collections.abc import Mapping
+
 from facelab.audits.by_group import Audit
 from facelab.audits.thresholds import rates_at
 from facelab.comparisons.counted import Comparisons
@@ -21,6 +23,7 @@ def audit_scores(
     confidence: float = 0.95,
     replicates: int = DRAWS,
     seed: int = 0,
+    lines: Mapping[str, float] | None = None,
 ) -> Audit:
     """Read the error rates of groups from scores that were made elsewhere.
 
@@ -39,6 +42,8 @@ def audit_scores(
         Simulated tests behind the disparity's intervals and what equal groups would show.
     seed
         Of the simulation.
+    lines
+        Further thresholds by name, drawn in every curve: `fl.vendor_thresholds("rekognition")`.
 
     Returns
     -------
@@ -74,6 +79,9 @@ def audit_scores(
         raise BadInput("an audit reads scores of likeness: turn distances round, such as 1 - score")
     fmr = as_share(fmr, "the target FMR", "fmr")
     confidence = as_share(confidence, "the confidence", "confidence")
+    for name, at in (lines or {}).items():
+        if not is_number(at):
+            raise BadInput(f"the threshold {name!r} must be a finite number, not {at!r}")
     own = threshold is not None
     warnings, said = list(comparisons.warnings), "the service's own threshold"
     if not own:
@@ -95,6 +103,8 @@ def audit_scores(
         "replicates": replicates,
         "seed": seed,
     }
+    if lines:
+        card["lines"] = {str(name): float(at) for name, at in lines.items()}
     if own:
         card["calibration"] = {"threshold": float(threshold)}
     return Audit(

@@ -162,5 +162,11 @@ def summary(
     ] = None,
     force: Force = False,
 ) -> None:
-    """One page on the main experiment for whoever decides; it prints on one sheet."""
-    done("one page", fl.summary_page(run, mix, out, replace=force))
+    """One page for whoever decides: on the main experiment, or on a service that was audited."""
+    from facelab.pages.decision import tells_of_a_service
+    from facelab.pages.finished import FinishedRun
+
+    if mix is None and tells_of_a_service(FinishedRun(run, "main")):
+        done("one page", fl.service_page(run, out, replace=force))
+    else:
+        done("one page", fl.summary_page(run, mix, out, replace=force))

@@ -3,6 +3,7 @@
 In: the `det` table of comparisons or an audit. Out: one figure a call, as in `plots`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,17 @@ from matplotlib.axes import Axes
 
 from facelab.errors import check_columns
 from facelab.figures.lettering import entry
-from facelab.figures.style import FAINT, Picture, colours, drawn, mark, panels
+from facelab.figures.style import FAINT, INK, Picture, advised, colours, drawn, mark, panels
 
 _SMALLEST = 3  # errors that a rate must rest on to be drawn
 
 
 @drawn
-def det_curves(det: pd.DataFrame, rates: pd.DataFrame | None = None) -> Picture:
+def det_curves(
+    det: pd.DataFrame,
+    rates: pd.DataFrame | None = None,
+    lines: Mapping[str, float] | None = None,
+) -> Picture:
     """What does each group pay in FNMR for a lower FMR? (DET: both axes logarithmic.)
 
     Parameters
@@ -28,6 +33,9 @@ def det_curves(det: pd.DataFrame, rates: pd.DataFrame | None = None) -> Picture:
     rates
         Error rates at one threshold, as `Audit.rates`: where each group stands at it, and how many
         comparisons its curve rests on; fewer than three errors are not drawn.
+    lines
+        Further thresholds by name, such as `fl.vendor_thresholds("rekognition")`: where each group
+        stands at them. Those of one threshold are joined.
 
     Examples
     --------
@@ -49,24 +57,51 @@ def det_curves(det: pd.DataFrame, rates: pd.DataFrame | None = None) -> Picture:
             here = rates[rates["group"] == group]
             axes.plot(here["fmr"], here["fnmr"], "o", ms=7, mec="white", color=look["color"])
     axes.set(xlabel="FMR", ylabel="FNMR")
+    told = _joined(axes, det, rates, lines)
     why = _logarithmic(axes, det, ["fmr", "fnmr"], "xy")
     sns.despine(ax=axes)
     figure.legend(loc="outside lower center", ncols=4)
     dots = "; dots: at the one threshold" if rates is not None else ""
     axes.set_title(f"Within each group{dots}")
-    figure.alt = f"DET curves of {', '.join(groups)}: FNMR against FMR, both logarithmic.{why}"
+    figure.alt = (
+        f"DET curves of {', '.join(groups)}: FNMR against FMR, both logarithmic.{told}{why}"
+    )
     return figure
+
+
+def _joined(
+    axes: Axes, det: pd.DataFrame, rates: pd.DataFrame | None, lines: Mapping[str, float] | None
+) -> str:
+    """Where the groups stand at each advised threshold, joined and named."""
+    told = []
+    for words, at in (lines or {}).items():
+        points = []
+        for group in _groups(det):
+            curve = det[det["group"] == group]
+            near = curve.iloc[[np.abs(curve["threshold"].to_numpy() - at).argmin()]]
+            points.append(_supported(near, rates, group)[["fmr", "fnmr"]])
+        found = pd.concat(points).sort_values("fmr")
+        told.append(f"{words} at {at:g}")
+        if not found.empty:
+            axes.plot(found["fmr"], found["fnmr"], ":", marker=".", ms=4, lw=1, color=INK, zorder=3)
+            axes.annotate(
+                words, found.iloc[-1], (4, 4), textcoords="offset points", color=INK, size=8.5
+            )
+    return f" Dotted: advised thresholds, {'; '.join(told)}." if told else ""
 
 
 @drawn
 def threshold_sweep(
-    det: pd.DataFrame, threshold: float, rates: pd.DataFrame | None = None
+    det: pd.DataFrame,
+    threshold: float,
+    rates: pd.DataFrame | None = None,
+    lines: Mapping[str, float] | None = None,
 ) -> Picture:
     """What would the groups' error rates be at another threshold?
 
     Parameters
     ----------
-    det, rates
+    det, rates, lines
         As in `det_curves`.
     threshold
         The one threshold, which is marked.
@@ -82,7 +117,7 @@ def threshold_sweep(
     """
     groups = _groups(det)
     figure, columns = panels(2, 4.6)
-    palette, why = colours(groups), ""
+    palette, why, told = colours(groups), "", ""
     for axes, error in zip(columns, ("fmr", "fnmr"), strict=True):
         for group in groups:
             curve = _supported(det[det["group"] == group], rates, group, [error])
@@ -90,11 +125,12 @@ def threshold_sweep(
             axes.plot(curve["threshold"], curve[error], label=label, **_look(group, palette))
         axes.set(xlabel="threshold", title=error.upper())
         why += _logarithmic(axes, det, [error], "y")
+        told = advised(axes, lines)
         mark(axes, threshold, f"threshold {threshold:.2f}")
         sns.despine(ax=axes)
     figure.legend(loc="outside lower center", ncols=4)
     curves = f"FMR and FNMR of {', '.join(groups)} over the threshold"
-    figure.alt = f"{curves}; {threshold:.3f} marked.{why}"
+    figure.alt = f"{curves}; {threshold:.3f} marked.{told}{why}"
     return figure
 
 

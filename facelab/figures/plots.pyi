@@ -34,6 +34,8 @@ from .people import rows_of_images as rows_of_images
 from .probes import probe_errors as probe_errors
 from .probes import probe_sheet as probe_sheet
 from .probes import refusing as refusing
+from .promises import control_chart as control_chart
+from .promises import promises as promises
 from .rankings import rank_agreement as rank_agreement
 from .rankings import rank_changes as rank_changes
 from .rankings import rate_profiles as rate_profiles
@@ -52,6 +54,7 @@ from .simulation import coverage as coverage
 from .simulation import coverage_by_quantity as coverage_by_quantity
 from .speed import search_recall as search_recall
 from .speed import search_speed as search_speed
+from .summary import service_figure as service_figure
 from .summary import summary_figure as summary_figure
 from .sweeps import sweep as sweep
 from .training import convergence as convergence

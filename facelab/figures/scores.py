@@ -10,12 +10,14 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 
-from facelab.figures.style import Picture, colours, drawn, group_rows, mark, panels
+from facelab.figures.style import Picture, advised, colours, drawn, group_rows, mark, panels
 
 
 @drawn
 def score_distributions(
-    scores: Mapping[str, Any], threshold: float | Mapping[str, float]
+    scores: Mapping[str, Any],
+    threshold: float | Mapping[str, float],
+    lines: Mapping[str, float] | None = None,
 ) -> Picture:
     """Where do the scores of each group lie, against the one threshold?
 
@@ -26,6 +28,8 @@ def score_distributions(
         bins and the counts in them, as `Audit.histograms` has it.
     threshold
         One a arm, or one.
+    lines
+        Further thresholds by name, such as `fl.vendor_thresholds("rekognition")`.
 
     Examples
     --------
@@ -38,7 +42,7 @@ def score_distributions(
     """
     arms = scores if isinstance(next(iter(scores.values())), Mapping) else {"": scores}
     groups = list(dict.fromkeys(group for one in arms.values() for group in one))
-    limits, palette = _score_limits(arms), colours(groups)
+    limits, palette, told = _score_limits(arms), colours(groups), ""
     figure, columns = panels(len(arms), 1.4 + 0.55 * len(groups))
     for axes, (name, by_group) in zip(columns, arms.items(), strict=True):
         at = threshold[name] if isinstance(threshold, Mapping) else threshold
@@ -55,12 +59,13 @@ def score_distributions(
         axes.set_xlabel("score")
         group_rows(axes, groups, labelled=axes is columns[0], divide=False)
         axes.set_ylim(len(groups) - 0.5, -0.95)
+        told = advised(axes, lines)
     handles = [
         mpl.patches.Patch(fc="#C4C4C4", ec="#7A7A7A", label="non-mated comparisons"),
         mpl.patches.Patch(fc="#8FB8D0", ec="#0072B2", label="mated comparisons (group's colour)"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
-    figure.alt = f"Distributions of mated and non-mated scores by group: {', '.join(groups)}."
+    figure.alt = f"Distributions of mated and non-mated scores by group: {', '.join(groups)}.{told}"
     return figure
 
 

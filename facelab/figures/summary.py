@@ -5,9 +5,13 @@ In: what `facelab.pages.summary` reads of a run. Out: a Picture.
 
 import itertools
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+
+from facelab.figures.audits import error_rates
 from facelab.figures.style import (
     ALERT,
     FAINT,
@@ -21,6 +25,7 @@ from facelab.figures.style import (
     factor_limits,
     factor_ticks,
     group_rows,
+    mark,
     percent_ticks,
 )
 
@@ -153,3 +158,33 @@ def _ratios(axes: Any, mix: Mapping[str, Any]) -> None:
 def _ends(row: Mapping[str, Any], low: str, high: str) -> tuple[float, float]:
     """An interval's ends; JSON has no infinity, so that a missing one is none."""
     return row[low] or 0.0, math.inf if row[high] is None else row[high]
+
+
+@drawn
+def service_figure(metrics: Mapping[str, Any]) -> Picture:
+    """Error rates of a service by group, against what its vendor promises.
+
+    Parameters
+    ----------
+    metrics
+        `metrics.json` of a run of `21_audit_a_service`.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> people, _ = fl.crowd(100, images=4, dim=64)
+    >>> audit = fl.audit(people, "group", fmr=0.01)
+    >>> figure = fl.plots.service_figure({"audit": fl.audit_metrics(audit), "promised": 0.01})
+    >>> print(figure.alt)
+    Error rates by group with 95% intervals. All: all ...
+    """
+    told = metrics["audit"]
+    groups = {"all": told["overall"], **told["groups"]}
+    rates = pd.DataFrame([{"group": name, **row} for name, row in groups.items()])
+    ends = [name for name in rates if re.fullmatch("f(n?)mr(_low|_high)?", name)]
+    rates[ends] = rates[ends].astype(float)  # JSON has no NaN: what is unknown is None there
+    figure = error_rates(rates.assign(note=""))
+    if metrics["promised"]:
+        mark(figure.axes[0], metrics["promised"], f"promised {100 * metrics['promised']:g}%")
+        figure.axes[1].set_title(figure.axes[1].get_title(loc="left"), pad=16)
+    return figure

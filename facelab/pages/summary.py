@@ -4,11 +4,7 @@ In: a finished run of the main experiment, and one of the mix ratio. Out: an HTM
 on one sheet of A4, every number on it taken from the `metrics.json` of the two.
 """
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from markupsafe import Markup
 
 from facelab import files
 from facelab.artefacts import PAGE
@@ -16,77 +12,11 @@ from facelab.errors import BadInput
 from facelab.figures.summary import ARMS, summary_figure
 from facelab.pages.allowed import Allowed
 from facelab.pages.documents import render
-from facelab.pages.records import record_of, values_of
+from facelab.pages.finished import FinishedRun
 from facelab.shown import digest
 
 __all__ = ["summary_page"]
 _WAYS = ("fell", "rose", "shows no clear change")
-
-
-@dataclass
-class _Run:
-    """A finished run: its numbers, parameters and record; `label` names it on the page."""
-
-    folder: Path
-    label: str
-    metrics: dict[str, Any] = field(init=False)
-    parameters: dict[str, Any] = field(init=False)
-    record: dict[str, Any] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.record = record_of(self.folder, "summarise")
-        self.metrics = values_of(self.folder, "metrics.json")
-        self.parameters = values_of(self.folder, "params.yaml")
-
-    def at(self, *path: str) -> Any:
-        value: Any = self.metrics
-        for name in path:
-            value = value[name]
-        return value
-
-    def told(self, *path: str, scale: float = 1, form: str = ".3g") -> Markup:
-        """A number as HTML that says where in `metrics.json` it stands."""
-        value = self.at(*path)
-        if value is None:
-            return Markup("unknown")
-        where = "/".join((self.label, *path)).replace(" ", "_")
-        return Markup('<data value="{!r}" data-from="{}">{}</data>').format(
-            value, where, f"{scale * value:{form}}"
-        )
-
-    def estimate(self, *path: str, columns: tuple[str, str, str], **shown: Any) -> Markup:
-        """A number and the two ends of its interval, by the columns that hold them.
-
-        JSON has no infinity: where one end is missing, there is none.
-        """
-        value, low, high = (self.told(*path, one, **shown) for one in columns)
-        without = [self.at(*path, one) is None for one in columns[1:]]
-        if all(without):
-            return Markup("{} [no interval]").format(value)
-        low, high = "no lower end" if without[0] else low, "no upper end" if without[1] else high
-        return Markup("{} [{}, {}]").format(value, low, high)
-
-    def way(self, quantity: str) -> str:
-        """What became of a quantity: it fell or rose where its interval holds no 1.
-
-        Of groups it is the interval that allows for all of them; older runs have none.
-        """
-        row = self.at("differences", quantity)
-        low, high = (row.get(f"family_{end}", row[f"ratio_{end}"]) for end in ("low", "high"))
-        if low is not None and low > 1:
-            return "rose"
-        return "fell" if high is not None and high < 1 else "shows no clear change"
-
-    @property
-    def made(self) -> str:
-        """What made the run, in a line."""
-        record = self.record
-        commit = (record["commit"] or "unknown")[:10] + (" with changes" if record["dirty"] else "")
-        told = ", ".join(f"{name} = {value}" for name, value in self.parameters.items())
-        return (
-            f"{record['name']} {record['run_id']}: {record['notebook']}, "
-            f"facelab {record['facelab']} {commit}, {record['started'][:10]}. {told}."
-        )
 
 
 def summary_page(
@@ -126,7 +56,7 @@ def summary_page(
     >>> run = fl.run("experiments/balanced-retraining.yaml")  # minutes  # doctest: +SKIP
     >>> page = fl.summary_page(run)  # doctest: +SKIP
     """
-    main, sweep = _Run(Path(run), "main"), _Run(Path(mix), "mix") if mix else None
+    main, sweep = FinishedRun(Path(run), "main"), FinishedRun(Path(mix), "mix") if mix else None
     if not {"arms", "differences", "counts"} <= set(main.metrics):
         raise BadInput(f"{run} is no run of 03_balanced_retraining: its metrics hold no arms")
     if sweep and not {"figures", "baseline"} <= set(sweep.metrics):
@@ -155,7 +85,7 @@ def summary_page(
     return out
 
 
-def _worst_and_best_off(run: _Run, groups: list[str]) -> list[str]:
+def _worst_and_best_off(run: FinishedRun, groups: list[str]) -> list[str]:
     """The groups with the highest and the lowest false match rate under skewed training."""
     rates = {group: run.at("differences", f"fmr:{group}", "a") for group in groups}
     known = {group: rate for group, rate in rates.items() if rate is not None}
@@ -163,7 +93,7 @@ def _worst_and_best_off(run: _Run, groups: list[str]) -> list[str]:
     return list(dict.fromkeys([*ends[:1], *ends[-1:]]))
 
 
-def _shares(mix: _Run) -> dict[str, list[str]]:
+def _shares(mix: FinishedRun) -> dict[str, list[str]]:
     """The arms of a mix run by rising share, and those of them that are clearly worse."""
     names = [key.partition(":")[0] for key in mix.at("figures") if key.endswith(":fmr_ratio")]
     shares = sorted(names, key=lambda name: float(name.rstrip("%")))

@@ -4,6 +4,7 @@ In: comparisons, and thresholds with their stated FMR. Out: one row a threshold 
 interval and what may be said.
 """
 
+import json
 from collections.abc import Mapping
 
 import numpy as np
@@ -18,6 +19,66 @@ _STATED = {  # FMR to threshold, where vendors state both: defaults, read an ans
     "facepp": {1e-3: 62.327, 1e-4: 69.101, 1e-5: 73.975},
     "aliyun": {1e-3: 61.0, 1e-4: 69.0, 1e-5: 75.0},
 }
+_ADVISED = {  # thresholds that vendors advise or take by default, in their own units
+    "rekognition": {"80, the default": 80.0, "95": 95.0, "99, advised for police": 99.0},
+    "azure": {"0.5, identical": 0.5},
+    **{
+        name: {f"FMR {rate:g} stated": at for rate, at in stated.items()}
+        for name, stated in _STATED.items()
+    },
+}
+
+
+def vendor_thresholds(service: str) -> dict[str, float]:
+    """The thresholds that a vendor advises, by what they are: lines for every curve.
+
+    Parameters
+    ----------
+    service
+        "rekognition" (80 is its default, 95 and 99 its advice), "azure" (identical from 0.5 on),
+        "facepp" or "aliyun" (stated with their FMR; Face++ moves them, an answer has its own).
+
+    Returns
+    -------
+    dict
+        Name to threshold, in the service's own unit.
+
+    Raises
+    ------
+    BadInput
+        No threshold of this service is known.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> fl.vendor_thresholds("azure")
+    {'0.5, identical': 0.5}
+    """
+    if service not in _ADVISED:
+        raise BadInput(
+            f"no thresholds of {service!r} are known ({', '.join(_ADVISED)} are): give a name to "
+            "threshold"
+        )
+    return dict(_ADVISED[service])
+
+
+def stated_thresholds(answers: pd.DataFrame) -> dict[float, float]:
+    """Stated FMR to threshold as the answers themselves have them (Face++, Aliyun); else nothing.
+
+    Raises
+    ------
+    BadInput
+        They changed between the answers.
+    """
+    told = answers.get("thresholds", pd.Series(dtype=object)).dropna().unique()
+    if len(told) > 1:
+        raise BadInput(
+            f"the answers state {len(told)} sets of thresholds: audit those of one set, or give "
+            "the promises"
+        )
+    if not len(told):
+        return {}
+    return {float(rate): float(at) for rate, at in json.loads(told[0]).items()}
 
 
 @counted

@@ -321,6 +321,8 @@ def _findings(
                 return [of_text(record["text"])]
             raise Malformed(record["fault"])
         response = record["response"]
+        if isinstance(response, dict) and set(response) == {"request", "response"}:
+            record, response = {**record, **response}, response["response"]  # of a thin client
         if isinstance(response, str):
             try:
                 response = _parsed(response)

@@ -193,6 +193,8 @@ def _azure_object(answer: dict[str, Any], call: Call) -> list[Finding]:
         return [failed(code, error.get("message", ""))]
     if "statusCode" in answer and "message" in answer:
         return [failed(answer["statusCode"], answer["message"])]
+    if {"probe", "reference"} <= set(answer):
+        return [_azure_pair(answer, call)]
     if "confidence" in answer:
         score = number(answer["confidence"], "confidence", 1.0)
         used = _IDENTICAL if call.threshold is None else call.threshold
@@ -207,6 +209,18 @@ def _azure_object(answer: dict[str, Any], call: Call) -> list[Finding]:
     if "faceId" in answer and "candidates" in answer:
         return _identified(answer, call)
     raise Malformed("it has none of the fields of an answer of Azure Face")
+
+
+def _azure_pair(answer: dict[str, Any], call: Call) -> Finding:
+    """Detect of both photos and verify, as `fl.service_client` hands them on."""
+    faces = [len(objects(answer[side], side)) for side in ("probe", "reference")]
+    seen = {"faces_probe": faces[0], "faces_reference": faces[1], "version": call.version}
+    if not all(faces):
+        return Finding(NO_REFERENCE if faces[0] else NO_PROBE, kind="verify", **seen)
+    if call.several == "drop" and max(faces) > 1:
+        return Finding(REFUSED, kind="verify", reason=SEVERAL, **seen)
+    [found] = _azure_object(an_object(answer.get("verify"), "verify"), call)
+    return replace(found, faces_probe=faces[0], faces_reference=faces[1])
 
 
 # ---- Face++ and those like it
