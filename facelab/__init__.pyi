@@ -72,6 +72,7 @@ from .embedders.opening import load_embedder as load_embedder
 from .errors import BadInput as BadInput
 from .errors import FacelabError as FacelabError
 from .errors import MissingExtra as MissingExtra
+from .faces.as_huggingface import from_huggingface as from_huggingface
 from .faces.choosing import compose as compose
 from .faces.colour import fitzpatrick as fitzpatrick
 from .faces.colour import ita as ita
