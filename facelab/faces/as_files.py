@@ -5,9 +5,10 @@ Face's `imagefolder` has it, the table as `faces.parquet` and the card; and the 
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from facelab import files, limits, sums
 from facelab.artefacts import FACE_FILES
@@ -17,13 +18,10 @@ from facelab.faces.cells import as_csv
 from facelab.faces.encoded import decoded, encode
 from facelab.faces.origin import with_withdrawals
 
-if TYPE_CHECKING:
-    from facelab.faces.faceset import FaceSet
-
 METADATA = "metadata.csv"
 
 
-def write_files(faces: "FaceSet", folder: str | Path, replace: bool) -> Path:
+def write_files(faces: Any, folder: str | Path, replace: bool) -> Path:
     """Write a FaceSet as files; aside, then renamed."""
     names = [f"{row:06d}.png" for row in range(len(faces))]
     listed = with_names(faces.table)
@@ -38,16 +36,14 @@ def write_files(faces: "FaceSet", folder: str | Path, replace: bool) -> Path:
     return Path(folder)
 
 
-def read_files(folder: Path) -> "FaceSet":
-    """The FaceSet of such a folder, its crops in memory.
+def read_files(folder: Path) -> tuple[pd.DataFrame, np.ndarray, dict[str, Any]]:
+    """The table, crops and card of such a folder.
 
     Raises
     ------
     FileNotFoundError, BadInput
         A file is missing, damaged or another one than was written.
     """
-    from facelab.faces.faceset import FaceSet
-
     stored = sums.open_stored(folder, "card.json", "folder of faces", ["faces.parquet"])
     names = stored.card.get("images_of")
     table = limits.read_parquet(folder / "faces.parquet", stored.read("faces.parquet"))
@@ -62,4 +58,4 @@ def read_files(folder: Path) -> "FaceSet":
     shape = crops[0].shape if crops else (1, 1, 3)
     card = {name: value for name, value in stored.card.items() if name != "images_of"}
     stacked = np.stack(crops) if crops else np.empty((0, *shape), np.uint8)
-    return FaceSet(table, stacked, with_withdrawals(card))
+    return table, stacked, with_withdrawals(card)

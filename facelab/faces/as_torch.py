@@ -4,7 +4,7 @@ In: a FaceSet and the column to be told apart. Out: a `torch.utils.data.Dataset`
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,6 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from facelab.errors import BadInput, there_are
-
-if TYPE_CHECKING:
-    from facelab.faces.faceset import FaceSet
 
 
 class TorchFaces(Dataset):
@@ -36,7 +33,7 @@ class TorchFaces(Dataset):
 
     def __init__(
         self,
-        faces: "FaceSet",
+        faces: Any,
         label: str,
         transform: Callable[[Any], Any] | None,
         target_transform: Callable[[int], Any] | None,

@@ -21,6 +21,8 @@ import facelab
 from facelab import files, limits, sums
 from facelab.artefacts import FACES
 from facelab.errors import BadInput, check_count, check_option
+from facelab.faces.as_files import METADATA, read_files, write_files
+from facelab.faces.as_huggingface import as_dataset
 from facelab.faces.composition import composition, effective_groups, images_per_subject, numbered
 from facelab.faces.datasheets import datasheet
 from facelab.faces.dividing import Parts, constant_by_subject, divided
@@ -389,8 +391,6 @@ class FaceSet:
         Crops are PNG there, which loses nothing; labels are `ClassLabel`; the card goes along.
         `fl.from_huggingface` is the way back.
         """
-        from facelab.faces.as_huggingface import as_dataset
-
         return as_dataset(self)
 
     def to_folder(self, folder: str | Path, replace: bool = False) -> Path:
@@ -398,8 +398,6 @@ class FaceSet:
 
         `fl.load` opens such a folder, too: the same table, the same pixels.
         """
-        from facelab.faces.as_files import write_files
-
         return write_files(self, folder, replace)
 
 
@@ -461,10 +459,8 @@ def load(folder: str | Path, verify: bool = False) -> FaceSet:
             f"there is no folder {folder}: make it with `facelab prepare` or `facelab synthesize`"
         )
     with files.reading(folder, "a FaceSet"):
-        from facelab.faces.as_files import METADATA, read_files
-
         if (folder / METADATA).is_file():
-            return read_files(folder)
+            return FaceSet(*read_files(folder))
         compressed = (folder / DATA).is_file()
         needed = [name for name in FILES if not compressed or name != "crops.npy"]
         stored = sums.open_stored(folder, "card.json", "FaceSet", needed)

@@ -7,15 +7,12 @@ import base64
 import io
 from collections.abc import Mapping
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from facelab.faces.origin import is_synthetic
 from facelab.shown import note_picture
-
-if TYPE_CHECKING:
-    from facelab.faces.faceset import FaceSet
 
 
 def presented(what: str, facts: Mapping[str, Any], then: str) -> str:
@@ -46,7 +43,7 @@ def presented(what: str, facts: Mapping[str, Any], then: str) -> str:
     return f"<p><b>{escape(what)}</b></p><ul>{items}</ul><p>Next: {''.join(parts)}.</p>"
 
 
-def faces_presented(faces: "FaceSet") -> str:
+def faces_presented(faces: Any) -> str:
     """Counts by group; a small contact sheet when the card says that nobody is real."""
     card = faces.card
     parts = [f"<p><b>{escape(repr(faces))}</b></p>"]
@@ -70,7 +67,7 @@ def faces_presented(faces: "FaceSet") -> str:
     return "\n".join(parts)
 
 
-def _contact_sheet(faces: "FaceSet", columns: int = 12, rows: int = 3) -> bytes:
+def _contact_sheet(faces: Any, columns: int = 12, rows: int = 3) -> bytes:
     """PNG of faces taken evenly over the set."""
     from PIL import Image
 

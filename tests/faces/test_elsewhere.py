@@ -27,6 +27,11 @@ def faces():
             "subject": subject,
             "image": [f"{name}.{n}" for n, name in enumerate(subject)],
             "age": np.arange(24) % 5,
+            "old": pd.Categorical(["b", "a"] * 12, categories=["c", "b", "a"], ordered=True),
+            "seen": np.arange(24) % 2 == 0,
+            "when": pd.Timestamp("2026-01-02 03:04") + pd.to_timedelta(np.arange(24), "h"),
+            "where": pd.date_range("2026-01-01", periods=24, tz="Asia/Tokyo"),
+            "took": pd.to_timedelta(np.arange(24), "s"),
             "yaw": rng.normal(size=24),
             "sharp": np.where(np.arange(24) % 7, rng.random(24).astype(np.float32), np.nan),
         }
