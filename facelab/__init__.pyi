@@ -99,6 +99,7 @@ from .faces.datasheets import group_columns as group_columns
 from .faces.faceset import FaceSet as FaceSet
 from .faces.faceset import load as load
 from .faces.fitness import quality as quality
+from .faces.from_datasets import from_huggingface as from_huggingface
 from .faces.groups import effective_number as effective_number
 from .faces.groups import group_labels as group_labels
 from .faces.joining import join as join
@@ -217,3 +218,4 @@ from .training.loop import train as train
 from .training.mitigations import rare_margins as rare_margins
 from .training.recipe import Recipe as Recipe
 from .training.timing import cpu_cost as cpu_cost
+from .training.tracking import tracker as tracker

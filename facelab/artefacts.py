@@ -50,6 +50,9 @@ FACES = _kind(
     "name synthetic",
     "faces.parquet crops.npy encoded.npy starts.npy datasheet.md rejects.parquet",
 )
+FACE_FILES = _kind(
+    "faces as PNG files", "card.json", "name synthetic images_of", "faces.parquet metadata.csv"
+)
 EMBEDDINGS = _kind("embeddings", "card.json", "sha256", "vectors.npy table.parquet")
 GALLERY = _kind(
     "a gallery",
@@ -106,8 +109,8 @@ IMAGES = _kind("images of a .bin file", "images.json", "images_of", "")
 KINDS = {
     kind.what: kind
     for kind in (
-        *(FACES, EMBEDDINGS, GALLERY, EMBEDDER, AUDIT, AUDITS, EXPERIMENT, IDENTIFICATION),
-        *(IDENTIFICATIONS, IMAGES, ANALYSIS, ANALYSES, ANALYSER),
+        *(FACES, FACE_FILES, EMBEDDINGS, GALLERY, EMBEDDER, AUDIT, AUDITS, EXPERIMENT),
+        *(IDENTIFICATION, IDENTIFICATIONS, IMAGES, ANALYSIS, ANALYSES, ANALYSER),
     )
 }
 
@@ -130,7 +133,7 @@ def foreign(folder: Path, kind: Kind | None) -> str:
             return f"it holds {(others or [kind.card])[0]} and no {kind.card} of {kind.what}"
         if not kind.telling <= set(card) or (kind is EMBEDDINGS and "template" in card):
             return f"its {kind.card} is not that of {kind.what}"
-        if kind is IMAGES and isinstance(card["images_of"], list):
+        if "images_of" in kind.telling and isinstance(card["images_of"], list):
             listed = {str(name) for name in card["images_of"]}
     for name, entry in sorted(entries.items()):
         if entry.is_dir(follow_symlinks=False):

@@ -6,11 +6,18 @@ Out: a folder that can be written, and numba functions whose compiled code is ke
 
 import contextlib
 import os
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+_PATIENCE = 0.5  # seconds of compiling before it is said
+_COMPILING = (
+    "facelab compiles its loops, once after an installation; for the renderer of synthetic faces "
+    "that takes about 20 seconds"
+)
 # What libraries ask for where they may write, when that cannot be below the home; and what they
 # would find there, which may be all that is needed.
 _THEIRS = {
@@ -89,11 +96,65 @@ def compiled(**options: Any) -> Callable[[Callable], Any]:
     """
     import numba
 
+    _tell_of_compiling()
+
     def compile_kept(function: Callable) -> Any:
         with _numba_keeps(Path(function.__code__.co_filename).parent):
             return numba.njit(cache=True, **options)(function)
 
     return compile_kept
+
+
+@cache
+def _tell_of_compiling() -> None:
+    """Have whoever waits for the compiler be told so, once a process; the cache makes it rare.
+
+    Without this, the first synthesis after an installation seems to hang.
+    """
+    from numba.core import event
+
+    class Listener(event.Listener):
+        def on_start(self, event: Any) -> None:
+            if _is_ours(event):
+                _Compiling.begin()
+
+        def on_end(self, event: Any) -> None:
+            if _is_ours(event):
+                _Compiling.end()
+
+    event.register("numba:compile", Listener())
+
+
+def _is_ours(event: Any) -> bool:
+    return event.data["dispatcher"].py_func.__module__.startswith("facelab.")
+
+
+class _Compiling:
+    """How many functions are being compiled, one within another, and whether that was said."""
+
+    depth, said = 0, False
+    timer: threading.Timer | None = None
+
+    @classmethod
+    def begin(cls) -> None:
+        cls.depth += 1
+        if cls.depth == 1 and not cls.said and os.environ.get("FACELAB_PROGRESS") != "0":
+            cls.timer = threading.Timer(_PATIENCE, cls.say)
+            cls.timer.daemon = True
+            cls.timer.start()
+
+    @classmethod
+    def end(cls) -> None:
+        cls.depth -= 1
+        if cls.depth == 0 and cls.timer is not None:
+            cls.timer.cancel()
+
+    @classmethod
+    def say(cls) -> None:
+        cls.said = True
+        if sys.stderr is not None:
+            with contextlib.suppress(OSError):
+                print(_COMPILING, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -1,9 +1,14 @@
 """Bars are drawn where somebody watches, and are never a reason to stop."""
 
+import re
+import sys
+import time
+
 import pytest
 from tqdm.notebook import tqdm as in_notebooks
 
-from facelab.progress import Ending, bar
+from facelab import progress
+from facelab.progress import Ending, bar, each_minute
 
 
 class NotebookBar(Ending, in_notebooks):
@@ -77,3 +82,56 @@ def test_a_bar_of_work_that_failed_stands_where_it_stood_and_is_not_red(work):
     with pytest.raises(ZeroDivisionError):
         work(shown)
     assert shown.looks == ("", 2, 4)
+
+
+# ---- where nobody watches
+
+
+@pytest.fixture
+def log(monkeypatch, capsys):
+    """Standard error of no terminal, and a minute of a tenth of a second."""
+    monkeypatch.delenv("FACELAB_PROGRESS", raising=False)
+    monkeypatch.setattr(progress, "EVERY", 0.1)
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    return lambda: capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ci", ["", "true"])
+def test_a_log_gets_a_whole_line_a_minute(log, monkeypatch, ci):
+    monkeypatch.setenv("CI", ci)
+    with bar(total=50, desc="train", unit="step") as steps:
+        for _ in range(50):
+            time.sleep(0.01)
+            steps.update()
+            steps.set_postfix_str("whatever asks for it")
+    text = log()
+    lines = text.splitlines()
+    assert 2 <= len(lines) <= 7
+    told = [int(re.match(r"train: +\d+% (\d+)/50 \[", line).group(1)) for line in lines]
+    assert told == sorted(set(told)) and told[-1] == 50
+    assert "\r" not in text and "\x1b" not in text
+
+
+def test_a_log_gets_nothing_of_work_that_is_soon_over(log):
+    assert list(bar(range(3))) == [0, 1, 2]
+    with bar(total=9) as shown:
+        shown.update(3)
+    assert log() == ""
+
+
+def test_a_log_gets_nothing_where_bars_are_silenced(log, monkeypatch):
+    monkeypatch.setenv("FACELAB_PROGRESS", "0")
+    for _ in bar(range(30)):
+        time.sleep(0.01)
+    assert log() == ""
+
+
+def test_what_is_told_each_minute_ends_with_the_work(monkeypatch):
+    monkeypatch.setattr(progress, "EVERY", 0.05)
+    told = []
+    with each_minute(lambda: told.append(len(told))):
+        time.sleep(0.22)
+    count = len(told)
+    assert 2 <= count <= 4
+    time.sleep(0.12)
+    assert len(told) == count

@@ -14,7 +14,8 @@ import pandas as pd
 
 from facelab import files, sums
 from facelab.artefacts import AUDIT, PAGE
-from facelab.audits import sentences
+from facelab.audits import handed_on, sentences
+from facelab.audits.doubts import doubts
 from facelab.audits.stored import Facts, csv_table, histogram_frame, histograms_of, parquet
 from facelab.audits.suspects import told_of_suspects
 from facelab.audits.thresholds import at_target, rates_at, realised
@@ -36,8 +37,6 @@ from facelab.rates.tables import readable_indices, readable_rates, table
 from facelab.words import checked
 
 _NAMED = 3  # items named in a warning before "and others"
-_LITTLE = 0.6  # area under the ROC curve from which on few subjects have the benefit of doubt
-_MANY_NUMBERS = 16  # of a vector, from which on none of them makes up half of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +155,27 @@ class Audit:
     def findings(self) -> list[str]:
         """Of each error the two groups that stand apart most surely, in a sentence."""
         return sentences.findings(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The rates in tidy form, a row a group and error: `group error rate low high ...`.
+
+        Beside them `by_subject` (everybody counts once) with its interval, `errors`, `comparisons`,
+        `subjects`, `images`, and the audit's `threshold`, `target_fmr` and `confidence`.
+        """
+        return handed_on.tidy(self)
+
+    def to_latex(self, caption: str | None = None, label: str | None = None) -> str:
+        """A table for a paper: rates in percent with their intervals, for the package booktabs."""
+        return handed_on.latex(self, caption, label)
+
+    def metric_frame(self) -> Any:
+        """The comparisons within groups as fairlearn's `MetricFrame` (extra `fairlearn`).
+
+        Its metrics are fmr, fnmr, mated and non_mated; differences and ratios are then fairlearn's.
+        `overall` is over the comparisons within groups alone, which the row "all" of `rates` is
+        not, and its intervals know nothing of subjects: quote those of `rates`.
+        """
+        return handed_on.metric_frame(self)
 
     def plot(self) -> Any:
         """Error rates by group with their intervals, as a matplotlib figure."""
@@ -437,7 +457,7 @@ def _cautions(
     """What limits the rates: scores that tell nothing, thin subjects, small groups, vectors."""
     # Hashes, not the bytes: a dictionary of those would be a second copy of the vectors.
     keys = pd.Series([hash(row.tobytes()) for row in embeddings.vectors])
-    cautions = _doubts(embeddings, comparisons, keys.nunique())
+    cautions = doubts(embeddings, comparisons, keys.nunique())
     single = int((embeddings.table["subject"].value_counts() == 1).sum())
     whole = rates.iloc[0]
     if not whole["mated"]:
@@ -465,35 +485,6 @@ def _cautions(
             "two names (fl.near_duplicates lists them)?"
         )
     return cautions
-
-
-def _doubts(embeddings: Embeddings, comparisons: Comparisons, distinct: int) -> list[str]:
-    """Whether these are vectors of these faces at all."""
-    doubts = []
-    images = embeddings.table["subject"].value_counts()
-    area = np.nan
-    if len(images) > 1 and images.iloc[0] > 1:
-        # Each subject with two images counts once: that is the least that its comparisons tell.
-        deviation = 1 / np.sqrt(12 * (images > 1).sum())
-        area = comparisons.area_under_roc()
-    if area < _LITTLE and area < 0.5 + 2 * deviation:
-        doubts.append(
-            "of a mated and a non-mated comparison the mated one scores higher in "
-            f"{100 * area:.0f}% of cases, as chance has it: do the vectors stand in the order of "
-            "the table, and are they an embedder's?"
-        )
-    if distinct < len(images):
-        doubts.append(
-            f"there are {distinct:,} different vectors for {len(images):,} subjects: are they an "
-            "embedder's?"
-        )
-    shares = np.einsum("nd,nd->d", embeddings.vectors, embeddings.vectors) / len(embeddings)
-    if len(shares) >= _MANY_NUMBERS and shares.max() > 0.5:
-        doubts.append(
-            f"number {int(shares.argmax())} of {len(shares)} makes up {100 * shares.max():.0f}% of "
-            "the vectors' squared length: is it a label or an index that was read as a dimension?"
-        )
-    return doubts
 
 
 _TABLES = ("rates", "cross_group", "disparity", "det")

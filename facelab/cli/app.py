@@ -20,7 +20,8 @@ from typing import Annotated, Any
 import typer
 
 import facelab as fl
-from facelab.cli import analyses, audits, experiments, faces, models, search, values
+from facelab.cli import analyses, audits, experiments, faces, machine, models, search, values
+from facelab.cli.listed import Commands
 from facelab.cli.options import UsageError
 from facelab.cli.shared import ReaderLeft, say
 from facelab.errors import FacelabError, NotWritten, Stopped, did_you_mean, in_words, printable
@@ -32,13 +33,14 @@ _terminations: list[int] = []
 
 app = typer.Typer(
     name="facelab",
-    add_completion=False,
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Find out whom a face recogniser fails, retrain it on balanced data, prove what changed.",
     epilog="Exit code 0: done; 1: the work failed; 2: wrong usage; 130: interrupted; 143: SIGTERM.",
 )
-for _part in (faces, models, audits, analyses, search, experiments):
+for _part in (faces, models, audits, analyses, search, experiments, machine):
     app.add_typer(_part.app)
 
 

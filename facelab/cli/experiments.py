@@ -10,8 +10,10 @@ import typer
 
 import facelab as fl
 from facelab.cli import values
+from facelab.cli.listed import lines_of, screen_width
 from facelab.cli.options import Force, UsageError
 from facelab.cli.shared import done, say
+from facelab.errors import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +43,9 @@ def run(
         "experiments/runs"
     ),
     name: Annotated[str | None, typer.Option(help="Keep the run under this name.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=4096, help="Cases of a sweep side by side.")] = 1,
+    jobs: Annotated[
+        int, typer.Option(metavar="N", min=1, max=4096, help="Cases of a sweep side by side.")
+    ] = 1,
     cluster: Annotated[
         str | None, typer.Option(help="Dask scheduler to run a sweep on; local starts one.")
     ] = None,
@@ -120,10 +124,14 @@ def runs(
     if table.empty:
         say(f"no runs in {out}")
         return
-    table["error"] = table["error"].astype(object).where(table["error"].notna(), "")
-    table["quick"] = table["quick"].map({True: "quick", False: ""})
-    columns = ["name", "run_id", "status", "quick", "seconds", "error"]
-    say(table[columns].to_string(index=False))
+    quick = table["quick"].map({True: " quick", False: ""})
+    status = table["status"] + quick
+    seconds = table["seconds"].map("{:.1f}".format, na_action="ignore").fillna("").astype(str)
+    words = zip(table["name"], table["run_id"], status, seconds, strict=True)
+    rows = [[printable(str(word)) for word in row] for row in words]
+    notes = [printable(words) for words in table["error"].fillna("").astype(str)]
+    head = ("name", "run_id", "status", "seconds")
+    say("\n".join(lines_of(head, rows, notes, screen_width())))
 
 
 @app.command()

@@ -72,8 +72,10 @@ def twins(
         list[str],
         typer.Option(metavar="FACTOR=LEVELS", help="Such as melanin=0.1,0.8; repeatable."),
     ],
-    subjects: Annotated[int, typer.Option(min=1, help="How many people.")] = 60,
-    images_per_subject: Annotated[int, typer.Option(min=1, help="Photos of each.")] = 4,
+    subjects: Annotated[int, typer.Option(metavar="N", min=1, help="How many people.")] = 60,
+    images_per_subject: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Photos of each.")
+    ] = 4,
     seed: Seed = 0,
     size: Size = 112,
     population: PopulationFile = None,
@@ -100,7 +102,12 @@ def twins(
 
 @app.command()
 def prepare(
-    layout: Annotated[Layout, typer.Argument(help="How the photos lie on disk.")],
+    layout: Annotated[
+        Layout,
+        typer.Argument(
+            show_choices=False, help=f"How the photos lie on disk: {', '.join(Layout)}."
+        ),
+    ],
     root: Annotated[Path, typer.Argument(help="Folder of the photos, or the file of them.")],
     out: Out,
     labels: Annotated[Path | None, typer.Option(help="Label file; most are found.")] = None,
@@ -123,11 +130,16 @@ def prepare(
     ] = None,
     label: Annotated[
         list[str] | None,
-        typer.Option(help="A label column that makes groups (table, celeba: keep it); repeatable."),
+        typer.Option(
+            metavar="COLUMN",
+            help="A label column that makes groups (table, celeba: keep it); repeatable.",
+        ),
     ] = None,
     depth: Annotated[
         int | None,
-        typer.Option(min=1, help="folder: how deep the people's folders lie; 1 is directly."),
+        typer.Option(
+            metavar="N", min=1, help="folder: how deep the people's folders lie; 1 is directly."
+        ),
     ] = None,
     detector: Annotated[
         str | None, typer.Option(help="Find and align faces: yunet, or dlib (offline).")

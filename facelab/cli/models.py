@@ -36,9 +36,11 @@ def train(
         bool, typer.Option("--resume", help="Go on where a stopped training left off.")
     ] = False,
     checkpoint_every: Annotated[
-        int, typer.Option(min=1, help="Steps between two checkpoints.")
+        int, typer.Option(metavar="N", min=1, help="Steps between two checkpoints.")
     ] = 500,
-    keep: Annotated[int, typer.Option(min=1, help="Checkpoints to keep while training.")] = 2,
+    keep: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Checkpoints to keep while training.")
+    ] = 2,
     force: Force = False,
 ) -> None:
     """Train an embedder on a FaceSet; Ctrl-C saves, --resume goes on.

@@ -15,14 +15,19 @@ UsageError = typer.BadParameter.__mro__[1]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write; it must not exist yet.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what facelab wrote at --out.")]
 Jobs = Annotated[
-    int | None, typer.Option(min=1, max=4096, help="Workers side by side; default: all cores.")
+    int | None,
+    typer.Option(metavar="N", min=1, max=4096, help="Workers side by side; default: all cores."),
 ]
 Shares = Annotated[
     list[str] | None,
     typer.Option(metavar="GROUP=SHARE", help="Share of the subjects, such as caucasian/male=.8."),
 ]
-Subjects = Annotated[int | None, typer.Option(min=1, help="How many people; else 600, or yaml's.")]
-Images = Annotated[int | None, typer.Option(min=1, help="Photos of each; else 10, or yaml's.")]
+Subjects = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="How many people; else 600, or yaml's.")
+]
+Images = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="Photos of each; else 10, or yaml's.")
+]
 Seed = Annotated[int, typer.Option(help="Same seed, same faces.")]
 Size = Annotated[int, typer.Option(help="Side of a crop in pixels.")]
 PopulationFile = Annotated[

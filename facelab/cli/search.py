@@ -47,7 +47,8 @@ def identify(
         Path | None, typer.Option(help="Other people's probes to set the threshold on.")
     ] = None,
     rank: Annotated[
-        int | None, typer.Option(min=1, help="Mates beyond this rank count as not found.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="Mates beyond this rank count as not found."),
     ] = None,
     template: Annotated[
         str, typer.Option(help="What stands for somebody: mean, or max (every image).")

@@ -6,11 +6,8 @@ compressed, `encoded.npy` (the images' bytes, one after the other) and `starts.n
 `crops.npy`.
 """
 
-import base64
 import hashlib
-import html
-import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Any
@@ -24,15 +21,26 @@ import facelab
 from facelab import files, limits, sums
 from facelab.artefacts import FACES
 from facelab.errors import BadInput, check_count, check_option
+from facelab.faces.as_files import METADATA, read_files, write_files
+from facelab.faces.as_huggingface import as_dataset
 from facelab.faces.composition import composition, effective_groups, images_per_subject, numbered
 from facelab.faces.datasheets import datasheet
 from facelab.faces.dividing import Parts, constant_by_subject, divided
 from facelab.faces.encoded import DATA, Encoded, encode, kept_in, plain, write_encoded
 from facelab.faces.groups import group_keys, groups_of
 from facelab.faces.origin import as_card, is_synthetic, with_withdrawals
+from facelab.faces.presenting import faces_presented
 from facelab.faces.reading import Rows
-from facelab.faces.tables import as_face_table, as_rows, is_named, rows_where, settled
-from facelab.shown import note_people, note_picture
+from facelab.faces.tables import (
+    as_face_table,
+    as_rows,
+    is_constant,
+    is_named,
+    most_often,
+    rows_where,
+    settled,
+)
+from facelab.shown import note_people
 from facelab.words import checked
 
 FILES = ("faces.parquet", "crops.npy", "card.json")
@@ -168,7 +176,7 @@ class FaceSet:
         constant = [
             column
             for column in self.table.columns.drop(["subject", "image"])
-            if _is_constant(self.table[column], first[codes])
+            if is_constant(self.table[column], first[codes])
         ]
         found = self.table[constant].iloc[first].set_axis(names, axis=0)
         return found.assign(images=np.bincount(codes, minlength=len(names)))
@@ -216,7 +224,7 @@ class FaceSet:
         copied."""
         numbers = as_rows(rows, len(self), "FaceSet")
         if numbers.size and np.bincount(numbers).max() > 1:
-            number, often = _most_often(numbers)
+            number, often = most_often(numbers)
             image = self.table["image"].iloc[number]
             raise BadInput(f"image {image!r} is asked for {often} times: ask once for each row")
         return self._take(numbers)
@@ -347,58 +355,50 @@ class FaceSet:
 
     def _repr_html_(self) -> str:
         """Counts by group; a small contact sheet when the card says that nobody is real."""
-        parts = [f"<p><b>{html.escape(repr(self))}</b></p>"]
-        told = ("source", "licence", "consent", "withdrawn")
-        facts = {name: self.card[name] for name in told if name in self.card}
-        if "withdrawn" in facts:
-            facts["withdrawn"] = "; ".join(facts["withdrawn"])
-        parts += [f"<p>{html.escape(f'{name}: {value}')}</p>" for name, value in facts.items()]
-        keys = [k for k in ("phenotype", "race", "gender") if k in self.table.columns]
-        if keys:
-            counts = self.composition(keys)[["subjects", "images", "subject_share"]]
-            parts.append(
-                counts.to_html(border=0, escape=True, formatters={"subject_share": "{:.1%}".format})
-            )
-        if is_synthetic(self.card) and len(self):
-            sheet = _contact_sheet(self)
-            note_picture(sheet, "synthetic")
-            data = base64.b64encode(sheet).decode()
-            alt = "some of the synthetic faces"
-            parts.append(f'<img alt="{alt}" src="data:image/png;base64,{data}">')
-        return "\n".join(parts)
+        return faces_presented(self)
 
+    # ---- for others
 
-def _is_constant(column: pd.Series, first: np.ndarray) -> bool:
-    """Whether each row has the value of the row that `first` names for it; missing is a value."""
-    values = column
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        values = column.cat.codes
-    elif not pd.api.types.is_numeric_dtype(column.dtype):
-        values = pd.Series(pd.factorize(column)[0])
-    values = values.to_numpy()
-    there = values[first]
-    return bool(((values == there) | ((values != values) & (there != there))).all())
+    def to_torch(
+        self,
+        label: str = "subject",
+        transform: Callable[[Any], Any] | None = None,
+        target_transform: Callable[[int], Any] | None = None,
+    ) -> Any:
+        """A `torch.utils.data.Dataset` of (image, number of its label), as torchvision's are.
 
+        Parameters
+        ----------
+        label
+            The column of text that is to be told apart.
+        transform, target_transform
+            What becomes of a PIL image and of a label's number. None: a float tensor (3, S, S)
+            from 0 to 1; the number.
 
-def _most_often(numbers: np.ndarray) -> tuple[int, int]:
-    """The row that stands in a list most often, and how often."""
-    often = np.bincount(numbers.ravel())
-    return int(often.argmax()), int(often.max())
+        Returns
+        -------
+        torch.utils.data.Dataset
+            With `classes`, `class_to_idx` and `targets`. Workers of a DataLoader read the crops
+            where they lie.
+        """
+        from facelab.faces.as_torch import TorchFaces
 
+        return TorchFaces(self, label, transform, target_transform)
 
-def _contact_sheet(faces: FaceSet, columns: int = 12, rows: int = 3) -> bytes:
-    """PNG of faces taken evenly over the set."""
-    from PIL import Image
+    def to_huggingface(self) -> Any:
+        """A `datasets.Dataset` (extra `huggingface`): `image`, `subject`, `name` and all labels.
 
-    numbers = np.unique(np.linspace(0, len(faces) - 1, columns * rows).astype(int))
-    crops = faces.gather(numbers)
-    sheet = Image.new("RGB", (columns * 64, -(-len(numbers) // columns) * 64), "white")
-    for place, crop in enumerate(crops):
-        tile = Image.fromarray(crop).resize((64, 64), Image.Resampling.BOX)
-        sheet.paste(tile, (place % columns * 64, place // columns * 64))
-    buffer = io.BytesIO()
-    sheet.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+        Crops are PNG there, which loses nothing; labels are `ClassLabel`; the card goes along.
+        `fl.from_huggingface` is the way back.
+        """
+        return as_dataset(self)
+
+    def to_folder(self, folder: str | Path, replace: bool = False) -> Path:
+        """Write every crop as a PNG file, with `metadata.csv`: an `imagefolder` of Hugging Face.
+
+        `fl.load` opens such a folder, too: the same table, the same pixels.
+        """
+        return write_files(self, folder, replace)
 
 
 def finish_folder(
@@ -433,7 +433,7 @@ def load(folder: str | Path, verify: bool = False) -> FaceSet:
     Parameters
     ----------
     folder
-        What `FaceSet.save`, `prepare` or `synthesize` wrote.
+        What `FaceSet.save`, `FaceSet.to_folder`, `prepare` or `synthesize` wrote.
     verify
         Compare the crops now, however large they are: 0.7 seconds a GB.
 
@@ -459,6 +459,8 @@ def load(folder: str | Path, verify: bool = False) -> FaceSet:
             f"there is no folder {folder}: make it with `facelab prepare` or `facelab synthesize`"
         )
     with files.reading(folder, "a FaceSet"):
+        if (folder / METADATA).is_file():
+            return FaceSet(*read_files(folder))
         compressed = (folder / DATA).is_file()
         needed = [name for name in FILES if not compressed or name != "crops.npy"]
         stored = sums.open_stored(folder, "card.json", "FaceSet", needed)

@@ -1,11 +1,18 @@
 """What an object shows of itself in a notebook: what it is, its counts, what to do next.
 
-In: words. Out: HTML.
+In: words; faces. Out: HTML.
 """
 
+import base64
+import io
 from collections.abc import Mapping
 from html import escape
 from typing import Any
+
+import numpy as np
+
+from facelab.faces.origin import is_synthetic
+from facelab.shown import note_picture
 
 
 def presented(what: str, facts: Mapping[str, Any], then: str) -> str:
@@ -34,3 +41,42 @@ def presented(what: str, facts: Mapping[str, Any], then: str) -> str:
     parts = escape(then).split("`")
     parts[1::2] = [f"<code>{code}</code>" for code in parts[1::2]]
     return f"<p><b>{escape(what)}</b></p><ul>{items}</ul><p>Next: {''.join(parts)}.</p>"
+
+
+def faces_presented(faces: Any) -> str:
+    """Counts by group; a small contact sheet when the card says that nobody is real."""
+    card = faces.card
+    parts = [f"<p><b>{escape(repr(faces))}</b></p>"]
+    told = ("source", "licence", "consent", "withdrawn")
+    facts = {name: card[name] for name in told if name in card}
+    if "withdrawn" in facts:
+        facts["withdrawn"] = "; ".join(facts["withdrawn"])
+    parts += [f"<p>{escape(f'{name}: {value}')}</p>" for name, value in facts.items()]
+    keys = [k for k in ("phenotype", "race", "gender") if k in faces.table.columns]
+    if keys:
+        counts = faces.composition(keys)[["subjects", "images", "subject_share"]]
+        parts.append(
+            counts.to_html(border=0, escape=True, formatters={"subject_share": "{:.1%}".format})
+        )
+    if is_synthetic(card) and len(faces):
+        sheet = _contact_sheet(faces)
+        note_picture(sheet, "synthetic")
+        data = base64.b64encode(sheet).decode()
+        alt = "some of the synthetic faces"
+        parts.append(f'<img alt="{alt}" src="data:image/png;base64,{data}">')
+    return "\n".join(parts)
+
+
+def _contact_sheet(faces: Any, columns: int = 12, rows: int = 3) -> bytes:
+    """PNG of faces taken evenly over the set."""
+    from PIL import Image
+
+    numbers = np.unique(np.linspace(0, len(faces) - 1, columns * rows).astype(int))
+    crops = faces.gather(numbers)
+    sheet = Image.new("RGB", (columns * 64, -(-len(numbers) // columns) * 64), "white")
+    for place, crop in enumerate(crops):
+        tile = Image.fromarray(crop).resize((64, 64), Image.Resampling.BOX)
+        sheet.paste(tile, (place % columns * 64, place // columns * 64))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()

@@ -171,3 +171,21 @@ def _refuse_numbers(table: pd.DataFrame, expression: str) -> None:
                     f"query {expression!r} compares {column!r}, whose labels are text, with a "
                     f"number: write {column} == {str(numbers[0])!r}"
                 )
+
+
+def is_constant(column: pd.Series, first: np.ndarray) -> bool:
+    """Whether each row has the value of the row that `first` names for it; missing is a value."""
+    values = column
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        values = column.cat.codes
+    elif not pd.api.types.is_numeric_dtype(column.dtype):
+        values = pd.Series(pd.factorize(column)[0])
+    values = values.to_numpy()
+    there = values[first]
+    return bool(((values == there) | ((values != values) & (there != there))).all())
+
+
+def most_often(numbers: np.ndarray) -> tuple[int, int]:
+    """The row that stands in a list most often, and how often."""
+    often = np.bincount(numbers.ravel())
+    return int(often.argmax()), int(often.max())

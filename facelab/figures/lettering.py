@@ -76,7 +76,7 @@ def _drawable(words: str) -> tuple[str, tuple[str, ...], str]:
     """The words with codes for letters that no font has, the fonts needed, and those letters."""
     if words.isascii():
         return words, (), ""
-    found = {one: _font_of(one) for one in dict.fromkeys(words) if one.isprintable()}
+    found = {one: font_of(one) for one in dict.fromkeys(words) if one.isprintable()}
     fonts = tuple(dict.fromkeys(font for font in found.values() if font not in (None, _OURS)))
     lost = "".join(one for one, font in found.items() if font is None)
     codes = {ord(one): one.encode("ascii", "backslashreplace").decode() for one in lost}
@@ -87,7 +87,7 @@ def _drawable(words: str) -> tuple[str, tuple[str, ...], str]:
 
 
 @functools.cache
-def _font_of(one: str) -> str | None:
+def font_of(one: str) -> str | None:
     """The first font that has a letter, ours before those of the machine."""
     ours = font_manager.findfont(_OURS)
     if _has(ours, one):

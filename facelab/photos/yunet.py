@@ -51,8 +51,7 @@ def yunet_model() -> Path:
         It cannot be fetched, or what came is another file; the sentence says how to go on without
         a network.
     """
-    name = _YUNET_URL.rsplit("/", 1)[-1]
-    model = cache_place() / name
+    model = yunet_place()
     advice = (
         f"fetch {_YUNET_URL} on a machine with a network and put it at {model}, or give the path "
         "of a YuNet model (--detector-model PATH)"
@@ -66,11 +65,16 @@ def yunet_model() -> Path:
             raise BadInput(f"YuNet's model could not be fetched ({reason}): {advice}") from error
         if hashlib.sha256(data).hexdigest() != _YUNET_SHA256:
             raise BadInput(f"what was fetched is not the YuNet model that was expected: {advice}")
-        model = cache_folder() / name
+        model = cache_folder() / model.name
         files.write_bytes(model, data)
     if files.sha256(model) != _YUNET_SHA256:
         raise BadInput(f"{model} is damaged or another file: delete it, or {advice}")
     return model
+
+
+def yunet_place() -> Path:
+    """Where YuNet's model is kept, or would be."""
+    return cache_place() / _YUNET_URL.rsplit("/", 1)[-1]
 
 
 class YuNet:

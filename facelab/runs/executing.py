@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from facelab import shown
-from facelab.progress import Told
+from facelab.progress import Told, each_minute
 from facelab.workers import apart
 
 
@@ -40,12 +40,14 @@ def execute(
 
         @classmethod
         def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
-            nb_man.cell_start = _announcing(nb_man.cell_start, told)
+            sections = _Sections(nb_man.cell_start, told)
+            nb_man.cell_start = sections.announce
             started: list[Any] = []
             noted = str((folder / shown.FILE).resolve())
             options["kernel_manager_class"] = _this_python(started, cores, noted, quick)
             try:
-                return super().execute_managed_notebook(nb_man, kernel_name, **options)
+                with nullcontext() if log or _terminal() else each_minute(sections.still):
+                    return super().execute_managed_notebook(nb_man, kernel_name, **options)
             except KeyboardInterrupt:
                 # What the kernel says of its own interruption is nobody's news any more.
                 logging.getLogger("asyncio").setLevel(logging.CRITICAL)
@@ -76,17 +78,27 @@ def _unformatted(path: Path) -> str:
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
-def _announcing(cell_start: Callable[..., None], told: Any) -> Callable[..., None]:
-    start = time.perf_counter()
+class _Sections:
+    """Tells where a notebook is: each heading as it comes, and while it takes minutes, where."""
 
-    def announce(cell: Any, index: int | None = None, **options: Any) -> None:
+    def __init__(self, cell_start: Callable[..., None], told: Any) -> None:
+        self.cell_start, self.told = cell_start, told
+        self.start, self.heading = time.perf_counter(), ""
+
+    def announce(self, cell: Any, index: int | None = None, **options: Any) -> None:
         headings = re.findall(r"^#+ +(.+)", cell.source, re.MULTILINE)
         if cell.cell_type == "markdown" and headings:
-            minutes, seconds = divmod(int(time.perf_counter() - start), 60)
-            print(f"[{minutes:02}:{seconds:02}] {headings[-1]}", file=told, flush=True)
-        cell_start(cell, index, **options)
+            self.heading = headings[-1]
+            self._tell(self.heading)
+        self.cell_start(cell, index, **options)
 
-    return announce
+    def still(self) -> None:
+        """For a log, in which no bar of a long cell can be seen."""
+        self._tell(f"still at {self.heading!r}" if self.heading else "still at the first cells")
+
+    def _tell(self, words: str) -> None:
+        minutes, seconds = divmod(int(time.perf_counter() - self.start), 60)
+        print(f"[{minutes:02}:{seconds:02}] {words}", file=self.told, flush=True)
 
 
 def _this_python(started: list[Any], cores: int | None, noted: str, quick: bool) -> type:

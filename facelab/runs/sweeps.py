@@ -18,7 +18,7 @@ import pandas as pd
 
 from facelab.errors import BadInput, FacelabError, counted, need, printable
 from facelab.owners import held
-from facelab.progress import tell
+from facelab.progress import each_minute, tell
 from facelab.runs.definitions import check_name, kept_as, read_experiment
 from facelab.runs.experiments import Case, asked_for, one_at_a_time, plan
 from facelab.runs.inputs import same_folders
@@ -259,11 +259,17 @@ class _Board:
         self.folder[key], self.error[key] = folder, error
         if not self._live():
             number = [case.key for case in self.cases].index(key)
-            counts = pd.Series(self.status).value_counts()
-            ended = counts.get("finished", 0) + counts.get("failed", 0)
-            asked = len(self.cases) - counts.get("done before", 0)
-            words = error or "finished"
-            tell(f"[{ended}/{asked}] {self.words[number]}: {words}", sys.stderr)
+            tell(f"{self._ended()} {self.words[number]}: {error or 'finished'}", sys.stderr)
+
+    def _ended(self) -> str:
+        counts = pd.Series(self.status).value_counts()
+        ended = counts.get("finished", 0) + counts.get("failed", 0)
+        return f"[{ended}/{len(self.cases) - counts.get('done before', 0)}]"
+
+    def _tell_standing(self) -> None:
+        """For a log: what is at work, while no case ends."""
+        at_work = [words for words, status, _ in self._rows() if status == "running"]
+        tell(f"{self._ended()} at work: {'; '.join(at_work) or 'no case yet'}", sys.stderr)
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
@@ -272,7 +278,8 @@ class _Board:
         if before:
             tell(f"{before} of {len(self.cases)} cases were done before", sys.stderr)
         if not self._live():
-            yield
+            with each_minute(self._tell_standing):
+                yield
             return
         from rich.console import Console
         from rich.live import Live
@@ -307,6 +314,12 @@ class _Board:
         drawn = Table(box=None)
         for column in ("case", "status", "seconds"):
             drawn.add_column(column)
+        for words, status, took in self._rows():
+            drawn.add_row(Text(printable(words)), status, took)  # brackets are no colours
+        return drawn
+
+    def _rows(self) -> Iterator[tuple[str, str, str]]:
+        """Each case in words, its status now, and for how many seconds it has been at work."""
         running = runs(self.home.parent, name=self.home.name, status="running")
         started = pd.to_datetime(running["started"], errors="coerce", utc=True)
         since = dict(zip(running["key"], started, strict=True))
@@ -315,5 +328,4 @@ class _Board:
             if status == "waiting" and case.key in since:
                 status = "running"
                 took = f"{(pd.Timestamp.now('UTC') - since[case.key]).total_seconds():.0f}"
-            drawn.add_row(Text(printable(words)), status, took)  # brackets are no colours
-        return drawn
+            yield words, status, took

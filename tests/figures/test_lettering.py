@@ -61,7 +61,7 @@ def test_powers_of_ten_stay_maths(strictly):
 
 def test_letters_that_no_font_has_stand_as_their_codes_and_one_warning_names_them(monkeypatch):
     monkeypatch.setattr(lettering, "_fonts_of_machine", list)
-    for kept in (lettering._font_of, lettering._drawable):
+    for kept in (lettering.font_of, lettering._drawable):
         kept.cache_clear()
     with pytest.warns(UserWarning) as told:
         figure = rows_and_legend(["王秀", "王", "a"])
@@ -70,7 +70,7 @@ def test_letters_that_no_font_has_stand_as_their_codes_and_one_warning_names_the
     assert "no font of this machine has the letters 王, 秀" in str(warning.message)
     assert "install a font" in str(warning.message)
     assert {"\\u738b\\u79c0", "\\u738b", "a"} <= set(words(figure)), "two names stay two"
-    for kept in (lettering._font_of, lettering._drawable):
+    for kept in (lettering.font_of, lettering._drawable):
         kept.cache_clear()
 
 
@@ -78,10 +78,10 @@ def test_a_font_of_the_machine_is_used_where_it_has_the_letters(monkeypatch):
     path = lettering.font_manager.findfont("DejaVu Serif")
     monkeypatch.setattr(lettering, "_fonts_of_machine", lambda: [("DejaVu Serif", path)])
     monkeypatch.setattr(lettering, "_OURS", "cmr10")  # which has Latin letters only
-    for kept in (lettering._font_of, lettering._drawable):
+    for kept in (lettering.font_of, lettering._drawable):
         kept.cache_clear()
     assert lettering._drawable("Мария") == ("Мария", ("DejaVu Serif",), "")
-    for kept in (lettering._font_of, lettering._drawable):
+    for kept in (lettering.font_of, lettering._drawable):
         kept.cache_clear()
 
 
