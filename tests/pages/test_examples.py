@@ -158,7 +158,7 @@ README_SAYS = [
     ("backbone-size", "misses {:.1f} points fewer people", "double width:fnmr > change"),
     (
         "continue-training",
-        "misses {:.0f} points fewer people than a new",
+        "misses {:.0f} points fewer people",
         "all weights:fnmr > change",
     ),
     ("subjects-and-images", "five each miss {:.0f} points more", "600 × 5:fnmr > change"),
