@@ -156,6 +156,11 @@ README_SAYS = [
     ("mix-ratio", "with nothing else {:.0f} times", "100%:fmr_ratio > value"),
     ("mirrored-skew", "worst-off is matched {:.1f} times as often", "balanced:fmr_ratio > value"),
     ("backbone-size", "misses {:.1f} points fewer people", "double width:fnmr > change"),
+    (
+        "continue-training",
+        "misses {:.0f} points fewer people",
+        "all weights:fnmr > change",
+    ),
     ("subjects-and-images", "five each miss {:.0f} points more", "600 × 5:fnmr > change"),
 ]
 
