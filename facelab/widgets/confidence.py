@@ -17,7 +17,7 @@ from facelab.rates.tables import rate_words
 from facelab.widgets import drawing
 from facelab.widgets.dial import Dial, slider
 
-_WIDTH, _GAP = 230, 30
+_WIDTH, _GAP = 230, 50
 
 
 def confidence_explorer(audit: AnalysisAudit, advised: float = 0.99) -> "ConfidenceExplorer":
@@ -113,8 +113,8 @@ class ConfidenceExplorer(Dial):
         parts = [drawing.names(self._groups)]
         parts += [panels[0].frame(rows), panels[0].draw(self._left_out(rates))]
         # Hollow: with every answer taken.
-        before = self._errors(self._stops[0], 0.22, True)
-        parts += [panels[1].frame(rows), panels[1].draw([*before, *self._errors(rates, -0.12)])]
+        before = self._errors(self._stops[0], 0.25, True)
+        parts += [panels[1].frame(rows), panels[1].draw([*before, *self._errors(rates, -0.2)])]
         width, height = second + _WIDTH + 10, drawing.TOP + rows * drawing.ROW + 24
         return drawing.svg(width, height, self._alt(), *parts), self._table()
 
@@ -156,7 +156,10 @@ class ConfidenceExplorer(Dial):
             },
             index=pd.Index(self._groups, name="group"),
         )
-        caption = f"{self.audit.what}: answers of a confidence of {100 * told['threshold']:.4g}% on"
+        caption = (
+            f"{self.audit.what[:1].upper()}{self.audit.what[1:]}: answers of a confidence of "
+            f"{100 * told['threshold']:.4g}% or more"
+        )
         words = '<p style="margin:.3rem 0;font-size:.9em;line-height:1.4">'
         return drawing.table_html(frame, caption) + (
             f"{words}Hollow: with every answer taken. Photos that were not processed are in none "

@@ -68,7 +68,7 @@ def test_figure_and_table_follow_the_slider(audit):
     dial.threshold.value = dial._levels.index(0.7)
     assert (dial.figure.value, dial.table.value) != before
     row = dial.value["rates"].iloc[1]
-    assert f"{row['taken']:,}" in dial.table.value and "70% on" in dial.table.value
+    assert f"{row['taken']:,}" in dial.table.value and "70% or more" in dial.table.value
     assert "no claim about who they are" in dial.table.value
     assert dial.seconds < 1 and "dark" in dial.figure.value
     assert dial.figure.value.count("<circle") >= 2 * 3, "what is taken, and everything"
