@@ -7,14 +7,20 @@ from . import datasets as datasets
 from . import widgets as widgets
 
 # Face analysis.
+from .analysis.arms import AnalyserStudy as AnalyserStudy
+from .analysis.arms import compare_analysers as compare_analysers
 from .analysis.by_group import AnalysisAudit as AnalysisAudit
 from .analysis.by_group import analysis_audit as analysis_audit
 from .analysis.gates import error_against_discard as error_against_discard
 from .analysis.gates import quality_gates as quality_gates
+from .analysis.learning import train_analyser as train_analyser
 from .analysis.matched import match_images as match_images
-from .analysis.nets import Analyser as Analyser
 from .analysis.nets import analyser as analyser
+from .analysis.predicting import Analyser as Analyser
+from .analysis.published import gender_shades as gender_shades
 from .analysis.reading import read_predictions as read_predictions
+from .analysis.trained import TrainedAnalyser as TrainedAnalyser
+from .analysis.trainings import train_analysers as train_analysers
 
 # Audits.
 from .audits.arms import FIGURES as FIGURES

@@ -80,6 +80,13 @@ ANALYSIS = _kind(
 ANALYSES = Kind(
     "audits of face analysis", names=frozenset(["predictions.csv"]), inside={"": ANALYSIS}
 )
+ANALYSER = _kind(
+    "a trained analyser",
+    "analyser.json",
+    "column kind labels",
+    "head.safetensors",
+    embedder=EMBEDDER,
+)
 AUDITS = Kind("audits", inside={"": AUDIT})
 EXPERIMENT = _kind(
     "a search experiment",
@@ -100,7 +107,7 @@ KINDS = {
     kind.what: kind
     for kind in (
         *(FACES, EMBEDDINGS, GALLERY, EMBEDDER, AUDIT, AUDITS, EXPERIMENT, IDENTIFICATION),
-        *(IDENTIFICATIONS, IMAGES, ANALYSIS, ANALYSES),
+        *(IDENTIFICATIONS, IMAGES, ANALYSIS, ANALYSES, ANALYSER),
     )
 }
 

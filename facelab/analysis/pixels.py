@@ -1,7 +1,8 @@
 """Faces as an analyser's net takes them: its own cut, its size, its colours, its numbers.
 
 In: uint8 crops and what is stated of the input. Out: float32 tensors. Resized as Pillow does, for
-that is what the makers' own programs do: a net errs otherwise on other pixels.
+that is what the makers' own programs do: a net errs otherwise on other pixels; by area where
+`resample` says so, as what is trained here is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from facelab.embedders.onnx import as_side, three_numbers
+from facelab.embedders.tensors import resized
 from facelab.errors import BadInput, check_option
 
 _TEMPLATE = 112  # pixels of the aligned crop in which a box is told
@@ -28,6 +30,7 @@ class Input:
     std: np.ndarray
     box: tuple[float, ...] | None
     cut: int
+    area: bool  # whether it is resized by area and not as Pillow does
     first: bool  # whether colours come before rows and columns
     fixed: int | None  # faces at a time, where the model says so
 
@@ -43,6 +46,8 @@ class Input:
         """One face: cut, grey where wanted, resized; (size, size, 1 or 3)."""
         if self.box is not None:
             crop = _cut(crop, self.box, self.cut)
+        if self.area:
+            crop = resized(crop[None], self.size)[0]
         picture = Image.fromarray(np.ascontiguousarray(crop))
         if self.channels == "grey":
             picture = picture.convert("L")
@@ -98,7 +103,11 @@ def as_input(shape: Sequence[Any], told: Mapping[str, Any], name: str) -> Input:
     several = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else None
     return Input(
         **{"size": size, "channels": told["channels"], "mean": mean, "std": std},
-        **{"box": _box(told.get("box")), "cut": told.get("cut", size)},
+        **{
+            "box": _box(told.get("box")),
+            "cut": told.get("cut", size),
+            "area": told.get("resample") == "area",
+        },
         **{"first": axes[0] == 1, "fixed": several},
     )
 

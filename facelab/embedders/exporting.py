@@ -7,7 +7,7 @@ written.
 import copy
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,19 +31,42 @@ _INPUT, _OUTPUT = "images", "embeddings"
 _VECTORS = "not of length 1: the mirror image's is added, then the sum is divided by its length"
 
 
+class Whole(NamedTuple):
+    """A network that ends in something else than an embedding, to be written in its place.
+
+    Attributes
+    ----------
+    network, output
+        Which; what its output is called.
+    facts
+        What the file beside it states of the output.
+    """
+
+    network: nn.Module
+    output: str
+    facts: dict[str, Any]
+
+
 def write_onnx(
-    embedder: Any, path: Path, int8: FaceSet | None, opset: int | None, replace: bool
+    embedder: Any,
+    path: Path,
+    int8: FaceSet | None,
+    opset: int | None,
+    replace: bool,
+    whole: Whole | None = None,
 ) -> Path:
     """As `TrainedEmbedder.to_onnx` says."""
     need("onnxscript", "onnx")
     check_free(path, replace)
-    network = _plain(embedder)
+    whole = whole or Whole(embedder.network, _OUTPUT, _vectors(embedder))
+    network, output = _plain(whole.network), whole.output
     # onnxruntime goes by a file's suffix, and what is written aside has none yet.
     with files.write_file(path) as aside, folder_beside(aside) as folder:
         made = Path(folder) / "float.onnx"
-        told = _facts(embedder) | {"opset": _export(network, embedder, made, opset)}
+        told = _facts(embedder) | whole.facts
+        told["opset"] = _export(network, embedder, made, opset, output)
         session = opened(made, "cpu")
-        _check(lambda images: session.run([_OUTPUT], {_INPUT: images})[0], network, embedder, path)
+        _check(lambda images: session.run([output], {_INPUT: images})[0], network, embedder, path)
         if int8 is not None:
             files.write_json(made.with_suffix(".json"), told)
             smaller = Path(folder) / "int8.onnx"
@@ -60,7 +83,7 @@ def write_torch_export(embedder: Any, path: Path, replace: bool) -> Path:
     if path.suffix != ".pt2":
         raise BadInput(f"{path} must end in .pt2, as what torch.export writes does")
     check_file(path, replace, None)
-    network = _plain(embedder)
+    network = _plain(embedder.network)
     program = _exported(network, embedder)
     with files.write_file(path) as aside, folder_beside(aside) as folder:
         made = Path(folder) / "model.pt2"
@@ -78,7 +101,7 @@ def _facts(embedder: Any) -> dict[str, Any]:
     return {
         "name": embedder.name,
         **{"channels": "rgb", "mean": 0, "std": 255, "size": embedder.size, "resample": "area"},
-        **{"input": _INPUT, "output": _OUTPUT, "dim": embedder.dim, "vectors": _VECTORS},
+        "input": _INPUT,
         "precision": "fp32",
         "embedder": embedder.identity(),
         "trained_on": facts(trained_on)
@@ -88,12 +111,17 @@ def _facts(embedder: Any) -> dict[str, Any]:
 
 
 def _told(embedder: Any) -> str:
-    return files.json_text(_facts(embedder))
+    return files.json_text(_facts(embedder) | _vectors(embedder))
 
 
-def _plain(embedder: Any) -> nn.Module:
+def _vectors(embedder: Any) -> dict[str, Any]:
+    """What is stated of an embedder's output."""
+    return {"output": _OUTPUT, "dim": embedder.dim, "vectors": _VECTORS}
+
+
+def _plain(network: nn.Module) -> nn.Module:
     """The network on the CPU in float32, its memory laid out as files have it."""
-    network = copy.deepcopy(embedder.network).cpu().float().eval()
+    network = copy.deepcopy(network).cpu().float().eval()
     return network.to(memory_format=torch.contiguous_format)
 
 
@@ -113,7 +141,7 @@ def _exported(network: nn.Module, embedder: Any) -> Any:
         raise BadInput(f"torch cannot export {backbone} ({brief(error)})") from error
 
 
-def _export(network: nn.Module, embedder: Any, path: Path, opset: int | None) -> int:
+def _export(network: nn.Module, embedder: Any, path: Path, opset: int | None, output: str) -> int:
     """Write the ONNX file; the opset it is of."""
     program = _exported(network, embedder)
     try:
@@ -121,7 +149,7 @@ def _export(network: nn.Module, embedder: Any, path: Path, opset: int | None) ->
             made = torch.onnx.export(
                 program,
                 input_names=[_INPUT],
-                output_names=[_OUTPUT],
+                output_names=[output],
                 opset_version=opset,
                 dynamo=True,
                 verbose=False,
@@ -150,7 +178,7 @@ def _check(
         cosine = cosines(found, expected)
         if not (cosine >= LEAST_COSINE).all():
             raise FacelabError(
-                f"{path} was not written: the exported network gives other vectors than "
+                f"{path} was not written: the exported network gives other numbers than "
                 f"{embedder.name} (cosine {cosine.min():.6f})"
             )
 

@@ -46,6 +46,7 @@ from .search import search_curves as search_curves
 from .search import search_rates as search_rates
 from .search import shares_and_rates as shares_and_rates
 from .search import sweep_by_group as sweep_by_group
+from .shades import analyser_errors as analyser_errors
 from .sheets import capture_sheet as capture_sheet
 from .sheets import twins_sheet as twins_sheet
 from .simulation import coverage as coverage

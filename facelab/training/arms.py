@@ -138,11 +138,11 @@ def train_arms(
     owns = _by_arm({**given, "terms": terms}, arms)
     jobs = as_jobs(jobs)
     sets = {(arm, seed): of_seed(arms[arm], arm, seed) for seed in seeds for arm in arms}
-    _warn_of_unequal(sets, recipes)
+    warn_of_unequal(sets, recipes)
     with tempfile.TemporaryDirectory(prefix="facelab-arms-") as folder:
         work = Path(folder)
         handed = _Handed(work)
-        names = _Names(where)
+        names = Names(where)
         place = Path(kept) if kept else work
         place.mkdir(parents=True, exist_ok=True)
         outs, tasks, found = {}, {}, set()
@@ -193,9 +193,8 @@ def _by_arm(given: dict[str, Any], arms: Mapping[str, Any]) -> "dict[str, Parts]
     return {arm: of(arm) for arm in arms}
 
 
-def _warn_of_unequal(
-    sets: Mapping[tuple[str, int], FaceSet], recipes: Mapping[str, Recipe]
-) -> None:
+def warn_of_unequal(sets: Mapping[tuple[str, int], FaceSet], recipes: Mapping[str, Recipe]) -> None:
+    """Say where arms differ in more than who is in them."""
     sizes = {
         (name, faces.table["subject"].nunique(), len(faces)): None
         for (name, _), faces in sets.items()
@@ -219,7 +218,7 @@ def _warn_of_unequal(
         )
 
 
-class _Names:
+class Names:
     """Names of trainings, made of everything that decides their result."""
 
     def __init__(self, device: Any) -> None:
@@ -228,6 +227,7 @@ class _Names:
         self._begun: dict[str, str | None] = {}
 
     def of(self, recipe: Recipe, *parts: FaceSet | None, own: Any = None) -> str:
+        """The name of one."""
         from facelab.embedders.backbones import given_weights
         from facelab.embedders.tensors import computes_on
         from facelab.training.engine import precision_on

@@ -78,7 +78,7 @@ class Training:
         self.recipe, self.processes, self.own = recipe, processes, own
         where = processes.device
         self.part = processes.part(recipe.batch // recipe.accumulate)
-        self.examples = Examples(faces, recipe, where)
+        self.examples = Examples(faces, recipe, where, own.target)
         if recipe.wccn:
             check_within(faces, recipe.wccn_by)
         self.sampler = sampler_of(recipe, self.examples, own)

@@ -20,6 +20,7 @@ from facelab.faces.groups import group_labels
 from facelab.faces.reading import Rows
 from facelab.training.recipe import Recipe
 from facelab.training.sampler import Sampler
+from facelab.training.targets import Target
 
 # Bytes of resized crops that are held in memory; more of them go to a temporary file.
 _IN_MEMORY = 2**30
@@ -36,6 +37,8 @@ class Examples:
         Its `size` and `mitigate.by`.
     device
         Where the tensors go.
+    target
+        What is learnt of every image; None is who it is.
 
     Attributes
     ----------
@@ -50,10 +53,18 @@ class Examples:
         There are fewer than two subjects, or an image lacks its subject or group.
     """
 
-    def __init__(self, faces: FaceSet, recipe: Recipe, device: torch.device) -> None:
+    def __init__(
+        self,
+        faces: FaceSet,
+        recipe: Recipe,
+        device: torch.device,
+        target: Target | None = None,
+    ) -> None:
         self.device = device
         self.labels, self.subjects = _subjects(faces)
         self.groups, self.names = _groups(faces, recipe.mitigate.by)
+        self.target = target
+        self._learnt = target.values if target else self.labels
         self._crops = _crops(faces, recipe.size)
         self.size = recipe.size
 
@@ -74,9 +85,9 @@ class Examples:
         return as_floats(self.crops(rows))
 
     def labels_of(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """The subjects and the groups of some rows, int64 (B,) each."""
+        """What is learnt of some rows, their subjects or the target's values, and their groups."""
         return (
-            sent(torch.from_numpy(self.labels[rows]), self.device),
+            sent(torch.from_numpy(self._learnt[rows]), self.device),
             sent(torch.from_numpy(self.groups[rows]), self.device),
         )
 
@@ -91,7 +102,10 @@ class Examples:
 
     def sampler(self, batch: int, together: int, powers: tuple[float, float], seed: int) -> Sampler:
         """Batches of these images; `powers` are the group's and the subject's."""
-        return Sampler(self.labels, self.groups, batch, together, *powers, seed)
+        units = self.labels
+        if self.target:  # who is labelled image by image may stand in several groups
+            units = pd.factorize(self.labels * len(self.names) + self.groups, sort=True)[0]
+        return Sampler(units, self.groups, batch, together, *powers, seed)
 
 
 def resized_faces(faces: FaceSet, size: int) -> FaceSet:

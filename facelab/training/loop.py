@@ -10,10 +10,11 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
+from torch import nn
 
 from facelab.embedders.kinds import called, check_faces
 from facelab.embedders.tensors import fastest_kernels
@@ -139,17 +140,55 @@ def train(
     ['step', 'epoch', 'loss', 'lr', 'seconds']
     """
     check_faces(faces, "fl.train")
-    check_count("checkpoint_every", checkpoint_every)
-    check_count("keep", keep)
-    if recipe is not None and not isinstance(recipe, Recipe):
-        advice = "fl.Recipe(...) or fl.Recipe.from_yaml(file) makes one"
-        raise BadInput(f"fl.train takes a recipe, not {called(recipe)}: {advice}")
-    recipe = dataclasses.replace(recipe or Recipe(), **({} if seed is None else {"seed": seed}))
-    _check_sets(recipe, held_out, meta)
+    recipe = checked_recipe(recipe, seed, "fl.train")
+    saving = Saving(checkpoints, checkpoint_every, keep, resume)
     own = Parts(head, backbone, augment, sampler, terms)
     lookers = Callbacks(callbacks, on_step, on_log, on_look)
+    sets = {"faces": faces, "held_out": held_out, "meta": meta}
+    return learn(sets, recipe, device, saving, progress, own, lookers)[0]
+
+
+class Saving(NamedTuple):
+    """Where a training is saved, as `train` takes it."""
+
+    folder: str | Path | None
+    every: int
+    keep: int
+    resume: bool
+
+
+def checked_recipe(recipe: Recipe | None, seed: int | None, verb: str) -> Recipe:
+    """The recipe with the seed, whose caution is warned of."""
+    if recipe is not None and not isinstance(recipe, Recipe):
+        advice = "fl.Recipe(...) or fl.Recipe.from_yaml(file) makes one"
+        raise BadInput(f"{verb} takes a recipe, not {called(recipe)}: {advice}")
+    recipe = dataclasses.replace(recipe or Recipe(), **({} if seed is None else {"seed": seed}))
     if recipe.mitigate.caution:
-        warnings.warn(recipe.mitigate.caution, stacklevel=3)
+        warnings.warn(recipe.mitigate.caution, stacklevel=4)
+    return recipe
+
+
+def learn(
+    sets: dict[str, FaceSet | None],
+    recipe: Recipe,
+    device: str,
+    saving: Saving,
+    progress: bool,
+    own: Parts,
+    lookers: Callbacks,
+) -> tuple[TrainedEmbedder, nn.Module]:
+    """Train as `train` says; the embedder, and the head that it was trained with.
+
+    Parameters
+    ----------
+    sets
+        "faces", "held_out" and "meta".
+    """
+    faces, held_out, meta = (sets.get(name) for name in ("faces", "held_out", "meta"))
+    sets = {"faces": faces, "held_out": held_out, "meta": meta}
+    check_count("checkpoint_every", saving.every)
+    check_count("keep", saving.keep)
+    _check_sets(recipe, held_out, meta)
     # Whoever calls keeps their own random state.
     devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     with (
@@ -157,24 +196,23 @@ def train(
         torch.random.fork_rng(devices=devices),
         fastest_kernels(processes.device),
     ):
-        sets = {"faces": faces, "held_out": held_out, "meta": meta}
         _check_alike(recipe, own, sets, processes)
         training = Training(faces, recipe, processes, meta, own)
         watch = None if held_out is None else Watch(held_out, recipe, training.examples)
         saved = None
-        if checkpoints is not None:
+        if saving.folder is not None:
             order = processes.told(lambda: _order(decided(recipe, training.start), own, sets))
-            saved = Checkpoints(checkpoints, keep, order, processes)
+            saved = Checkpoints(saving.folder, saving.keep, order, processes)
         with ExitStack() as stack:
             stack.callback(training.close)
             if saved:
-                processes.told(lambda: stack.enter_context(locked(checkpoints)))
+                processes.told(lambda: stack.enter_context(locked(saving.folder)))
                 stack.callback(saved.finish)
             asked = stack.enter_context(stoppable(saved is not None))
             if saved and processes.told(saved.found):
-                if not resume:
+                if not saving.resume:
                     raise BadInput(
-                        f"{checkpoints} holds an unfinished training: resume it, delete it, or "
+                        f"{saving.folder} holds an unfinished training: resume it, delete it, or "
                         "choose another folder"
                     )
                 state = saved.latest(processes.device, *training.place_of_centres)
@@ -200,14 +238,14 @@ def train(
                 wish |= lookers.tell("after_step", training)
                 done = step + 1 == recipe.steps or training.stale
                 now = training.waits and processes.any(wish or bool(asked()))
-                if saved and (done or now or (step + 1) % checkpoint_every == 0):
+                if saved and (done or now or (step + 1) % saving.every == 0):
                     saved.save(step + 1, training.state(), *training.cuts)
                 elif saved:
                     saved.tell()
                 if now and not done:
                     raise Stopped(
                         f"training stopped at step {step + 1} of {recipe.steps} and "
-                        + _where_to_go_on(step + 1, saved, checkpoints, processes),
+                        + _where_to_go_on(step + 1, saved, saving.folder, processes),
                         asked(),
                     )
                 if done:
@@ -215,7 +253,7 @@ def train(
         made = training.embedder(faces, progress and processes.leads)
         if lookers.about:
             made.card.setdefault("parts", {})["callbacks"] = lookers.about
-        return made
+        return made, training.head
 
 
 def _check_alike(

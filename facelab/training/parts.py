@@ -24,6 +24,7 @@ from facelab.training.recipe import Recipe
 from facelab.training.sampler import Sampler
 from facelab.training.shards import Across
 from facelab.training.starts import Start, network_from
+from facelab.training.targets import Target
 from facelab.training.terms import Term
 
 
@@ -33,6 +34,8 @@ class Parts:
 
     Attributes
     ----------
+    target
+        What is learnt in the place of who somebody is.
     about
         What each is known by, as `described`: worked out where the parts were given, for another
         process has no source of a notebook's classes.
@@ -43,6 +46,7 @@ class Parts:
     augment: Callable[[Tensor], Tensor] | None = None
     sampler: Any = None
     terms: Sequence[Any] = ()
+    target: Target | None = None
     about: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -54,6 +58,8 @@ class Parts:
         about = {name: described(part) for name, part in alone.items() if part is not None}
         if self.terms:
             about["terms"] = [described(term) for term in self.terms]
+        if self.target:
+            about["target"] = self.target.about
         object.__setattr__(self, "about", about)
 
     @property
@@ -112,6 +118,8 @@ def network_again(recipe: Recipe, network: Network, own: Parts) -> Network:
 def head_of(recipe: Recipe, subjects: int, processes: Team, own: Parts) -> tuple[nn.Module, slice]:
     """What shapes the embedding; and the subjects whose centres this process holds."""
     every = slice(0, subjects)
+    if own.target is not None:
+        return own.target.head(recipe.dim), every
     if own.head is not None:
         return OwnHead(own.head, recipe, subjects), every
     options = {"scale": recipe.scale, "margin": recipe.margin, **recipe.head_options}

@@ -261,7 +261,7 @@ def test_a_kept_training_is_told_by_the_weights_that_it_begins_with(tmp_path, ki
     from safetensors.torch import save_file
 
     from facelab.embedders.backbones import create
-    from facelab.training.arms import _Names
+    from facelab.training.arms import Names
 
     place = tmp_path / ("weights.safetensors" if kind == "a file" else "model.safetensors")
     given = place if kind == "a file" else tmp_path
@@ -277,8 +277,8 @@ def test_a_kept_training_is_told_by_the_weights_that_it_begins_with(tmp_path, ki
         os.utime(place, (1, 1))
         torch.random.set_rng_state(before)
         names |= {
-            _Names(torch.device("cpu")).of(recipe, patterns()),
-            _Names(torch.device("cpu")).of(recipe, patterns()),
+            Names(torch.device("cpu")).of(recipe, patterns()),
+            Names(torch.device("cpu")).of(recipe, patterns()),
         }
         assert torch.equal(torch.random.get_rng_state(), before)
     assert len(names) == 2
@@ -288,7 +288,7 @@ def test_a_kept_training_is_told_by_precision_device_and_versions(monkeypatch):
     from facelab.embedders import tensors
     from facelab.training import arms, engine
 
-    names = {arms._Names(torch.device("cpu")).of(TINY, patterns())}
+    names = {arms.Names(torch.device("cpu")).of(TINY, patterns())}
     for module, name, value in (
         (engine, "precision_on", lambda *_: torch.bfloat16),
         (tensors, "computes_on", lambda _: "cpu ANOTHER highest"),
@@ -297,7 +297,7 @@ def test_a_kept_training_is_told_by_precision_device_and_versions(monkeypatch):
     ):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, value)
-            names.add(arms._Names(torch.device("cpu")).of(TINY, patterns()))
+            names.add(arms.Names(torch.device("cpu")).of(TINY, patterns()))
     assert len(names) == 5
 
 

@@ -14,7 +14,7 @@ from training_sets import TINY, patterns
 import facelab as fl
 from facelab.embedders.trained import TrainedEmbedder
 from facelab.errors import BadInput, FacelabError
-from facelab.training.arms import _Names
+from facelab.training.arms import Names
 from facelab.training.starts import hashed, network_from, start_of
 
 FACE = {"backbone_options": {}, "stem_stride": None, "size": 112, "dim": 64}
@@ -339,7 +339,7 @@ def test_where_a_start_lies_decides_nothing_and_what_it_holds_everything(
 ):
     there = first.save(tmp_path / "there")
     names = {
-        _Names(torch.device("cpu")).of(dataclasses.replace(TINY, start=start), faces)
+        Names(torch.device("cpu")).of(dataclasses.replace(TINY, start=start), faces)
         for start in (folder, there)
     }
     assert len(names) == 1
@@ -348,8 +348,8 @@ def test_where_a_start_lies_decides_nothing_and_what_it_holds_everything(
         other = first.save(tmp_path / "other")
     finally:
         first.network.embed[0].weight.data[0, 0] -= 1
-    names.add(_Names(torch.device("cpu")).of(dataclasses.replace(TINY, start=other), faces))
-    names.add(_Names(torch.device("cpu")).of(TINY, faces))
+    names.add(Names(torch.device("cpu")).of(dataclasses.replace(TINY, start=other), faces))
+    names.add(Names(torch.device("cpu")).of(TINY, faces))
     assert len(names) == 3
 
     recipe = dataclasses.replace(TINY, start=folder, steps=4)
