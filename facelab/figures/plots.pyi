@@ -20,6 +20,7 @@ from .effects import twin_effects as twin_effects
 from .effects import twin_effects_by_group as twin_effects_by_group
 from .explanations import explained_errors as explained_errors
 from .favoured import favoured_groups as favoured_groups
+from .flips import flipped_answers as flipped_answers
 from .gates import discard_curves as discard_curves
 from .gates import refused_by_component as refused_by_component
 from .grouping import grouping_by_group as grouping_by_group
