@@ -11,6 +11,7 @@ from .analysis.arms import AnalyserStudy as AnalyserStudy
 from .analysis.arms import compare_analysers as compare_analysers
 from .analysis.by_group import AnalysisAudit as AnalysisAudit
 from .analysis.by_group import analysis_audit as analysis_audit
+from .analysis.flips import prediction_flips as prediction_flips
 from .analysis.gates import error_against_discard as error_against_discard
 from .analysis.gates import quality_gates as quality_gates
 from .analysis.learning import train_analyser as train_analyser

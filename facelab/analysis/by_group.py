@@ -163,6 +163,7 @@ class AnalysisAudit:
         from facelab.figures.analyses import (
             age_errors,
             analysis_errors,
+            confidence_sweep,
             confusions,
             reliability_curves,
         )
@@ -172,6 +173,7 @@ class AnalysisAudit:
             found["What each class is taken for"] = confusions(self)
         if len(self.reliability):
             found["How far its confidence holds"] = reliability_curves(self)
+            found["If only sure answers were taken"] = confidence_sweep(self)
         if len(self.by_age):
             found["Errors by true age"] = age_errors(self)
         return found
@@ -486,5 +488,7 @@ def _of_confidence(
     return {
         "confidences": confidences.calibration(*args, advised, confidence, seed=seed),
         "reliability": confidences.reliability(*args, confidence),
-        "sweep": confidences.sweep(*args[1:], np.linspace(0, 1, 51)),
+        "sweep": confidences.sweep(
+            *args, np.union1d(np.linspace(0, 1, 51).round(2), [advised]), confidence
+        ),
     }

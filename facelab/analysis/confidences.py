@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.analysis.tallies import Places, means, shares, with_columns
+from facelab.rates.persons import interval_of_tries
 
 BINS = 15
 _DRAWS = 200
@@ -144,24 +145,47 @@ def reliability(
 
 
 def sweep(
-    places: Places, sure: np.ndarray, right: np.ndarray, thresholds: np.ndarray
+    subject: np.ndarray,
+    places: Places,
+    sure: np.ndarray,
+    right: np.ndarray,
+    thresholds: np.ndarray,
+    confidence: float,
 ) -> pd.DataFrame:
-    """Error and coverage by group where answers below a confidence are not taken."""
+    """Error and coverage by group where answers below a confidence are not taken.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `group threshold taken coverage wrong error`, the two shares with `_low` and `_high`.
+    """
     row, column, names = places
+    size = len(names)
+    keys, place = np.unique(subject[row].astype(np.int64) * size + column, return_inverse=True)
+    who, level, wrong = keys % size, sure[row], ~right[row]
+    faces = np.bincount(place, minlength=len(keys)).astype(np.float64)
     parts = []
-    count = np.bincount(column, minlength=len(names))
     for threshold in thresholds:
-        kept = sure[row] >= threshold
-        taken = np.bincount(column[kept], minlength=len(names))
-        wrong = np.bincount(column[kept], ~right[row][kept], minlength=len(names))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            parts.append(
-                with_columns(
-                    names,
-                    threshold=np.full(len(names), threshold),
-                    taken=taken,
-                    coverage=taken / count,
-                    error=wrong / np.where(taken > 0, taken, np.nan),
-                )
+        kept = level >= threshold
+        taken = np.bincount(place, kept, minlength=len(keys))
+        lost = np.bincount(place, kept & wrong, minlength=len(keys))
+        cover, *cover_ends = interval_of_tries(faces, taken, who, size, confidence)
+        there = taken > 0
+        error, *error_ends = interval_of_tries(
+            taken[there], lost[there], who[there], size, confidence
+        )
+        parts.append(
+            with_columns(
+                names,
+                threshold=np.full(size, threshold),
+                taken=error.comparisons.astype(np.int64),
+                coverage=cover.rate,
+                coverage_low=cover_ends[0],
+                coverage_high=cover_ends[1],
+                wrong=error.errors.astype(np.int64),
+                error=error.rate,
+                error_low=error_ends[0],
+                error_high=error_ends[1],
             )
+        )
     return pd.concat(parts, ignore_index=True)

@@ -3,17 +3,14 @@
 In: an `AnalysisAudit`. Out: one Picture a call.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from facelab.analysis.by_group import AnalysisAudit
-from facelab.analysis.gates import QualityGates
 from facelab.datasets.reader import AGE_GROUPS
 from facelab.errors import BadInput
 from facelab.figures.audits import arm_legend, has_note
@@ -26,6 +23,7 @@ from facelab.figures.style import (
     colours,
     drawn,
     group_rows,
+    mark,
     panels,
     wrapped,
 )
@@ -336,135 +334,73 @@ def confusions(audit: AnalysisAudit) -> Picture:
     return figure
 
 
-# ---- quality and analysis
-
-
 @drawn
-def refused_by_component(gates: QualityGates) -> Picture:
-    """Which component of quality refuses whom?
+def confidence_sweep(audit: AnalysisAudit, threshold: float | None = None) -> Picture:
+    """If only answers of a confidence were taken: how many would be, and how many of them wrong?
 
-    A row a component, the one with the widest gap between groups on top; a dot a group, with its
-    interval; the tick is everybody. Right, faces that could not be assessed at all.
+    Left, errors among the answers that are taken, with intervals; right, whose answers are not.
 
     Parameters
     ----------
-    gates
-        What `fl.quality_gates` returns.
+    audit
+        What `fl.analysis_audit` returns of predictions with scores.
+    threshold
+        A confidence to mark.
+
+    Raises
+    ------
+    BadInput
+        The predictions had no scores.
 
     Examples
     --------
     >>> import facelab as fl
     >>> import pandas as pd
-    >>> faces = pd.DataFrame({"tone": ["dark", "light"] * 50, "Sharpness": range(100)})
-    >>> faces["UnderExposurePrevention"] = [10, 90] * 50
-    >>> print(fl.plots.refused_by_component(fl.quality_gates(faces, "tone", cut=50)).alt)
-    Share refused by each component. UnderExposurePrevention: all 50%, dark 100%, light 0%.
-    Sharpness: all 50%, dark 50%, light 50%.
+    >>> frame = pd.DataFrame({"gender": ["female", "male"] * 60, "tone": ["dark"] * 120})
+    >>> frame["score_female"] = [0.9, 0.2, 0.7, 0.6] * 30
+    >>> frame["score_male"] = 1 - frame["score_female"]
+    >>> audit = fl.analysis_audit(frame, truth="gender", by="tone")
+    >>> print(fl.plots.confidence_sweep(audit, 0.8).alt)
+    Answers of a confidence of 0.8 or more: all 50% taken, 0% of them wrong; dark 50% taken, 0% of
+    them wrong.
     """
-    rates = gates.rates
-    groups = [group for group in dict.fromkeys(rates["group"]) if group != "all"]
-    palette = colours(groups)
-    inside = rates[rates["group"] != "all"].groupby("component", sort=False)["refused_rate"]
-    order = (inside.max() - inside.min()).sort_values(ascending=False, kind="stable").index
-    figure, columns = panels(2, 1.2 + len(order) * (0.26 + 0.1 * len(groups)))
-    names = (("refused_rate", "Refused"), ("unassessed_rate", "Not assessed"))
-    step = 0.7 / max(len(groups), 2)
-    for axes, (name, title) in zip(columns, names, strict=True):
-        for place, component in enumerate(order):
-            part = rates[rates["component"] == component].set_index("group")
-            every = 100 * part.loc["all", name]
-            axes.plot([every, every], [place - 0.4, place + 0.4], color=FAINT, lw=1.4)
-            for lane, group in enumerate(groups):
-                row = part.loc[group]
-                y = place + (lane - (len(groups) - 1) / 2) * step
-                ends = [100 * row[f"{name}_low"], 100 * row[f"{name}_high"]]
-                axes.plot(ends, [y, y], color=palette[group], lw=1.5, alpha=0.75)
-                face = palette[group] if row[name] else "white"
-                axes.plot(100 * row[name], y, "o", ms=4.5, color=palette[group], mfc=face)
-        group_rows(axes, list(order), labelled=axes is columns[0], divide=False)
-        axes.set_xlim(left=-1)
-        axes.set(title=title, xlabel="% of faces assessed" if name[0] == "r" else "% of faces")
-        axes.grid(axis="x", color="#E6E6E6", lw=0.8)
-        axes.set_axisbelow(True)
-    handles = [
-        Line2D([], [], color=palette[group], marker="o", ms=4.5, label=entry(group))
-        for group in groups
-    ]
-    handles.append(Line2D([], [], color=FAINT, ls="", marker="|", ms=12, label="everybody"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5))
-    figure.alt = "Share refused by each component. " + " ".join(
-        f"{component}: "
-        + ", ".join(
-            f"{row.group} {percent(row.refused_rate)}"
-            for row in rates[rates["component"] == component].itertuples()
-            if np.isfinite(row.refused_rate)
-        )
-        + "."
-        for component in order
-    )
-    return figure
-
-
-@drawn
-def discard_curves(table: pd.DataFrame) -> Picture:
-    """What does refusing the poorest photos do to errors, and who is refused?
-
-    Parameters
-    ----------
-    table
-        What `fl.error_against_discard` returns.
-
-    Examples
-    --------
-    >>> import facelab as fl
-    >>> import pandas as pd
-    >>> frame = pd.DataFrame({"gender": ["female", "male"] * 50, "quality": range(100)})
-    >>> frame["predicted_gender"] = ["female", "female"] * 10 + ["female", "male"] * 40
-    >>> curve = fl.error_against_discard(frame, "gender", "gender", discarded=[0, 0.2])
-    >>> print(fl.plots.discard_curves(curve).alt)
-    With 20% of all faces refused: all error 10% to 0%, 20% refused; female error 0% to 0%, 20%
-    refused; male error 20% to 0%, 20% refused.
-    """
-    name, scale, unit = ("error", 100, "%") if "error" in table else ("mae", 1, "")
+    if audit.sweep.empty:
+        raise BadInput("the predictions had no scores: there is no confidence to draw")
+    table = audit.sweep
     groups = list(dict.fromkeys(table["group"]))
     palette = {**colours(groups), "all": FAINT}
-    figure, (left, right) = panels(2, 3.8)
+    figure, (left, right) = panels(2, 3.9)
     for group in groups:
+        own = table[(table["group"] == group) & (table["taken"] > 0)]
+        x, look = 100 * own["threshold"], {"color": palette[group]}
+        look["lw"] = 2.6 if group == "all" else 1.6
+        ends = 100 * own["error_low"], 100 * own["error_high"]
+        left.fill_between(x, *ends, color=palette[group], alpha=0.1, lw=0)
+        left.plot(x, 100 * own["error"], label=entry(group), **look)
         own = table[table["group"] == group]
-        x = 100 * own["discarded"]
-        look = {"color": palette[group], "lw": 2.6 if group == "all" else 1.6, "marker": "."}
-        left.fill_between(
-            x, scale * own[f"{name}_low"], scale * own[f"{name}_high"], color=palette[group],
-            alpha=0.13, lw=0,
-        )  # fmt: skip
-        left.plot(x, scale * own[name], label=entry(group), **look)
-        right.plot(x, 100 * own["refused_rate"], **look)
-    left.set_ylim(bottom=0, top=1.25 * scale * max(table[name].max(), 0.01))
-    left.set_title("Error of those kept" if unit else "Mean error of those kept")
-    left.set_ylabel("% of processed" if unit else "years")
-    right.set_title("Who is refused")
-    right.set_ylabel("% of the group")
+        right.plot(100 * own["threshold"], 100 * (1 - own["coverage"]), **look)
+    least = 100 * table.loc[table["coverage"] < 1, "threshold"].min()
     for axes in (left, right):
-        axes.set_xlabel("refused of all faces, %")
+        axes.set_xlim(least - 2 if np.isfinite(least) else 0, 100)
+        axes.set_xlabel("answers taken from this confidence on, %")
         axes.grid(color="#EEEEEE", lw=0.8)
         sns.despine(ax=axes)
+    left.set_ylim(0, 125 * max(table["error"].max(), 0.01))
+    left.set(title="Wrong, of those taken", ylabel="% of answers taken")
+    right.set(title="Whose answers are not taken", ylabel="% of answers", ylim=(-2, 102))
+    figure.alt = f"Errors and answers taken over confidence, of {', '.join(groups)}."
+    if threshold is not None:
+        for axes, title in ((left, "Wrong, of those taken"), (right, "Not taken")):
+            mark(axes, 100 * threshold, f"{100 * threshold:g}%")
+            axes.set_title(title, pad=16)
+        at = table.iloc[(table["threshold"] - threshold).abs().to_numpy().argsort(kind="stable")]
+        at = at.drop_duplicates("group").set_index("group").loc[groups]
+        figure.alt = f"Answers of a confidence of {threshold:g} or more: " + "; ".join(
+            f"{row.Index} {percent(row.coverage)} taken, "
+            + (f"{percent(row.error)} of them wrong" if row.taken else "none to be wrong")
+            for row in at.itertuples()
+        )
+        figure.alt += "."
     handles, names = left.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 5))
-    most = table["discarded"].max()
-    ends = {
-        at: table[table["discarded"] == at].set_index("group")
-        for at in (table["discarded"].min(), most)
-    }
-    first, last = ends.values() if len(ends) == 2 else [*ends.values()] * 2
-    words = percent if unit else "{:.3g} years".format
-    told = []
-    for group in groups:
-        before, after = (_known(one.loc[group, name], words) for one in (first, last))
-        lost = _known(last.loc[group, "refused_rate"], percent)
-        told.append(f"{group} error {before} to {after}, {lost} refused")
-    figure.alt = f"With {percent(most)} of all faces refused: {'; '.join(told)}."
     return figure
-
-
-def _known(value: float, words: Callable[[float], str]) -> str:
-    return words(value) if np.isfinite(value) else "unknown"

@@ -2,9 +2,8 @@
 
 from .analyses import age_errors as age_errors
 from .analyses import analysis_errors as analysis_errors
+from .analyses import confidence_sweep as confidence_sweep
 from .analyses import confusions as confusions
-from .analyses import discard_curves as discard_curves
-from .analyses import refused_by_component as refused_by_component
 from .analyses import reliability_curves as reliability_curves
 from .arms import arm_changes as arm_changes
 from .arms import arm_shares as arm_shares
@@ -21,6 +20,9 @@ from .effects import twin_effects as twin_effects
 from .effects import twin_effects_by_group as twin_effects_by_group
 from .explanations import explained_errors as explained_errors
 from .favoured import favoured_groups as favoured_groups
+from .flips import flipped_answers as flipped_answers
+from .gates import discard_curves as discard_curves
+from .gates import refused_by_component as refused_by_component
 from .grouping import grouping_by_group as grouping_by_group
 from .grouping import grouping_over_thresholds as grouping_over_thresholds
 from .margins import equivalence as equivalence

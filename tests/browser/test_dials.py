@@ -31,6 +31,14 @@ arms = {"the whole of every vector": fl.audit(crowd, "group", 0.01),
         "the first half of every vector": fl.audit(half, "group", 0.01)}
 fl.widgets.audit_comparer(arms, replicates=100)
 """,
+    """
+import pandas as pd
+
+said = pd.DataFrame({"tone": ["dark", "light", "light"] * 120, "gender": ["male", "female"] * 180})
+said["score_male"] = [(place * 37 % 100 + 1) / 101 for place in range(len(said))]
+said["score_female"] = 1 - said["score_male"]
+fl.widgets.confidence_explorer(fl.analysis_audit(said, "gender", by="tone", replicates=10), 0.7)
+""",
 ]
 # What a mix composer shows: the readouts of its sliders, its buttons, its sentence, its table.
 READ = """box => {
@@ -187,7 +195,9 @@ PALE = """box => {
 }"""
 
 
-@pytest.mark.parametrize("label", ["Images of each", "Threshold", "In a sentence"])
+@pytest.mark.parametrize(
+    "label", ["Images of each", "Threshold", "In a sentence", "Answers taken from"]
+)
 def test_the_figures_are_legible_and_no_label_stands_on_another(seen, shot, label):
     one = dial(seen, label)
     shot(seen, f"{label.replace(' ', '-').lower()}-{seen.theme}")
@@ -208,6 +218,34 @@ def test_where_no_match_was_seen_the_upper_bound_stands_beside(seen):
     explorer = dial(seen, "Threshold")
     explorer.locator(".noUi-handle").nth(1).press("End")
     seen.wait_for_function(NONE_SEEN, arg=explorer.element_handle(), timeout=20_000)
+
+
+# The readout of the slider, the caption of the table, and what the figure says of itself.
+TAKEN = """box => ({
+  at: box.querySelector('.widget-readout').innerText,
+  caption: box.querySelector('caption').innerText,
+  figure: box.querySelector('svg').getAttribute('aria-label'),
+})"""
+
+
+def test_the_confidence_under_the_mouse_is_that_of_table_and_figure(seen, shot):
+    explorer = dial(seen, "Answers taken from")
+    box, base = explorer.element_handle(), explorer.locator(".noUi-base")
+    told = set()
+    for share in (0.9, 0.62, 0.8):
+        place, handle = base.bounding_box(), base.locator(".noUi-handle").bounding_box()
+        y = handle["y"] + handle["height"] / 2
+        seen.mouse.move(handle["x"] + handle["width"] / 2, y)
+        seen.mouse.down()
+        seen.mouse.move(place["x"] + place["width"] * share, y, steps=6)
+        seen.mouse.up()
+        agrees = f"box => {{ const now = ({TAKEN})(box); return now.caption.includes(now.at) }}"
+        seen.wait_for_function(agrees, arg=box, timeout=20_000)
+        now = seen.evaluate(TAKEN, box)
+        assert f"from a confidence of {float(now['at'].rstrip('%')) / 100:g} on" in now["figure"]
+        told.add(now["at"])
+    shot(seen, f"confidence-{seen.theme}")
+    assert len(told) == 3
 
 
 def test_the_training_trains_and_its_stop_goes_when_it_is_over(seen, shot):

@@ -89,6 +89,16 @@ def test_confidence_is_drawn_against_what_is_right(audit):
         fl.plots.reliability_curves(bare)
 
 
+def test_over_confidence_stand_the_error_of_what_is_taken_and_who_is_left_out(audit):
+    left, right = fl.plots.confidence_sweep(audit, 0.8).axes
+    own = audit.sweep[(audit.sweep["group"] == "dark") & (audit.sweep["taken"] > 0)]
+    lines = {line.get_label(): line for line in left.lines}
+    assert lines["dark"].get_ydata() == pytest.approx(100 * own["error"])
+    places = ["all", "dark", "light"].index("dark")
+    whole = audit.sweep[audit.sweep["group"] == "dark"]
+    assert right.lines[places].get_ydata() == pytest.approx(100 * (1 - whole["coverage"]))
+
+
 def test_confusions_hold_the_counts_and_add_up_to_the_class(audit):
     figure = fl.plots.confusions(audit)
     texts = [text.get_text() for text in figure.axes[0].texts if "%" in text.get_text()]
@@ -123,9 +133,10 @@ def test_the_page_of_an_audit_shows_its_figures_and_where_its_faces_are_from(age
     audit = fl.analysis_audit(frame, truth="gender", by="tone", replicates=10)
     assert set(audit.figures()) == {
         "Errors by group", "What each class is taken for", "How far its confidence holds",
+        "If only sure answers were taken",
     }  # fmt: skip
     page = audit.to_html(tmp_path / "page.html").read_text()
-    assert page.count("data:image/png") == 3 and "a coin" in page
+    assert page.count("data:image/png") == 4 and "a coin" in page
     assert "the synthetic faces" in page and "drawn" in page
     assert fl.AnalysisAudit.load(audit.save(tmp_path / "kept")).card == audit.card
     assert ages.card == {}
