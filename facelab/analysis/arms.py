@@ -402,14 +402,14 @@ def _errors(
         raise BadInput(f"{how_many(int(true.isna().sum()), 'face has', 'faces have')} no {truth}")
     if all(pd.api.types.is_numeric_dtype(said) for said in every):
         low, high = years.as_bands(true)
-        wrong = [np.abs(years.distance(said.to_numpy(np.float64), low, high)) for said in every]
-        lacking = sum(int((~np.isfinite(one)).sum()) for one in wrong)
+        numbers = [said.to_numpy(np.float64, na_value=np.nan) for said in every]
+        lacking = sum(int((~np.isfinite(one + low)).sum()) for one in numbers)
         if lacking:
             raise BadInput(
                 f"{how_many(lacking, 'face has', 'faces have')} no number in {column!r} or "
                 f"{truth!r}: leave them out of every arm"
             )
-        return "", wrong
+        return "", [np.abs(years.distance(one, low, high)) for one in numbers]
     labels, _ = as_labels(true, truth, {})
     found = [as_labels(said, column, {})[0] for said in every]
     words = Words(labels, pd.concat(found, ignore_index=True))
