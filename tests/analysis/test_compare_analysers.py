@@ -155,14 +155,16 @@ def test_numbers_are_compared_by_their_mean_absolute_error():
 def test_the_finding_claims_what_its_intervals_bear(study):
     _, found = study
     text = found.finding()
-    assert "**skewed** training erred most on darker/female" in text
+    assert (
+        "**skewed** training erred on 15.4 [" in text and "; it erred most on darker/female" in text
+    )
     assert "Means over 3 training seeds" in text and "over people and seeds" in text
     table = found.table.copy()
     moved = (table["arm"] == "balanced") & (table["group"] == "darker/female")
     for low, high, words in (
-        (-0.5, -0.1, "the error fell for darker/female by"),
-        (0.1, 0.5, "the error rose for darker/female by"),
-        (-0.5, 0.1, "no group's error can be told from its baseline's"),
+        (-0.5, -0.1, "the error fell for darker/female ("),
+        (0.1, 0.5, "the error rose for darker/female ("),
+        (-0.5, 0.1, "no error can be told from its baseline's"),
     ):
         table.loc[table["arm"] == "balanced", ["family_low", "family_high"]] = (-1, 1)
         table.loc[moved, ["family_low", "family_high"]] = (low, high)
