@@ -29,7 +29,8 @@ class Call:
 
 @dataclass(frozen=True)
 class Finding:
-    """What one answer says of one pair: `candidate` is the subject that a search found."""
+    """What one answer says of one pair: `candidate` is the subject that a search found, `votes`
+    how often a model that was asked several times said what."""
 
     status: str
     score: float = np.nan
@@ -41,6 +42,7 @@ class Finding:
     candidate: str | None = None
     thresholds: tuple[tuple[str, float], ...] = ()
     reason: str = ""
+    votes: tuple[tuple[str, int], ...] = ()
 
 
 class Malformed(ValueError):

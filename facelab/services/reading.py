@@ -25,7 +25,7 @@ from facelab.services.vendors import DISTANCES, VENDORS
 
 Service = Literal[
     "rekognition", "azure", "facepp", "tencent", "aliyun", "luxand", "compreface", "deepface",
-    "plain",
+    "text", "plain",
 ]  # fmt: skip
 Several = Literal["best", "largest", "drop"]
 _SPELT = {  # what people call a thing
@@ -72,8 +72,8 @@ def read_answers(
         `call` (compare, verify, search, detect, enrol), `threshold` (that he asked for) and
         `model_version`.
     service
-        Whose answers they are. "plain" are those of a function of one's own: a number, or an object
-        with `score`.
+        Whose answers they are. "text" are a multimodal model's words (`fl.text_verifier`), "plain"
+        those of a function of one's own: a number, or an object with `score`.
     several
         Of several faces in a photo: "best" takes the highest score, "largest" that of the largest
         face, "drop" refuses the pair. Services that themselves take one face leave no choice.
@@ -319,7 +319,7 @@ def _findings(
         response = record["response"]
         if isinstance(response, dict) and set(response) == {"request", "response"}:
             record, response = {**record, **response}, response["response"]  # of a thin client
-        if isinstance(response, str):
+        if isinstance(response, str) and service != "text":
             try:
                 response = _parsed(response)
             except Malformed:
@@ -348,6 +348,7 @@ def _told(one: Finding, service: str) -> dict[str, Any]:
         "thresholds": json.dumps(dict(one.thresholds)) if one.thresholds else None,
         "reason": one.reason,
         "higher": "different" if service in DISTANCES else "similar",
+        **({"votes": json.dumps(dict(one.votes))} if one.votes else {}),
     }
 
 

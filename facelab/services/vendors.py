@@ -30,6 +30,7 @@ from facelab.services.findings import (
     objects,
     ranked,
 )
+from facelab.services.language import text
 
 # ---- Amazon Rekognition
 
@@ -424,6 +425,7 @@ VENDORS: dict[str, Callable[[Any, Call], list[Finding]]] = {
     "luxand": luxand,
     "compreface": compreface,
     "deepface": deepface,
+    "text": text,
     "plain": plain,
 }
 DISTANCES = ("deepface",)
