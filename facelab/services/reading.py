@@ -24,8 +24,8 @@ from facelab.services.journal import journalled
 from facelab.services.vendors import DISTANCES, VENDORS
 
 Service = Literal[
-    "rekognition", "azure", "facepp", "tencent", "aliyun", "luxand", "compreface", "deepface",
-    "text", "plain",
+    "rekognition", "azure", "facepp", "tencent", "aliyun", "baidu", "huawei", "luxand", "kairos",
+    "compreface", "deepface", "text", "plain",
 ]  # fmt: skip
 Several = Literal["best", "largest", "drop"]
 _SPELT = {  # what people call a thing
@@ -39,7 +39,7 @@ _SPELT = {  # what people call a thing
 _CALLER = ("row_a", "row_b", "probability", "weight", "stratum")
 _THRESHOLDS = (
     *("threshold", "threshold_used", "SimilarityThreshold", "FaceMatchThreshold"),
-    "confidenceThreshold",
+    *("confidenceThreshold", "UserMatchThreshold"),
 )
 _VERSIONS = ("model_version", "recognitionModel", "recognition_model", "version")
 _KINDS = {
@@ -47,7 +47,9 @@ _KINDS = {
     "searchfaces": "search", "searchfacesbyimage": "search", "identify": "search",
     "findsimilar": "search", "detect": "detect", "detectfaces": "detect", "enrol": "enrol",
     "enroll": "enrol", "indexfaces": "enrol", "listfaces": "list", "list": "list",
-    "group": "group",
+    "group": "group", "searchusers": "search", "searchusersbyimage": "search", "find": "search",
+    "recognize": "search", "searchpersons": "search", "match": "compare",
+    "similarity": "compare", "compareface": "compare",
 }  # fmt: skip
 _LONGEST = 400  # letters of an image's name; what is longer is a picture
 _COLUMNS = [
