@@ -40,6 +40,7 @@ from .audits.favoured import MirroredSkew as MirroredSkew
 from .audits.favoured import mirrored_skew as mirrored_skew
 from .audits.findings import experiment_finding as experiment_finding
 from .audits.findings import twin_finding as twin_finding
+from .audits.floors import accuracy_floor as accuracy_floor
 from .audits.nist import INDEX_NAMES as INDEX_NAMES
 from .audits.nist import disparity_indices as disparity_indices
 from .audits.nist import index_disagreements as index_disagreements
@@ -195,6 +196,8 @@ from .services.auditing import audit_service as audit_service
 from .services.calling import call_pairs as call_pairs
 from .services.chart import control_chart as control_chart
 from .services.clients import service_client as service_client
+from .services.language import agreement as agreement
+from .services.language import text_verifier as text_verifier
 from .services.plans import plan_pairs as plan_pairs
 from .services.plans import planned_intervals as planned_intervals
 from .services.promises import promised_rates as promised_rates
@@ -204,6 +207,8 @@ from .services.reading import read_answers as read_answers
 from .services.rehearsal import FakeService as FakeService
 from .services.stability import instability as instability
 from .services.stability import turned_pairs as turned_pairs
+from .services.unverified import estimated_identities as estimated_identities
+from .services.unverified import unverified_rates as unverified_rates
 from .sums import seal as seal
 from .sums import verify as verify
 from .synthetic.parameters import GROUPS as GROUPS

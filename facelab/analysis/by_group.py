@@ -21,7 +21,6 @@ from facelab.analysis.labelled import (
     as_labels,
     check_frame,
     labelled,
-    listed,
     says_nothing,
 )
 from facelab.analysis.pairs import contrasts_of_means, contrasts_of_shares
@@ -458,15 +457,7 @@ def _of_classes(
         more["raters"] = beside_raters(*args[:2], told[ready], *beside, words, confidence)
     if sure is not None:
         more |= _of_confidence(found, sure[kept], wrong, advised, confidence, seed, warnings)
-    never = [name for place, name in enumerate(names) if not (of_told[ready] == place).any()]
-    if never and ready.any():
-        lost = int(np.isin(of_truth, [names.index(name) for name in never]).sum())
-        rest = ready & ~np.isin(of_truth, [names.index(name) for name in never])
-        without = f"; without them its error is {100 * wrong[rest].mean():.3g} %"
-        warnings.append(
-            f"The analyser never said {listed(never)} ({how_many(lost, 'image')}): all of them "
-            f"count as wrong{without if rest.any() else ''}."
-        )
+    warnings += said.of_never_said(names, of_truth, of_told, ready, wrong)
     warnings += said.of_unprocessed(found.reasons, found.set_aside)
     return AnalysisAudit(
         by, truth, column, "class", rates,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facelab.analysis.labelled import listed
 from facelab.errors import how_many
 from facelab.rates.tables import interval, rate_words
 
@@ -51,6 +52,25 @@ def caution(what: str) -> str:
         f"{what[:1].upper()}{what[1:]}: what an analyser reads off a photo, and no fact about "
         "whom it shows.",
     )
+
+
+def of_never_said(
+    names: list[str],
+    of_truth: np.ndarray,
+    of_told: np.ndarray,
+    ready: np.ndarray,
+    wrong: np.ndarray,
+) -> list[str]:
+    """That an analyser knows no such label, or never said it."""
+    never = [place for place in range(len(names)) if not (of_told[ready] == place).any()]
+    if not never or not ready.any():
+        return []
+    here = np.isin(of_truth, never)
+    rest = ready & ~here
+    without = f"; without them its error is {100 * wrong[rest].mean():.3g} %" if rest.any() else ""
+    lost = how_many(int(here.sum()), "image")
+    never_said = listed([names[place] for place in never])
+    return [f"The analyser never said {never_said} ({lost}): all of them count as wrong{without}."]
 
 
 def of_unprocessed(reasons: Mapping[str, int], set_aside: Mapping[str, int]) -> list[str]:

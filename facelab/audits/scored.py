@@ -7,6 +7,7 @@ shown, stored and compared like any other.
 from collections.abc import Mapping
 
 from facelab.audits.by_group import Audit
+from facelab.audits.floors import accuracy_floor, floor_sentence
 from facelab.audits.thresholds import rates_at
 from facelab.comparisons.counted import Comparisons
 from facelab.comparisons.given import as_share, is_number
@@ -103,6 +104,9 @@ def audit_scores(
         "replicates": replicates,
         "seed": seed,
     }
+    if not accuracy_floor(rates)["better_than_guessing"].iloc[1:].all():
+        told = floor_sentence(rates)
+        warnings += [told] if told else []
     if lines:
         card["lines"] = {str(name): float(at) for name, at in lines.items()}
     if own:

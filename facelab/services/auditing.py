@@ -14,6 +14,7 @@ import pandas as pd
 
 from facelab.audits.by_group import Audit
 from facelab.audits.changes import in_family
+from facelab.audits.floors import accuracy_floor, floor_sentence
 from facelab.audits.scored import audit_scores
 from facelab.comparisons.counted import Comparisons
 from facelab.comparisons.given import as_share, is_number
@@ -63,8 +64,10 @@ class ServiceAudit:
         return self.calls * self.price
 
     def finding(self) -> str:
-        """Markdown: the bill, the promise, whom the service fails, who was lost before."""
-        parts = [self.bill(), self.promise(), *self.audit.findings(), self._lost()]
+        """Markdown: the bill, the promise, whom the service fails, how well it does at least for
+        anybody, and who was lost before."""
+        floor = floor_sentence(self.audit.rates)
+        parts = [self.bill(), self.promise(), *self.audit.findings(), floor, self._lost()]
         return " ".join(in_markdown(part) for part in parts if part)
 
     def bill(self) -> str:
@@ -116,6 +119,7 @@ class ServiceAudit:
             "worst": self.worst,
             "promises": {f"{at:g}": _by_group(part) for at, part in self._by_promise()},
             "failures": _by_group(self.failures),
+            "floor": _by_group(accuracy_floor(self.audit.rates)),
         }
 
     def _by_promise(self) -> list[tuple[float, pd.DataFrame]]:

@@ -29,7 +29,8 @@ class Call:
 
 @dataclass(frozen=True)
 class Finding:
-    """What one answer says of one pair: `candidate` is the subject that a search found."""
+    """What one answer says of one pair: `candidate` is the subject that a search found, `votes`
+    how often a model that was asked several times said what."""
 
     status: str
     score: float = np.nan
@@ -41,6 +42,7 @@ class Finding:
     candidate: str | None = None
     thresholds: tuple[tuple[str, float], ...] = ()
     reason: str = ""
+    votes: tuple[tuple[str, int], ...] = ()
 
 
 class Malformed(ValueError):
@@ -72,6 +74,13 @@ def objects(value: Any, what: str) -> list[dict[str, Any]]:
     return value
 
 
+def codes(value: Any, what: str) -> set[str]:
+    """The codes in a list of them; none where there is no list."""
+    if value is not None and not isinstance(value, list):
+        raise Malformed(f"{what} is no list")
+    return {code_of(one) for one in value or []}
+
+
 def an_object(value: Any, what: str = "the answer") -> dict[str, Any]:
     """An object."""
     if not isinstance(value, dict):
@@ -88,21 +97,35 @@ def name_of(value: Any) -> str | None:
 
 def code_of(value: Any) -> str:
     """A code that says what went wrong; never a message, in which anything may stand."""
-    found = re.search(r"[A-Za-z_.]{2,60}|\d{3}", str(value).rpartition("#")[2])
+    found = re.search(r"[A-Za-z_.]{2,60}\d{0,6}|\d{1,6}", str(value).rpartition("#")[2])
     return found.group() if found else "an error without a code"
 
 
 _AGAIN = re.compile(
-    r"throttl|throughput|limit_?exceeded|rate_?limit|too_?many|concurrency|quota|429|slow_?down",
+    r"throttl|throughput|limit_?exceeded|rate_?limit|too_?many|concurrency|quota|slow_?down|qps"
+    r"|(?<!\d)429(?!\d)",
+    re.I,
+)
+_AGAIN_SAID = re.compile(
+    r"rate limit|quota|too many|request limit|\bqps\b|throttl|flow control|too frequent"
+    r"|invoke frequency|temporarily unavailable|limit (?:was |is )?(?:reached|exceeded)",
     re.I,
 )
 _NO_FACE = re.compile(r"no_?face|face_?not_?(detected|exist|in)|nofacedetected", re.I)
 _NO_FACE_SAID = re.compile(
-    r"no faces?\b|face could not be detected|can.?t find (a )?face|faces? not (found|detected)",
+    r"no faces?\b|face could not be detected|can.?t find (a )?face|faces? not (found|detected)"
+    r"|not has face|without (a |any )?face|faces? (was|were|is|are) not (found|detected)",
     re.I,
 )
 _PHOTO = re.compile(
-    r"image|photo|picture|resolution|file_too_large|unsupported|invalid_?size|413|too_?large", re.I
+    r"image|photo|picture|resolution|file_too_large|unsupported|invalid_?size|413|too_?large"
+    r"|quality|face_?size|pose|blur|occlu",
+    re.I,
+)
+_PHOTO_SAID = re.compile(
+    r"(image|photo|picture|face)('s)? (size|quality|resolution|format|check)|too (small|large)"
+    r"|blurr|occlu|\bcovered\b|(not a |un)supported (image|format|file)|cartoon",
+    re.I,
 )
 _LINE = re.compile(r"timeout|timed_?out|download|url|s3object|internal|expired|token", re.I)
 
@@ -111,12 +134,12 @@ def failed(code: Any, message: Any = "", kind: str = "compare") -> Finding:
     """What a code says: to be called again, no face, a photo that was refused, or anything else."""
     code, said = code_of(code), str(message)[:300]
     either = f"{code} {said}"
-    if _AGAIN.search(code) or re.search(r"rate limit|call volume quota|too many", said, re.I):
+    if _AGAIN.search(code) or _AGAIN_SAID.search(said):
         return Finding(THROTTLED, kind=kind, reason=code)
     missing = _NO_FACE.search(code) or _NO_FACE_SAID.search(said)
     if missing and not re.search(r"faceid|face id|expired", said, re.I):
         return Finding(_whose(either), kind=kind, reason=code)
-    if _PHOTO.search(code) and not _LINE.search(code):
+    if (_PHOTO.search(code) or _PHOTO_SAID.search(said)) and not _LINE.search(either):
         return Finding(REFUSED, kind=kind, reason=code)
     return Finding(ERROR, kind=kind, reason=code)
 
@@ -145,3 +168,15 @@ def ranked(faces: list[tuple[float | None, float]], several: str) -> tuple[str, 
         scores = [score for score, _ in faces if score is not None]
         score = max(scores) if scores else None
     return (OK, score) if score is not None else (CENSORED, np.nan)
+
+
+def seen(kind: str, faces: int, version: str | None) -> Finding:
+    """Faces that were found in one photo, or none."""
+    status = OK if faces else NO_PROBE
+    return Finding(status, kind=kind, version=version, faces_probe=faces)
+
+
+def below(call: Call, kind: str) -> Finding:
+    """No score: it lies below the threshold of the call."""
+    used = np.nan if call.threshold is None else call.threshold
+    return Finding(CENSORED, kind=kind, threshold=used, version=call.version)

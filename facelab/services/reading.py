@@ -24,8 +24,8 @@ from facelab.services.journal import journalled
 from facelab.services.vendors import DISTANCES, VENDORS
 
 Service = Literal[
-    "rekognition", "azure", "facepp", "tencent", "aliyun", "luxand", "compreface", "deepface",
-    "plain",
+    "rekognition", "azure", "facepp", "tencent", "aliyun", "baidu", "huawei", "luxand", "kairos",
+    "compreface", "deepface", "text", "plain",
 ]  # fmt: skip
 Several = Literal["best", "largest", "drop"]
 _SPELT = {  # what people call a thing
@@ -39,7 +39,7 @@ _SPELT = {  # what people call a thing
 _CALLER, _COUNTED = ("probability", "weight"), ("row_a", "row_b", "stratum")
 _THRESHOLDS = (
     *("threshold", "threshold_used", "SimilarityThreshold", "FaceMatchThreshold"),
-    "confidenceThreshold",
+    *("confidenceThreshold", "UserMatchThreshold"),
 )
 _VERSIONS = ("model_version", "recognitionModel", "recognition_model", "version")
 _KINDS = {
@@ -47,7 +47,9 @@ _KINDS = {
     "searchfaces": "search", "searchfacesbyimage": "search", "identify": "search",
     "findsimilar": "search", "detect": "detect", "detectfaces": "detect", "enrol": "enrol",
     "enroll": "enrol", "indexfaces": "enrol", "listfaces": "list", "list": "list",
-    "group": "group",
+    "group": "group", "searchusers": "search", "searchusersbyimage": "search", "find": "search",
+    "recognize": "search", "searchpersons": "search", "match": "compare",
+    "similarity": "compare", "compareface": "compare",
 }  # fmt: skip
 _LONGEST = 400  # letters of an image's name; what is longer is a picture
 _COLUMNS = [
@@ -72,8 +74,8 @@ def read_answers(
         `call` (compare, verify, search, detect, enrol), `threshold` (that he asked for) and
         `model_version`.
     service
-        Whose answers they are. "plain" are those of a function of one's own: a number, or an object
-        with `score`.
+        Whose answers they are. "text" are a multimodal model's words (`fl.text_verifier`), "plain"
+        those of a function of one's own: a number, or an object with `score`.
     several
         Of several faces in a photo: "best" takes the highest score, "largest" that of the largest
         face, "drop" refuses the pair. Services that themselves take one face leave no choice.
@@ -323,7 +325,7 @@ def _findings(
         response = record["response"]
         if isinstance(response, dict) and set(response) == {"request", "response"}:
             record, response = {**record, **response}, response["response"]  # of a thin client
-        if isinstance(response, str):
+        if isinstance(response, str) and service != "text":
             try:
                 response = _parsed(response)
             except Malformed:
@@ -352,6 +354,7 @@ def _told(one: Finding, service: str) -> dict[str, Any]:
         "thresholds": json.dumps(dict(one.thresholds)) if one.thresholds else None,
         "reason": one.reason,
         "higher": "different" if service in DISTANCES else "similar",
+        **({"votes": json.dumps(dict(one.votes))} if one.votes else {}),
     }
 
 

@@ -133,6 +133,96 @@ ANSWERS = [
      (0.9, "ok", None)),
     ("deepface", {}, {"verified": True, "distance": 0.31, "threshold": 0.68, "model": "VGG-Face"},
      (0.31, "ok", 0.68)),
+    # shapes of the vendors' documentation
+    ("rekognition", {}, {"UserMatches": [{"Similarity": 99.5, "User": {"UserId": "eve",
+     "UserStatus": "ACTIVE"}}], "FaceModelVersion": "6", "SearchedFace": {"FaceDetail": FACE}},
+     (99.5, "ok", 80)),
+    ("rekognition", {"UserMatchThreshold": 70}, {"UserMatches": [], "SearchedUser": {"UserId": "a"}
+     }, (None, "below_threshold", 70)),
+    ("rekognition", {}, {"UserMatches": [], "FaceModelVersion": "6", "UnsearchedFaces": []},
+     (None, "no_face_probe", 80)),
+    ("rekognition", {}, {"UserMatches": [], "UnsearchedFaces": [{"Reasons": ["LOW_FACE_QUALITY"]}]},
+     (None, "refused", 80)),
+    ("rekognition", {}, {"Users": [{"UserId": "a"}], "NextToken": ""}, (None, "ok", None)),
+    ("azure", {}, {"sessionId": "s", "status": "Succeeded", "modelVersion": "2024-11-15", "results":
+     {"attempts": [{"attemptId": 2, "attemptStatus": "Succeeded", "result": {"livenessDecision":
+      "realface", "verifyResult": {"matchConfidence": 0.93, "isIdentical": True}}},
+      {"attemptId": 1, "error": {"code": "FaceWithMaskDetected"}}]}}, (0.93, "ok", 0.5)),
+    ("azure", {}, {"verifyResult": {"matchConfidence": 0.2, "isIdentical": False}},
+     (0.2, "ok", 0.5)),
+    ("azure", {}, {"probe": [], "reference": [{"faceRectangle": {}}]},
+     (None, "no_face_probe", None)),
+    ("azure", {}, {"probe": [{}], "reference": [{}, {}], "verify": {"isIdentical": False,
+     "confidence": 0.3}}, (0.3, "ok", 0.5)),
+    ("tencent", {}, {"Response": {"IsMatch": True, "Score": 96.0, "FaceModelVersion": "3.0"}},
+     (96.0, "ok", None)),
+    ("tencent", {"threshold": 60}, {"Response": {"Results": [{"Candidates": [{"PersonId": "eve",
+     "Score": 88.5}], "FaceRect": {}, "RetCode": 0}], "FaceNum": 1}}, (88.5, "ok", 60)),
+    ("tencent", {"threshold": 60}, {"Response": {"ResultsReturnsByGroup": [{"GroupCandidates":
+     [{"GroupId": "g", "Candidates": []}], "RetCode": 0}]}}, (None, "below_threshold", 60)),
+    ("tencent", {}, {"Score": 41.5, "FaceModelVersion": "3.0"}, (41.5, "ok", None)),
+    ("tencent", {}, {"Response": {"Error": {"Code": "FailedOperation.FaceQualityNotQualified",
+     "Message": "x"}}}, (None, "refused", None)),
+    ("aliyun", {}, {"RequestId": "r", "Data": {"Confidence": 12.5, "Thresholds": [61, 69, 75],
+     "IsMaskA": 0, "QualityScoreA": 75.9, "RectAList": [1, 2, 3, 4]}}, (12.5, "ok", None)),
+    ("aliyun", {"threshold": 50}, {"Data": {"MatchList": [{"FaceItems": [{"EntityId": "eve",
+     "Score": 0.8, "Confidence": 81.3}]}]}}, (81.3, "ok", 50)),
+    ("aliyun", {"threshold": 50}, {"Data": {"MatchList": []}}, (None, "below_threshold", 50)),
+    ("aliyun", {}, {"Code": "Success", "Result": {"Passed": "Y", "FaceComparisonScore": 97.0}},
+     (97.0, "ok", None)),
+    ("aliyun", {}, {"Code": "InvalidImage.NotFoundFace", "Message": "no face"},
+     (None, "no_face_probe", None)),
+    ("aliyun", {}, {"code": "Throttling.User", "message": "flow control"},
+     (None, "throttled", None)),
+    ("baidu", {}, {"error_code": 0, "error_msg": "SUCCESS", "result": {"score": 44.3,
+     "face_list": [{"face_token": "t"}, {"face_token": "u"}]}}, (44.3, "ok", None)),
+    ("baidu", {}, {"error_code": 0, "result": {"face_token": "t", "user_list": [{"group_id": "g",
+     "user_id": "eve", "score": 86.59}]}}, (86.59, "ok", None)),
+    ("baidu", {"threshold": 80}, {"error_code": 222207, "error_msg": "match user is not found",
+     "result": None}, (None, "below_threshold", 80)),
+    ("baidu", {}, {"error_code": 18, "error_msg": "Open api qps request limit reached"},
+     (None, "throttled", None)),
+    ("baidu", {}, {"error_code": 222202, "error_msg": "pic not has face", "result": None},
+     (None, "no_face_probe", None)),
+    ("baidu", {}, {"error_code": 222213, "error_msg": "face size is too small"},
+     (None, "refused", None)),
+    ("baidu", {}, {"error_code": 110, "error_msg": "Access token invalid or no longer valid"},
+     (None, "error", None)),
+    ("huawei", {}, {"image1_face": {"bounding_box": {}}, "image2_face": {"bounding_box": {}},
+     "similarity": 0.42}, (0.42, "ok", None)),
+    ("huawei", {"threshold": 0.9}, {"faces": [{"similarity": 0.95, "external_image_id": "eve"}]},
+     (0.95, "ok", 0.9)),
+    ("huawei", {"call": "search", "threshold": 0.9}, {"faces": []},
+     (None, "below_threshold", 0.9)),
+    ("huawei", {}, {"error_code": "FRS.0501", "error_msg": "Detect no face, check your picture"},
+     (None, "no_face_probe", None)),
+    ("huawei", {}, {"error_code": "FRS.0120", "error_msg": "system busy, please check the api "
+     "invoke frequency."}, (None, "throttled", None)),
+    ("luxand", {}, {"status": "success", "message": "verified", "probability": 0.99},
+     (0.99, "ok", None)),
+    ("luxand", {}, {"status": "failure", "message": "not verified", "probability": 0.31},
+     (0.31, "ok", None)),
+    ("luxand", {}, [{"uuid": "u", "name": "eve", "probability": 0.97, "rectangle": {}}],
+     (0.97, "ok", None)),
+    ("luxand", {"call": "search"}, [], (None, "below_threshold", None)),
+    ("kairos", {}, {"images": [{"transaction": {"status": "success", "subject_id": "eve",
+     "confidence": 0.92, "quality": 0.8}}]}, (0.92, "ok", None)),
+    ("kairos", {"threshold": 0.6}, {"images": [{"transaction": {"status": "failure", "message":
+     "no match found"}}]}, (None, "below_threshold", 0.6)),
+    ("kairos", {}, {"images": [{"transaction": {"status": "success", "confidence": 0.7},
+     "candidates": [{"subject_id": "eve", "confidence": 0.7}]}]}, (0.7, "ok", None)),
+    ("kairos", {}, {"Errors": [{"Message": "no faces found in the image", "ErrCode": 5002}]},
+     (None, "no_face_probe", None)),
+    ("deepface", {}, {"verified": False, "distance": 0.7, "max_threshold_to_verify": 0.4},
+     (0.7, "ok", 0.4)),
+    ("deepface", {}, [[{"identity": "eve.jpg", "distance": 0.2, "threshold": 0.68}]],
+     (0.2, "ok", 0.68)),
+    ("deepface", {"threshold": 0.68}, [[]], (None, "below_threshold", 0.68)),
+    ("deepface", {}, {"exception": "Face could not be detected in numpy array."},
+     (None, "no_face_probe", None)),
+    ("rekognition", {}, {"request": {"SimilarityThreshold": 0}, "response": {"FaceMatches": [
+     {"Similarity": 95.5, "Face": FACE}]}}, (95.5, "ok", 0)),
+    ("plain", {}, {"similarity": 0.5}, (0.5, "ok", None)),
     ("plain", {}, 0.25, (0.25, "ok", None)),
     ("plain", {}, {"status": "below_threshold", "threshold_used": 0.5},
      (None, "below_threshold", 0.5)),
@@ -238,7 +328,10 @@ GOOD = {
     "facepp": {"confidence": 71.0, "thresholds": LIMITS, "faces1": [{}], "faces2": [{}]},
     "tencent": {"Response": {"Score": 50.0}},
     "aliyun": {"Data": {"Confidence": 50.0, "Thresholds": [61, 69, 75]}},
+    "baidu": {"error_code": 0, "result": {"score": 50.0}},
+    "huawei": {"similarity": 0.5},
     "luxand": {"score": 0.5},
+    "kairos": {"images": [{"transaction": {"confidence": 0.7}}]},
     "compreface": {"result": [{"face_matches": [{"similarity": 0.7, "box": {"x_max": 3}}]}]},
     "deepface": {"distance": 0.3, "threshold": 0.6},
     "plain": {"score": 1.0},
@@ -292,6 +385,40 @@ def test_hostile_answers_are_set_aside_with_a_reason(tmp_path):
         assert not np.isfinite(aside["score"]).any()
         count += len(aside)
     assert count > 200
+
+
+def every_spoiling(value, bad):
+    """Every version of a value with one of its parts replaced, itself too."""
+    yield bad
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from ({**value, key: one} for one in every_spoiling(inner, bad))
+            yield {name: part for name, part in value.items() if name != key}
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            rest = value[:place], value[place + 1 :]
+            yield from ([*rest[0], one, *rest[1]] for one in every_spoiling(inner, bad))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_whatever_part_of_a_documented_answer_is_spoilt_it_is_read_or_set_aside(tmp_path):
+    count = 0
+    for service in sorted({name for name, *_ in ANSWERS}):
+        lines = [
+            json.dumps({**about, "response": one})
+            for name, about, answer, _ in ANSWERS
+            for bad in (None, 7, -1.5, "x", [], [7], {}, {"x": [None]}, True)
+            if name == service
+            for one in every_spoiling(answer, bad)
+        ]
+        (tmp_path / "answers.jsonl").write_text("\n".join(lines))
+        found = fl.read_answers(tmp_path, service=service)
+        assert len(found) >= len(lines) * 0.9
+        known = found["status"] == "ok"
+        scored = found.loc[known, "score"].dropna()
+        assert np.isfinite(scored).all() and found.loc[~known, "score"].isna().all()
+        count += len(lines)
+    assert count > 3000
 
 
 def test_what_holds_no_answer_is_refused_in_one_sentence(tmp_path):
