@@ -216,7 +216,22 @@ def _paired(
                 raise BadInput(
                     f"{what} {difference(audit, reference)}: audit both arms on the same test set"
                 )
+            if not _same_comparisons(audit, reference):
+                raise BadInput(
+                    f"{what} which faces were compared, or with which weights: keep the "
+                    "comparisons that all of them have"
+                )
     return tuple(map(str, arms)), audits
+
+
+def _same_comparisons(audit: Audit, reference: Audit) -> bool:
+    """Whether both audits list the same comparisons; where all were made they follow from units."""
+    mine, its = audit.counts, reference.counts
+    if mine.complete or its.complete:
+        return mine.complete == its.complete
+    columns = ["unit_a", "unit_b", "comparisons"]
+    one, other = (counts.pairs[columns].to_numpy(np.float64) for counts in (mine, its))
+    return one.shape == other.shape and np.allclose(one, other)
 
 
 def difference(audit: Audit, reference: Audit) -> str:

@@ -14,7 +14,8 @@ from facelab.audits.tallies import Tally, tallies
 from facelab.comparisons.given import image_names
 from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput, counted
-from facelab.rates.counts import FEW_ERRORS, FEW_SUBJECTS, mated_sums, non_mated_sums
+from facelab.rates.cautions import FEW_ERRORS, FEW_SUBJECTS
+from facelab.rates.counts import mated_sums, non_mated_sums
 from facelab.rates.intervals import wilson
 
 

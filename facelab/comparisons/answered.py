@@ -15,7 +15,7 @@ OK, CENSORED = "ok", "below_threshold"
 FAILED = ("no_face_probe", "no_face_reference", "refused")  # of the service, and to be counted
 AGAIN = ("throttled", "error")  # of the line: to be called again
 STATUSES = (OK, CENSORED, *FAILED, *AGAIN)
-_KEPT = ["subject_a", "subject_b", "group_a", "group_b", "image_a", "image_b", "weight"]
+_KEPT = ["subject_a", "subject_b", "group_a", "group_b", "image_a", "image_b", "weight", "stratum"]
 _NO_PAIRS = ("detect", "enrol", "list", "group")  # calls that compare nobody
 _MANY = 0.05  # share of calls without an answer from which on it may matter who they were
 

@@ -32,7 +32,8 @@ from facelab.comparisons.scores import (
 from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput, counted, how_many, there_are
 from facelab.faces.presenting import presented
-from facelab.rates.counts import FEW_ERRORS, ErrorCounts
+from facelab.rates.cautions import FEW_ERRORS
+from facelab.rates.counts import ErrorCounts
 from facelab.rates.intervals import small_sample_wilson
 from facelab.rates.paired import sums_over
 from facelab.rates.tables import percent
@@ -96,9 +97,8 @@ class Comparisons:
             One row a comparison: `score` (any scale), `mated` (true/false, 1/0, same/different,
             genuine/impostor), `subject_a`, `subject_b`, and, to read rates by group, `group_a`,
             `group_b`. Ids and labels of any kind become text; images may be named by `image_a`,
-            `image_b`. `weight` is 1 / the chance that a comparison was selected, where not all
-            were made (`fl.plan_pairs`): all numbers are then estimates of what all comparisons
-            would have shown.
+            `image_b`. `weight` is 1 / the chance that a comparison was selected and `stratum` what
+            it was selected from (`fl.plan_pairs`): numbers then estimate what all would have shown.
         higher
             What a higher score means: "similar", or "different" for distances. Thresholds are then
             distances too, and a match is a score <= threshold.

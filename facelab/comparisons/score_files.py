@@ -49,6 +49,8 @@ def checked_scores(
             checked[side] = _names(frame[side], side)
     if "weight" in frame.columns:
         checked["weight"] = _weights(frame["weight"])
+        if "stratum" in frame.columns and frame["stratum"].notna().any():
+            checked["stratum"] = _strata(frame["stratum"])
     return _with_groups(checked, frame)
 
 
@@ -62,6 +64,14 @@ def _weights(column: pd.Series) -> np.ndarray:
             f"({how_many(len(bad), 'such row')}): a weight is 1 / the chance of selection"
         )
     return weights
+
+
+def _strata(column: pd.Series) -> np.ndarray:
+    """Strata as numbers."""
+    missing = np.flatnonzero(column.isna())
+    if len(missing):
+        raise BadInput(f"row {missing[0]} has no stratum: name those of all comparisons or of none")
+    return pd.factorize(column)[0]
 
 
 def towards_alike(scores: np.ndarray, higher: Higher) -> np.ndarray:

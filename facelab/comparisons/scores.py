@@ -52,7 +52,7 @@ class ScoreList:
     """Listed comparisons.
 
     The frame has `score mated subject_a subject_b`, and may have `group_a group_b image_a image_b`
-    and `weight`, 1 / the chance that a comparison was selected.
+    and `weight`, 1 / the chance that a comparison was selected, and `stratum`.
     """
 
     def __init__(self, frame: pd.DataFrame, groups: tuple[str, ...]) -> None:
@@ -60,6 +60,7 @@ class ScoreList:
         self._score = frame["score"].to_numpy()
         self._mated = frame["mated"].to_numpy(dtype=bool)
         self._weight = frame["weight"].to_numpy(np.float64) if "weight" in frame else None
+        self._stratum = frame["stratum"].to_numpy() if "stratum" in frame else None
         people = []
         for side in ("a", "b"):
             label = frame.get(f"group_{side}", pd.Series(None, index=frame.index, dtype=object))
@@ -113,7 +114,7 @@ class ScoreList:
         worth = self._worth
         columns = {"errors": wrong * worth, "comparisons": worth}
         if self.weighted:
-            columns |= selected.columns(worth, wrong)
+            columns |= selected.columns(worth, wrong, self._mated, self._stratum)
         pairs = pd.DataFrame({"unit_a": self._unit_a, "unit_b": self._unit_b, **columns})
         pairs = pairs.groupby(["unit_a", "unit_b"], as_index=False).sum()
         return ErrorCounts(t, self.groups, self.units, pairs, complete=False)

@@ -16,7 +16,8 @@ from facelab.audits.overlaps import MOST_PAIRS
 from facelab.errors import BadInput, a_kind, counted
 from facelab.faces.groups import group_labels
 from facelab.grouping.clusters import Grouping
-from facelab.rates.counts import FEW_SUBJECTS, ErrorCounts
+from facelab.rates.cautions import FEW_SUBJECTS
+from facelab.rates.counts import ErrorCounts
 from facelab.rates.intervals import Sums, interval
 
 MEASURES = (

@@ -14,7 +14,8 @@ import pandas as pd
 from scipy.special import ndtr, stdtrit
 
 from facelab.errors import BadInput, check_option, counted, there_are
-from facelab.rates.counts import ErrorCounts, few_errors
+from facelab.rates.cautions import few_errors
+from facelab.rates.counts import ErrorCounts
 from facelab.rates.intervals import Sums, wilson_limits
 
 ERRORS = {"fmr": "false matches", "fnmr": "false non-matches"}

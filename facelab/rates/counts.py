@@ -6,15 +6,16 @@ from which contrasts and paired differences get their intervals.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from facelab.errors import BadInput, check_option
+from facelab.rates.cautions import COLUMNS, note_of, notes_of
 from facelab.rates.intervals import SelectedSums, Sums, interval
 from facelab.rates.kernels import add_up
 from facelab.rates.products import (
+    NonMated,
     effective,
     evened,
     every_pair,
@@ -25,11 +26,7 @@ from facelab.rates.products import (
     ratio,
     weighed,
 )
-from facelab.rates.selected import by_group, of_these_people
-
-FEW_ERRORS = 30  # Doddington's rule of 30: below, the rate is known to no better than +-30%
-FEW_SUBJECTS = 10
-RULE_OF_THREE = 3.0
+from facelab.rates.selected import by_group, by_pair_of_groups, by_strata, of_these_people
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +97,16 @@ class ErrorCounts:
         a, b = self._ends
         return self._subject[a] == self._subject[b]
 
+    @property
+    def _apart(self) -> pd.DataFrame:
+        """The listed pairs of two subjects."""
+        return self.pairs[~self._mated]
+
+    @property
+    def _groups_apart(self) -> list[np.ndarray]:
+        """Groups of both ends of those."""
+        return [self._group[end[~self._mated]] for end in self._ends]
+
     def _listed(self, which: np.ndarray) -> tuple[np.ndarray, ...]:
         """Units a and b, errors and comparisons of some of the listed pairs."""
         a, b = (end[which].astype(np.int64) for end in self._ends)
@@ -134,7 +141,8 @@ class ErrorCounts:
         """Non-mated sums for every pair of groups, as (groups, groups) arrays."""
         images = self._images if self.complete else None
         images, pairs = weighed(images, (*self._ends, *self._counted()), weights)
-        return non_mated_sums(images, self._group, len(self.groups), pairs, owner=self._subject)
+        sums = non_mated_sums(images, self._group, len(self.groups), pairs, owner=self._subject)
+        return by_strata(sums, self._apart, *self._groups_apart)
 
     def _counted(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Errors of the listed pairs, and their comparisons unless those follow from images."""
@@ -154,7 +162,9 @@ class ErrorCounts:
             comparisons = None if comparisons is None else given
         everyone = np.zeros(size, dtype=np.int64)
         images, pairs = weighed(images, (a, b, errors, comparisons), weights)
-        return non_mated_sums(images, everyone, 1, pairs)
+        all_of_them = np.zeros(len(self._apart), dtype=np.int64)
+        sums = non_mated_sums(images, everyone, 1, pairs)
+        return by_strata(sums, self._apart, all_of_them, all_of_them)
 
     def sums(self, error: str, weights: str = "comparisons") -> Sums:
         """Comparisons, errors and variance of "fmr" or "fnmr" within each group.
@@ -248,15 +258,15 @@ class ErrorCounts:
             for e in ("fmr", "fnmr")
         ]
         frame["note"] = [
-            _note(people, *told) for people, *told in zip(frame["subjects"], *notes, strict=True)
+            note_of(people, *told) for people, *told in zip(frame["subjects"], *notes, strict=True)
         ]
-        for error, (name, _) in _COLUMNS.items():
+        for error, (name, _) in COLUMNS.items():
             frame[name] = in_whole(counted[error][0].errors)
-        for error, (_, tries) in _COLUMNS.items():
+        for error, (_, tries) in COLUMNS.items():
             frame[f"effective_{tries}"] = counted[error][1]
         if self.weighted:
             return self._with_seen(frame, seen)
-        for error in _COLUMNS:
+        for error in COLUMNS:
             sums, _ = self.of_everybody_and_groups(error, "subjects")
             frame[f"{error}_by_subject"] = sums.rate
             ends = interval(sums, confidence, small_samples)
@@ -275,7 +285,7 @@ class ErrorCounts:
     def _with_seen(
         self, frame: pd.DataFrame, seen: dict[str, tuple[np.ndarray, np.ndarray]]
     ) -> pd.DataFrame:
-        for error, (name, tries) in _COLUMNS.items():
+        for error, (name, tries) in COLUMNS.items():
             frame[[f"{error}_by_subject{end}" for end in ("", "_low", "_high")]] = np.nan
             frame[f"compared_{tries}"], frame[f"seen_{name}"] = map(in_whole, seen[error])
         return frame
@@ -299,8 +309,12 @@ class ErrorCounts:
         """
         sums = self._non_mated_of_units()
         first, second = np.triu_indices(len(self.groups))
-        sums = Sums(*(matrix[first, second] for matrix in sums))
+        sums = self._kind(*(matrix[first, second] for matrix in sums))
         low, high = interval(sums, confidence, small_samples, self.weighted)
+        seen = sums.errors
+        if self.weighted:
+            seen = by_pair_of_groups(self._apart, *self._groups_apart, len(self.groups), "wrong")
+            seen = seen[first, second]
         names = np.array(self.groups, dtype=object)
         return pd.DataFrame(
             {
@@ -311,11 +325,11 @@ class ErrorCounts:
                 "fmr": sums.rate,
                 "fmr_low": low,
                 "fmr_high": high,
-                "note": ["; ".join(told) for told in notes_of(sums, high, "fmr", 0 * high)],
+                "note": ["; ".join(told) for told in notes_of(sums, high, "fmr", 0 * high, seen)],
             }
         )
 
-    def non_mated_within(self, group: int | None = None) -> "NonMated":
+    def non_mated_within(self, group: int | None = None) -> NonMated:
         """The non-mated comparisons within a group, or of everybody, by pair of nodes.
 
         Nodes are units, or for everybody subjects.
@@ -336,17 +350,6 @@ class ErrorCounts:
             return self._subject_mated()
         inside = self._group == group
         return tuple(np.where(inside, part, 0.0) for part in self._unit_mated())
-
-
-class NonMated(NamedTuple):
-    """Pairs of nodes that met: all that did, unless `images` says that everybody met everybody."""
-
-    a: np.ndarray
-    b: np.ndarray
-    errors: np.ndarray
-    comparisons: np.ndarray
-    images: np.ndarray | None
-    nodes: int
 
 
 def non_mated_sums(
@@ -440,60 +443,3 @@ def mated_sums(comparisons: np.ndarray, errors: np.ndarray, group: np.ndarray, s
     plain, variance = (x / np.where(total > 0, total, 1) ** 2 for x in (plain, squares))
     together = effective(squares, fourths)
     return Sums(total, wrong, variance, people, people, together, largest, plain)
-
-
-# Shares of the comparisons from which on one person is named; in FMR everybody is in 2 / n of them.
-_DOMINANT = {"fmr": 0.4, "fnmr": 0.2}
-_COLUMNS = {"fmr": ("false_matches", "non_mated"), "fnmr": ("false_non_matches", "mated")}
-
-
-def _note(people: int, non_mated: list[str], mated: list[str]) -> str:
-    """What a reader must know before quoting a row."""
-    notes = ["one subject: no non-mated comparisons"] if people == 1 else list(non_mated)
-    notes += mated
-    if 1 < people < FEW_SUBJECTS:
-        notes.append(f"few subjects ({people}): intervals are rough")
-    return "; ".join(notes)
-
-
-def notes_of(
-    sums: Sums,
-    high: np.ndarray,
-    error: str,
-    people: np.ndarray,
-    seen: np.ndarray | None = None,
-) -> list[list[str]]:
-    """What limits each rate: no errors, few independent ones, one person in most comparisons.
-
-    `seen` are the errors as they were counted, where those of `sums` are weighted.
-    """
-    seen = sums.errors if seen is None else seen
-    errors, tries = (name.replace("_", " ") for name in _COLUMNS[error])
-    tries = f"{tries.replace('non ', 'non-')} comparisons"
-    errors = errors.replace("non ", "non-")
-    found = []
-    worth = sums.rate * sums.number
-    for place, (n, wrong) in enumerate(zip(sums.comparisons, sums.errors, strict=True)):
-        notes = []
-        if n == 0:
-            notes.append(f"no {tries}")
-        elif wrong == 0:
-            most = float(f"{100 * high[place]:.2g}")
-            notes.append(f"no {errors}: a rate up to {most:g}% would show none as well")
-        elif told := few_errors(seen[place], worth[place], errors):
-            notes.append(told)
-        if people[place] >= FEW_SUBJECTS - 2 and sums.largest[place] > _DOMINANT[error]:
-            share = min(sums.largest[place], 0.995)
-            notes.append(f"one person makes up {share:.0%} of the {tries}")
-        found.append(notes)
-    return found
-
-
-def few_errors(errors: float, worth: float, name: str, where: str = "") -> str:
-    """A caution where errors tell as much as fewer than thirty independent ones, else ""."""
-    if worth >= FEW_ERRORS:
-        return ""
-    worth = max(round(worth), 1)
-    less = f", which tell as much as {worth}" if worth < round(errors) else ""
-    name = name if round(errors) > 1 else name.removesuffix("es")
-    return f"few errors: {errors:,.0f} {name}{where}{less}"

@@ -14,6 +14,7 @@ from scipy.special import ndtri, owens_t
 
 from facelab.errors import BadInput, check_number
 from facelab.rates.counts import ErrorCounts
+from facelab.rates.selected import refuse_selected
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,10 @@ class Dependence:
         Raises
         ------
         BadInput
-            No errors, nothing but errors, or no two comparisons that share subjects.
+            No errors, nothing but errors, or no two comparisons that share subjects; comparisons
+            with weights.
         """
+        refuse_selected(counts.pairs, "how errors go together")
         non_mated, mated = zip(
             *(_products(counts, group) for group in range(len(counts.groups))), strict=True
         )

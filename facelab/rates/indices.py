@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.errors import BadInput, a_kind, counted
-from facelab.rates.counts import RULE_OF_THREE
+from facelab.rates.cautions import RULE_OF_THREE
 from facelab.rates.parity import DRAWS, Found, Groups, Parity, homogeneous
 
 DDOF = 0  # the groups are all there are, not a sample of groups

@@ -124,7 +124,7 @@ def sums_over(counts: ErrorCounts, pairs: str | None = None) -> Sums:
     groups = counts.sums("fmr")
     if pairs != "same-group":
         place = counts.groups.index(pairs)
-        return Sums(*(part[[place]] for part in groups))
+        return type(groups)(*(part[[place]] for part in groups))
     n = groups.comparisons
     share = n / n.sum()
 
@@ -135,7 +135,7 @@ def sums_over(counts: ErrorCounts, pairs: str | None = None) -> Sums:
     terms = np.nan_to_num((share**2 * groups.variance) ** 2 / np.maximum(groups.effective, 1))
     effective = one(variance[0] ** 2 / terms.sum() if terms.sum() else 1.0)
     people, independent = one(groups.subjects.sum()), one(groups.independent.sum())
-    return Sums(
+    return type(groups)(
         *(one(n.sum()), one(groups.errors.sum()), variance, people, independent, effective),
         *(one((share * groups.largest).max()), one((share**2 * groups.plain).sum())),
     )

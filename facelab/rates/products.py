@@ -3,7 +3,20 @@
 In: arrays by node or by pair of nodes. Out: arrays by group or by pair of groups.
 """
 
+from typing import NamedTuple
+
 import numpy as np
+
+
+class NonMated(NamedTuple):
+    """Pairs of nodes that met: all that did, unless `images` says that everybody met everybody."""
+
+    a: np.ndarray
+    b: np.ndarray
+    errors: np.ndarray
+    comparisons: np.ndarray
+    images: np.ndarray | None
+    nodes: int
 
 
 def every_pair(one: np.ndarray, squared: np.ndarray) -> np.ndarray:

@@ -7,20 +7,59 @@ variance of rates over all pairs of these very people.
 import numpy as np
 import pandas as pd
 
+from facelab.errors import BadInput
 from facelab.rates.intervals import SelectedSums, Sums
 
 _NONE = 1e-12  # of the variance of one comparison
 
 
-def columns(weight: np.ndarray, wrong: np.ndarray) -> dict[str, np.ndarray]:
-    """What is kept of each comparison beside its weight, to be summed by pair of units."""
+def columns(
+    weight: np.ndarray, wrong: np.ndarray, mated: np.ndarray, stratum: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """What is kept of each comparison beside its weight, to be summed by pair of units.
+
+    Without strata every comparison was selected for itself; from a stratum a number of them was,
+    so that only how errors scatter within it makes rates vary.
+    """
     spread = weight * (weight - 1)
-    return {
+    kept = {
         "compared": np.ones(len(wrong), np.int64),
         "wrong": wrong.astype(np.int64),
         "spread": spread,
         "spread_wrong": wrong * spread,
     }
+    if stratum is not None:
+        place = np.unique(2 * stratum + mated, return_inverse=True)[1]
+        many = np.bincount(place)[place]
+        # One of a stratum tells nothing of its scatter: it is taken with all of its kind.
+        usual = np.where(many > 1, _mean(wrong, weight, place), _mean(wrong, weight, mated * 1))
+        kept["spread_within"] = spread * (wrong - usual) ** 2 * many / np.maximum(many - 1, 1)
+    return kept
+
+
+def _mean(wrong: np.ndarray, weight: np.ndarray, place: np.ndarray) -> np.ndarray:
+    return (np.bincount(place, weight * wrong) / np.maximum(np.bincount(place, weight), 1))[place]
+
+
+def by_strata(sums: Sums, pairs: pd.DataFrame, one: np.ndarray, other: np.ndarray) -> Sums:
+    """Sums of pairs of groups, their variance without what strata took out of the selection.
+
+    `one` and `other` are the groups of the listed pairs, by place in the matrices of `sums`.
+    """
+    if "spread_within" not in pairs.columns:
+        return sums
+    size = len(sums.comparisons)
+    within, wrong, spread = (
+        by_pair_of_groups(pairs, one, other, size, name)
+        for name in ("spread_within", "spread_wrong", "spread")
+    )
+    rate, total = np.nan_to_num(sums.rate), np.where(sums.comparisons > 0, sums.comparisons, 1)
+    taken = (1 - 2 * rate) * wrong + rate**2 * spread - within
+    variance, plain = (
+        np.maximum(part - taken / total**2, within / total**2)
+        for part in (sums.variance, sums.plain)
+    )
+    return sums._replace(variance=variance, plain=plain)
 
 
 def by_group(pairs: pd.DataFrame, group: np.ndarray, groups: int, name: str) -> np.ndarray:
@@ -30,17 +69,39 @@ def by_group(pairs: pd.DataFrame, group: np.ndarray, groups: int, name: str) -> 
     return np.append(values.sum(), within)
 
 
+def by_pair_of_groups(
+    pairs: pd.DataFrame, one: np.ndarray, other: np.ndarray, size: int, name: str
+) -> np.ndarray:
+    """Sums of a column by pair of groups, in the upper triangle; group -1 is in none."""
+    known, found = (one >= 0) & (other >= 0), np.zeros((size, size))
+    at = np.minimum(one, other)[known], np.maximum(one, other)[known]
+    np.add.at(found, at, pairs[name].to_numpy(np.float64)[known])
+    return found
+
+
+def refuse_selected(pairs: pd.DataFrame, what: str) -> None:
+    """Refuse what has no meaning for comparisons that stand for others."""
+    if "compared" in pairs.columns:
+        raise BadInput(
+            f"{what} needs comparisons that stand for themselves, not ones with weights, which "
+            "were selected by chance: compare all faces"
+        )
+
+
 def of_these_people(pairs: pd.DataFrame, group: np.ndarray, sums: Sums) -> SelectedSums:
     """The same rates, with the variance that the selection of comparisons alone gives them.
 
     Of a ratio of Horvitz and Thompson's totals, selected one by one: the sum over what was drawn
-    of w (w - 1) (e - p)^2, over the squared number of all comparisons.
+    of w (w - 1) (e - p)^2, over the squared number of all comparisons; p is the stratum's where
+    there are strata.
     """
     groups = len(sums.rate) - 1
     spread, wrong = (by_group(pairs, group, groups, name) for name in ("spread", "spread_wrong"))
     rate = np.nan_to_num(sums.rate)
     total = np.where(sums.comparisons > 0, sums.comparisons, 1)
     variance = ((1 - 2 * rate) * wrong + rate**2 * spread) / total**2
+    if "spread_within" in pairs.columns:
+        variance = by_group(pairs, group, groups, "spread_within") / total**2
     # Where all were made there is none; as little as tells that from not knowing it.
     variance = np.maximum(variance, _NONE * rate * (1 - rate))
     return SelectedSums(*sums._replace(variance=variance, plain=variance))

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import gammaln, stdtrit
 
 from facelab.rates.counts import ErrorCounts
+from facelab.rates.selected import refuse_selected
 
 _ATOMS = 50  # numbers of false matches that people may have coming
 _DRAWN = 4_000_000  # pairs of people that are drawn at once
@@ -46,6 +47,7 @@ class Hits:
     @classmethod
     def of(cls, counts: ErrorCounts) -> "Hits":
         """From an audit's errors; somebody under two labels counts as two, who never meet."""
+        refuse_selected(counts.pairs, "whom false matches bunch on")
         units, pairs = counts.units, counts.pairs
         group, images = (units[name].to_numpy(np.int64) for name in ("group", "images"))
         subject = units["subject"].to_numpy(object)

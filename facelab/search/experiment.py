@@ -24,8 +24,8 @@ from facelab.errors import BadInput, check_option, counted, how_many
 from facelab.faces.cells import as_csv
 from facelab.faces.groups import group_labels
 from facelab.faces.names import as_names
+from facelab.rates.cautions import FEW_ERRORS
 from facelab.rates.contrasts import holm
-from facelab.rates.counts import FEW_ERRORS
 from facelab.rates.persons import chance_of_ratio, interval_of_people, ratio_of_people
 from facelab.rates.tables import table
 from facelab.search.gallery import Gallery

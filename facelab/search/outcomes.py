@@ -14,7 +14,7 @@ from facelab.comparisons.given import as_cosine, as_share, is_number
 from facelab.errors import BadInput, a_kind, how_many
 from facelab.faces.groups import SEPARATOR, group_keys, group_labels
 from facelab.faces.names import as_names
-from facelab.rates.counts import FEW_ERRORS, FEW_SUBJECTS, RULE_OF_THREE
+from facelab.rates.cautions import FEW_ERRORS, FEW_SUBJECTS, RULE_OF_THREE
 from facelab.rates.intervals import Sums
 from facelab.rates.persons import interval_of_people, sums_of_people, worth
 from facelab.search.candidates import Candidates

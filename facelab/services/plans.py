@@ -19,8 +19,6 @@ from facelab.rates.intervals import wilson_limits
 from facelab.services.learning import assumed, learnt
 from facelab.services.strata import Pairs, Strata
 
-_EVENLY = 0.5  # of the calls go evenly over the pairs while nothing is known of the proxy
-_EVENLY_AFTER = 0.15
 _LEAST = 2  # calls in a stratum: their scatter tells its variance
 _SHARE = 0.5  # of the calls, at most, that the least number in every stratum may take
 
@@ -133,8 +131,8 @@ def planned(
             "chances of selection are not known: give the faces, `by` and `seed` of that plan"
         )
     expected = _expected(strata, fmr, bought, threshold)
-    evenly = _EVENLY_AFTER if len(bought.rows) else _EVENLY
-    count = _allocated(strata, np.sqrt(expected), budget, before, evenly, mated)
+    # Of a stratum that matches as a whole nothing is left to learn.
+    count = _allocated(strata, np.sqrt(expected * (1 - expected)), budget, before, mated)
     rows = strata.first(count)
     stratum = strata.stratum[rows]
     chance = count / strata.size
@@ -245,15 +243,16 @@ def _expected(strata: Strata, fmr: float, bought: Bought, threshold: float | Non
     rows, score = bought.rows[bought.known], bought.score[bought.known]
     own = apart[strata.stratum[rows]]
     rows, score = rows[own], score[own]
+    told = strata.pairs.told
     if not np.isfinite(score).any() and (threshold is None or not len(rows)):
-        expected[apart] = assumed(z, size, fmr)
+        expected[apart] = assumed(z, size, fmr, told)
         return expected
     if threshold is None:
         of_stratum = strata.stratum[rows]
         weight = (strata.size / np.maximum(strata.counted(rows), 1))[of_stratum]
         threshold = _threshold(score, weight, fmr)
     called = strata.pairs.z[rows], strata.place[strata.stratum[rows]], score
-    expected[apart] = learnt(z, size, place, called, threshold, fmr)
+    expected[apart] = learnt(z, size, place, called, threshold, fmr, told)
     return expected
 
 
@@ -270,7 +269,6 @@ def _allocated(
     error: np.ndarray,
     budget: int,
     before: np.ndarray,
-    evenly: float,
     mated: float,
 ) -> np.ndarray:
     """Calls by stratum, those before included."""
@@ -292,9 +290,6 @@ def _allocated(
     for one, calls in zip(sets, _shared(left, sizes, done, needed), strict=True):
         here = np.flatnonzero(~kinds & (strata.place == one))
         wish = strata.size[here] * error[here]
-        wish = (1 - evenly) * wish / wish.sum() + evenly * strata.size[here] / sizes[
-            sets == one
-        ].sum()
         count[here] = _shared(calls, strata.size[here], before[here], least[here], wish)
     return count
 

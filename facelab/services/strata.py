@@ -17,10 +17,11 @@ from facelab.errors import BadInput
 from facelab.limits import check_room
 
 ACROSS = "across groups"
-_STEP = 4.0  # the tail of the proxy's scores is cut at 1/4, 1/16, 1/64, ...
+_STEP = 2.0  # the tail of the proxy's scores is cut at 1/2, 1/4, 1/8, ...
 _BYTES = 60  # that a pair takes
 _FEWEST = 8  # pairs in a stratum of the tail
 _POINTS = 16  # scores that stand for those of a stratum
+_KNOWN = 20  # pairs of one person that tell whether the proxy knows people apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,9 @@ class Pairs:
         A number in [0, 1) by chance: pairs are bought in its order.
     names
         The groups, and `ACROSS`.
+    told
+        How often the proxy scores two photos of one person above two of two people; NaN where
+        there are too few of those to say.
     """
 
     a: np.ndarray
@@ -52,6 +56,7 @@ class Pairs:
     names: tuple[str, ...]
     subject: np.ndarray
     group: np.ndarray
+    told: float
 
     @classmethod
     def of(cls, embeddings: Embeddings, by: str | list[str], seed: int) -> "Pairs":
@@ -75,10 +80,14 @@ class Pairs:
         if not len(others):
             raise BadInput("there is one subject: a plan needs pairs of two people")
         ranks = np.empty(len(others))
-        ranks[np.argsort(scores[others], kind="stable")] = np.arange(len(others))
+        order = np.argsort(scores[others], kind="stable")
+        ranks[order] = np.arange(len(others))
         z[others] = ndtri((ranks + 0.5) / len(others))
+        told = np.nan
+        if mated.sum() >= _KNOWN:
+            told = np.searchsorted(scores[others][order], scores[mated]).mean() / len(others)
         chance = np.random.default_rng(seed).random(len(a))
-        return cls(a, b, mated, place, z, chance, (*names, ACROSS), subject, group)
+        return cls(a, b, mated, place, z, chance, (*names, ACROSS), subject, group, float(told))
 
     def strata(self, fmr: float, most: int) -> "Strata":
         """Strata by set and by the tail of the proxy's scores, no more than so many."""

@@ -10,7 +10,7 @@ import facelab as fl
 from facelab.audits import sentences
 from facelab.audits.differences import AuditDifferences
 from facelab.audits.findings import experiment_finding
-from facelab.rates.counts import few_errors, notes_of
+from facelab.rates.cautions import few_errors, notes_of
 from facelab.rates.intervals import Sums
 
 NAN, INF = float("nan"), float("inf")
