@@ -1,6 +1,6 @@
 # Needs python3 (3.11 or newer) and make; everything else goes into .venv, from requirements.lock.
 .DEFAULT_GOAL := help
-.PHONY: help install experiment test lab bench gallery clean lock
+.PHONY: help install experiment test lab bench gallery docs wheel clean lock
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -44,11 +44,18 @@ bench: $(READY)  ## speed, side by side with the peers
 gallery: $(READY)  ## experiments/gallery's pages, from what its runs kept
 	$(BIN)/python -m facelab.pages.examples
 
+docs: $(READY)  ## the documentation into site/; FACELAB_DOCS_RUN=0 runs no notebooks for it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html; with search: $(BIN)/python -m http.server --directory site"
+
+wheel: $(READY)  ## sdist and wheel, built and tried in a fresh environment
+	.ci/wheel $(BIN)/python
+
 lock:  ## renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --all-extras --group reference \
 	  --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 \
 	  pyproject.toml --output-file requirements.lock
 
 clean:  ## remove what was made here, but for data/ and experiments/runs/
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis site dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

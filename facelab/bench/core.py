@@ -26,6 +26,7 @@ from facelab.errors import need
 from facelab.faces.tables import as_face_table
 from facelab.faces.template import TEMPLATE
 from facelab.photos.yunet import YuNet
+from facelab.runs.course import course
 from facelab.workers import apart
 
 
@@ -207,10 +208,9 @@ def training() -> list[dict]:
 
     torch.set_num_threads(1)
     faces = fl.synthesize(subjects=64, images_per_subject=8, jobs=1)
-    strong = Path(__file__).parents[2] / "experiments" / "recipes" / "lfw.yaml"
+    strong = course() / "experiments" / "recipes" / "lfw.yaml"
     recipes = {"the default recipe": fl.Recipe(steps=200)}
-    if strong.exists():  # a checkout, not an installed package
-        recipes["recipes/lfw.yaml"] = dataclasses.replace(fl.Recipe.from_yaml(strong), steps=8)
+    recipes["recipes/lfw.yaml"] = dataclasses.replace(fl.Recipe.from_yaml(strong), steps=8)
     rows = []
     for name, recipe in recipes.items():
         rows.append(

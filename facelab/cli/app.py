@@ -20,7 +20,17 @@ from typing import Annotated, Any
 import typer
 
 import facelab as fl
-from facelab.cli import analyses, audits, experiments, faces, machine, models, search, values
+from facelab.cli import (
+    analyses,
+    audits,
+    course,
+    experiments,
+    faces,
+    machine,
+    models,
+    search,
+    values,
+)
 from facelab.cli.listed import Commands
 from facelab.cli.options import UsageError
 from facelab.cli.shared import ReaderLeft, say
@@ -40,7 +50,7 @@ app = typer.Typer(
     help="Find out whom a face recogniser fails, retrain it on balanced data, prove what changed.",
     epilog="Exit code 0: done; 1: the work failed; 2: wrong usage; 130: interrupted; 143: SIGTERM.",
 )
-for _part in (faces, models, audits, analyses, search, experiments, machine):
+for _part in (faces, models, audits, analyses, search, experiments, course, machine):
     app.add_typer(_part.app)
 
 
