@@ -431,7 +431,7 @@ def _of_classes(
     kept, warnings = np.flatnonzero(known), list(found.notes)
     sure = scores.confidence(told, words, warnings) if scores is not None else None
     true, told = true.iloc[kept], told.iloc[kept]
-    names = classes.names_of_classes(true, told, found.processed, truth, column)
+    names = classes.names_of_classes(true, told, found.processed, words, truth, column)
     ready, of_truth = found.processed, classes.places_of(true, names)
     of_told = classes.places_of(told.where(ready), names)
     places, inner = Places.of(found.codes, found.groups), _inner(found)
@@ -452,10 +452,12 @@ def _of_classes(
     if never and ready.any():
         lost = int(np.isin(of_truth, [names.index(name) for name in never]).sum())
         rest = ready & ~np.isin(of_truth, [names.index(name) for name in never])
-        without = f"; without them its error is {100 * wrong[rest].mean():.3g} %"
+        without = ""
+        if rest.any():
+            without = f"; without them its error is {100 * wrong[rest].mean():.3g} %"
         warnings.append(
             f"The analyser never said {listed(never)} ({how_many(lost, 'image')}): all of them "
-            f"count as wrong{without if rest.any() else ''}."
+            f"count as wrong{without}."
         )
     warnings += said.of_unprocessed(found.reasons, found.set_aside)
     return AnalysisAudit(
