@@ -436,7 +436,7 @@ def _of_classes(
     kept, warnings = np.flatnonzero(known), list(found.notes)
     sure = scores.confidence(told, words, warnings) if scores is not None else None
     true, told = true.iloc[kept], told.iloc[kept]
-    names = classes.names_of_classes(true, told, found.processed, truth, column)
+    names = classes.names_of_classes(true, told, found.processed, words, truth, column)
     ready, of_truth = found.processed, classes.places_of(true, names)
     of_told = classes.places_of(told.where(ready), names)
     places, inner = Places.of(found.codes, found.groups), _inner(found)

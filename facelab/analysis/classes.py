@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facelab.analysis.labelled import listed
+from facelab.analysis.labelled import Words, listed
 from facelab.analysis.tallies import Means, Places, Shares, means, shares, with_columns
 from facelab.errors import BadInput
 from facelab.rates.counts import FEW_ERRORS, FEW_SUBJECTS
@@ -21,17 +21,19 @@ _ACCUSED = ("angry", "contempt", "fear")
 
 
 def names_of_classes(
-    true: pd.Series, told: pd.Series, processed: np.ndarray, truth: str, column: str
+    true: pd.Series, told: pd.Series, processed: np.ndarray, words: Words, truth: str, column: str
 ) -> list[str]:
     """The classes in the truth's order, then those that were only said.
 
     Raises
     ------
     BadInput
-        Truth and predictions have no label in common.
+        Truth and predictions have no label in common, and these are no labels of one kind, such as
+        perceived expressions, of which an analyser may get every one wrong.
     """
     have, got = (sorted(part.dropna().unique()) for part in (true, told.where(processed)))
-    if got and not set(have) & set(got):
+    of_a_kind = words.family and {words.key(name) for name in got} <= words.known
+    if got and not set(have) & set(got) and not of_a_kind:
         raise BadInput(
             f"{truth!r} has {listed(have)} and {column!r} has {listed(got)}, no label in common: "
             f"say which is which with labels={{{got[0]!r}: {have[0]!r}, ...}}"

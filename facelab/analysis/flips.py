@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from facelab.analysis.labelled import as_labels, check_frame
+from facelab.analysis.labelled import Words, as_labels, check_frame
 from facelab.analysis.tallies import means, shares
 from facelab.errors import BadInput, counted, how_many
 from facelab.faces.groups import group_keys, group_labels
@@ -72,8 +72,10 @@ class PredictionFlips:
         row = rows.sort_values(["p_holm", "p"]).iloc[0]
         name = in_markdown(row["label"])
         if row["p_holm"] >= 1 - self.confidence:
-            of = f"a change of {name}" if label else "a change of any label"
-            return f"{of} cannot be told from chance (p = {row['p_holm']:.2g}, by Holm)"
+            p = f"(p = {row['p_holm']:.2g}, by Holm)"
+            if label:
+                return f"that {name} is said more or less often cannot be told from chance {p}"
+            return f"that any label is said more or less often cannot be told from chance {p}"
         way = "more" if row["difference"] > 0 else "less"
         points = interval(row["low"], row["high"], lambda x: f"{100 * x:+.3g}")
         p = "p < 0.001" if row["p_holm"] < 1e-3 else f"p = {row['p_holm']:.2g}"
@@ -101,7 +103,8 @@ def prediction_flips(
         `factor` ("base" for an unchanged photo), `level`, `twin` (the image of its unchanged
         photo), `image` and `predicted_<what>`; `status` where something failed.
     what
-        What was predicted.
+        What was predicted. Spellings of one perceived expression or gender (anger, ANGRY) are told
+        as one: angry, happy, sad, fear, disgust, surprise, contempt, neutral; female, male.
     by
         Group columns, read from the unchanged photos: rows for each group, besides `all`.
     subject
@@ -140,15 +143,17 @@ def prediction_flips(
     >>> found = fl.prediction_flips(table.assign(subject=images * 2))
     >>> found.flips[["factor", "level", "flip_rate"]].values.tolist()
     [['melanin', '0.8', 0.25]]
-    >>> row = found.labels.set_index("label").loc["angry"]
-    >>> row[["gained", "lost", "p"]].round(3).tolist()
-    [10, 0, 0.002]
+    >>> found.labels[["label", "gained", "lost", "p"]].round(3).values.tolist()
+    [['angry', 10, 0, 0.002], ['happy', 0, 10, 0.002]]
     """
     column = f"predicted_{what}"
     keys = group_keys(by) if by is not None else []
     needed = ["factor", "level", "twin", "image", column, subject, *keys]
     frame = check_frame(predictions, needed)
     said, _ = as_labels(frame[column], column, {})
+    words = Words(said, said)
+    if words.family:  # so that anger and ANGRY are one, and so are those of several analysers
+        said = said.map(words.key, na_action="ignore")
     if "status" in frame:
         said = said.where(frame["status"].astype(str).str.casefold() == "ok")
     base = frame.index[frame["factor"] == BASE]

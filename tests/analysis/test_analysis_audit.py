@@ -139,6 +139,14 @@ def test_labels_of_one_meaning_meet_and_the_truths_spelling_is_shown():
     assert found.what == "perceived gender presentation"
 
 
+def test_an_analyser_may_be_wrong_about_everybody():
+    table = pd.DataFrame({"expression": ["neutral", "happiness"] * 20, "by": "a"})
+    found = fl.analysis_audit(table.assign(predicted_expression="anger"), "expression", "by")
+    assert found.rates.loc[0, "error"] == 1
+    with pytest.raises(fl.BadInput, match="no label in common"):
+        fl.analysis_audit(table.assign(predicted_expression="furious"), "expression", "by")
+
+
 def test_unsure_and_non_binary_labels_are_shown_and_never_dropped():
     true = ["female"] * 10 + ["male"] * 10 + ["non-binary"] * 5 + ["unsure"] * 5
     table = pd.DataFrame({"gender": true, "predicted_gender": ["female"] * 15 + ["male"] * 15})
