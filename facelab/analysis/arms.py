@@ -43,6 +43,18 @@ class AnalyserStudy:
         `arm group seed error change`.
     baseline, what, unit
         The arm compared with; what is predicted, in words; "%" or "" for numbers.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> people = pd.DataFrame({"subject": range(40), "gender": ["male", "female"] * 20})
+    >>> people["tone"] = ["dark"] * 20 + ["light"] * 20
+    >>> one = people.assign(predicted_gender="male")
+    >>> other = people.assign(predicted_gender=people["gender"])
+    >>> study = fl.compare_analysers({"a": [one], "b": [other]}, "a", "gender", "tone")
+    >>> study.readable().loc["all", "b, change"]
+    '-50.0 [-66.4, -33.6]'
     """
 
     table: pd.DataFrame
