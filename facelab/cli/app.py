@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import typer
 
 import facelab as fl
-from facelab.cli import audits, experiments, faces, models, search, values
+from facelab.cli import audits, experiments, faces, models, search, services, values
 from facelab.cli.options import UsageError
 from facelab.cli.shared import ReaderLeft, say
 from facelab.errors import FacelabError, NotWritten, Stopped, did_you_mean, in_words, printable
@@ -38,7 +38,7 @@ app = typer.Typer(
     help="Find out whom a face recogniser fails, retrain it on balanced data, prove what changed.",
     epilog="Exit code 0: done; 1: the work failed; 2: wrong usage; 130: interrupted; 143: SIGTERM.",
 )
-for _part in (faces, models, audits, search, experiments):
+for _part in (faces, models, audits, search, services, experiments):
     app.add_typer(_part.app)
 
 
