@@ -29,6 +29,7 @@ from facelab.cli import (
     machine,
     models,
     search,
+    services,
     values,
 )
 from facelab.cli.listed import Commands
@@ -50,7 +51,7 @@ app = typer.Typer(
     help="Find out whom a face recogniser fails, retrain it on balanced data, prove what changed.",
     epilog="Exit code 0: done; 1: the work failed; 2: wrong usage; 130: interrupted; 143: SIGTERM.",
 )
-for _part in (faces, models, audits, analyses, search, experiments, course, machine):
+for _part in (faces, models, audits, analyses, search, services, experiments, course, machine):
     app.add_typer(_part.app)
 
 
