@@ -178,6 +178,7 @@ from .services.plans import planned_intervals as planned_intervals
 from .services.promises import promised_rates as promised_rates
 from .services.reading import answers_by_group as answers_by_group
 from .services.reading import read_answers as read_answers
+from .services.worth import plan_study as plan_study
 from .sums import seal as seal
 from .sums import verify as verify
 from .synthetic.parameters import GROUPS as GROUPS

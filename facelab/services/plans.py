@@ -227,10 +227,7 @@ class Bought:
             score = -score
         called = ~np.isin(status, AGAIN)
         score = np.where(status == CENSORED, -np.inf, score)
-        low, high = np.minimum(a, b)[called], np.maximum(a, b)[called]
-        size = len(embeddings)
-        rows = low * (2 * size - low - 1) // 2 + high - low - 1
-        rows, first = np.unique(rows, return_index=True)
+        rows, first = np.unique(pairs.rows(a, b)[called], return_index=True)
         score = score[called][first]
         return cls(rows, score, ~np.isnan(score))
 
