@@ -83,12 +83,12 @@ def by_pair_of_groups(
     return found
 
 
-def refuse_selected(pairs: pd.DataFrame, what: str) -> None:
+def refuse_selected(pairs: pd.DataFrame, what: str, instead: str = "compare all faces") -> None:
     """Refuse what has no meaning for comparisons that stand for others."""
     if "compared" in pairs.columns:
         raise BadInput(
             f"{what} needs comparisons that stand for themselves, not ones with weights, which "
-            "were selected by chance: compare all faces"
+            f"were selected by chance: {instead}"
         )
 
 
