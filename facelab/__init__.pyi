@@ -209,6 +209,7 @@ from .services.stability import instability as instability
 from .services.stability import turned_pairs as turned_pairs
 from .services.unverified import estimated_identities as estimated_identities
 from .services.unverified import unverified_rates as unverified_rates
+from .services.worth import plan_study as plan_study
 from .sums import seal as seal
 from .sums import verify as verify
 from .synthetic.parameters import GROUPS as GROUPS

@@ -12,6 +12,7 @@ from .audits import changes as changes
 from .audits import cross_group as cross_group
 from .audits import disparity as disparity
 from .audits import error_rates as error_rates
+from .budgets import plan_study as plan_study
 from .conditions import condition_changes as condition_changes
 from .curves import det_curves as det_curves
 from .curves import threshold_sweep as threshold_sweep

@@ -15,11 +15,7 @@ from facelab import limits, sums
 from facelab.errors import BadInput, check_columns, counted
 from facelab.faces.groups import group_labels
 from facelab.faces.names import as_names
-from facelab.rates.counts import (
-    FEW_ERRORS,
-    FEW_SUBJECTS,
-    RULE_OF_THREE,
-)
+from facelab.rates.cautions import FEW_ERRORS, FEW_SUBJECTS, RULE_OF_THREE
 from facelab.rates.indices import disparity
 from facelab.rates.parity import DRAWS
 from facelab.rates.persons import interval_of_people, worth

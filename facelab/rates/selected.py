@@ -9,6 +9,7 @@ import pandas as pd
 
 from facelab.errors import BadInput
 from facelab.rates.intervals import SelectedSums, Sums
+from facelab.rates.products import effective
 
 _NONE = 1e-12  # of the variance of one comparison
 
@@ -64,7 +65,10 @@ def by_strata(sums: Sums, pairs: pd.DataFrame, one: np.ndarray, other: np.ndarra
 
 def by_group(pairs: pd.DataFrame, group: np.ndarray, groups: int, name: str) -> np.ndarray:
     """Sums of a column over everybody and then within each group; `group` -1 is in none."""
-    values = pairs[name].to_numpy(np.float64)
+    return _sums(pairs[name].to_numpy(np.float64), group, groups)
+
+
+def _sums(values: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
     within = np.bincount(group[group >= 0], values[group >= 0], groups)
     return np.append(values.sum(), within)
 
@@ -79,12 +83,12 @@ def by_pair_of_groups(
     return found
 
 
-def refuse_selected(pairs: pd.DataFrame, what: str) -> None:
+def refuse_selected(pairs: pd.DataFrame, what: str, instead: str = "compare all faces") -> None:
     """Refuse what has no meaning for comparisons that stand for others."""
     if "compared" in pairs.columns:
         raise BadInput(
             f"{what} needs comparisons that stand for themselves, not ones with weights, which "
-            "were selected by chance: compare all faces"
+            f"were selected by chance: {instead}"
         )
 
 
@@ -96,12 +100,19 @@ def of_these_people(pairs: pd.DataFrame, group: np.ndarray, sums: Sums) -> Selec
     there are strata.
     """
     groups = len(sums.rate) - 1
-    spread, wrong = (by_group(pairs, group, groups, name) for name in ("spread", "spread_wrong"))
     rate = np.nan_to_num(sums.rate)
     total = np.where(sums.comparisons > 0, sums.comparisons, 1)
-    variance = ((1 - 2 * rate) * wrong + rate**2 * spread) / total**2
     if "spread_within" in pairs.columns:
-        variance = by_group(pairs, group, groups, "spread_within") / total**2
+        term = pairs["spread_within"].to_numpy(np.float64)
+        told, squares = _sums(term, group, groups), _sums(term**2, group, groups)
+    else:
+        wrong, spread = (pairs[name].to_numpy(np.float64) for name in ("spread_wrong", "spread"))
+        of_all, *of_groups = ((1 - 2 * p) * wrong + p**2 * spread for p in rate)
+        # A group's pairs with the group's rate.
+        term = np.stack([of_all, *of_groups])
+        own = np.vstack([np.ones(len(group), bool), group == np.arange(groups)[:, None]])
+        told, squares = (term * own).sum(axis=1), (term**2 * own).sum(axis=1)
     # Where all were made there is none; as little as tells that from not knowing it.
-    variance = np.maximum(variance, _NONE * rate * (1 - rate))
-    return SelectedSums(*sums._replace(variance=variance, plain=variance))
+    variance = np.maximum(told / total**2, _NONE * rate * (1 - rate))
+    together = effective(told, squares)
+    return SelectedSums(*sums._replace(variance=variance, plain=variance, effective=together))

@@ -47,7 +47,8 @@ class Hits:
     @classmethod
     def of(cls, counts: ErrorCounts) -> "Hits":
         """From an audit's errors; somebody under two labels counts as two, who never meet."""
-        refuse_selected(counts.pairs, "whom false matches bunch on")
+        instead = "give the rates alone, such as audit.cross_group"
+        refuse_selected(counts.pairs, "whom false matches bunch on", instead)
         units, pairs = counts.units, counts.pairs
         group, images = (units[name].to_numpy(np.int64) for name in ("group", "images"))
         subject = units["subject"].to_numpy(object)

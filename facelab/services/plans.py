@@ -38,11 +38,12 @@ def plan_pairs(
 
     Non-mated pairs are cut into strata by group (pairs across groups are one more set, and every
     set has an equal part of the calls) and by the proxy's score; within a stratum pairs are drawn
-    by chance, without replacement. Calls go to the strata as N sqrt(q), where q is how likely the
-    service errs there (Neyman allocation; Marchant and Rubinstein 2017 for the chances): assumed
-    at first, with half of the calls spread evenly in case the proxy is useless; learnt from
-    `answers` after a first batch. A plan with a larger budget holds every pair of the plan before
-    it, with its new chance: buy 30 % first, plan again with the answers, and buy the rest.
+    by chance, without replacement. Calls go to the strata as N sqrt(q (1 - q)), where q is how
+    likely the service errs there (Neyman allocation; Marchant and Rubinstein 2017 for the chances).
+    Before any answer q is a mean over all that the proxy may be, from useless to close, so that a
+    plan is worth little less than random pairs at worst; from `answers` it is learnt for each
+    group. A plan with a larger budget holds every pair of the plan before it, with its new chance:
+    buy 10 % first, plan again with the answers, buy up to 40 %, and so on.
 
     Parameters
     ----------
@@ -227,10 +228,7 @@ class Bought:
             score = -score
         called = ~np.isin(status, AGAIN)
         score = np.where(status == CENSORED, -np.inf, score)
-        low, high = np.minimum(a, b)[called], np.maximum(a, b)[called]
-        size = len(embeddings)
-        rows = low * (2 * size - low - 1) // 2 + high - low - 1
-        rows, first = np.unique(rows, return_index=True)
+        rows, first = np.unique(pairs.rows(a, b)[called], return_index=True)
         score = score[called][first]
         return cls(rows, score, ~np.isnan(score))
 

@@ -4,7 +4,7 @@ In: embeddings and what to group by. Out: every pair's stratum, and the order in
 stratum are bought, which is by chance and the same for every budget.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -89,6 +89,19 @@ class Pairs:
         chance = np.random.default_rng(seed).random(len(a))
         return cls(a, b, mated, place, z, chance, (*names, ACROSS), subject, group, float(told))
 
+    def drawn(self, rng: np.random.Generator) -> "Pairs":
+        """The same pairs in another order by chance."""
+        return replace(self, chance=rng.random(len(self.chance)))
+
+    def rows(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Where pairs of two faces stand here."""
+        low, high, size = np.minimum(a, b), np.maximum(a, b), len(self.subject)
+        return low * (2 * size - low - 1) // 2 + high - low - 1
+
+    @cached_property
+    def _cuts(self) -> dict[tuple[float, float], "Strata"]:
+        return {}
+
     def strata(self, fmr: float, most: int) -> "Strata":
         """Strata by set and by the tail of the proxy's scores, no more than so many."""
         step = _STEP
@@ -99,6 +112,11 @@ class Pairs:
             step *= step  # a finer cut is one of these cut again: what was bought stays a sample
 
     def _cut(self, fmr: float, step: float) -> "Strata":
+        if (fmr, step) not in self._cuts:
+            self._cuts[fmr, step] = self._made(fmr, step)
+        return self._cuts[fmr, step]
+
+    def _made(self, fmr: float, step: float) -> "Strata":
         stratum = np.full(len(self.a), -1, np.int32)
         places, sizes, mated, points = [], [], [], []
         for place in range(len(self.names)):

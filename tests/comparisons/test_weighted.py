@@ -181,3 +181,113 @@ def test_a_large_group_without_errors_is_worth_no_more_than_what_was_made():
     assert rates.loc["large", "non_mated"] == 100_000
     assert rates.loc["large", "effective_non_mated"] <= 200
     assert rates.loc["large", "fmr_high"] > 0.01
+
+
+# ---- brute force: a weight of three is a comparison that is there three times
+
+
+@pytest.fixture(scope="module")
+def twice(crowd):
+    """The same comparisons with whole weights, and each listed as often as its weight says."""
+    part = crowd.sample(700, random_state=8).reset_index(drop=True)
+    part["weight"] = np.random.default_rng(2).integers(1, 6, len(part)).astype(float)
+    listed = part.loc[part.index.repeat(part["weight"].astype(int))].drop(columns="weight")
+    with pytest.warns(UserWarning, match="count each time"):
+        return fl.Comparisons.from_scores(part), fl.Comparisons.from_scores(listed)
+
+
+def test_every_curve_and_rate_is_that_of_a_list_with_repeats(twice):
+    weighted, listed = twice
+    for fmr, group in ((0.03, None), (0.1, "a"), (0.1, "same-group")):
+        assert weighted.threshold(fmr, group) == listed.threshold(fmr, group)
+    t = weighted.threshold(0.05)
+    shared = ["group", "mated", "non_mated", "fmr", "fnmr", "false_matches", "false_non_matches"]
+    pd.testing.assert_frame_equal(weighted.error_rates(t)[shared], listed.error_rates(t)[shared])
+    # Comparisons of the same two people go together, so that repeats tell no more than weights.
+    numbers = [one.counts(t).sums("fmr").number for one in twice]
+    assert numbers[0] == pytest.approx(numbers[1])
+    shared = ["group_a", "group_b", "non_mated", "false_matches", "fmr"]
+    pd.testing.assert_frame_equal(weighted.cross_group(t)[shared], listed.cross_group(t)[shared])
+    pd.testing.assert_frame_equal(weighted.det(), listed.det())
+    pd.testing.assert_frame_equal(fl.roc(weighted), fl.roc(listed))
+    assert weighted.eer() == pytest.approx(listed.eer())
+    assert weighted.area_under_roc() == pytest.approx(listed.area_under_roc())
+    one, other = (fl.tar_at_far(each, 0.05) for each in twice)
+    assert (one.tar, one.threshold, one.mated) == (other.tar, other.threshold, other.mated)
+    for group, (edges, mated, non_mated) in weighted.histograms().items():
+        theirs = listed.histograms()[group]
+        for mine, its in zip((edges, mated, non_mated), theirs, strict=True):
+            np.testing.assert_allclose(mine, its)
+
+
+def test_indices_contrasts_and_promises_are_those_of_the_weighted_rates(twice):
+    t = twice[0].threshold(0.05)
+    values = [
+        fl.disparity(each.error_rates(t), draws=200).set_index(["metric", "error"])["value"]
+        for each in twice
+    ]
+    pd.testing.assert_series_equal(*values)
+    one, other = (fl.group_contrasts(each.counts(t), reference="a") for each in twice)
+    both = one.merge(other, on="group", suffixes=("", "_listed"))
+    assert both["ratio"].tolist() == pytest.approx(both["ratio_listed"].tolist())
+    one, other = (fl.promised_rates(each, {0.05: t}) for each in twice)
+    assert one["times"].tolist() == pytest.approx(other["times"].tolist(), nan_ok=True)
+
+
+def test_what_cannot_read_weights_says_so(twice):
+    t, weighted = twice[0].threshold(0.05), twice[0]
+    audit = fl.audit_scores(weighted, fmr=0.05, replicates=100)
+    with pytest.raises(fl.BadInput, match="needs comparisons that stand for themselves"):
+        fl.Dependence.from_counts(weighted.counts(t))
+    with pytest.raises(fl.BadInput, match="give the rates alone, such as audit"):
+        fl.expected_false_matches(audit, searches=1000, gallery=200)
+    assert fl.expected_false_matches(audit.cross_group, searches=1000, gallery=200).bounds
+
+
+def test_answers_to_different_pairs_are_not_compared_as_if_they_were_the_same(crowd):
+    part = crowd.sample(1200, random_state=9).reset_index(drop=True).assign(weight=2.0)
+    heavier = part.assign(weight=np.where(part.index < 600, 2.0, 3.0))
+    fewer = part.drop(index=part.index[~part["mated"]][::9])
+    whole, heavier, fewer = (
+        fl.audit_scores(fl.Comparisons.from_scores(one), fmr=0.05, replicates=100)
+        for one in (part, heavier, fewer)
+    )
+    with pytest.raises(fl.BadInput, match="in which faces were compared, or with which weights"):
+        fl.compare_audits({"whole": whole, "heavier": heavier})
+    with pytest.raises(fl.BadInput, match="differ in"):
+        fl.compare_audits({"whole": whole, "fewer": fewer})
+
+
+# ---- strata
+
+
+def test_strata_leave_only_what_scatters_within_them(crowd):
+    """By hand: the sum over strata of N^2 (1 / n - 1 / N) s^2, over the squared number of pairs."""
+    apart = crowd[~crowd["mated"]].reset_index(drop=True)
+    apart["stratum"] = pd.qcut(apart["score"].rank(), [0, 0.5, 0.8, 0.95, 1], labels=False)
+    parts = []
+    for _, part in apart.groupby("stratum"):
+        drawn = part.sample(150, random_state=1)
+        parts.append(drawn.assign(weight=len(part) / 150))
+    drawn = pd.concat(parts)
+    t = float(apart["score"].quantile(0.97))
+    fixed = fl.Comparisons.from_scores(drawn).error_rates(t, people="fixed").iloc[0]
+    variance = sum(
+        len(part) ** 2 * (1 / 150 - 1 / len(part)) * (own["score"] >= t).var(ddof=1)
+        for (_, part), own in zip(apart.groupby("stratum"), parts, strict=True)
+    ) / len(apart) ** 2  # fmt: skip
+    p = fixed["fmr"]
+    assert fixed["effective_non_mated"] == pytest.approx(p * (1 - p) / variance)
+    alone = drawn.drop(columns="stratum")
+    without = fl.Comparisons.from_scores(alone).error_rates(t, people="fixed").iloc[0]
+    assert without["effective_non_mated"] < fixed["effective_non_mated"]
+    for people in ("sampled", "fixed"):
+        with_strata, bare = (
+            fl.Comparisons.from_scores(one).error_rates(t, people=people) for one in (drawn, alone)
+        )
+        assert with_strata["fmr"].tolist() == bare["fmr"].tolist()
+        widths = [one["fmr_high"] - one["fmr_low"] for one in (with_strata, bare)]
+        assert (widths[0] <= widths[1] + 1e-12).all()
+    half = drawn.assign(stratum=drawn["stratum"].where(drawn["score"] < t))
+    with pytest.raises(fl.BadInput, match="has no stratum: name those of all comparisons"):
+        fl.Comparisons.from_scores(half)
