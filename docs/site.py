@@ -168,6 +168,11 @@ def on_page_content(content: str, page: Any, **_: Any) -> str:
     return "".join(parts)
 
 
+def on_post_page(output: str, **_: Any) -> str:
+    """The theme's dialog of the search gets the name that screen readers say."""
+    return output.replace('role="dialog">', 'role="dialog" aria-label="Search">')
+
+
 # ---- links
 
 
