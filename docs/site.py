@@ -47,8 +47,10 @@ ROOMS = {
     "comparisons": "Comparisons",
     "rates": "Rates, intervals, indices",
     "audits": "Audits",
+    "analysis": "Face analysis",
     "search": "One against many",
     "grouping": "Faces sorted into people",
+    "services": "Services that one can only call",
     "figures": "Figures",
     "pages": "Pages to send",
     "runs": "Runs",
@@ -66,7 +68,7 @@ NAV = [
     {"Understanding": [
         "honest.md", "methods.md", "missing-values.md", "population.md", "datasheet.md",
     ]},
-    {"Guides": ["data.md", "training.md", "search.md", "runs.md"]},
+    {"Guides": ["data.md", "training.md", "analysis.md", "search.md", "services.md", "runs.md"]},
     {"Gallery": "gallery.md"},
     {"Project": ["contributing.md", "house.md", "security.md", "changelog.md"]},
 ]  # fmt: skip
@@ -115,7 +117,8 @@ def on_files(files: Files, config: Any) -> Files:
         files.append(File.generated(config, place, content=content))
 
     for source, place in ELSEWHERE.items():
-        add(place, relinked((ROOT / source).read_text(encoding="utf-8"), source, place))
+        text = (ROOT / source).read_text(encoding="utf-8").replace("# gallery/\n", "# Gallery\n", 1)
+        add(place, relinked(text, source, place))
     for path in sorted((ROOT / GALLERY).iterdir()):
         if path.suffix in (".png", ".jpg") or path.name == "balanced-retraining-summary.html":
             add(f"gallery/{path.name}", path.read_bytes())
@@ -166,6 +169,11 @@ def on_page_content(content: str, page: Any, **_: Any) -> str:
         re.sub(r"<code>(fl\.[\w.]+)(?:\(.*?\))?</code>", linked, one) for one in parts[::2]
     ]
     return "".join(parts)
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """The theme's dialog of the search gets the name that screen readers say."""
+    return output.replace('role="dialog">', 'role="dialog" aria-label="Search">')
 
 
 # ---- links
@@ -245,12 +253,15 @@ _NOT_RUN = (
 
 def tutorial(path: Path) -> tuple[str, str, dict[str, bytes]]:
     """A notebook's title, its page, and the pictures on it by name."""
-    book = executed(path)
-    was_run = book is not None
-    book = book or json.loads(path.read_text(encoding="utf-8"))
+    from facelab.pages.allowed import Allowed
+    from facelab.pages.records import shown_of
+
+    run = quick_run(path)
+    place, allowed = (path, Allowed()) if run is None else (run / "notebook.ipynb", None)
+    allowed = allowed or Allowed(shown_of(run))
     parts: list[str] = []
     pictures: dict[str, bytes] = {}
-    for cell in book["cells"]:
+    for cell in json.loads(place.read_text(encoding="utf-8"))["cells"]:
         tags = cell.get("metadata", {}).get("tags", [])
         source = "".join(cell["source"])
         if "bookkeeping" in tags or "injected-parameters" in tags:
@@ -262,39 +273,51 @@ def tutorial(path: Path) -> tuple[str, str, dict[str, bytes]]:
         if code:
             parts.append(f"```python\n{code}\n```")
         for output in cell.get("outputs", []):
-            shown = output_of(output, f"{path.stem}-{len(pictures)}", pictures)
+            shown = output_of(output, f"{path.stem}-{len(pictures)}", pictures, allowed)
             if shown:
                 parts.append(shown)
     title = re.search(r"^# (.+)$", "\n".join(parts), re.MULTILINE)
     if title is None:
         raise PluginError(f"{path.name} has no title")
-    parts.insert(1, _QUICK if was_run else _NOT_RUN)
+    parts.insert(1, _NOT_RUN if run is None else _QUICK)
     return title[1], "\n\n".join(parts) + "\n", pictures
 
 
-def output_of(output: dict[str, Any], name: str, pictures: dict[str, bytes]) -> str:
-    """An output in Markdown: a table, a picture or text; stderr is nobody's news."""
+def output_of(output: dict[str, Any], name: str, pictures: dict[str, bytes], allowed: Any) -> str:
+    """An output in Markdown: a table, a picture or text; stderr is nobody's news.
+
+    What may be shown is what `fl.share` shows: pictures that facelab drew of nobody real, no names,
+    no paths of the machine that built this.
+    """
+    from facelab.pages.allowed import allowed_only, fit_to_print
+    from facelab.shown import digest
 
     if output["output_type"] == "stream":
         text = "" if output["name"] == "stderr" else "".join(output["text"])
-        return f"```text\n{text.rstrip()}\n```" if text.strip() else ""
+        return as_text(fit_to_print(text, allowed))
     data = output.get("data", {})
     if "application/vnd.jupyter.widget-view+json" in data:
         return "*(a dial: open the notebook to turn it)*"
     for kind in ("image/png", "image/jpeg"):
         if kind in data:
+            picture = base64.b64decode("".join(data[kind]))
+            if digest(picture) not in allowed.shown.safe:
+                return "*(a picture that is not shown here)*"
             file = f"{name}.{kind.rpartition('/')[2]}"
-            pictures[file] = base64.b64decode("".join(data[kind]))
+            pictures[file] = picture
             alt = output.get("metadata", {}).get(kind, {}).get("alt") or alt_of(data)
-            return f'<img alt="{html.escape(alt)}" src="{file}">'
+            return f'<img alt="{html.escape(fit_to_print(alt, allowed))}" src="{file}">'
     if "text/html" in data:
-        from facelab.pages.allowed import Allowed, allowed_only
-
-        body, _ = allowed_only("".join(data["text/html"]), Allowed())
-        return f'<div class="output" tabindex="0">\n{body}\n</div>'
+        body, _ = allowed_only("".join(data["text/html"]), allowed)
+        body = body.replace("<th></th>", "<td></td>")  # a corner that heads nothing
+        return f'<div class="output" tabindex="0" role="region" aria-label="{name}">{body}</div>'
     if "text/markdown" in data:
-        return "".join(data["text/markdown"])
-    text = "".join(data.get("text/plain", ""))
+        return fit_to_print("".join(data["text/markdown"]), allowed)
+    return as_text(fit_to_print("".join(data.get("text/plain", "")), allowed))
+
+
+def as_text(text: str) -> str:
+    """Words as they were printed."""
     return f"```text\n{text.rstrip()}\n```" if text.strip() else ""
 
 
@@ -304,18 +327,18 @@ def alt_of(data: dict[str, Any]) -> str:
     return text if text and not text.startswith("<") else "figure of the cell above"
 
 
-def executed(path: Path) -> dict[str, Any] | None:
-    """The notebook with the outputs of a quick run, which is kept for this very notebook.
+def quick_run(path: Path) -> Path | None:
+    """The folder of a quick run of this very notebook; one is made where there is none.
 
-    FACELAB_DOCS_RUN=0 runs none: a page without outputs stands for what was not run before.
+    FACELAB_DOCS_RUN=0 makes none: a page without outputs stands for what was not run before.
     """
-    told = hashlib.sha256(path.read_bytes() + (path.parent / "quick.yaml").read_bytes())
-    kept = RUNS / f"{path.stem}-{told.hexdigest()[:16]}.ipynb"
-    if not kept.is_file():
-        if os.environ.get("FACELAB_DOCS_RUN") == "0":
-            return None
-        import facelab as fl
+    import facelab as fl
 
-        folder = fl.run(path, out=RUNS / "runs", quick=True)
-        kept.write_bytes((folder / "notebook.ipynb").read_bytes())
-    return json.loads(kept.read_text(encoding="utf-8"))
+    told = hashlib.sha256(path.read_bytes() + (path.parent / "quick.yaml").read_bytes())
+    name = f"{path.stem}-{told.hexdigest()[:12]}"
+    found = fl.runs(RUNS, f"{name}-quick", "finished")["folder"]
+    if len(found):
+        return Path(found.iloc[-1])
+    if os.environ.get("FACELAB_DOCS_RUN") == "0":
+        return None
+    return fl.run(path, out=RUNS, name=name, quick=True)

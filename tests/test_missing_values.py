@@ -318,6 +318,29 @@ def answers_without_versions():
     assert any("1 answer does not tell" in text for text in made.warnings) and len(made) == 8
 
 
+def labels_there_and_back():
+    some = faces()
+    dataset = some.to_huggingface()
+    assert dataset[0]["gender"] is None and dataset[5]["gender"] is not None
+    pd.testing.assert_frame_equal(fl.from_huggingface(dataset).table, some.table)
+
+
+def frames_without_mated():
+    single = PEOPLE[~PEOPLE.table.duplicated("subject").to_numpy()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        audit = fl.audit(single, "group", fmr=0.05, replicates=10)
+    assert audit.metric_frame().by_group["fnmr"].isna().all()
+    tidy = audit.to_frame()
+    assert tidy.loc[tidy["error"] == "fnmr", "rate"].isna().all()
+
+
+def sent_without_a_rate():
+    sent = []
+    fl.tracker(lambda numbers, step: sent.append(numbers)).log({"a": np.nan, "b": 1.0}, 0)
+    assert sent == [{"b": 1.0}]
+
+
 COLUMNS = "Comparisons.from_scores"
 RUN = {
     ("label", "audit, compare_all, compare_pairs"): audit_without_labels,
@@ -329,6 +352,8 @@ RUN = {
     ("label", "measures_by_group"): measured_without_labels,
     ("label", "explain_errors"): explained_without_labels,
     ("label", "Gallery"): enrolled_with_several_labels,
+    ("label", "to_torch"): lambda: refused(lambda: faces().to_torch("gender"), "has no gender"),
+    ("label", "to_huggingface, from_huggingface"): labels_there_and_back,
     ("subject", "every table of faces"): lambda: table_without("subject"),
     ("subject", COLUMNS): lambda: refused(
         lambda: scored(subject_a=without("abcabcda")), "row 0 has no subject_a"
@@ -367,6 +392,8 @@ RUN = {
     ("vector", "Embeddings.from_file"): file_without_a_vector,
     ("mated comparisons", "audit"): audit_without_mated,
     ("non-mated comparisons", "audit"): audit_without_non_mated,
+    ("mated comparisons", "metric_frame, to_frame"): frames_without_mated,
+    ("rate", "tracker"): sent_without_a_rate,
     ("rate", "disparity"): disparity_without_a_rate,
     ("rate", "disparity_indices"): lambda: refused(
         lambda: fl.disparity_indices(RATES.assign(algorithm="x")), "no fmr for group 'b'"

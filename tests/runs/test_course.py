@@ -72,7 +72,6 @@ def links():
     ],
 )
 def test_readme_links_are_absolute_where_the_repository_is_known(url, picture, page):
-    pytest.importorskip("hatchling")
     text = (ROOT / "README.md").read_text()
     made = links().absolute(text, url, "v1")
     found = re.findall(r"(!?)\[[^\]]*\]\(([^)\s]+)\)", made)
