@@ -12,7 +12,7 @@ import pandas as pd
 from facelab.analysis.labelled import Words, listed
 from facelab.analysis.tallies import Means, Places, Shares, means, shares, with_columns
 from facelab.errors import BadInput
-from facelab.rates.counts import FEW_ERRORS, FEW_SUBJECTS
+from facelab.rates.cautions import FEW_ERRORS, FEW_SUBJECTS
 
 MIX = "precision depends on the mix of classes: compare it between groups of one mix only"
 _POSITIVE = ("happy",)  # surprise may be either

@@ -15,7 +15,7 @@ from facelab.datasets.fairface import unmangled
 from facelab.datasets.reader import AGE_GROUPS
 from facelab.errors import BadInput
 from facelab.faces.names import as_name
-from facelab.rates.counts import FEW_SUBJECTS
+from facelab.rates.cautions import FEW_SUBJECTS
 
 _FIRST = np.array([int(re.match(r"\d+", band)[0]) for band in AGE_GROUPS])
 _OLDEST = 130.0
