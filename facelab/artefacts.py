@@ -77,9 +77,7 @@ ANALYSIS = _kind(
     "rates.csv confusion.csv per_class.csv agreement.csv directions.csv confidences.csv "
     "reliability.csv sweep.csv by_age.csv challenges.csv contrasts.csv disparity.csv audit.html",
 )
-ANALYSES = Kind(
-    "audits of face analysis", names=frozenset(["predictions.csv"]), inside={"": ANALYSIS}
-)
+ANALYSES = Kind("audits of face analysis", inside={"": ANALYSIS})
 ANALYSER = _kind(
     "a trained analyser",
     "analyser.json",
