@@ -88,6 +88,68 @@ def list_without_labels():
     assert in_all_only(lists_of_searches(group=[None, "a", "b"]), "searches", 3)
 
 
+def analysed(column, values):
+    table = pd.DataFrame({"subject": list("aabbccdd"), "gender": ["male", "female"] * 4})
+    table["predicted_gender"], table["tone"] = (
+        table["gender"],
+        ["dark", "light", "light", "dark"] * 2,
+    )
+    table = table.assign(raters_male=2, raters_female=3)
+    table[column] = table[column].astype(object)
+    table.loc[[0, 1], column] = values
+    return table
+
+
+def analysis_without(column, *values):
+    audit = fl.analysis_audit(analysed(column, values), "gender", "tone", replicates=20)
+    return audit, audit.rates.iloc[0], " ".join(audit.warnings)
+
+
+def analysis_without_labels():
+    audit, _, notes = analysis_without("tone", None, "")
+    assert in_all_only(audit.rates, "images", 8) and "2 images without a label of tone" in notes
+
+
+def analysis_without_truth():
+    audit, whole, _ = analysis_without("gender", np.nan, pd.NA)
+    assert audit.set_aside == {"no label in 'gender'": 2} and whole["images"] == 6
+
+
+def analysis_without_predictions():
+    audit, whole, _ = analysis_without("predicted_gender", None, "")
+    assert audit.unprocessed == {"no prediction": 2}
+    assert (whole["processed"], whole["wrong"], whole["overall_error"]) == (6, 0, 0.25)
+
+
+def analysis_without_votes():
+    table = analysed("raters_male", [None, None])
+    table.loc[0, "raters_female"] = None
+    found = fl.analysis_audit(table, "gender", "tone", replicates=20).raters
+    assert found["images"].iloc[0] == 7
+
+
+def analysis_without_subjects():
+    _, whole, notes = analysis_without("subject", None, None)
+    assert whole["subjects"] == 5 and "2 images of nobody named count as a person each" in notes
+
+
+def analysers_without_labels():
+    with pytest.raises(fl.BadInput, match=r"3 faces have no gender \(first: image"):
+        fl.train_analyser(faces(), "gender")
+
+
+def analysers_without_predictions():
+    whole, gaps = analysed("tone", ["dark", "light"]), analysed("predicted_gender", [None, None])
+    table = fl.compare_analysers({"a": [whole], "b": [gaps]}, "a", "gender", "tone").table
+    assert table[table["arm"] == "b"]["error"].iloc[0] == 0.25
+    ages = [one.assign(age=30.0, predicted_age=[said, *[30.0] * 7])
+            for one, said in ((whole, 30.0), (whole, np.nan))]  # fmt: skip
+    refused(
+        lambda: fl.compare_analysers({"a": ages[:1], "b": ages[1:]}, "a", "age", "tone"),
+        "1 face has no number",
+    )
+
+
 def composition_without_labels():
     assert "(no label)" in faces().composition("gender").index
 
@@ -252,6 +314,13 @@ RUN = {
     ("subject", COLUMNS): lambda: refused(
         lambda: scored(subject_a=without("abcabcda")), "row 0 has no subject_a"
     ),
+    ("label", "analysis_audit, the groups'"): analysis_without_labels,
+    ("label", "analysis_audit, the truth"): analysis_without_truth,
+    ("label", "train_analyser"): analysers_without_labels,
+    ("prediction", "analysis_audit"): analysis_without_predictions,
+    ("prediction", "compare_analysers"): analysers_without_predictions,
+    ("votes", "analysis_audit"): analysis_without_votes,
+    ("subject", "analysis_audit"): analysis_without_subjects,
     ("subject", "false_matches_by_group"): lambda: refused(
         lambda: lists_of_searches(subject=["1", "2", None]), "search 2 names no subject"
     ),

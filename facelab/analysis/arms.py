@@ -43,6 +43,18 @@ class AnalyserStudy:
         `arm group seed error change`.
     baseline, what, unit
         The arm compared with; what is predicted, in words; "%" or "" for numbers.
+
+    Examples
+    --------
+    >>> import facelab as fl
+    >>> import pandas as pd
+    >>> people = pd.DataFrame({"subject": range(40), "gender": ["male", "female"] * 20})
+    >>> people["tone"] = ["dark"] * 20 + ["light"] * 20
+    >>> one = people.assign(predicted_gender="male")
+    >>> other = people.assign(predicted_gender=people["gender"])
+    >>> study = fl.compare_analysers({"a": [one], "b": [other]}, "a", "gender", "tone")
+    >>> study.readable().loc["all", "b, change"]
+    '-50.0 [-66.4, -33.6]'
     """
 
     table: pd.DataFrame
@@ -80,8 +92,13 @@ class AnalyserStudy:
         said = []
         seeds = int(self.table["seeds"].iloc[0])
         for arm, rows in self.table.groupby("arm", sort=False):
-            rows = rows[rows["group"] != "all"]
-            said.append(f"- **{in_markdown(arm)}** training {self._ends(rows)}.")
+            told = self._told(rows[rows["group"] == "all"].iloc[0], "error")
+            ends = self._ends(rows[rows["group"] != "all"])
+            said.append(
+                f"- **{in_markdown(arm)}** training erred on {told} of all; it {ends}."
+                if self.unit
+                else f"- **{in_markdown(arm)}** training was off by {told} on average; it {ends}."
+            )
             if arm == self.baseline:
                 continue
             moved = {
@@ -91,13 +108,13 @@ class AnalyserStudy:
             words = [
                 f"the error {way} for "
                 + ", ".join(
-                    f"{in_markdown(row['group'])} by {self._told(row, 'change')}"
+                    f"{in_markdown(row['group'])} ({self._told(row, 'change')})"
                     for _, row in part.iterrows()
                 )
                 for way, part in moved.items()
                 if len(part)
             ]
-            told = "; ".join(words) or "no group's error can be told from its baseline's"
+            told = "; ".join(words) or "no error can be told from its baseline's"
             said.append(
                 f"- Against {in_markdown(self.baseline)} training, with all groups looked at, "
                 f"{told}."
@@ -402,14 +419,14 @@ def _errors(
         raise BadInput(f"{how_many(int(true.isna().sum()), 'face has', 'faces have')} no {truth}")
     if all(pd.api.types.is_numeric_dtype(said) for said in every):
         low, high = years.as_bands(true)
-        wrong = [np.abs(years.distance(said.to_numpy(np.float64), low, high)) for said in every]
-        lacking = sum(int((~np.isfinite(one)).sum()) for one in wrong)
+        numbers = [said.to_numpy(np.float64, na_value=np.nan) for said in every]
+        lacking = sum(int((~np.isfinite(one + low)).sum()) for one in numbers)
         if lacking:
             raise BadInput(
                 f"{how_many(lacking, 'face has', 'faces have')} no number in {column!r} or "
                 f"{truth!r}: leave them out of every arm"
             )
-        return "", wrong
+        return "", [np.abs(years.distance(one, low, high)) for one in numbers]
     labels, _ = as_labels(true, truth, {})
     found = [as_labels(said, column, {})[0] for said in every]
     words = Words(labels, pd.concat(found, ignore_index=True))

@@ -25,6 +25,7 @@ from facelab.analysis.labelled import (
     says_nothing,
 )
 from facelab.analysis.pairs import contrasts_of_means, contrasts_of_shares
+from facelab.analysis.raters import beside_raters, votes_of
 from facelab.analysis.scores import scores_of
 from facelab.analysis.tallies import Places, means
 from facelab.artefacts import ANALYSIS, PAGE
@@ -38,7 +39,7 @@ from facelab.rates.tables import readable_indices, table
 
 TABLES = (
     *("rates", "confusion", "per_class", "agreement", "directions", "confidences", "reliability"),
-    *("sweep", "by_age", "challenges", "contrasts", "disparity"),
+    *("sweep", "raters", "by_age", "challenges", "contrasts", "disparity"),
 )
 _TEXT = frozenset(
     [
@@ -82,6 +83,9 @@ class AnalysisAudit:
     confidences, reliability, sweep
         Where there are scores: ECE, Brier, KS and confidence when wrong; how often it is right
         where it is so sure; error and coverage over thresholds of confidence.
+    raters
+        Where `raters_<label>` columns hold votes or shares of raters: how an analyser agrees with
+        them, and they with each other (`facelab.analysis.raters`).
     by_age, challenges
         Of ages: errors by true age; who passes a check of age.
     contrasts
@@ -132,6 +136,7 @@ class AnalysisAudit:
     confidences: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     reliability: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     sweep: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    raters: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     by_age: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     challenges: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     card: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -160,23 +165,9 @@ class AnalysisAudit:
 
     def figures(self) -> dict[str, Any]:
         """Every figure that there are numbers for, by title; `plot` gives the first."""
-        from facelab.figures.analyses import (
-            age_errors,
-            analysis_errors,
-            confidence_sweep,
-            confusions,
-            reliability_curves,
-        )
+        from facelab.figures.analyses import every_figure
 
-        found = {"Errors by group": analysis_errors(self)}
-        if self.kind == "class":
-            found["What each class is taken for"] = confusions(self)
-        if len(self.reliability):
-            found["How far its confidence holds"] = reliability_curves(self)
-            found["If only sure answers were taken"] = confidence_sweep(self)
-        if len(self.by_age):
-            found["Errors by true age"] = age_errors(self)
-        return found
+        return every_figure(self)
 
     def _repr_html_(self) -> str:
         notes = [said.caution(self.what), *self.warnings]
@@ -261,7 +252,8 @@ def analysis_audit(
         One row a face: what `analyser.predict` or `fl.read_predictions` gives, with the labels
         beside it. `status` says why a row was not processed ("ok" where it was); without it, a row
         without a prediction was not processed. `score_<label>` (0 to 1, or percent) or
-        `confidence` say how sure it was. What `attrs["card"]` says of their making is kept.
+        `confidence` say how sure it was, `raters_<label>` how many raters say so (counts, shares).
+        What `attrs["card"]` says of their making is kept.
     truth
         The column of what is true: labels; or years, or bands of age such as 20-29.
     by
@@ -446,6 +438,10 @@ def _of_classes(
     if words.family == "expression":
         keys = [words.key(name) for name in names]
         more["directions"] = classes.directions(*args, keys, confidence)
+    if (votes := votes_of(frame)) is not None:
+        rows = kept[ready]
+        beside = [one and replace(one, values=one.values[rows]) for one in (votes, scores)]
+        more["raters"] = beside_raters(*args[:2], told[ready], *beside, words, confidence)
     if sure is not None:
         more |= _of_confidence(found, sure[kept], wrong, advised, confidence, seed, warnings)
     never = [name for place, name in enumerate(names) if not (of_told[ready] == place).any()]

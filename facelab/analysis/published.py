@@ -42,7 +42,7 @@ def gender_shades() -> pd.DataFrame:
     0.347
     """
     rows = [
-        (vendor, group, *group.split(SEPARATOR), _PEOPLE[group], percent / 100)
+        (vendor, group, *group.split(SEPARATOR), _PEOPLE[group], round(percent / 100, 3))
         for vendor, errors in _ERRORS.items()
         for group, percent in zip(_PEOPLE, errors, strict=True)
     ]

@@ -214,6 +214,17 @@ def details(audit: Any) -> dict[str, pd.DataFrame]:
                 "error at the advised confidence": _column(rows, "error_at_advised"),
             }
         )
+    if len(audit.raters):
+        rows = audit.raters
+        found["Beside raters, who differ among themselves"] = pd.DataFrame(
+            {
+                "group": rows["group"],
+                "images": rows["images"].map("{:,}".format),
+                "raters who say the same": _column(rows, "agreement"),
+                "two raters agree": _column(rows, "among_raters"),
+                "what most raters say": _column(rows, "majority"),
+            }
+        )
     if len(audit.by_age):
         rows = audit.by_age
         found["By true age"] = pd.DataFrame(

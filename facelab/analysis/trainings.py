@@ -6,6 +6,7 @@ arm and seed, each made once. On a CPU each is trained in a process of its own w
 
 import dataclasses
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -100,9 +101,13 @@ def train_analysers(
             "code": code_of("analysis.learning"),
         }
         calls.append(joblib.delayed(_one)(arm, faces, one, str(where), learnt, kept, order))
-    with joblib.parallel_config(
-        "loky", n_jobs=as_jobs(jobs) if where.type == "cpu" else 1, inner_max_num_threads=1
+    jobs = as_jobs(jobs) if where.type == "cpu" else 1
+    with (
+        joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1),
+        warnings.catch_warnings(),
     ):
+        # A worker that has grown in one training gives way to a fresh one for the next.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs")
         done = pool(None, batch_size=1, return_as="generator")(calls)
         made = list(bar(done, total=len(calls), desc="train the analysers", unit="training"))
     for (arm, seed), analyser in zip(sets, made, strict=True):

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 import facelab as fl
+from facelab.bench.analysed import analysed
 from facelab.bench.feeding import as_files, feeding
 from facelab.bench.storage import cold_storage
 from facelab.bench.timed import side_by_side
@@ -381,6 +382,7 @@ def main() -> None:
         *training(),
         *preparing(),
         *feeding(),
+        *analysed(),
         *cold_storage(),
     ]
     table = pd.DataFrame(rows).rename(columns={"ratio": "ratio (other / facelab)"})

@@ -178,7 +178,7 @@ def _check(
         cosine = cosines(found, expected)
         if not (cosine >= LEAST_COSINE).all():
             raise FacelabError(
-                f"{path} was not written: the exported network gives other numbers than "
+                f"{path} was not written: the exported network gives other vectors than "
                 f"{embedder.name} (cosine {cosine.min():.6f})"
             )
 

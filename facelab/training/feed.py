@@ -29,7 +29,7 @@ class Loaded:
     rows, subjects
         int (B,), on the host: the images' rows and their subjects.
     labels, groups
-        int64 (B,), on the device: subjects and groups.
+        int64 (B,), on the device: what is learnt of them (subjects, or a target), and groups.
     images
         uint8 (b, S, S, 3), on the device: the crops of `feed`'s `here`.
     others

@@ -26,7 +26,7 @@ class Batch:
     rows, subjects
         int (B,), on the host: which images of the training set these are, and of whom.
     labels, groups
-        int (B,): their subjects and groups as numbers.
+        int (B,): their subjects, or what a `Target` says of them, and groups, as numbers.
     weights
         float (B,): what each image's loss weighs; the weighted sum over the whole batch is its
         loss. 1 / B unless a term sets others.

@@ -136,7 +136,7 @@ def test_a_file_that_gives_other_vectors_is_not_written(small, tmp_path, monkeyp
     torch.nn.init.normal_(other.network.embed[0].weight)
     write = exporting._export
     monkeypatch.setattr(
-        exporting, "_export", lambda network, *rest: write(exporting._plain(other), *rest)
+        exporting, "_export", lambda network, *rest: write(exporting._plain(other.network), *rest)
     )
     with pytest.raises(
         FacelabError, match=r"model\.onnx was not written: .* other vectors .*cosine"

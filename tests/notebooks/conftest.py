@@ -28,6 +28,7 @@ STUDIES = (
     "10_redrawn_looks",
     "11_mirrored_skew",
     "16_continue_training",
+    "18_gender_shades_laboratory",
 )
 
 
