@@ -81,9 +81,7 @@ ANALYSIS = _kind(
     "reliability.csv sweep.csv raters.csv by_age.csv challenges.csv contrasts.csv disparity.csv "
     "audit.html",
 )
-ANALYSES = Kind(
-    "audits of face analysis", names=frozenset(["predictions.csv"]), inside={"": ANALYSIS}
-)
+ANALYSES = Kind("audits of face analysis", inside={"": ANALYSIS})
 ANALYSER = _kind(
     "a trained analyser",
     "analyser.json",

@@ -164,23 +164,9 @@ class AnalysisAudit:
 
     def figures(self) -> dict[str, Any]:
         """Every figure that there are numbers for, by title; `plot` gives the first."""
-        from facelab.figures.analyses import (
-            age_errors,
-            analysis_errors,
-            confidence_sweep,
-            confusions,
-            reliability_curves,
-        )
+        from facelab.figures.analyses import every_figure
 
-        found = {"Errors by group": analysis_errors(self)}
-        if self.kind == "class":
-            found["What each class is taken for"] = confusions(self)
-        if len(self.reliability):
-            found["How far its confidence holds"] = reliability_curves(self)
-            found["If only sure answers were taken"] = confidence_sweep(self)
-        if len(self.by_age):
-            found["Errors by true age"] = age_errors(self)
-        return found
+        return every_figure(self)
 
     def _repr_html_(self) -> str:
         notes = [said.caution(self.what), *self.warnings]

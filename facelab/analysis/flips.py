@@ -15,8 +15,8 @@ from facelab.analysis.tallies import means, shares
 from facelab.errors import BadInput, counted, how_many
 from facelab.faces.groups import group_keys, group_labels
 from facelab.faces.names import in_markdown
-from facelab.rates.contrasts import holm
 from facelab.rates.cautions import FEW_SUBJECTS
+from facelab.rates.contrasts import holm
 from facelab.rates.tables import interval, rate_words
 
 BASE = "base"

@@ -18,7 +18,7 @@ from facelab.faces.groups import group_keys
 from facelab.rates.contrasts import holm
 
 _PLAIN = ("face", "faces", "offset", "box_left", "box_top", "box_width", "box_height", "age")
-_BEGINNINGS = ("predicted_", "score_")
+_BEGINNINGS = ("predicted_", "score_", "raters_")
 
 
 class QualityGates(NamedTuple):

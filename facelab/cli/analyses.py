@@ -12,10 +12,10 @@ import typer
 
 import facelab as fl
 from facelab import files
-from facelab.artefacts import ANALYSES
+from facelab.artefacts import ANALYSES, table_like
 from facelab.cli import values
 from facelab.cli.options import By, Channels, Force, Mean, Std, UsageError
-from facelab.cli.shared import check_free, done, place_of, print_notes, print_rates
+from facelab.cli.shared import check_free, check_free_file, done, place_of, print_notes, print_rates
 from facelab.words import Word
 
 app = typer.Typer()
@@ -74,6 +74,9 @@ def analyse(
     mean: Mean = None,
     std: Std = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Keep the audits here.")] = None,
+    said: Annotated[
+        Path | None, typer.Option(help="Write what was said of every face, as csv.")
+    ] = None,
     force: Force = False,
 ) -> None:
     """Perceived gender, age or expression: who is not processed, who is judged wrongly, by group.
@@ -90,6 +93,8 @@ def analyse(
         raise UsageError("--format and --rename are of --predictions")
     if out:
         check_free(out, force, ANALYSES)
+    if said:
+        check_free_file(said, force)
     keys = values.keys(by)
     if analyser is not None:
         told = {"what": what, "kind": output, "labels": _labels(labels)}
@@ -104,19 +109,23 @@ def analyse(
         table = _read(predictions, answers, rename or [], faces)
     audits = [
         fl.analysis_audit(
-            table, column, key, said, kind=kind or _kind(said, table), subject=subject,
+            table, column, key, told, kind=kind or _kind(told, table), subject=subject,
             advised=advised,
         )
-        for column, said in _truths(table, truth or [], predicted)
+        for column, told in _truths(table, truth or [], predicted)
         for key in keys
     ]  # fmt: skip
     if out:
         with files.write_folder(out, force, ANALYSES) as aside:
-            _write_predictions(table, aside)
             for one in audits:
                 place = place_of(aside, [one.truth, *one.by])
                 one.save(place)
                 one.to_html(place / "audit.html")
+    if said:
+        from facelab.faces.cells import as_csv
+
+        text = as_csv(table)
+        files.write_asked(said, text, force, table_like(text))
     from facelab.analysis.said import caution, readable
 
     for one in audits:
@@ -179,9 +188,3 @@ def _said(table: pd.DataFrame, truth: str) -> str | None:
 
 def _kind(said: str | None, table: pd.DataFrame) -> str | None:
     return "number" if said == "predicted_age" and said in table else None
-
-
-def _write_predictions(table: pd.DataFrame, folder: Path) -> None:
-    from facelab.faces.cells import as_csv
-
-    files.write_text(folder / "predictions.csv", as_csv(table))

@@ -43,6 +43,19 @@ class _Panel(NamedTuple):
     shared: bool  # whether its axis is that of the errors
 
 
+def every_figure(audit: AnalysisAudit) -> dict[str, Picture]:
+    """Every figure that an audit has numbers for, by title; the main one first."""
+    found = {"Errors by group": analysis_errors(audit)}
+    if audit.kind == "class":
+        found["What each class is taken for"] = confusions(audit)
+    if len(audit.reliability):
+        found["How far its confidence holds"] = reliability_curves(audit)
+        found["If only sure answers were taken"] = confidence_sweep(audit)
+    if len(audit.by_age):
+        found["Errors by true age"] = age_errors(audit)
+    return found
+
+
 @drawn
 def analysis_errors(audit: AnalysisAudit) -> Picture:
     """Whom does the analyser not process, and whom does it judge wrongly?

@@ -121,7 +121,7 @@ def flipped_answers(
     columns[0].set(title="Answers that flip", xlabel="% of answers")
     columns[0].set_xlim(left=min(0, columns[0].get_xlim()[0]))
     for axes, label in zip(columns[1:], labels, strict=True):
-        axes.set(title=f"Called {label}", xlabel="change, points")
+        axes.set(title=f'Called "{label}"', xlabel="change, points")
         reach = np.abs(axes.get_xlim()).max()
         axes.set_xlim(-reach, reach)
         mark(axes, 0, "no change", colour=FAINT, dash="-")

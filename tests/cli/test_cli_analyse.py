@@ -40,7 +40,7 @@ def test_a_faceset_is_looked_at_and_audited_by_every_key(say, folder, tmp_path):
     assert "Perceived gender presentation" in out and "african/female" in out
     assert "no claim about who they are" in out and "2 audits" in out
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "gender-race", "gender-race-gender", "predictions.csv",
+        "gender-race", "gender-race-gender",
     }  # fmt: skip
     kept = fl.AnalysisAudit.load(tmp_path / "out" / "gender-race")
     model = fl.analyser(
@@ -53,8 +53,9 @@ def test_a_faceset_is_looked_at_and_audited_by_every_key(say, folder, tmp_path):
     page = (tmp_path / "out" / "gender-race" / "audit.html").read_text()
     assert "data:image/png" in page
     assert say(*words, "-o", tmp_path / "out")[0] == 1
-    assert say(*words, "-o", tmp_path / "out", "--force")[0] == 0
-    again = pd.read_csv(tmp_path / "out" / "predictions.csv")
+    table = tmp_path / "said.csv"
+    assert say(*words, "-o", tmp_path / "out", "--said", table, "--force")[0] == 0
+    again = pd.read_csv(table)
     assert len(again) == 300 and "score_female" in again
 
 
@@ -87,7 +88,7 @@ def test_answers_of_deepface_beside_the_faces_say_gender_and_age(say, faces, tmp
     code, out, _ = say(*words, "--by", "race", "-o", tmp_path / "out")
     assert code == 0 and "no answer (50)" in out and "Estimated age" in out
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "gender-race", "age_group-race", "predictions.csv",
+        "gender-race", "age_group-race",
     }  # fmt: skip
     assert fl.AnalysisAudit.load(tmp_path / "out" / "age_group-race").kind == "number"
     code, _, err = say(*words, "--by", "race", "--truth", "weight")
