@@ -60,6 +60,9 @@ def plan_study(table: pd.DataFrame) -> Picture:
     for axes in grid.flat[len(groups) :]:
         axes.set_axis_off()
     widths = relative["width"]
+    calls = table.loc[table["way"] == "planned", "calls"]
+    steps = [one * 10**power for power in range(7) for one in (1, 3)]
+    grid[0, 0].set_xticks([t for t in steps if calls.min() <= t <= calls.max()])
     ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if 0.7 * widths.min() < t]
     grid[0, 0].set_yticks([t for t in ticks if t < 1.4 * widths.max()])
     picture.supxlabel("calls for pairs of the group", fontsize=11)

@@ -22,6 +22,7 @@ from facelab.services.plans import Bought, planned
 from facelab.services.strata import Pairs
 
 WAYS = ("random", "planned", "best", "all pairs")
+_NOTHING = 1e-6  # of a squared rate: a variance that nobody sees
 _BATCHES = (0.1, 0.4, 1.0)  # of a budget: after each the plan learns from the answers
 
 
@@ -110,6 +111,7 @@ def plan_study(
             random = rate * (1 - rate) * (1 / many - 1 / size)
             found = {"random": random, "planned": variances[place, k], "best": _best(q, many)}
             for way, variance in {**found, "all pairs": 0.0}.items():
+                variance = variance if variance > _NOTHING * rate**2 else 0.0
                 number = rate * (1 - rate) / (variance + people.variance[k + 1])
                 low, high = wilson_limits(np.array([rate]), np.array([number]), z)
                 made = size if way == "all pairs" else many

@@ -1,5 +1,7 @@
 """Which pairs to buy: right chances of selection, budgets that are met, plans that go on."""
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -107,3 +109,12 @@ def test_answers_that_a_service_kept_back_teach_as_matches_and_no_matches():
     learnt, whole = (one.groupby("stratum")["expected"].first() for one in (learnt, whole))
     apart = learnt < 1  # of mated pairs nothing is learnt
     assert learnt[apart].corr(whole[apart]) > 0.9
+
+
+def test_a_thousand_photos_and_some_thousands_of_calls_are_planned_in_seconds():
+    people, _ = fl.crowd(500, images=2, dim=128)
+    began = time.process_time()
+    plan = fl.plan_pairs(people, "group", fmr=1e-3, budget=1000)
+    scores = (people.vectors @ people.vectors.T)[plan["row_a"], plan["row_b"]]
+    plan = fl.plan_pairs(people, "group", 1e-3, 5000, answers=plan.assign(score=scores))
+    assert len(plan) == 5000 and time.process_time() - began < 20  # 2 on an idle core
