@@ -21,7 +21,7 @@ _STATED = {  # FMR to threshold, where vendors state both: defaults, read an ans
     "aliyun": {1e-3: 61.0, 1e-4: 69.0, 1e-5: 75.0},
 }
 _ADVISED = {  # thresholds that vendors advise or take by default, in their own units
-    "rekognition": {"80, the default": 80.0, "95": 95.0, "99, advised for police": 99.0},
+    "rekognition": {"80, the default": 80.0, "95": 95.0, "99, for public safety": 99.0},
     "azure": {"0.5, identical": 0.5},
     **{
         name: {f"FMR {percent(rate)} stated": at for rate, at in stated.items()}
