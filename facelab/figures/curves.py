@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 
 from facelab.errors import check_columns
 from facelab.figures.lettering import entry
@@ -125,7 +126,7 @@ def threshold_sweep(
             axes.plot(curve["threshold"], curve[error], label=label, **_look(group, palette))
         axes.set(xlabel="threshold", title=error.upper())
         why += _logarithmic(axes, det, [error], "y")
-        told = advised(axes, lines)
+        told = advised(axes, lines, (det["threshold"].min(), det["threshold"].max()))
         mark(axes, threshold, f"threshold {threshold:.2f}")
         sns.despine(ax=axes)
     figure.legend(loc="outside lower center", ncols=4)
@@ -177,5 +178,9 @@ def _logarithmic(axes: Axes, det: pd.DataFrame, errors: list[str], sides: str) -
         low, high = getattr(axes, f"get_{side}lim")()
         decades = [10.0**k for k in range(int(np.floor(np.log10(low))), 1)]
         ticks = [tick for tick in decades if low <= tick <= high]
+        if len(ticks) < 2:  # within a decade, marks between them
+            ticks = [step * tick for tick in decades for step in (1, 2, 3, 4, 5, 7)]
+            ticks = [tick for tick in ticks if low <= tick <= high]
+        getattr(axes, f"{side}axis").set_minor_formatter(NullFormatter())
         getattr(axes, f"set_{side}ticks")(ticks, [f"{100 * tick:.6g}%" for tick in ticks])
     return ""

@@ -266,18 +266,22 @@ def mark(axes: Axes, x: float, words: str, colour: str = ALERT, dash: str = "--"
     axes.set_title(axes.get_title(loc="left"), pad=16)
 
 
-def advised(axes: Axes, lines: Mapping[str, float] | None, name: bool = True) -> str:
-    """Thresholds that somebody advises, as thin lines; what they are, in words."""
-    low, high = axes.get_xlim()
+def advised(
+    axes: Axes, lines: Mapping[str, float] | None, within: tuple[float, float] | None = None
+) -> str:
+    """Thresholds that somebody advises, as thin lines; what they are, in words.
+
+    Those `within` some thresholds are drawn, by default within the axis.
+    """
+    low, high = within or axes.get_xlim()
     told = []
     for words, x in (lines or {}).items():
         told.append(f"{words} at {x:g}")
         if not low <= x <= high:
             continue
         axes.axvline(x, color=INK, ls=":", lw=1, zorder=1)
-        if name:
-            axes.annotate(
-                words, (x, 0.98), (2, 0), xycoords=("data", "axes fraction"),
-                textcoords="offset points", rotation=90, ha="left", va="top", color=INK, size=8.5,
-            )  # fmt: skip
+        axes.annotate(
+            words, (x, 0.98), (2, 0), xycoords=("data", "axes fraction"),
+            textcoords="offset points", rotation=90, ha="left", va="top", color=INK, size=8.5,
+        )  # fmt: skip
     return f" Advised thresholds: {'; '.join(told)}." if told else ""

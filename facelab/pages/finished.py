@@ -34,10 +34,12 @@ class FinishedRun:
         return value
 
     def told(self, *path: str, scale: float = 1, form: str = ".3g") -> Markup:
-        """A number as HTML that says where in `metrics.json` it stands."""
+        """A number as HTML that says where in `metrics.json` it stands; `form` may be "ratio"."""
         value = self.at(*path)
         if value is None:
             return Markup("unknown")
+        if form == "ratio":
+            form = ".2g" if abs(value) < 100 else ",.0f"
         where = "/".join((self.label, *path)).replace(" ", "_")
         return Markup('<data value="{!r}" data-from="{}">{}</data>').format(
             value, where, f"{scale * value:{form}}"

@@ -197,7 +197,8 @@ def audit_service(
     if promised:
         threshold = promises[fmr]
     if lines is None:
-        lines = {f"FMR {rate:g} stated": at for rate, at in promises.items() if at != threshold}
+        stated = {rate: at for rate, at in promises.items() if at != threshold}
+        lines = {f"FMR {percent(rate)} stated": at for rate, at in stated.items()}
     with warnings.catch_warnings():  # what it warns of stands in `audit.warnings`
         warnings.simplefilter("ignore", UserWarning)
         comparisons = Comparisons.from_answers(answers)

@@ -13,6 +13,7 @@ import pandas as pd
 from facelab.comparisons.counted import Comparisons
 from facelab.comparisons.given import as_share
 from facelab.errors import BadInput, counted
+from facelab.rates.tables import percent
 
 KEPT, BROKEN, OPEN = "kept", "broken", "cannot be told"
 _STATED = {  # FMR to threshold, where vendors state both: defaults, read an answer's own
@@ -20,10 +21,10 @@ _STATED = {  # FMR to threshold, where vendors state both: defaults, read an ans
     "aliyun": {1e-3: 61.0, 1e-4: 69.0, 1e-5: 75.0},
 }
 _ADVISED = {  # thresholds that vendors advise or take by default, in their own units
-    "rekognition": {"80, the default": 80.0, "95": 95.0, "99, advised for police": 99.0},
+    "rekognition": {"80, the default": 80.0, "95": 95.0, "99, for public safety": 99.0},
     "azure": {"0.5, identical": 0.5},
     **{
-        name: {f"FMR {rate:g} stated": at for rate, at in stated.items()}
+        name: {f"FMR {percent(rate)} stated": at for rate, at in stated.items()}
         for name, stated in _STATED.items()
     },
 }

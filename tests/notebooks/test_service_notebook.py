@@ -78,6 +78,7 @@ def test_one_page_has_its_numbers_from_the_run(audited, numbers, tmp_path):
         fl.summary_page(audited)
 
 
+@pytest.mark.slow
 def test_saved_answers_of_a_service_are_audited_instead(audited, tmp_path):
     """By the notebook's own parameter: the fake service's answers, as if a vendor's."""
     given = {"answers": str(audited / "answers"), "fmr": 0.03, "price": 0.001, "jobs": 1}

@@ -165,8 +165,8 @@ def test_vendors_thresholds_are_lines_in_every_curve(answers, service):
     assert any(text.get_text() == "60, the default" for text in drawn.texts)
     assert not any(text.get_text() == "far away" for text in drawn.texts)
     stated = fl.audit_service(answers, fmr=0.01).audit.card["lines"]
-    assert stated == {"FMR 0.003 stated": service.thresholds[0.003]}
-    assert fl.vendor_thresholds("rekognition")["99, advised for police"] == 99
+    assert stated == {"FMR 0.3% stated": service.thresholds[0.003]}
+    assert fl.vendor_thresholds("rekognition")["99, for public safety"] == 99
     with pytest.raises(fl.BadInput, match="rekognition, azure, facepp, aliyun are"):
         fl.vendor_thresholds("nec")
     with pytest.raises(fl.BadInput, match="lines of 'x' must be a number"):

@@ -146,7 +146,7 @@ def test_versions_are_said_and_thresholds_may_move(people, plan):
     assert not chart["signal"].any() and chart["ratio"].dropna().round(9).eq(1).all()
 
 
-@pytest.mark.parametrize("dates", [8, pytest.param(80, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("dates", [4, pytest.param(80, marks=pytest.mark.slow)])
 def test_a_service_with_the_same_noise_on_every_date_seldom_signals(people, plan, dates):
     """Pairs of dates that differ by chance alone, each with ten control limits of 99.73 %."""
     signals = [

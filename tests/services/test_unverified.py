@@ -39,8 +39,9 @@ def world(seed, names=60, photos=8, strangers=0.05, swapped=0.02, merged=2):
     a, b = np.triu_indices(count, 1)
     score, mated = (made[1] @ made[1].T)[a, b], person[a] == person[b]
     threshold = float(np.quantile(score[~mated], 0.999))
-    truth = {"fnmr": (score[mated] < threshold).mean(), "fmr": (score[~mated] >= threshold).mean()}
     kept = (name[a] == name[b]) | (rng.random(len(a)) < 0.2)  # a fifth of the others is bought
+    truth = {"fnmr": (score[mated] < threshold).mean()}
+    truth["fmr"] = (score[kept & ~mated] >= threshold).mean()
     images = table["image"].to_numpy(object)
     answers = pd.DataFrame({"image_a": images[a[kept]], "image_b": images[b[kept]]})
     answers["score"], answers["status"] = score[kept], "ok"
