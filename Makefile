@@ -1,8 +1,12 @@
 # Needs python3 (3.11 or newer) and make; everything else goes into .venv, from requirements.lock.
+# TORCH=keep leaves a torch and torchvision that python3 has already (a CPU build, a cluster's own,
+# conda's pytorch-cpu) where they are, and installs the rest beside them.
 .DEFAULT_GOAL := help
 .PHONY: help install experiment test lab bench gallery docs wheel clean lock
 
 BIN := .venv/bin
+# What was kept once is kept.
+TORCH ?= $(shell grep -qs '^include-system-site-packages = true' .venv/pyvenv.cfg && echo keep)
 READY := .venv/.ready
 
 help:  ## what can be made
@@ -13,19 +17,25 @@ help:  ## what can be made
 $(READY): requirements.lock pyproject.toml
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "facelab needs python3 >= 3.11; this is $$(python3 --version)"; exit 1; }
-	@test -x $(BIN)/python || python3 -m venv .venv
-	@stamp="$$(cat $^ | python3 -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())')"; \
+	@test -x $(BIN)/python || python3 -m venv $(if $(filter keep,$(TORCH)),--system-site-packages) .venv
+	@stamp="$$( (cat $^; echo $(TORCH)) | python3 -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())')"; \
 	if [ "$$stamp" != "$$(cat $@ 2>/dev/null)" ]; then \
 	  set -e; \
 	  test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv; \
-	  $(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock; \
+	  if [ "$(TORCH)" = keep ]; then \
+	    $(BIN)/python .ci/without-torch > .venv/without-torch.txt; \
+	    $(BIN)/uv pip install --quiet --compile-bytecode --no-deps --python $(BIN)/python \
+	      --requirements .venv/without-torch.txt; \
+	  else \
+	    $(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock; \
+	  fi; \
 	  $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .; \
 	  $(BIN)/python -c 'from facelab.synthetic.produce import warm_up; warm_up()'; \
 	  echo "$$stamp" > $@; \
 	fi
 	@touch $@
 
-install: $(READY)  ## everything into .venv, which the commands below do too
+install: $(READY)  ## everything into .venv, which the commands below do too; TORCH=keep: but torch
 
 experiment: $(READY)  ## the main job: skewed against balanced training, into experiments/runs/
 	$(BIN)/facelab run experiments/balanced-retraining.yaml

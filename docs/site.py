@@ -273,7 +273,7 @@ def tutorial(path: Path) -> tuple[str, str, dict[str, bytes]]:
         if code:
             parts.append(f"```python\n{code}\n```")
         for output in cell.get("outputs", []):
-            shown = output_of(output, f"{path.stem}-{len(pictures)}", pictures, allowed)
+            shown = output_of(output, f"{path.stem}-{len(parts)}", pictures, allowed)
             if shown:
                 parts.append(shown)
     title = re.search(r"^# (.+)$", "\n".join(parts), re.MULTILINE)
@@ -310,7 +310,8 @@ def output_of(output: dict[str, Any], name: str, pictures: dict[str, bytes], all
     if "text/html" in data:
         body, _ = allowed_only("".join(data["text/html"]), allowed)
         body = body.replace("<th></th>", "<td></td>")  # a corner that heads nothing
-        return f'<div class="output" tabindex="0" role="region" aria-label="{name}">{body}</div>'
+        said = f'role="region" aria-label="Output {name.rpartition("-")[2]}"'
+        return f'<div class="output" tabindex="0" {said}>{body}</div>'
     if "text/markdown" in data:
         return fit_to_print("".join(data["text/markdown"]), allowed)
     return as_text(fit_to_print("".join(data.get("text/plain", "")), allowed))

@@ -101,9 +101,15 @@ def snippets(page: Path, language: str) -> str:
     return "\n".join(re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
 
 
-@pytest.mark.parametrize(
-    "page", [p for p in HOW_TO if "```python" in p.read_text()], ids=lambda p: p.stem
-)
+LONG = {"audit", "elsewhere", "retrain"}  # seconds each; what they call has tests of its own
+WITH_CODE = [
+    pytest.param(page, id=page.stem, marks=[pytest.mark.slow] if page.stem in LONG else [])
+    for page in HOW_TO
+    if "```python" in page.read_text(encoding="utf-8")
+]
+
+
+@pytest.mark.parametrize("page", WITH_CODE)
 def test_the_code_of_a_how_to_page_runs_as_written(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")

@@ -1,7 +1,11 @@
 """The project's own frame: the lists of packages agree, and nothing of one machine is in them."""
 
+import importlib.machinery
+import importlib.util
 import re
+import sys
 import tomllib
+import types
 from pathlib import Path
 
 import pytest
@@ -58,3 +62,49 @@ def test_the_page_of_the_house_maps_every_module_that_there_is():
     modules = [p.name for p in (ROOT / "facelab").glob("*.py") if not p.name.startswith("__")]
     packages = [f"{p.parent.name}/" for p in (ROOT / "facelab").glob("*/__init__.py")]
     assert [name for name in modules + packages if f"`{name}`" not in page] == []
+
+
+# ---- the lighter road: a torch that is there already
+
+
+@pytest.fixture(scope="module")
+def without_torch():
+    path = ROOT / ".ci" / "without-torch"
+    loader = importlib.machinery.SourceFileLoader("without_torch", str(path))
+    module = importlib.util.module_from_spec(
+        importlib.util.spec_from_loader("without_torch", loader)
+    )
+    loader.exec_module(module)
+    return module
+
+
+def test_the_lock_without_torch_lacks_what_torch_alone_needs_and_nothing_else(without_torch):
+    names = set(re.findall(r"^([\w.-]+)==", LOCK, flags=re.MULTILINE))
+    left = set(re.findall(r"^([\w.-]+)==", without_torch.without(LOCK), flags=re.MULTILINE))
+    gone = names - left
+    assert {"torch", "torchvision", "triton", "nvidia-cublas"} <= gone
+    assert not [name for name in left if name.startswith(("nvidia-", "cuda-"))]
+    assert set(requirements()) - {"torch", "torchvision"} <= left
+    small = (
+        "a==1 \\\n    --hash=sha256:0\n    # via\n    #   facelab (pyproject.toml)\n    #   torch\n"
+        "b==1 \\\n    --hash=sha256:0\n    # via torch\n"
+        "c==1 \\\n    --hash=sha256:0\n    # via b\n"
+        "torch==2 \\\n    --hash=sha256:0\n    # via facelab (pyproject.toml)\n"
+    )
+    assert re.findall(r"^(\w+)==", without_torch.without(small), flags=re.MULTILINE) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("there", "words"),
+    [
+        ({"torch": "2.15.0+cpu", "torchvision": "0.29.2"}, ""),
+        ({"torch": "2.4.1", "torchvision": "0.29.2"}, "torch 2.4.1 is there and torch>="),
+        ({"torch": "2.15.0", "torchvision": None}, "torchvision cannot be imported"),
+    ],
+)
+def test_a_torch_that_does_not_do_is_told_in_one_sentence(without_torch, monkeypatch, there, words):
+    for name, version in there.items():
+        module = version and types.SimpleNamespace(__version__=version)
+        monkeypatch.setitem(sys.modules, name, module)
+    told = without_torch.complaint()
+    assert words in told and bool(words) == bool(told) and "\n" not in told

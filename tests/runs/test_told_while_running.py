@@ -3,6 +3,7 @@
 import re
 
 import nbformat
+import pytest
 from nbformat import v4
 
 import facelab as fl
@@ -20,6 +21,7 @@ def notebook(place):
     return place / "long.ipynb"
 
 
+@pytest.mark.slow  # a kernel of its own
 def test_a_piped_run_says_each_minute_in_which_section_it_is(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(progress, "EVERY", 0.25)
     fl.run(notebook(tmp_path), {"seconds": 1.0}, out=tmp_path / "runs")
