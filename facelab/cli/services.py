@@ -23,13 +23,14 @@ from facelab.cli.shared import (
     print_rates,
     say,
 )
-from facelab.services.reading import Service, Several
+from facelab.services.names import Service, Several
 from facelab.words import number
 
 app = typer.Typer()
 ServiceName = StrEnum("ServiceName", {name: name for name in get_args(Service)})
 SeveralFaces = StrEnum("SeveralFaces", {name: name for name in get_args(Several)})
-ServiceOf = Annotated[ServiceName, typer.Option("--service", help="Whose answers they are.")]
+_WHOSE = f"Whose answers they are: {', '.join(get_args(Service))}."
+ServiceOf = Annotated[ServiceName, typer.Option("--service", metavar="NAME", help=_WHOSE)]
 
 
 @app.command()
@@ -78,7 +79,8 @@ def answers(
     path: Annotated[Path, typer.Argument(help="Folder, .json, .jsonl or .csv of saved answers.")],
     service: ServiceOf = ServiceName["rekognition"],
     several: Annotated[
-        SeveralFaces, typer.Option(help="Of several faces in a photo: best, largest or drop.")
+        SeveralFaces,
+        typer.Option(metavar="RULE", help="Of several faces in a photo: best, largest or drop."),
     ] = SeveralFaces["best"],
     threshold: Annotated[
         float | None, typer.Option(help="To audit at, in the service's scores.")

@@ -25,7 +25,8 @@ from facelab.errors import BadInput, check_count, check_option, counted, how_man
 from facelab.keeping import locked
 from facelab.progress import bar
 from facelab.services.journal import Journal
-from facelab.services.reading import Service, framed, rows_of
+from facelab.services.names import Service
+from facelab.services.reading import framed, rows_of
 
 _SETTINGS = "calls.json"
 _ABOUT = ("image_a", "image_b", "subject_a", "subject_b", "group_a", "group_b")

@@ -10,7 +10,7 @@ import json
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -21,13 +21,9 @@ from facelab.errors import BadInput, check_option, how_many
 from facelab.faces.names import Unfit, as_name
 from facelab.services.findings import ERROR, SEVERAL, Call, Finding, Malformed, number, of_text
 from facelab.services.journal import journalled
+from facelab.services.names import Service, Several
 from facelab.services.vendors import DISTANCES, VENDORS
 
-Service = Literal[
-    "rekognition", "azure", "facepp", "tencent", "aliyun", "baidu", "huawei", "luxand", "kairos",
-    "compreface", "deepface", "text", "plain",
-]  # fmt: skip
-Several = Literal["best", "largest", "drop"]
 _SPELT = {  # what people call a thing
     "image_a": ("image_a", "probe", "source", "img1"),
     "image_b": ("image_b", "reference", "target", "img2"),
