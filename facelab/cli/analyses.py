@@ -5,9 +5,8 @@ pages on disk.
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 import typer
 
 import facelab as fl
@@ -17,6 +16,9 @@ from facelab.cli import values
 from facelab.cli.options import By, Channels, Force, Mean, Std, UsageError
 from facelab.cli.shared import check_free, check_free_file, done, place_of, print_notes, print_rates
 from facelab.words import Word
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 app = typer.Typer()
 _PREDICTED = "predicted_"
@@ -141,7 +143,7 @@ def _labels(given: str | None) -> list[str] | Path | None:
     return Path(given) if Path(given).is_file() else [str(part) for part in Word(given).parts]
 
 
-def _read(predictions: Path, answers: str, rename: list[str], faces: Path | None) -> pd.DataFrame:
+def _read(predictions: Path, answers: str, rename: list[str], faces: Path | None) -> "pd.DataFrame":
     """What was said, beside the labels of the faces where there are any."""
     columns = {}
     for pair in rename:
@@ -155,7 +157,7 @@ def _read(predictions: Path, answers: str, rename: list[str], faces: Path | None
 
 
 def _truths(
-    table: pd.DataFrame, asked: list[str], predicted: str | None
+    table: "pd.DataFrame", asked: list[str], predicted: str | None
 ) -> list[tuple[str, str | None]]:
     """The columns that are true, each with the one of what was said, if that has a name."""
     if asked:
@@ -179,12 +181,12 @@ def _names(what: str) -> list[str]:
     return [what, *(["age_group"] if what == "age" else [])]
 
 
-def _said(table: pd.DataFrame, truth: str) -> str | None:
+def _said(table: "pd.DataFrame", truth: str) -> str | None:
     """The column of what was said of a true one; bands of age are held against ages."""
     if f"{_PREDICTED}{truth}" not in table and truth == "age_group" and "predicted_age" in table:
         return "predicted_age"
     return None
 
 
-def _kind(said: str | None, table: pd.DataFrame) -> str | None:
+def _kind(said: str | None, table: "pd.DataFrame") -> str | None:
     return "number" if said == "predicted_age" and said in table else None
