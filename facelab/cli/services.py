@@ -23,6 +23,7 @@ from facelab.cli.shared import (
     print_rates,
     say,
 )
+from facelab.services.journal import NAME
 from facelab.services.names import Service, Several
 from facelab.words import number
 
@@ -134,8 +135,10 @@ def _read(path: Path, service: str, several: str, plan: Path | None) -> Any:
         return fl.read_answers(path, service, several)
     from facelab.faces.cells import from_csv
 
-    if not path.is_dir():
+    if not (path / NAME).is_file():
         raise UsageError("--plan goes with the folder that fl.call_pairs filled")
+    if several != "best":
+        raise UsageError("--several is for saved answers without --plan: calls take the best")
     told = from_csv(plan, encoding="utf-8")
 
     def nobody(pair: dict[str, Any]) -> None:

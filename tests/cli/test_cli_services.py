@@ -97,6 +97,12 @@ def test_what_is_no_command_is_one_sentence(say, tmp_path, words, sentence, code
     assert found == code and sentence in err and err.count("facelab: ") == 1
 
 
+def test_a_rule_for_several_faces_does_not_go_with_a_plan(place, say):
+    words = ("answers", place / "answers", "--service", "facepp", "--plan", place / "plan.csv")
+    code, _, err = say(*words, "--several", "drop")
+    assert code == 2 and "without --plan" in err
+
+
 def test_two_groupings_for_one_plan_are_refused(place, say):
     code, _, err = say("plan", place / "faces", "--by", "group", "--by", "subject")
     assert code == 2 and "one grouping" in err
