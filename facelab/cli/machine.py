@@ -10,14 +10,17 @@ import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
-from packaging.requirements import Requirement
 
 import facelab as fl
 from facelab import caches
 from facelab.cli.listed import screen_width, wrapped
 from facelab.cli.shared import say
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 app = typer.Typer()
 
@@ -51,8 +54,10 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-def _requirements() -> tuple[list[Requirement], dict[str, list[Requirement]]]:
+def _requirements() -> tuple[list["Requirement"], dict[str, list["Requirement"]]]:
     """What facelab needs, and what each extra adds, as its package says."""
+    from packaging.requirements import Requirement
+
     found = importlib.metadata.metadata("facelab")
     extras = {name: [] for name in found.get_all("Provides-Extra", [])}
     needed = []
@@ -65,7 +70,7 @@ def _requirements() -> tuple[list[Requirement], dict[str, list[Requirement]]]:
     return needed, {name: those for name, those in extras.items() if those}
 
 
-def _trouble(one: Requirement) -> str:
+def _trouble(one: "Requirement") -> str:
     """What is wrong with a package, or nothing."""
     try:
         version = importlib.metadata.version(one.name)
@@ -76,11 +81,11 @@ def _trouble(one: Requirement) -> str:
     return f"{one.name} is {version} and must be {one.specifier}"
 
 
-def _needed(needed: list[Requirement], wrong: list[str]) -> str:
+def _needed(needed: list["Requirement"], wrong: list[str]) -> str:
     return "; ".join(wrong) if wrong else f"all {len(needed)} packages, of versions that fit"
 
 
-def _extra(name: str, those: list[Requirement]) -> str:
+def _extra(name: str, those: list["Requirement"]) -> str:
     wrong = [words for one in those if (words := _trouble(one))]
     if not wrong:
         return "here"
