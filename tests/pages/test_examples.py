@@ -67,9 +67,14 @@ def in_the_table(name: str, path: str) -> float:
         factor, _, level = effect.partition("=")
         rows = table[(table["factor"] == factor) & (table["quantity"] == quantity)]
         return rows.set_index(rows["level"].astype(str).str.lstrip("'")).loc[level, column]
+    if path.startswith("worst > "):
+        rows = table[(table["promised"] == 1e-3) & (table["group"] != "all")]
+        return rows.loc[rows["times"].idxmax(), path.removeprefix("worst > ")]
     kind, key, column = path.split(" > ") if path.count(">") == 2 else (*path.split(" > "), "")
     if kind == "differences":
         return table.set_index("quantity").loc[key, column]
+    if kind == "errors":
+        return table.set_index(table["arm"] + ":" + table["group"]).loc[key, column]
     if kind == "figures":
         arm, _, figure = key.partition(":")
         return table.set_index(["arm", "figure"]).loc[(arm, figure), column]
