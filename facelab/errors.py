@@ -30,6 +30,7 @@ _MOST_OF = {
     **{"seed": MOST_SEED, "seeds": MOST_SEED},
     **{"replicates": 10**6, "trials": 10**9, "per_group": 1000},
 }
+_LEAST_OF = {"jobs": 1, "replicates": 2, "draws": 2}  # one simulated test has no spread
 _MOST_NAMED = 30
 _SHARES = ("fmr", "fpir", "confidence")
 _PERCENT = re.compile(r"\s*([0-9.]{1,9})\s*%\s*")
@@ -338,7 +339,7 @@ def _is_list(value: Any) -> bool:
 
 
 def _check_whole(name: str, value: Any) -> None:
-    check_count(name, value, 1 if name == "jobs" else 0)
+    check_count(name, value, _LEAST_OF.get(name, 0))
     most = _MOST_OF.get(name, MOST)
     if value > most:
         raise BadInput(f"{name} must be at most {most:,}, not {reprlib.repr(value)}")

@@ -121,6 +121,16 @@ def analysis_without_predictions():
     assert (whole["processed"], whole["wrong"], whole["overall_error"]) == (6, 0, 0.25)
 
 
+def qualities_without_scores():
+    rated = pd.DataFrame({"tone": ["dark", "light"] * 10, "Sharpness": [np.nan, *range(19)]})
+    rates = fl.quality_gates(rated, by="tone", cut=9).rates.set_index("group")
+    assert rates.loc["dark", ["images", "unassessed", "refused"]].tolist() == [10, 1, 4]
+    assert rates.loc["dark", "refused_rate"] == 4 / 9
+    rated = rated.assign(gender="f", predicted_gender=["m", *"f" * 19])
+    curve = fl.error_against_discard(rated, "gender", "tone", "Sharpness", [0.0])
+    assert curve["images"].max() == 19
+
+
 def analysis_without_votes():
     table = analysed("raters_male", [None, None])
     table.loc[0, "raters_female"] = None
@@ -363,6 +373,7 @@ RUN = {
     ("label", "train_analyser"): analysers_without_labels,
     ("prediction", "analysis_audit"): analysis_without_predictions,
     ("prediction", "compare_analysers"): analysers_without_predictions,
+    ("score", "quality_gates, error_against_discard"): qualities_without_scores,
     ("votes", "analysis_audit"): analysis_without_votes,
     ("subject", "analysis_audit"): analysis_without_subjects,
     ("subject", "false_matches_by_group"): lambda: refused(
