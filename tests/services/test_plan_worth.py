@@ -145,7 +145,7 @@ def test_four_hundred_audits_are_right_on_average_and_reach_seven_tenths_of_the_
         gain = exact_gains(faces, other.score, rare, calls, 40)
         assert (gain[:GROUPS] > 0.7 * most[:GROUPS]).all(), (gain, most)
         blind = exact_gains(useless(faces), other.score, rare, calls, 40)
-        assert (blind > 0.95).all(), blind
+        assert (blind > 0.94).all(), blind
 
 
 @pytest.mark.slow
