@@ -110,8 +110,11 @@ def train_analyser(
     target = _target(faces, column, kind, labels)
     recipe = checked_recipe(recipe, seed, verb)
     target.check(recipe)
-    # No people are told apart, so that what is stored says nothing of a head that does.
-    recipe = dataclasses.replace(recipe, head="softmax", head_options={}, keep_centres=False)
+    # No people are told apart, so that what is stored says nothing of a head that does. And the
+    # embedding has a scale and shift: centred in every batch, a rare label would lie far from the
+    # boundary and the usual one upon it.
+    told = {"head": "softmax", "head_options": {}, "keep_centres": False, "lengths": "free"}
+    recipe = dataclasses.replace(recipe, **told)
     own = Parts(augment=augment, sampler=sampler, terms=terms, target=target)
     saving = Saving(checkpoints, checkpoint_every, keep, resume)
     lookers = Callbacks(callbacks, on_step, on_log, None)

@@ -40,6 +40,15 @@ class LabelHead(nn.Module):
         """Numbers that the linear layer gives."""
         return labels
 
+    def expect(self, shares: Tensor) -> None:
+        """Begin with what the shares of the labels (labels,) say of a face before it is seen.
+
+        An optimiser that moves a bias by its rate a step would take a training's length to learn
+        that one label is rare.
+        """
+        with torch.no_grad():
+            self.linear.bias.copy_(shares.log())
+
     def forward(self, embeddings: Tensor) -> Tensor:
         """Chances of the labels: float (B, labels), each row of sum 1."""
         return self.logits(embeddings).softmax(1)
@@ -82,6 +91,13 @@ class OrderedLabels(LabelHead):
     def outputs(self, labels: int) -> int:
         return 1
 
+    def expect(self, shares: Tensor) -> None:
+        with torch.no_grad():
+            edges = shares.cumsum(0)[:-1].logit()
+            self.linear.bias.zero_()
+            self.first.copy_(edges[0])
+            self.steps.copy_(edges.diff().log())
+
     def _edges(self, embeddings: Tensor) -> Tensor:
         """How far every threshold, and no threshold at both ends, lies above the face's number."""
         number = self.logits(embeddings)
@@ -114,13 +130,18 @@ class ExpectedNumber(LabelHead):
         super().__init__(dim, labels)
         self.register_buffer("numbers", torch.tensor([float(label) for label in labels]))
 
+    def taught(self, values: Tensor) -> Tensor:
+        """The bells around some numbers: float (B, labels)."""
+        step = self.numbers[1] - self.numbers[0]
+        apart = (self.numbers - values.to(self.numbers)[:, None]) / step
+        return (-0.5 * (apart / _WIDTH) ** 2).softmax(1)
+
     def losses(
         self, embeddings: Tensor, labels: Tensor, *, smoothing: float = 0.0, **given: Any
     ) -> Tensor:
         logits = self.logits(embeddings)
         step = self.numbers[1] - self.numbers[0]
-        apart = (self.numbers - labels.to(self.numbers)[:, None]) / step
-        taught = (-0.5 * (apart / _WIDTH) ** 2).softmax(1)
+        taught = self.taught(labels)
         mean = (logits.softmax(1) * self.numbers).sum(1)
         return F.cross_entropy(logits, taught, reduction="none") + (mean - labels).abs() / step
 
@@ -159,8 +180,15 @@ class Target:
         return f"{self.column}: {self.kind} of {', '.join(self.labels)}"
 
     def head(self, dim: int) -> LabelHead:
-        """A new head."""
-        return KINDS[self.kind](dim, self.labels)
+        """A new head, which expects the labels as often as they come."""
+        head = KINDS[self.kind](dim, self.labels)
+        values = torch.tensor(self.values)
+        if isinstance(head, ExpectedNumber):
+            shares = head.taught(values).mean(0).clamp(min=1e-6)
+        else:
+            shares = torch.bincount(values, minlength=len(self.labels)) / len(values)
+        head.expect(shares)
+        return head
 
     def check(self, recipe: Recipe) -> None:
         """Refuse a recipe that asks for what is only there where people are told apart.

@@ -99,3 +99,18 @@ def test_what_a_recipe_asks_of_people_is_refused_where_labels_are_learnt(kind, a
     with pytest.raises(BadInput, match=words):
         target.check(Recipe.from_dict(asked))
     target.check(Recipe())
+
+
+@pytest.mark.parametrize("kind", ["softmax", "ordinal"])
+def test_before_a_face_is_seen_labels_are_expected_as_often_as_they_come(kind):
+    values = np.repeat(np.arange(4), [40, 5, 50, 5])
+    head = Target("age", kind, BANDS, values).head(5)
+    chances = head(torch.zeros(1, 5)).detach().numpy()[0]
+    assert chances == pytest.approx([0.4, 0.05, 0.5, 0.05], abs=1e-5)
+
+
+def test_before_a_face_is_seen_a_number_is_expected_to_be_the_mean():
+    years = np.array([20, 25, 30, 41], np.float32)
+    head = Target("age", "expected", tuple(str(n) for n in range(10, 60)), years).head(5)
+    chances = head(torch.zeros(1, 5)).detach()[0]
+    assert float((chances * head.numbers).sum()) == pytest.approx(29, abs=0.01)
