@@ -29,6 +29,7 @@ STUDIES = (
     "11_mirrored_skew",
     "16_continue_training",
     "18_gender_shades_laboratory",
+    "20_whose_face_looks_angry",
     "21_audit_a_service",
 )
 
