@@ -188,23 +188,31 @@ def _run_name(stem: str) -> str:
 # ---- parameters
 
 
-def notebook_parameters(book: "NotebookNode", path: str | Path) -> dict[str, Any]:
+class Defaults(dict[str, Any]):
+    """Parameters and their defaults; `optional` are those that may be None, as `x: str | None`."""
+
+    optional: frozenset[str] = frozenset()
+
+
+def notebook_parameters(book: "NotebookNode", path: str | Path) -> Defaults:
     """The parameters of a notebook with their defaults, from the cell tagged `parameters`."""
     for cell in book.cells:
         if cell.cell_type == "code" and "parameters" in cell.metadata.get("tags", []):
             break
     else:
-        return {}
+        return Defaults()
     try:
         tree = ast.parse(cell.source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise BadInput(f"the parameters cell of {path} is not plain Python: {error}") from error
-    found = {}
+    found = Defaults()
     for node in tree.body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         for target in targets:
             if isinstance(target, ast.Name) and getattr(node, "value", None) is not None:
                 found[target.id] = _literal(node.value)
+                if "None" in ast.unparse(getattr(node, "annotation", target)):
+                    found.optional |= {target.id}
     return found
 
 
@@ -220,7 +228,8 @@ def check_parameters(known: Mapping[str, Any], given: Mapping[str, Any]) -> dict
 
     What was written in yaml or on a command line is read with the default in hand: where that is
     text, it stays what was written. A whole number may stand for a decimal one, text such as `1e-3`
-    for a number, one word for a list of words; a default of None takes anything.
+    for a number, one word for a list of words; a default of None takes anything, and a parameter
+    annotated as `x: str | None` takes None, written `null` in yaml or as Python does.
 
     Raises
     ------
@@ -228,6 +237,7 @@ def check_parameters(known: Mapping[str, Any], given: Mapping[str, Any]) -> dict
         A name is unknown (the message lists the known and the closest), or a value has the wrong
         type.
     """
+    optional = getattr(known, "optional", frozenset())
     known = {name: value for name, value in known.items() if name != "run_folder"}
     checked = {}
     for name, value in given.items():
@@ -235,8 +245,15 @@ def check_parameters(known: Mapping[str, Any], given: Mapping[str, Any]) -> dict
             names = ", ".join(known) or "none (no cell is tagged `parameters`)"
             hint = did_you_mean(name, known)
             raise BadInput(f"the notebook has no parameter {name!r}{hint}; it has: {names}")
-        checked[name] = _storable(like(value, known[name], name), name)
+        nothing = name in optional and _is_nothing(value)
+        checked[name] = None if nothing else _storable(like(value, known[name], name), name)
     return checked
+
+
+def _is_nothing(value: Any) -> bool:
+    """Whether somebody has given None: as such, or as a word that stands for it."""
+    word = value.strip() if isinstance(value, Word) else ""
+    return value is None or word == "None" or (bool(word) and value.value is None)
 
 
 def like(value: Any, default: Any, name: str) -> Any:

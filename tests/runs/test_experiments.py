@@ -23,6 +23,7 @@ from facelab.runs import experiments, records
 from facelab.runs.definitions import check_parameters, notebook_parameters, quick_parameters
 from facelab.runs.experiments import RunFailed
 from facelab.runs.records import Record
+from facelab.words import Typed, Word
 
 PARAMETERS = """\
 n = 3                # how many (a = b)
@@ -288,6 +289,18 @@ def test_numbers_that_yaml_reads_as_text_are_numbers():
 
 def test_a_default_of_none_takes_anything():
     assert check_parameters({"recipe": None}, {"recipe": {"steps": 3}}) == {"recipe": {"steps": 3}}
+
+
+@pytest.mark.parametrize("given", [None, Word("null"), Word("~"), Typed("None")])
+def test_where_none_is_a_value_it_can_be_given(given):
+    book = nbformat.v4.new_notebook()
+    cell = 'kept: str | None = "data"\nlabel = "x"'
+    book.cells = [nbformat.v4.new_code_cell(cell, metadata={"tags": ["parameters"]})]
+    known = notebook_parameters(book, "x")
+    assert check_parameters(known, {"kept": given}) == {"kept": None}
+    assert check_parameters(known, {"kept": Word("nullset")}) == {"kept": "nullset"}
+    if given is not None:
+        assert check_parameters(known, {"label": given}) == {"label": str(given)}
 
 
 # ---- experiments in yaml
