@@ -19,7 +19,7 @@ from facelab.analysis.answers import MAKES, Face, Failed, NotOne, faces_of
 from facelab.analysis.others import actionable_auditing, any_csv, fairface_csv
 from facelab.datasets.label_files import path_key
 from facelab.datasets.reader import BOX_COLUMNS
-from facelab.errors import BadInput, check_columns, check_option, how_many
+from facelab.errors import BadInput, check_columns, check_option, counted, how_many
 
 _TABLES = {
     "fairface": fairface_csv, "csv": any_csv, "actionable-auditing": actionable_auditing,
@@ -31,6 +31,7 @@ _FEW_FIT = 0.1  # overlap (intersection over union) below which two boxes are of
 _LINES = (".jsonl", ".ndjson")
 
 
+@counted
 def read_predictions(
     path: str | os.PathLike,
     format: str,

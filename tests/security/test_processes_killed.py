@@ -120,6 +120,9 @@ def test_every_process_of_the_house_starts_at_one_door():
         "faces/reading.py": "threads, which end with their process",
         "training/feed.py": "a thread, which ends with its training",
         "faces/encoded.py": "threads, which end with their process",
+        "faces/as_torch.py": "torch's DataLoader, which takes what it makes",
+        "faces/faceset.py": "torch's DataLoader, in an example",
+        "services/calling.py": "threads, which end with their process",
         "bench/feeding.py": "torch's DataLoader, which is what the bench compares with",
         "bench/core.py": "torch's DataLoader, which is what the bench compares with",
     }
