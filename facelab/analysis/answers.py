@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from facelab.faces.names import escaped
+
 NO_FACE, NO_ANSWER = "no face", "no answer"
 _GENDERS = {"woman": "female", "man": "male"}
 _PERCENT = 100
@@ -78,8 +80,7 @@ def _refuse_errors(answer: Any) -> None:
 
 def as_text(value: Any) -> str:
     """One line of text, in which half a surrogate pair, which json can hold, is spelt out."""
-    line = " ".join(str(value).split())
-    return line.encode("utf-8", "backslashreplace").decode("utf-8")
+    return escaped(" ".join(str(value).split()))
 
 
 def _number(value: Any) -> float:

@@ -102,12 +102,12 @@ def _of_text(text: str) -> str | None:
         try:
             text.encode()
         except UnicodeEncodeError:  # a file name outside UTF-8, or half a character
-            text = _escaped(text)
+            text = escaped(text)
     whole = _WHOLE.fullmatch(text)
     return (whole[1] if whole else text) or None
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Text that any file format can hold: what is no character is escaped."""
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from facelab.comparisons.answered import CENSORED, OK
+from facelab.faces.names import escaped
 
 NO_PROBE, NO_REFERENCE = "no_face_probe", "no_face_reference"
 REFUSED, THROTTLED, ERROR = "refused", "throttled", "error"
@@ -92,7 +93,7 @@ def name_of(value: Any) -> str | None:
     """A text or a whole number as a name; half a surrogate pair in it is spelt out."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
-    return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
+    return escaped(str(value))
 
 
 def code_of(value: Any) -> str:

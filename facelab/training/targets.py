@@ -5,6 +5,7 @@ says them; unlike the heads that tell people apart, it is kept with the network.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +21,7 @@ from facelab.training.recipe import Recipe
 _WIDTH = 2.0  # steps between numbers: the standard deviation of what is taught for one
 
 
-class LabelHead(nn.Module):
+class LabelHead(nn.Module, ABC):
     """What every such head has: from embeddings to chances of the labels, in float32 at least.
 
     Parameters
@@ -58,11 +59,11 @@ class LabelHead(nn.Module):
         with torch.autocast(embeddings.device.type, enabled=False):
             return self.linear(embeddings.to(self.linear.weight.dtype))
 
+    @abstractmethod
     def losses(
         self, embeddings: Tensor, labels: Tensor, *, smoothing: float = 0.0, **given: Any
     ) -> Tensor:
         """The loss of every image (B,); what else heads are given is of margins and centres."""
-        raise NotImplementedError
 
 
 class SoftmaxLabels(LabelHead):

@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from altered import altered
 
 import facelab as fl
 
@@ -250,24 +251,13 @@ _WHOLE = {
 _ODD = [None, True, "", [], {}, "x", float("nan"), -1, 10**400, ["a"], {"a": 1}, "\ud800"]
 
 
-def _altered(told, odd):
-    """The document with each of its nodes in turn replaced."""
-    yield odd
-    keys = told if isinstance(told, dict) else range(len(told)) if isinstance(told, list) else ()
-    for key in keys:
-        for part in _altered(told[key], odd):
-            other = told.copy()
-            other[key] = part
-            yield other
-
-
 @pytest.mark.security
 @pytest.mark.filterwarnings("ignore:.*set aside")
 @pytest.mark.parametrize("make", _WHOLE)
 def test_an_answer_with_anything_strange_in_it_is_a_row_or_refused(make, tmp_path, record_property):
     file, tries = tmp_path / "answers.json", 0
     for odd in _ODD:
-        for answer in _altered(_WHOLE[make], odd):
+        for answer in altered(_WHOLE[make], odd):
             tries += 1
             file.write_text(json.dumps({"a.jpg": answer, "b.jpg": _WHOLE[make]}))
             table = fl.read_predictions(file, format=make)

@@ -17,21 +17,7 @@ from PIL import Image
 import facelab as fl
 from facelab import sums
 from facelab import words as words_of
-from facelab.cli import app as cli
 from facelab.cli import values as cli_values
-
-
-@pytest.fixture
-def say(capsys):
-    """Run a command line: its exit code, what it printed, and its one sentence on stderr."""
-
-    def run(*words):
-        capsys.readouterr()
-        code = cli.command([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 @pytest.fixture

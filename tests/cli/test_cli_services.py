@@ -9,19 +9,6 @@ import facelab as fl
 from facelab.cli import app as cli
 
 
-@pytest.fixture
-def say(capsys):
-    """Run a command line: its exit code, what it printed, and its one sentence on stderr."""
-
-    def run(*words):
-        capsys.readouterr()
-        code = cli.command([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """Embeddings, and answers of a fake service to a plan of them."""

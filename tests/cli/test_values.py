@@ -4,18 +4,7 @@ import re
 
 import pytest
 
-from facelab.cli import app, values
-
-
-@pytest.fixture
-def say(capsys):
-    """Run a command line: its exit code, what it printed, and what it said on stderr."""
-
-    def run(*words):
-        code = app.command([str(word) for word in words])
-        return code, *capsys.readouterr()
-
-    return run
+from facelab.cli import values
 
 
 @pytest.mark.parametrize(

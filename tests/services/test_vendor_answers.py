@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from altered import altered
 
 import facelab as fl
 
@@ -387,19 +388,6 @@ def test_hostile_answers_are_set_aside_with_a_reason(tmp_path):
     assert count > 200
 
 
-def every_spoiling(value, bad):
-    """Every version of a value with one of its parts replaced, itself too."""
-    yield bad
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from ({**value, key: one} for one in every_spoiling(inner, bad))
-            yield {name: part for name, part in value.items() if name != key}
-    elif isinstance(value, list):
-        for place, inner in enumerate(value):
-            rest = value[:place], value[place + 1 :]
-            yield from ([*rest[0], one, *rest[1]] for one in every_spoiling(inner, bad))
-
-
 @pytest.mark.filterwarnings("ignore")
 def test_whatever_part_of_a_documented_answer_is_spoilt_it_is_read_or_set_aside(tmp_path):
     count = 0
@@ -409,7 +397,7 @@ def test_whatever_part_of_a_documented_answer_is_spoilt_it_is_read_or_set_aside(
             for name, about, answer, _ in ANSWERS
             for bad in (None, 7, -1.5, "x", [], [7], {}, {"x": [None]}, True)
             if name == service
-            for one in every_spoiling(answer, bad)
+            for one in altered(answer, bad)
         ]
         (tmp_path / "answers.jsonl").write_text("\n".join(lines))
         found = fl.read_answers(tmp_path, service=service)
@@ -431,17 +419,6 @@ def test_what_holds_no_answer_is_refused_in_one_sentence(tmp_path):
         fl.read_answers(tmp_path)
     with pytest.raises(fl.BadInput, match="service"):
         fl.read_answers(tmp_path, service="rekogniton")
-
-
-def altered(told, odd):
-    """The document with each of its nodes in turn replaced."""
-    yield odd
-    keys = told if isinstance(told, dict) else range(len(told)) if isinstance(told, list) else ()
-    for key in keys:
-        for part in altered(told[key], odd):
-            other = told.copy()
-            other[key] = part
-            yield other
 
 
 @pytest.mark.filterwarnings("ignore:.*(must be made again|versions|thresholds)")
