@@ -38,7 +38,7 @@ _OPENING = (
 
 
 def keep(run: str | Path, folder: str | Path) -> None:
-    """Take an example's figure, table, numbers and stamp from a finished run of its name.
+    """Take what examples show, and their stamps, from a finished run of their name (or `run`).
 
     Parameters
     ----------
@@ -61,34 +61,33 @@ def keep(run: str | Path, folder: str | Path) -> None:
             f"the run in {run} is quick, and what it found means nothing: keep a whole one"
         )
     name = record["name"]
-    if name not in examples:
+    made = {key: one for key, one in examples.items() if one.get("run", key) == name}
+    if not made:
         raise BadInput(f"no example is called {name!r}{there_are(name, examples)}")
-    example = examples[name]
-    parts = {
-        f"{name}.png": run / "figures" / f"{example['figure']}.png",
-        f"{name}.csv": run / "tables" / f"{example['table']}.csv",
-    }
-    for file in parts.values():
-        if not file.is_file():
-            raise BadInput(f"the run kept no {file.relative_to(run)}: name another in the example")
-    metrics = values_of(run, "metrics.json")
     stamp = {key: record[key] for key in ("run_id", "notebook", "facelab", "commit", "dirty")}
-    stamp |= {
-        "date": record["started"][:10],
-        "parameters": values_of(run, "params.yaml"),
-        "numbers": {m[1].strip(): _found(metrics, m[1]) for m in _NUMBER.finditer(example["says"])},
-        "alt": _alt(run, example["figure"]),
-    }
-    figure = parts[f"{name}.png"]
-    if digest(figure.read_bytes()) not in shown_of(run).safe:
-        raise BadInput(
-            f"{figure.relative_to(run)} may show real people: the gallery keeps charts and "
-            "rendered faces that facelab drew in this run"
-        )
+    stamp |= {"date": record["started"][:10], "parameters": values_of(run, "params.yaml")}
+    metrics, safe = values_of(run, "metrics.json"), shown_of(run).safe
+    parts, stamps = {}, {}
+    for key, example in made.items():
+        figure = run / "figures" / f"{example['figure']}.png"
+        kept = {f"{key}.png": figure, f"{key}.csv": run / "tables" / f"{example['table']}.csv"}
+        for file in kept.values():
+            if not file.is_file():
+                raise BadInput(
+                    f"the run kept no {file.relative_to(run)}: name another in the example"
+                )
+        if digest(figure.read_bytes()) not in safe:
+            raise BadInput(
+                f"{figure.relative_to(run)} may show real people: the gallery keeps charts and "
+                "rendered faces that facelab drew in this run"
+            )
+        parts |= kept
+        said = {m[1].strip(): _found(metrics, m[1]) for m in _NUMBER.finditer(example["says"])}
+        stamps[key] = {**stamp, "numbers": said, "alt": _alt(run, example["figure"])}
     for target, file in parts.items():
         files.write_bytes(folder / target, file.read_bytes())
-    stamps = _read(folder / "stamps.json") if (folder / "stamps.json").is_file() else {}
-    files.write_json(folder / "stamps.json", {**stamps, name: stamp})
+    before = _read(folder / "stamps.json") if (folder / "stamps.json").is_file() else {}
+    files.write_json(folder / "stamps.json", {**before, **stamps})
 
 
 def _found(metrics: Mapping[str, Any], path: str) -> list[float | None]:
@@ -159,6 +158,7 @@ class _Example:
         self, folder: Path, name: str, example: Mapping[str, Any], stamp: Mapping[str, Any]
     ) -> None:
         self.name, self.stamp, self.question = name, stamp, example["question"]
+        self.run = example.get("run", name)
         self.picture = example.get("picture", f"{name}.png")
         if not (folder / self.picture).is_file():
             raise BadInput(f"the picture {self.picture} of {name!r} is not in {folder}")
@@ -193,8 +193,8 @@ class _Example:
     def _links(self, folder: Path, page: str | None) -> dict[str, str]:
         links = {}
         if "run_id" in self.stamp:
-            notebook = _read(folder.parent / f"{self.name}.yaml")["notebook"]
-            links = {"notebook": f"../{notebook}", "experiment": f"../{self.name}.yaml"}
+            notebook = _read(folder.parent / f"{self.run}.yaml")["notebook"]
+            links = {"notebook": f"../{notebook}", "experiment": f"../{self.run}.yaml"}
         if page:
             links["one page"] = page
         for words, target in links.items():

@@ -26,7 +26,7 @@ def numbers(audited):
 
 def test_the_run_keeps_what_it_bought_and_what_was_promised_before(audited, numbers, quick):
     given = quick["21_audit_a_service"]
-    assert numbers["calls"] == given["budget"] and numbers["spent"] == pytest.approx(0.24)
+    assert numbers["calls"] == given["budget"] and numbers["spent"] == pytest.approx(0.3)
     expected = pd.read_csv(audited / "tables" / "expected.csv")
     assert expected["group"].iloc[0] == "all" and len(expected) == 8
     answers = fl.read_answers(audited / "answers", service="facepp")
@@ -34,7 +34,7 @@ def test_the_run_keeps_what_it_bought_and_what_was_promised_before(audited, numb
     assert len(fl.read_answers(audited / "turned", service="facepp")) == given["twice"]
     assert set(numbers["promises"]) == {"0.01", "0.03"}
     assert {path.stem for path in (audited / "figures").iterdir()} == {
-        "promises", "error-rates", "curves",
+        "promises", "error-rates", "curves", "calls",
     }  # fmt: skip
 
 
@@ -44,13 +44,23 @@ def test_truth_stands_beside_the_audit(numbers):
         *numbers["held"],
         "all",
     }
-    assert 0.9 * 60 * 59 / 2 < numbers["all_pairs"] <= 60 * 59 / 2
+    assert 0.9 * 72 * 71 / 2 < numbers["all_pairs"] <= 72 * 71 / 2
     assert numbers["instability"]["all"]["differ"] == 0
+
+
+def test_what_other_budgets_would_have_bought_stands_beside(audited, numbers, quick):
+    study = pd.read_csv(audited / "tables" / "calls.csv")
+    given = quick["21_audit_a_service"]
+    assert set(study["budget"]) == {given["budget"], *given["budgets"]}
+    here = study[(study["budget"] == given["budget"]) & (study["way"] == "planned")]
+    worth = {group: row["planned"] for group, row in numbers["worth"].items()}
+    assert worth == pytest.approx(here.set_index("group")["times"].to_dict())
+    assert min(worth.values()) > 0.3
 
 
 def test_the_page_says_the_finding_and_the_rehearsal(audited, numbers):
     page = (audited / "report.html").read_text()
-    assert "The finding" in page and "calls for $0.24" in page
+    assert "The finding" in page and "calls for $0.30" in page
     assert "output_stderr output_text" not in page
 
 
@@ -61,7 +71,7 @@ def test_one_page_has_its_numbers_from_the_run(audited, numbers, tmp_path):
     assert page.read_text() == (tmp_path / "b.html").read_text()
     soup = BeautifulSoup(page.read_text(), "html.parser")
     said = " ".join(soup.h1.get_text().split())
-    assert said.startswith("240 calls, $0.24: the worst-off group, ")
+    assert said.startswith("300 calls, $0.30: the worst-off group, ")
     marked = soup.find_all("data")
     assert len(marked) > 40
     for one in marked:
