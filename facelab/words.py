@@ -41,6 +41,20 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+# How files begin that people give for text.
+_NO_TEXT = {
+    b"\x1f\x8b": "a gzip archive",
+    b"BZh": "a bzip2 archive",
+    b"\xfd7zXZ": "an xz archive",
+    b"PK\x03\x04": "a zip archive, as Excel's workbooks are",
+    b"\xd0\xcf\x11\xe0": "a workbook of an old Excel",
+    b"PAR1": "a Parquet file",
+    b"ARROW1": "an Arrow file",
+    b"\x89HDF": "an HDF5 file",
+    b"\x93NUMPY": "a NumPy array",
+    b"SQLite format 3": "a database of SQLite",
+    b"%PDF": "a PDF",
+}
 # Yaml 1.2's own numbers, but for leading zeros: 007 is a name.
 _DIGITS = "(?:0|[1-9][0-9]*)"
 _WHOLE = re.compile(rf"[-+]?{_DIGITS}")
@@ -147,28 +161,42 @@ def advice(given: Any) -> str:
 # ---- files
 
 
+def encoding(data: bytes) -> str:
+    """What a file's first bytes say of its encoding; UTF-8 where they say nothing."""
+    return next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
+
+
 def decoded(data: bytes, what: Any) -> str:
     """The text of a file in UTF-8, or in UTF-16 and UTF-32 with their mark.
 
     Raises
     ------
     BadInput
-        It is in another encoding, or is no text; the message names the line.
+        It is in another encoding, or is no text; the message says where, or what it is.
     """
-    encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
+    kind = next((name for mark, name in _NO_TEXT.items() if data.startswith(mark)), None)
+    if kind is not None:
+        raise BadInput(f"{what} is {kind} and no text: save what is in it as text in UTF-8")
+    coding = encoding(data)
+    # Before decoding: of UTF-16 without its mark the first letter beyond ASCII says nothing.
+    if coding.startswith("utf-8") and b"\0" in data:
+        raise _holds_nul(what)
     try:
-        text = data.decode(encoding)
+        text = data.decode(coding)
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
+        line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start]
+        likely = bytes([byte]).decode("cp1252", "replace")
         raise BadInput(
-            f"{what} is not in UTF-8 (line {line}, byte 0x{data[error.start]:02x}): save it as "
-            "UTF-8; it may be in what editors call Windows-1252, Latin-1 or ANSI"
+            f"{what} is not in UTF-8: line {line} has the byte 0x{byte:02X}, which Windows "
+            f"(cp1252) calls {likely!r}: save it as UTF-8"
         ) from None
     if "\0" in text:
-        raise BadInput(
-            f"{what} is no text in UTF-8: it holds NUL; if it is UTF-16, save it as UTF-8"
-        )
+        raise _holds_nul(what)
     return text
+
+
+def _holds_nul(what: Any) -> BadInput:
+    return BadInput(f"{what} is no text in UTF-8: it holds NUL; if it is UTF-16, save it as UTF-8")
 
 
 def read(data: bytes, path: Any, kind: str) -> Any:

@@ -1,5 +1,6 @@
 """Words stay words: what people write is read with the kind in hand that is wanted."""
 
+import gzip
 from dataclasses import field
 from typing import Literal
 
@@ -188,7 +189,9 @@ def test_json_with_a_mark_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        ("a: 1\nname: José".encode("cp1252"), r"not in UTF-8 \(line 2, byte 0xe9\): save it"),
+        ("a: 1\nname: José".encode("cp1252"), "line 2 has the byte 0xE9, .* calls 'é': save it"),
+        (gzip.compress(b"a: 1"), "is a gzip archive and no text: save what is in it as text"),
+        (b"PAR1....", "is a Parquet file and no text"),
         ("name: x".encode("utf-16-le"), "no text in UTF-8: it holds NUL"),
         (b"a:\n\tb: 1", "line 2: a tab stands where yaml wants spaces"),
         (b"a:\t1", "line 1: a tab stands where yaml wants spaces"),

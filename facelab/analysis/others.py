@@ -1,21 +1,24 @@
 """Tables of predictions as others write them: FairFace's, Actionable Auditing's, any csv.
 
-In: a csv file. Out: a row a face (or a face and vendor), in the words of `analyser.predict`.
+In: a csv file. Out: a row a face (or a face and vendor), in the words of `analyser.predict`; of
+DeepFace's, which have answers in their cells, the answers.
 """
 
+import ast
 import io
 import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from facelab.datasets.fairface import AGES, RACES, unmangled
-from facelab.datasets.label_files import encoding
+from facelab.datasets.label_files import read_text
 from facelab.errors import BadInput, how_many, there_are
-from facelab.limits import LABELS, check_columns, read_bytes
+from facelab.limits import check_columns
 
 _FACE = re.compile(r"(.+)_face(\d+)(\.\w+)?")
 _ORDER = {
@@ -28,19 +31,14 @@ _ORDER = {
 }
 _THEIRS = {"race": "race", "gender": "gender", "age_group": "age"}
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
+_TYPED = re.compile(r"np\.\w+\(([^()]*)\)")  # as NumPy 2 writes its numbers
 _GENDERS = {"male": "male", "female": "female"}
 _MARKS = {"true": True, "false": False}
 
 
 def _table(path: Path, needed: list[str]) -> pd.DataFrame:
     """A csv of text, whose cells may hold line breaks."""
-    data = read_bytes(path, LABELS)
-    try:
-        text = data.decode(encoding(data))
-    except UnicodeDecodeError as error:
-        raise BadInput(
-            f"{path} is no UTF-8 text (byte {error.start:,}): save it as UTF-8"
-        ) from None
+    text = read_text(path)
     first = text.partition("\n")[0]
     parting = max(",;\t|", key=first.count)
     check_columns(path, first.count(parting) + 1)
@@ -79,6 +77,28 @@ def any_csv(path: Path, columns: Mapping[str, str], faces: str) -> pd.DataFrame:
         spelt = text.dropna().str.fullmatch(r"-?0\d+").any()
         frame[name] = text if (number.isna() & text.notna()).any() or spelt else number
     return frame
+
+
+def deepface_csv(path: Path, names: tuple[str, ...]) -> dict[str, list[dict[str, Any]]]:
+    """DeepFace's results as pandas saves them: a row a face, by photo where a column names it."""
+    frame = _table(path, [])
+    if not {"dominant_gender", "dominant_race", "dominant_emotion", "age"} & set(frame):
+        raise BadInput(f"{path} has no column that DeepFace writes, such as 'dominant_gender'")
+    name = next((name for name in names if name in frame), None)
+    image = frame.index.astype(str) if name is None else frame[name]
+    answers: dict[str, list[dict[str, Any]]] = {}
+    for photo, row in zip(image, frame.to_dict("records"), strict=True):
+        said = {key: _opened(cell) for key, cell in row.items() if cell and key != name}
+        answers.setdefault(photo, []).append(said)
+    return answers
+
+
+def _opened(cell: str) -> Any:
+    """A dict, list or number out of its text; any other text stays as it is."""
+    try:
+        return ast.literal_eval(_TYPED.sub(r"\1", cell))
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return cell
 
 
 def fairface_csv(path: Path, columns: Mapping[str, str], faces: str) -> pd.DataFrame:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from facelab import limits, words
 from facelab.analysis.answers import MAKES, Face, Failed, NotOne, faces_of
-from facelab.analysis.others import actionable_auditing, any_csv, fairface_csv
+from facelab.analysis.others import actionable_auditing, any_csv, deepface_csv, fairface_csv
 from facelab.datasets.label_files import path_key
 from facelab.datasets.reader import BOX_COLUMNS
 from facelab.errors import BadInput, check_columns, check_option, counted, how_many
@@ -25,7 +25,9 @@ _TABLES = {
     "fairface": fairface_csv, "csv": any_csv, "actionable-auditing": actionable_auditing,
 }  # fmt: skip
 FORMATS = (*MAKES, *_TABLES)
-_NAMES = ("image", "photo", "file", "filename", "path", "img_path", "image_path", "name")
+_NAMES = (
+    "image", "photo", "file", "filename", "path", "img_path", "image_path", "img", "name",
+)  # fmt: skip
 _ANSWERS = ("response", "answer", "result", "results", "output", "prediction")
 _FEW_FIT = 0.1  # overlap (intersection over union) below which two boxes are of two faces
 _LINES = (".jsonl", ".ndjson")
@@ -48,7 +50,7 @@ def read_predictions(
         For "deepface", "rekognition", "azure" and "facepp": a folder with a json file an answer
         (`ada/1.jpg.json` answers `ada/1.jpg`); one json file, of answers by photo, a list of
         records (`{"image": ..., "response": ...}`) or of answers in a row; or json lines of
-        records. For the others: a csv file.
+        records. For the others, and for "deepface" as pandas saves its results: a csv file.
     format
         "deepface" (DeepFace.analyze), "fairface" (predict.py's csv), "rekognition" (DetectFaces,
         IndexFaces), "azure" (Face - Detect, old and new), "facepp" (detect),
@@ -193,11 +195,17 @@ def _answers(path: Path, make: str) -> Iterator[tuple[str, Any]]:
     """Each photo and what was answered; what cannot be read is a `Failed`."""
     if path.is_dir():
         for file in sorted(path.rglob("*.json")):
-            name = file.relative_to(path).as_posix().removesuffix(".json")
+            inside = file.relative_to(path)
+            if any(part.startswith(".") for part in inside.parts):  # an editor's or a system's own
+                continue
+            name = inside.as_posix().removesuffix(".json")
             try:
                 yield name, _json(limits.read_bytes(file, limits.JSON), file)
             except BadInput:
                 yield name, Failed("error: the answer cannot be read")
+        return
+    if make == "deepface" and path.suffix.lower() == ".csv":
+        yield from deepface_csv(path, _NAMES).items()
         return
     data = limits.read_bytes(path, limits.JSON)
     if path.suffix.lower() in _LINES:

@@ -12,11 +12,12 @@ from pathlib import Path
 import pandas as pd
 
 from facelab.datasets import reader
-from facelab.datasets.label_files import encoding, parting_of
+from facelab.datasets.label_files import parting_of
 from facelab.datasets.walking import people_in, place_of
 from facelab.errors import BadInput, how_many, there_are
 from facelab.faces.names import as_names
 from facelab.limits import TABLE, check_file, check_text, opened
+from facelab.words import encoding
 
 SCORES = ("vgg16", "resnet50", "senet50", "sphereface")
 RACES = {"a": "asian", "b": "black", "i": "indian", "w": "white"}

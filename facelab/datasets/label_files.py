@@ -4,7 +4,6 @@ In: csv files in any of the usual dresses. Out: tables of text, the row of each 
 sentence for each way in which labels and images can disagree.
 """
 
-import codecs
 import csv
 import io
 import os
@@ -18,14 +17,8 @@ from facelab.datasets.reader import as_categorical, one_line
 from facelab.errors import BadInput, how_many, there_are
 from facelab.faces.names import as_name, as_names
 from facelab.limits import LABELS, LONGEST_LINE, check_columns, check_room, read_bytes, spelt
+from facelab.words import decoded
 
-_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",  # which begins as UTF-16's does
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
 _PARTINGS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _UNFOLDED = 10  # bytes of memory that a byte of labels comes to take
 # Words that other programs take for a missing value.
@@ -48,11 +41,6 @@ def upwards(place: Path, root: Path) -> list[Path]:
     return [place, *(up for up in place.parents if up.is_relative_to(root.parent))]
 
 
-def encoding(data: bytes) -> str:
-    """What a file's first bytes say of its encoding; UTF-8 where they say nothing."""
-    return next((kind for mark, kind in _MARKS.items() if data.startswith(mark)), "utf-8")
-
-
 def read_text(path: Path) -> str:
     """A file's text: UTF-8, or what its byte order mark says.
 
@@ -63,18 +51,7 @@ def read_text(path: Path) -> str:
     """
     data = read_bytes(path, LABELS)
     check_room(_UNFOLDED * len(data), f"the labels in {path}")
-    kind = encoding(data)
-    if kind in ("utf-8", "utf-8-sig") and b"\x00" in data:
-        raise BadInput(f"{path} is no UTF-8 text (is it UTF-16?): save it as UTF-8")
-    try:
-        return data.decode(kind)
-    except UnicodeDecodeError as error:
-        line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start]
-        likely = bytes([byte]).decode("cp1252", "replace")
-        raise BadInput(
-            f"{path} is no UTF-8 text: line {line} has the byte 0x{byte:02X}, which Windows "
-            f"(cp1252) calls {likely!r}: save it as UTF-8"
-        ) from None
+    return decoded(data, path)
 
 
 def read_csv(path: str | os.PathLike, columns: Iterable[str]) -> pd.DataFrame:

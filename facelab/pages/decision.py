@@ -5,6 +5,7 @@ number on it taken from the run's `metrics.json`.
 """
 
 from pathlib import Path
+from typing import Any
 
 from facelab import files
 from facelab.artefacts import PAGE
@@ -16,7 +17,7 @@ from facelab.pages.finished import FinishedRun
 from facelab.shown import digest
 
 __all__ = ["service_page"]
-_NEEDED = {"calls", "spent", "worst", "failures", "audit", "promised"}
+_NEEDED = {"calls", "spent", "worst", "failures", "audit", "promised", "floor"}
 
 
 def service_page(run: str | Path, out: str | Path | None = None, *, replace: bool = False) -> Path:
@@ -63,10 +64,20 @@ def service_page(run: str | Path, out: str | Path | None = None, *, replace: boo
         picture=picture,
         alt=figure.alt,
         groups=sorted(groups, key=lambda name: -(groups[name]["fmr"] or 0)),
+        floor=_floor(main.at("floor")),
         fake=main.metrics.get("fake", False),
     )
     files.write_asked(out, page, replace, PAGE)
     return out
+
+
+def _floor(rows: dict[str, Any]) -> dict[str, Any]:
+    """The group with the lowest balanced accuracy, and those of whom it may be guessing."""
+    known = {name: row for name, row in rows.items() if row["accuracy"] is not None}
+    groups = {name: row for name, row in known.items() if name != "all"} or known
+    guessed = [name for name, row in groups.items() if not row["better_than_guessing"]]
+    lowest = min(groups, key=lambda name: groups[name]["accuracy"], default=None)
+    return {"lowest": lowest, "guessed": guessed}
 
 
 def tells_of_a_service(run: FinishedRun) -> bool:

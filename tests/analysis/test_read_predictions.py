@@ -53,6 +53,41 @@ def test_deepface_in_every_dress_it_is_saved_in(tmp_path):
     ]
 
 
+def test_deepface_as_pandas_saves_it_with_dicts_in_cells(tmp_path):
+    """NumPy's numbers are told with their type; a photo's faces are rows; one cell is damaged."""
+    faces = {
+        "a.jpg": [deepface_face(w=9), deepface_face("Man", w=50, x=60)],
+        "b.jpg": [deepface_face()],
+    }
+    rows = [{"img_path": name, **face} for name, found in faces.items() for face in found]
+    for row in rows:
+        row["gender"] = {label: np.float64(score) for label, score in row["gender"].items()}
+    pd.DataFrame(rows).to_csv(tmp_path / "saved.csv")
+    assert "np.float64(" in (tmp_path / "saved.csv").read_text()
+    whole = written(tmp_path, "whole.json", faces)
+    pd.testing.assert_frame_equal(
+        fl.read_predictions(tmp_path / "saved.csv", format="deepface"),
+        fl.read_predictions(whole, format="deepface"),
+    )
+    pd.DataFrame(rows).drop(columns="img_path").to_csv(tmp_path / "unnamed.csv", index=False)
+    table = fl.read_predictions(tmp_path / "unnamed.csv", format="deepface")
+    assert table["image"].tolist() == ["0", "1", "2"] and (table["status"] == "ok").all()
+    rows[2]["gender"] = "{'Woman': 97.5, "
+    pd.DataFrame(rows).to_csv(tmp_path / "damaged.csv", index=False)
+    table = fl.read_predictions(tmp_path / "damaged.csv", format="deepface")
+    assert table["predicted_gender"].tolist() == ["male", "female"]
+    assert table["score_female"].isna().tolist() == [False, True]
+    written(tmp_path, "other.csv", "image,label\na.jpg,cat\n")
+    with pytest.raises(fl.BadInput, match="no column that DeepFace writes"):
+        fl.read_predictions(tmp_path / "other.csv", format="deepface")
+
+
+def test_hidden_files_beside_answers_are_none(tmp_path):
+    for name in ("a.jpg.json", ".a.jpg.json.swp.json", ".ipynb_checkpoints/a.jpg-checkpoint.json"):
+        written(tmp_path, name, [deepface_face()])
+    assert fl.read_predictions(tmp_path, format="deepface")["image"].tolist() == ["a.jpg"]
+
+
 def test_failures_have_a_row_each_and_say_why(tmp_path):
     answers = {
         "none.jpg": [],

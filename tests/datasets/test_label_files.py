@@ -55,8 +55,8 @@ def test_labels_meet_their_images_whatever_the_dress(tmp_path, dress):
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        (PLAIN.encode("cp1252"), r"no UTF-8 text: line 3 has the byte 0xE9, .*cp1252. calls 'é'"),
-        (PLAIN.encode("utf-16-le"), r"no UTF-8 text \(is it UTF-16\?\): save it as UTF-8"),
+        (PLAIN.encode("cp1252"), r"not in UTF-8: line 3 has the byte 0xE9, .*cp1252. calls 'é'"),
+        (PLAIN.encode("utf-16-le"), "it holds NUL; if it is UTF-16, save it as UTF-8"),
         (PLAIN.replace("calm", "0,5").encode(), r"line 2 .* 4 cells where 3 .*commas"),
         (PLAIN.replace("mood", "gender").encode(), r"has two columns 'gender': rename one"),
         (PLAIN.replace("file", "image").encode(), r"no column 'file'; .* image, gender, mood"),

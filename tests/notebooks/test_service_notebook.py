@@ -81,6 +81,9 @@ def test_one_page_has_its_numbers_from_the_run(audited, numbers, tmp_path):
             name = max(names, key=len)
             value, rest = value[name], rest[len(name) + 1 :]
         assert float(one["value"]) == value
+    groups = {name: row for name, row in numbers["floor"].items() if name != "all"}
+    lowest = min(groups, key=lambda name: groups[name]["accuracy"])
+    assert f"of which guessing has 50%, was lowest for {lowest}:" in soup.get_text()
     assert "a rehearsal" in soup.get_text() and "Quick run" in soup.get_text()
     with pytest.raises(fl.BadInput, match="exists already"):
         fl.service_page(audited, tmp_path / "a.html")
