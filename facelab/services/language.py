@@ -20,10 +20,19 @@ from facelab.faces.faceset import FaceSet
 from facelab.limits import PHOTO, read_bytes
 from facelab.photos.decode import decode
 from facelab.rates.intervals import small_sample_wilson
-from facelab.services.findings import REFUSED, Call, Finding, Malformed, an_object
+from facelab.services.findings import (
+    REFUSED,
+    Call,
+    Finding,
+    Malformed,
+    an_object,
+    failed,
+    objects,
+)
 from facelab.services.stability import pair_sums
 
 VERDICTS = ("match", "no match", "refused", "unclear")
+_BLOCKED = ("refusal", "safety", "prohibited_content", "blocklist", "spii", "image_safety")
 _HALF = 0.5  # of the texts that decide, from which on a pair is a match
 _LONGEST = 20_000  # letters of a text that are read
 _SAID = re.compile(  # {"same_person": true}, "verdict": "different people"
@@ -176,12 +185,18 @@ def _opener(photos: str | Path | FaceSet) -> Callable[[Any], np.ndarray]:
 
 
 def text(answer: Any, call: Call) -> list[Finding]:
-    """What a multimodal model said: a text, several, or their verdicts."""
+    """What a multimodal model said: a text, several, their verdicts, or its maker's JSON."""
     if isinstance(answer, str):
         answer = {"texts": [answer]}
     elif isinstance(answer, list):
         answer = {"texts": answer}
     answer = an_object(answer)
+    if answer.get("error"):
+        told = answer["error"] if isinstance(answer["error"], dict) else {"code": answer["error"]}
+        code = told.get("code") or told.get("type") or told.get("status") or "error"
+        return [failed(code, told.get("message", ""))]
+    if not {"texts", "verdicts"} & set(answer):
+        answer = {"verdicts": _spoken(answer)}
     texts = answer.get("texts") or []
     if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
         raise Malformed("its texts are no list of texts")
@@ -197,6 +212,37 @@ def text(answer: Any, call: Call) -> list[Finding]:
         return [Finding(REFUSED, kind="verify", version=call.version, reason=most, votes=votes)]
     score = match / (match + no)
     return [Finding(OK, score, "verify", _HALF, call.version, votes=votes)]
+
+
+def _spoken(answer: dict[str, Any]) -> list[str]:
+    """The verdicts in an answer of a model's maker: OpenAI, Anthropic, Google, Ollama."""
+    turns = [answer]
+    for name in ("choices", "candidates", "output"):
+        if name in answer:
+            turns = objects(answer[name], name)
+    found = [] if "promptFeedback" not in answer or "candidates" in answer else ["refused"]
+    for turn in turns:
+        said = _words(an_object(turn.get("message", turn), "message"))
+        if said.strip():
+            found.append(verdict_of(said))
+        elif str(turn.get("finishReason", turn.get("stop_reason"))).lower() in _BLOCKED:
+            found.append("refused")
+    return found
+
+
+def _words(message: dict[str, Any]) -> str:
+    """The text of one message, its parts together."""
+    content = message.get("content")
+    if isinstance(content, dict):
+        content = content.get("parts")
+    if content is None:
+        content = message.get("refusal") or ""
+    if isinstance(content, list):
+        parts = [part.get("text") or part.get("refusal") for part in objects(content, "content")]
+        content = "\n".join(part for part in parts if isinstance(part, str))
+    if not isinstance(content, str):
+        raise Malformed("its content is no text")
+    return content
 
 
 @counted

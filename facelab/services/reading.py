@@ -7,6 +7,7 @@ In: a folder of JSON, a file of JSON lines or a csv of calls. Out: a frame that
 import csv
 import io
 import json
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,11 @@ _KINDS = {
     "recognize": "search", "searchpersons": "search", "match": "compare",
     "similarity": "compare", "compareface": "compare",
 }  # fmt: skip
+_POINTED = re.compile(r"^\s*(-?\d+),(\d+)\s*$")
+# As the command line of AWS prints an error.
+_PRINTED = re.compile(
+    r"(?:aws: )?An error occurred \((\w+)\) when calling the \w+ operation.*?: (.*)", re.S
+)
 _LONGEST = 400  # letters of an image's name; what is longer is a picture
 _COLUMNS = [
     *("image_a", "image_b", "subject_a", "subject_b", "group_a", "group_b", "mated", "score"),
@@ -215,7 +221,7 @@ def _records(file: Path) -> Iterator[dict[str, Any]]:
         limits.check_text(file, limits.TABLE)
         text = words.decoded(limits.read_bytes(file, limits.TABLE), file)
         try:
-            yield from map(_of_cells, csv.DictReader(io.StringIO(text, newline="")))
+            yield from _of_csv(text)
         except csv.Error as error:
             raise BadInput(f"{file} cannot be read as csv: {error}") from error
         return
@@ -233,7 +239,18 @@ def _records(file: Path) -> Iterator[dict[str, Any]]:
             yield from _of_value(text)
 
 
+def _of_csv(text: str) -> Iterator[dict[str, Any]]:
+    """The lines of a csv; where semicolons or tabs part it, numbers may have a decimal comma."""
+    parting = max(",;\t|", key=text.partition("\n")[0].count)
+    for row in csv.DictReader(io.StringIO(text, newline=""), delimiter=parting):
+        if parting != ",":
+            row = {name: _POINTED.sub(r"\1.\2", cell or "") for name, cell in row.items() if name}
+        yield _of_cells(row)
+
+
 def _of_value(text: str) -> Iterator[dict[str, Any]]:
+    if told := _PRINTED.fullmatch(text.strip()):
+        text = json.dumps({"Error": {"Code": told[1], "Message": told[2]}})
     try:
         value = _parsed(text)
     except Malformed as fault:

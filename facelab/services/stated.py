@@ -3,6 +3,7 @@
 In: a response as parsed JSON, and what the caller says about the call. Out: findings.
 """
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -119,7 +120,7 @@ def _candidates(inner: dict[str, Any], told: Finding) -> list[Finding]:
 
 
 def aliyun(answer: Any, call: Call) -> list[Finding]:
-    """Alibaba Cloud: CompareFace, SearchFace, DetectFace, FaceCompare of its eKYC, and errors."""
+    """Alibaba Cloud: CompareFace, SearchFace, DetectFace, FaceCompare, EkycVerify and errors."""
     answer = an_object(answer)
     data = answer.get("Data", answer.get("Result", answer.get("ResultObject")))
     if data is None and ("Code" in answer or "code" in answer):
@@ -127,6 +128,8 @@ def aliyun(answer: Any, call: Call) -> list[Finding]:
         return [failed(code, said or answer.get("message", ""))]
     data = an_object(data, "Data")
     used = np.nan if call.threshold is None else call.threshold
+    if isinstance(data.get("ExtFaceInfo"), str):  # of EkycVerify: JSON within JSON
+        data = _inner(data["ExtFaceInfo"])
     if "FaceComparisonScore" in data:
         score = number(data["FaceComparisonScore"], "FaceComparisonScore", 100.0)
         return [Finding(OK, score, threshold=used, version=call.version)]
@@ -155,6 +158,15 @@ def aliyun(answer: Any, call: Call) -> list[Finding]:
     )
     score = number(data.get("Confidence"), "Confidence", 100.0)
     return [Finding(OK, score, threshold=used, version=call.version, thresholds=thresholds)]
+
+
+def _inner(text: str) -> dict[str, Any]:
+    """What EkycVerify says of the face, whose names begin with a small letter."""
+    try:
+        told = an_object(json.loads(text), "ExtFaceInfo")
+    except (ValueError, RecursionError):
+        raise Malformed("ExtFaceInfo is no JSON") from None
+    return {name[:1].upper() + name[1:]: value for name, value in told.items()}
 
 
 _NOBODY = 222207  # Baidu: the search matched nobody

@@ -194,6 +194,39 @@ def test_saved_texts_are_read_or_set_aside(tmp_path, answer, status):
     assert fl.read_answers(tmp_path, service="text")["status"].tolist() == [status]
 
 
+REFUSAL = "I can't help with identifying people."
+PROMPT = {"promptFeedback": {"blockReason": "SAFETY"}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "score"),
+    [
+        ({"choices": [{"message": {"role": "assistant", "content": "No match."}}]}, "ok", 0),
+        ({"choices": [{"message": {"content": "Yes"}}, {"message": {"content": "No"}}]}, "ok", 0.5),
+        ({"choices": [{"message": {"content": None, "refusal": REFUSAL}}]}, "refused", None),
+        ({"output": [{"type": "reasoning", "summary": []}, {"type": "message", "content": [
+            {"type": "output_text", "text": "different people"}]}]}, "ok", 0),
+        ({"content": [{"type": "text", "text": "The same person"}]}, "ok", 1),
+        ({"content": [], "stop_reason": "refusal"}, "refused", None),
+        ({"candidates": [{"content": {"parts": [{"text": "yes"}]}}]}, "ok", 1),
+        ({"candidates": [{"finishReason": "SAFETY"}]}, "refused", None),
+        (PROMPT, "refused", None),
+        ({"model": "llava", "message": {"content": "They are not the same person."}}, "ok", 0),
+        ({"error": {"type": "rate_limit_error", "message": "slow down"}}, "throttled", None),
+        ({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED"}}, "throttled", None),
+        ({"error": {"type": "authentication_error"}}, "error", None),
+        ({"choices": []}, "error", None),
+        ({"choices": [{"message": {"content": 7}}]}, "error", None),
+        ({"candidates": 7}, "error", None),
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:.*must be made again")
+def test_what_makers_of_models_answer_is_read_as_it_comes(tmp_path, answer, status, score):
+    (tmp_path / "a.json").write_text(json.dumps(answer))
+    found = fl.read_answers(tmp_path, service="text").iloc[0]
+    assert found["status"] == status and (score is None or found["score"] == score)
+
+
 # ---- the floor
 
 

@@ -171,6 +171,10 @@ ANSWERS = [
     ("aliyun", {"threshold": 50}, {"Data": {"MatchList": []}}, (None, "below_threshold", 50)),
     ("aliyun", {}, {"Code": "Success", "Result": {"Passed": "Y", "FaceComparisonScore": 97.0}},
      (97.0, "ok", None)),
+    ("aliyun", {}, {"Code": "Success", "Result": {"Passed": "N", "SubCode": "205",
+     "ExtFaceInfo": '{"faceAttack": "N", "faceComparisonScore": 52.57, "facePassed": "N"}'}},
+     (52.57, "ok", None)),
+    ("aliyun", {}, {"Code": "Success", "Result": {"ExtFaceInfo": "{"}}, (None, "error", None)),
     ("aliyun", {}, {"Code": "InvalidImage.NotFoundFace", "Message": "no face"},
      (None, "no_face_probe", None)),
     ("aliyun", {}, {"code": "Throttling.User", "message": "flow control"},
@@ -273,6 +277,27 @@ def test_a_csv_of_calls_is_read_whether_it_holds_answers_or_their_numbers(tmp_pa
     with pytest.warns(UserWarning, match="made again"):
         own = fl.read_answers(tmp_path / "own.csv", service="plain")
     assert own["status"].tolist() == ["ok", "error"]
+    text = 'image_a;image_b;response\na1;b1;"{""confidence"": 61.5}"\na1;b2;"[1,2]"\n'
+    (tmp_path / "parted.csv").write_text(text)
+    with pytest.warns(UserWarning, match="made again"):
+        parted = fl.read_answers(tmp_path / "parted.csv", service="facepp")
+    assert parted["score"].iloc[0] == 61.5 and parted["status"].tolist() == ["ok", "error"]
+    (tmp_path / "comma.csv").write_text("image_a;image_b;score;weight\na1;b1;0,5;1,25\n")
+    comma = fl.read_answers(tmp_path / "comma.csv", service="plain")
+    assert comma[["score", "weight"]].iloc[0].tolist() == [0.5, 1.25]
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [("InvalidParameterException", "no_face_probe"), ("ThrottlingException", "throttled"),
+     ("ImageTooLargeException", "refused"), ("AccessDeniedException", "error")],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:.*must be made again")
+def test_what_the_command_line_of_aws_prints_of_an_error_is_that_error(tmp_path, said, status):
+    text = f"\nAn error occurred ({said}) when calling the CompareFaces operation: so it is\n"
+    (tmp_path / "a.json").write_text(text)
+    found = fl.read_answers(tmp_path, service="rekognition")
+    assert found[["status", "reason"]].iloc[0].tolist() == [status, said]
 
 
 def test_neither_pictures_nor_tokens_are_kept(tmp_path):
