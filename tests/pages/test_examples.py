@@ -71,6 +71,8 @@ def in_the_table(name: str, path: str) -> float:
         rows = table[(table["promised"] == 1e-3) & (table["group"] != "all")]
         return rows.loc[rows["times"].idxmax(), path.removeprefix("worst > ")]
     kind, key, column = path.split(" > ") if path.count(">") == 2 else (*path.split(" > "), "")
+    if kind == "worth":
+        return table.set_index("group").loc[key, column]
     if kind == "differences":
         return table.set_index("quantity").loc[key, column]
     if kind == "errors":
@@ -246,6 +248,20 @@ def test_a_newer_run_takes_the_place_of_the_kept_one(copy, run):
     assert article.img["alt"] == 'a "quoted" <alt>'
     assert "1.5 [0.75, 3]" in article.table.get_text()
     assert "31.2 [15.6, 62.5]" in (copy / "README.md").read_text()
+
+
+def test_one_run_may_stand_behind_several_examples(copy, run):
+    told = yaml.safe_load((copy / "examples.yaml").read_text(encoding="utf-8"))
+    more = {"question": "And?", "says": "{figures > 20%:fmr_ratio > value}", "run": "mix-ratio"}
+    told["shares"] = {**more, "figure": "shares", "table": "figures"}
+    (copy / "examples.yaml").write_text(yaml.safe_dump(told, sort_keys=False), encoding="utf-8")
+    examples.keep(run, copy)
+    examples.build(copy)
+    stamps = json.loads((copy / "stamps.json").read_text(encoding="utf-8"))
+    assert stamps["shares"]["run_id"] == stamps["mix-ratio"]["run_id"] == "20300102T030405Z-beef"
+    found = BeautifulSoup((copy / "index.html").read_text(), "html.parser").find(id="shares")
+    links = [one["href"] for one in found.find_all("a")]
+    assert "../mix-ratio.yaml" in links and "1.5 [0.75, 3]" in found.get_text()
 
 
 def test_what_cannot_be_kept_is_one_sentence(copy, run):
