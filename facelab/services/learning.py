@@ -4,8 +4,8 @@ In: the scores of both for the pairs that were called. Out: by stratum, the chan
 P(match | z) = Phi(a + b z), z the normal score of the proxy's: what two systems with scores
 correlated by rho show, b = rho / sqrt(1 - rho^2), at every threshold of the service. Which slope b
 a group has stays open: chances are means over all slopes, each as likely as the answers leave it.
-So a plan is never worse than what little is known warrants, and a useless proxy soon counts for
-nothing.
+So a plan is never worse than what little is known warrants, and a proxy that may well be useless
+counts for nothing.
 """
 
 import numpy as np
@@ -17,6 +17,7 @@ _SLOPES = np.array([0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2, 3.0, 4.0, 5.5])
 _USUAL, _SPREAD = 0.8, 0.6  # of a useful one; the spread is of its logarithm
 _UNKNOWN = 0.5  # chance of a useless proxy where no pair of one person tells
 _LEAST, _MOST = 0.25, 0.98  # and where such pairs do
+_MAY_BE = 0.3  # chance of a useless proxy from which on it is taken for one
 # Shares of the errors that come whatever the proxy says, of a blurred photo or a wrong name.
 _STRAY, _STRAYS = np.array([0.0, 0.03, 0.1, 0.3]), np.array([0.4, 0.3, 0.2, 0.1])
 _ALIKE = 0.25  # how far a group's slope lies from that of all
@@ -79,6 +80,8 @@ def learnt(
     own = each_stray.sum(axis=0)
     stray = np.einsum("e,ebs->bs", _STRAY, each_stray) / (own + 1e-300)
     likely = _posterior(own, _prior(told))
+    # What a proxy brings of which so little is known is less than what it costs if it is useless.
+    likely[:, likely[0] > _MAY_BE] = (_SLOPES == 0)[:, None]
     level, _ = _levels(its_z, of_answer, score >= threshold, start, len(sets))
     each, mean = means(level)
     stray, mean = stray[:, of_stratum], mean[:, of_stratum]

@@ -66,7 +66,7 @@ def test_planned_calls_reach_seven_tenths_of_the_limit_in_every_group(world):
 
 def test_a_useless_proxy_costs_no_more_than_random_pairs(world):
     pairs = useless(Pairs.of(world.faces, "group", 0))
-    assert (exact_gains(pairs, world.score, 0.01, 2000, 6) > 0.97).all()
+    assert (exact_gains(pairs, world.score, 0.01, 2000, 6) > 0.98).all()
 
 
 def test_a_proxy_that_does_not_know_people_apart_is_found_out_before_any_call():
@@ -145,7 +145,7 @@ def test_four_hundred_audits_are_right_on_average_and_reach_seven_tenths_of_the_
         gain = exact_gains(faces, other.score, rare, calls, 40)
         assert (gain[:GROUPS] > 0.7 * most[:GROUPS]).all(), (gain, most)
         blind = exact_gains(useless(faces), other.score, rare, calls, 40)
-        assert (blind > 0.94).all(), blind
+        assert (blind > 0.96).all(), blind
 
 
 @pytest.mark.slow
