@@ -68,7 +68,7 @@ def call_pairs(
     jobs
         Calls at a time (threads).
     rate
-        Calls a second, at most; 0 or None is no limit.
+        Calls a second, at most; None is no limit.
     tries
         Of a call that is throttled or fails; each waits twice as long as the one before, from one
         second on, or as long as the answer says ("in 26 seconds").
@@ -112,11 +112,10 @@ def call_pairs(
     check_count("tries", tries)
     if budget is not None:
         check_count("budget", budget, 0)
-    for name, value in (("rate", rate), ("price", price)):
-        if value is not None and (
-            not is_number(value) or value < 0 or (name == "rate" and not value)
-        ):
-            raise BadInput(f"{name} must be a number above 0, not {value!r}")
+    if rate is not None and (not is_number(rate) or rate <= 0):
+        raise BadInput(f"rate must be a number above 0, not {rate!r}")
+    if not is_number(price) or price < 0:
+        raise BadInput(f"price must be 0 or more, not {price!r}")
     pairs = _pairs(plan)
     folder = Path(folder)
     with locked(folder):
