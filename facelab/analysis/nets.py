@@ -86,6 +86,7 @@ def analyser(
     std: float | list[float] | None = None,
     size: int | None = None,
     box: list[float] | None = None,
+    backbone: Any = None,
 ) -> Analyser:
     """Open an analyser of faces.
 
@@ -118,6 +119,9 @@ def analyser(
     box
         The net's own cut of a face, (left, top, right, bottom) in pixels of an aligned crop of
         112 px; it may run past the edge, where there is black. None is the whole crop.
+    backbone
+        Of a trained analyser, the backbone of one's own that it was trained with: as of
+        `fl.load_embedder`.
 
     Returns
     -------
@@ -159,7 +163,9 @@ def analyser(
     if (file / CARD).is_file():
         if path is not None or preset is not None or stated:
             raise BadInput(f"{file} is a trained analyser, which needs no options: leave them out")
-        return TrainedAnalyser.load(file)
+        return TrainedAnalyser.load(file, backbone=backbone)
+    if backbone is not None:
+        raise BadInput(f"backbone= is of trained analysers, and {file} is none: leave it out")
     if not file.is_file():
         if file.suffix.lower() == ".onnx" or os.sep in str(source):
             raise FileNotFoundError(f"there is no model {source}")

@@ -6,6 +6,7 @@ In: what `train_analyser` made, or the folder it was saved to. Out: predictions;
 
 import copy
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,8 +98,9 @@ class TrainedAnalyser(Analyser):
     embedder
         The network before its last layer, as an embedder: `fl.Recipe(start=...)` goes on from it
         where it is saved.
-    card, history, recipe
-        Who was in the training data, how long it took; loss by step; how it was trained.
+    card, history, recipe, validation
+        Who was in the training data, how long it took; loss by step; how it was trained; errors by
+        group at each look at held-out people, or None.
 
     Examples
     --------
@@ -119,6 +121,7 @@ class TrainedAnalyser(Analyser):
     card = property(lambda self: self.embedder.card)
     history = property(lambda self: self.embedder.history)
     recipe = property(lambda self: self.embedder.recipe)
+    validation = property(lambda self: self.embedder.validation)
 
     def to(self, device: str = "auto", precision: str = "fp32") -> "TrainedAnalyser":
         """Compute on another device, or in another precision, from now on; as embedders do."""
@@ -143,8 +146,15 @@ class TrainedAnalyser(Analyser):
 
     @classmethod
     @files.of_one_version
-    def load(cls, folder: str | Path, device: str = "cpu") -> "TrainedAnalyser":
+    def load(
+        cls,
+        folder: str | Path,
+        device: str = "cpu",
+        backbone: nn.Module | Callable[[], nn.Module] | None = None,
+    ) -> "TrainedAnalyser":
         """Open a saved analyser; on the same device it says bit by bit what it said.
+
+        A `backbone` of one's own is given as to `TrainedEmbedder.load`.
 
         Raises
         ------
@@ -159,7 +169,7 @@ class TrainedAnalyser(Analyser):
             saved = checked(_Saved, stored.card, "an analyser", CARD)
             if saved.kind not in KINDS or len(saved.labels) < 2:
                 raise ValueError(f"{CARD} holds other things")
-            embedder = TrainedEmbedder.load(folder / _NETWORK, device)
+            embedder = TrainedEmbedder.load(folder / _NETWORK, device, backbone)
             if embedder.identity() != saved.embedder:
                 raise Damaged(
                     f"{folder / _NETWORK} is another network than {CARD} was written with: copy "

@@ -307,6 +307,9 @@ class Training:
         if figure < self.best.get("figure", math.inf):
             weights = {name: value.clone() for name, value in network.state_dict().items()}
             self.best = {"figure": figure, "step": self.step, "weights": weights}
+            if self.own.target:  # its head says the labels, and is kept with the network
+                head = self.head.state_dict()
+                self.best["head"] = {name: value.clone() for name, value in head.items()}
             self.looks_since_best = 0
         patience = self.recipe.validate.patience
         self.stale = bool(patience) and self.looks_since_best >= patience
@@ -359,6 +362,8 @@ class Training:
         source = self.average.network if self.average else self.network
         weights = self.best.get("weights") or source.state_dict()
         network.load_state_dict(merged(weights, recipe.lora))
+        if "head" in self.best:
+            self.head.load_state_dict(self.best["head"])
         if recipe.channels_last:
             network = network.to(memory_format=torch.channels_last)
         card = {

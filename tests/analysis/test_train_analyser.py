@@ -4,58 +4,24 @@ import json
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
+from coloured_people import AGES, TINY, coloured_people, learn, same_weights
 
 import facelab as fl
 from facelab.errors import BadInput, FacelabError, Stopped
 from facelab.training.examples import Examples
 from facelab.training.targets import Target
 
-TINY = fl.Recipe(
-    backbone_options={"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16]},
-    **{"size": 32, "dim": 32, "steps": 40, "batch": 16, "precision": "fp32"},
-)
-AGES = ("0-9", "10-19", "20-29", "30+")
-
 
 @pytest.fixture(scope="module")
 def faces() -> fl.FaceSet:
-    """People whose gender is a colour, whose age is how bright they are."""
-    rng = np.random.default_rng(0)
-    number = 24
-    table = pd.DataFrame({"subject": np.repeat(np.arange(number), 3).astype(str)})
-    person = table["subject"].astype(int)
-    table["gender"] = np.where(person % 2, "Male", "F")
-    table["years"] = 5.0 + 40 * (person // 2) / 11
-    table["band"] = pd.cut(table["years"], [0, 10, 20, 30, 99], labels=AGES).astype(str)
-    table["light"] = np.tile(["dim", "dim", "bright"], number)  # of a photo, not of a person
-    table["image"] = "i" + table.index.astype(str)
-    table["nickname"] = "n" + table["subject"]
-    table["gap"] = table["gender"].where(person > 1)
-    crops = rng.integers(0, 30, (len(table), 32, 32, 3))
-    crops += (60 + 3 * table["years"].to_numpy()).astype(int)[:, None, None, None]
-    crops[table["gender"] == "F", :, :, 0] += 40
-    return fl.FaceSet.from_arrays(table, crops.clip(0, 255).astype(np.uint8), synthetic=True)
-
-
-def learn(faces, column="gender", recipe=TINY, **more):
-    return fl.train_analyser(faces, column, recipe, progress=False, device="cpu", **more)
+    return coloured_people()
 
 
 @pytest.fixture(scope="module")
 def gender(faces):
     return learn(faces)
-
-
-def same_weights(one, other) -> bool:
-    pairs = [(m.embedder.network, m._head) for m in (one, other)]
-    return all(
-        torch.equal(a, b)
-        for mine, theirs in zip(*pairs, strict=True)
-        for a, b in zip(mine.state_dict().values(), theirs.state_dict().values(), strict=True)
-    )
 
 
 def test_a_label_is_learnt_and_said_as_any_analyser_says_it(faces, gender):
