@@ -38,7 +38,14 @@ from facelab.training.parts import (
 )
 from facelab.training.recipe import Recipe
 from facelab.training.shards import clip
-from facelab.training.starts import about, centres_of, keeps_centres, start_of, take_centres
+from facelab.training.starts import (
+    about,
+    centres_of,
+    keeps_centres,
+    start_of,
+    take_centres,
+    take_head,
+)
 from facelab.training.still import factors, hold
 from facelab.training.terms import Batch, trained_by
 from facelab.training.validation import Watch
@@ -107,7 +114,10 @@ class Training:
             processes.as_the_first(self.network)
         if own.head is not None:
             processes.as_the_first(self.head)
-        begun = take_centres(self.head, self.network, self.examples, start, self.rows)
+        if own.target:
+            begun = take_head(self.head, start)
+        else:
+            begun = take_centres(self.head, self.network, self.examples, start, self.rows)
         self.start = start and about(start, self.network, begun)
         hold(self.network, self.head, recipe)
         slower = factors(self.network, self.head, recipe)

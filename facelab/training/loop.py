@@ -211,9 +211,7 @@ def learn(
     ):
         _check_alike(recipe, own, sets, processes)
         training = Training(faces, recipe, processes, meta, own)
-        watch = None
-        if held_out is not None:
-            watch = watching(held_out, recipe, training)
+        watch = None if held_out is None else watching(held_out, recipe, training)
         saved = None
         if saving.folder is not None:
             order = processes.told(lambda: _order(decided(recipe, training.start), own, sets))

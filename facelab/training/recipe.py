@@ -236,10 +236,10 @@ class Recipe:
         and an image's own may only differ from others' in the batch. None is "free" for magface,
         else "fixed".
     start, start_options
-        What training goes on from (`facelab.training.starts`): a folder that a trained embedder was
-        saved to; a file of weights of arcface_torch, CVLFace, InsightFace_Pytorch or timm;
-        "timm:name", "hf-hub:owner/name" or "local-dir:folder". The other fields say what network it
-        is, to the last option; `StartOptions` says how it is taken.
+        What training goes on from (`facelab.training.starts`): a folder that an embedder or an
+        analyser was saved to; a file of weights of arcface_torch, CVLFace, InsightFace_Pytorch or
+        timm; "timm:name", "hf-hub:owner/name" or "local-dir:folder". The other fields say what
+        network it is, to the last option; `StartOptions` says how it is taken.
     freeze
         Parts of the network that stay as they are, statistics of their norms too: "backbone",
         "depthwise", "embed", anything in them by its name ("backbone.layer1"), or "head".

@@ -36,7 +36,7 @@ class LabelHead(nn.Module, ABC):
 
     def __init__(self, dim: int, labels: Sequence[Any]) -> None:
         super().__init__()
-        self.count = len(labels)
+        self.labels = tuple(map(str, labels))
         self.linear = nn.Linear(dim, self.outputs(len(labels)))
 
     def outputs(self, labels: int) -> int:

@@ -121,6 +121,22 @@ def test_it_goes_on_from_an_embedder_whose_backbone_may_stay_still(faces, tmp_pa
     assert fl.train(faces, again, progress=False).card["start"]["names"] == "facelab"
 
 
+def test_it_goes_on_from_an_analyser_with_its_layer_for_the_same_labels(faces, gender, tmp_path):
+    start = {"start": str(gender.save(tmp_path / "first")), "steps": 1, "lr": 1e-12}
+    recipe = fl.Recipe.from_dict({**TINY.to_dict(), **start})
+    made = learn(faces, recipe=recipe)
+    assert made.card["start"]["centres"] == "the start's"
+    was, now = gender._head.state_dict(), made._head.state_dict()
+    assert all(torch.allclose(was[name], now[name], atol=1e-6) for name in was)
+    for column, kind in (("light", None), ("years", "expected"), ("gender", "ordinal")):
+        labels = ["F", "Male"] if kind == "ordinal" else None
+        other = learn(faces, column, recipe, kind=kind, labels=labels)
+        assert other.card["start"]["centres"] == "new: other labels"
+    assert fl.train(faces, recipe, progress=False).card["start"]["centres"] == "new"
+    anew = fl.Recipe.from_dict({**recipe.to_dict(), "start_options": {"centres": False}})
+    assert learn(faces, recipe=anew).card["start"]["centres"] == "new"
+
+
 def test_groups_of_photos_are_drawn_alike_where_people_stand_in_several(faces):
     values = np.zeros(len(faces), np.int64)
     recipe = fl.Recipe.from_dict(

@@ -111,6 +111,16 @@ def test_patience_stops_when_looks_get_no_better(faces, monkeypatch):
     assert made.card["steps"] == 4 and made.card["kept"] == {"step": 2, "figure": 0.4}
 
 
+def test_each_arm_is_looked_at_and_kept_apart_from_one_that_is_not(faces, tmp_path):
+    more = {"jobs": 1, "kept": tmp_path, "device": "cpu"}
+    arms, recipe = {"plain": faces}, with_validate(steps=6, keep="worst_error")
+    made = fl.train_analysers(arms, "gender", recipe, [0], held_out=HELD_OUT, **more)
+    assert made["plain", 0].validation["step"].unique().tolist() == [3, 6]
+    bare = fl.train_analysers(arms, "gender", with_validate(steps=6), [0], **more)
+    assert bare["plain", 0].validation is None
+    assert len(list(tmp_path.glob("analyser-*"))) == 2
+
+
 CHILD = """
 import sys, time
 from coloured_people import coloured_people, learn
