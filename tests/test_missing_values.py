@@ -140,7 +140,7 @@ def analysis_without_votes():
 
 def analysis_without_scores():
     table = analysed("tone", ["dark", "light"]).assign(score_male=0.5)
-    table.loc[[0, 1], "score_male"] = [None, np.nan]
+    table.loc[[0, 1], "score_male"] = np.nan
     whole = fl.analysis_audit(table, "gender", "tone", replicates=20).class_sweep.iloc[0]
     assert whole[["images", "others"]].tolist() == [3, 3]
 
