@@ -78,8 +78,8 @@ ANALYSIS = _kind(
     "analysis.json",
     "by truth kind",
     "rates.csv confusion.csv per_class.csv agreement.csv directions.csv confidences.csv "
-    "reliability.csv sweep.csv raters.csv by_age.csv challenges.csv contrasts.csv disparity.csv "
-    "audit.html",
+    "reliability.csv sweep.csv class_sweep.csv raters.csv by_age.csv challenges.csv contrasts.csv "
+    "disparity.csv audit.html",
 )
 ANALYSES = Kind("audits of face analysis", inside={"": ANALYSIS})
 ANALYSER = _kind(

@@ -298,7 +298,7 @@ def check_signed(path: Path) -> None:
 
 
 def verify(folder: str | Path) -> Path:
-    """Compare every file in a stored folder with its sum.
+    """Compare every file in a stored folder, and in those stored in it, with its sum.
 
     Whatever opens a folder does the same with all that it reads; this is for whoever only wants to
     know, as before an archive is handed on.
@@ -332,7 +332,11 @@ def verify(folder: str | Path) -> Path:
     for path in checkpoints:
         check_signed(path)
     if card:
-        open_stored(folder, card, "whole").check()
+        stored = open_stored(folder, card, "whole")
+        stored.check()
+        for name in stored.sums:
+            if "/" in name and Path(name).name in CARDS:
+                verify((folder / name).parent)
     return folder
 
 
@@ -368,8 +372,8 @@ def seal(folder: str | Path) -> Path:
     Parameters
     ----------
     folder
-        A FaceSet, embeddings, a trained embedder, an audit, a gallery, an identification, a search
-        experiment, a run, or the checkpoints of a training.
+        A FaceSet, embeddings, a trained embedder or analyser, an audit, a gallery, an
+        identification, a search experiment, a run, or the checkpoints of a training.
 
     Returns
     -------
@@ -445,14 +449,14 @@ def _sign_again(path: Path, note: dict[str, Any]) -> None:
 def _beside(folder: Path, card: str) -> list[str]:
     """The files in a folder and its folders, but for the card, locks, pages and what is hidden.
 
-    A folder in it with a card of its own is looked after there.
+    Of a folder in it with a card of its own it is the card, which looks after what is there.
     """
     found = []
     for place, folders, names in os.walk(folder):
         inner = Path(place).relative_to(folder)
         if inner.parts and not {*CARDS}.isdisjoint(names):
             folders.clear()
-            continue
+            names = [name for name in names if name in CARDS]
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [(inner / name).as_posix() for name in names if not name.startswith(".")]
     return sorted(name for name in found if name not in (card, "lock", *_PAGES))

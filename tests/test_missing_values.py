@@ -138,6 +138,13 @@ def analysis_without_votes():
     assert found["images"].iloc[0] == 7
 
 
+def analysis_without_scores():
+    table = analysed("tone", ["dark", "light"]).assign(score_male=0.5)
+    table.loc[[0, 1], "score_male"] = np.nan
+    whole = fl.analysis_audit(table, "gender", "tone", replicates=20).class_sweep.iloc[0]
+    assert whole[["images", "others"]].tolist() == [3, 3]
+
+
 def analysis_without_subjects():
     _, whole, notes = analysis_without("subject", None, None)
     assert whole["subjects"] == 5 and "2 images of nobody named count as a person each" in notes
@@ -375,6 +382,7 @@ RUN = {
     ("prediction", "compare_analysers"): analysers_without_predictions,
     ("score", "quality_gates, error_against_discard"): qualities_without_scores,
     ("votes", "analysis_audit"): analysis_without_votes,
+    ("score", "analysis_audit"): analysis_without_scores,
     ("subject", "analysis_audit"): analysis_without_subjects,
     ("subject", "false_matches_by_group"): lambda: refused(
         lambda: lists_of_searches(subject=["1", "2", None]), "search 2 names no subject"

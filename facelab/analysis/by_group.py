@@ -15,6 +15,7 @@ import pandas as pd
 
 from facelab import files, sums
 from facelab.analysis import classes, confidences, said, years
+from facelab.analysis.cutoffs import class_sweep
 from facelab.analysis.labelled import (
     Labelled,
     Words,
@@ -38,7 +39,7 @@ from facelab.rates.tables import readable_indices, table
 
 TABLES = (
     *("rates", "confusion", "per_class", "agreement", "directions", "confidences", "reliability"),
-    *("sweep", "raters", "by_age", "challenges", "contrasts", "disparity"),
+    *("sweep", "class_sweep", "raters", "by_age", "challenges", "contrasts", "disparity"),
 )
 _TEXT = frozenset(
     [
@@ -82,6 +83,10 @@ class AnalysisAudit:
     confidences, reliability, sweep
         Where there are scores: ECE, Brier, KS and confidence when wrong; how often it is right
         where it is so sure; error and coverage over thresholds of confidence.
+    class_sweep
+        Where there are scores of labels: `class threshold group` and the columns of `per_class`,
+        were a face called so from this score on; without a threshold (NaN) as it was called, by
+        faces that have a score of this class. See `fl.widgets.class_threshold_explorer`.
     raters
         Where `raters_<label>` columns hold votes or shares of raters: how an analyser agrees with
         them, and they with each other (`facelab.analysis.raters`).
@@ -135,6 +140,7 @@ class AnalysisAudit:
     confidences: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     reliability: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     sweep: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    class_sweep: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     raters: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     by_age: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     challenges: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
@@ -163,7 +169,10 @@ class AnalysisAudit:
         return analysis_errors(self)
 
     def figures(self) -> dict[str, Any]:
-        """Every figure that there are numbers for, by title; `plot` gives the first."""
+        """Every figure that there are numbers for, by title; `plot` gives the first.
+
+        Those of one class's score are apart: `fl.plots.class_sweep`.
+        """
         from facelab.figures.analyses import every_figure
 
         return every_figure(self)
@@ -312,7 +321,7 @@ def analysis_audit(
     if not 0 < advised <= 1:
         raise BadInput(f"advised is a confidence from 0 to 1, such as 0.99, not {advised}")
     column = predicted or f"predicted_{truth}"
-    found = scores_of(frame)
+    found = scores_of(frame, {})
     if column not in frame and predicted is None and found is None:
         known = there_are(column, frame.columns, "they have")
         raise BadInput(f"the predictions have no column {column!r} and no scores{known}")
@@ -409,18 +418,17 @@ def _of_classes(
     seed: int,
 ) -> AnalysisAudit:
     true, _ = as_labels(frame[truth], truth, renamed)
-    scores = scores_of(frame)
+    scores = scores_of(frame, renamed)
     if column in frame:
         told, why = as_labels(frame[column], column, renamed)
     else:
-        told, why = scores.likeliest(true, renamed)
+        told, why = scores.likeliest(true)
         column = "likeliest score"
     words = Words(true, told)
     true, told = words.spelt(true), words.spelt(told)
     known = true.notna().to_numpy()
     found = labelled(frame, by, known, told.notna().to_numpy(), why, truth, subject)
     kept, warnings = np.flatnonzero(known), list(found.notes)
-    sure = scores.confidence(told, words, warnings) if scores is not None else None
     true, told = true.iloc[kept], told.iloc[kept]
     names = classes.names_of_classes(true, told, found.processed, words, truth, column)
     ready, of_truth = found.processed, classes.places_of(true, names)
@@ -437,12 +445,18 @@ def _of_classes(
     if words.family == "expression":
         keys = [words.key(name) for name in names]
         more["directions"] = classes.directions(*args, keys, confidence)
+    rows, answers = kept[ready], told[ready]
+    scores = scores.of_rows(rows) if scores is not None else None
     if (votes := votes_of(frame)) is not None:
-        rows = kept[ready]
-        beside = [one and replace(one, values=one.values[rows]) for one in (votes, scores)]
-        more["raters"] = beside_raters(*args[:2], told[ready], *beside, words, confidence)
-    if sure is not None:
-        more |= _of_confidence(found, sure[kept], wrong, advised, confidence, seed, warnings)
+        votes = replace(votes, values=votes.values[rows])
+        more["raters"] = beside_raters(*args[:2], answers, votes, scores, words, confidence)
+    if scores is not None:
+        by_label = scores.by_label(names, words)
+        sure = scores.confidence(answers, by_label)
+        warnings += scores.notes
+        more |= _of_confidence(found, sure, wrong[ready], advised, confidence, seed, warnings)
+        if by_label:
+            more["class_sweep"] = class_sweep(*args, by_label, names, confidence)
     warnings += said.of_never_said(names, of_truth, of_told, ready, wrong)
     warnings += said.of_unprocessed(found.reasons, found.set_aside)
     return AnalysisAudit(
@@ -464,14 +478,13 @@ def _of_confidence(
     warnings: list[str],
 ) -> dict[str, pd.DataFrame]:
     """Tables of confidence, of the processed faces that have one."""
-    told = found.processed & np.isfinite(sure)
+    told = np.isfinite(sure)
     if not told.any():
         return {}
-    lacking = int((found.processed & ~told).sum())
-    if lacking:
+    if lacking := int((~told).sum()):
         warnings.append(f"{how_many(lacking, 'prediction has', 'predictions have')} no confidence.")
-    places = Places.of(found.codes[told], found.groups)
-    args = (found.subject[told], places, sure[told], ~wrong[told])
+    subject, codes = (one[found.processed][told] for one in (found.subject, found.codes))
+    args = (subject, Places.of(codes, found.groups), sure[told], ~wrong[told])
     return {
         "confidences": confidences.calibration(*args, advised, confidence, seed=seed),
         "reliability": confidences.reliability(*args, confidence),

@@ -155,19 +155,26 @@ def per_class(
         {
             "group": np.array(names, object)[where[0]],
             "class": np.array(classes, object)[where[1]],
-            "images": missed.sums.comparisons.astype(np.int64),
-            "missed": missed.sums.errors.astype(np.int64),
-            **missed.columns("fnr"),
-            "others": false.sums.comparisons.astype(np.int64),
-            "falsely_called": false.sums.errors.astype(np.int64),
-            **false.columns("fpr"),
-            "called": precise.sums.comparisons.astype(np.int64),
-            **precise.columns("precision"),
+            **rates_of_class(missed, false, precise),
             "note": MIX,
         }
     )
     seen = (table["images"] > 0) | (table["called"] > 0)
     return table[seen].reset_index(drop=True)
+
+
+def rates_of_class(missed: Shares, false: Shares, precise: Shares) -> dict[str, np.ndarray]:
+    """Counts and rates of a class, as columns of a table: missed, called so falsely, precision."""
+    return {
+        "images": missed.sums.comparisons.astype(np.int64),
+        "missed": missed.sums.errors.astype(np.int64),
+        **missed.columns("fnr"),
+        "others": false.sums.comparisons.astype(np.int64),
+        "falsely_called": false.sums.errors.astype(np.int64),
+        **false.columns("fpr"),
+        "called": precise.sums.comparisons.astype(np.int64),
+        **precise.columns("precision"),
+    }
 
 
 # ---- figures of a whole confusion

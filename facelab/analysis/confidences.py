@@ -7,8 +7,7 @@ what a calibrated analyser would show of it, confidence when wrong, and reliabil
 import numpy as np
 import pandas as pd
 
-from facelab.analysis.tallies import Places, means, shares, with_columns
-from facelab.rates.persons import interval_of_tries
+from facelab.analysis.tallies import People, Places, means, shares, with_columns
 
 BINS = 15
 _DRAWS = 200
@@ -160,32 +159,22 @@ def sweep(
         `group threshold taken coverage wrong error`, the two shares with `_low` and `_high`.
     """
     row, column, names = places
-    size = len(names)
-    keys, place = np.unique(subject[row].astype(np.int64) * size + column, return_inverse=True)
-    who, level, wrong = keys % size, sure[row], ~right[row]
-    faces = np.bincount(place, minlength=len(keys)).astype(np.float64)
+    people = People.of(subject[row], column, len(names))
+    level, wrong = sure[row], ~right[row]
     parts = []
     for threshold in thresholds:
         kept = level >= threshold
-        taken = np.bincount(place, kept, minlength=len(keys))
-        lost = np.bincount(place, kept & wrong, minlength=len(keys))
-        cover, *cover_ends = interval_of_tries(faces, taken, who, size, confidence)
-        there = taken > 0
-        error, *error_ends = interval_of_tries(
-            taken[there], lost[there], who[there], size, confidence
-        )
+        taken = people.count(kept)
+        cover = people.shares(people.faces, taken, confidence)
+        error = people.shares(taken, people.count(kept & wrong), confidence)
         parts.append(
             with_columns(
                 names,
-                threshold=np.full(size, threshold),
-                taken=error.comparisons.astype(np.int64),
-                coverage=cover.rate,
-                coverage_low=cover_ends[0],
-                coverage_high=cover_ends[1],
-                wrong=error.errors.astype(np.int64),
-                error=error.rate,
-                error_low=error_ends[0],
-                error_high=error_ends[1],
+                threshold=np.full(len(names), threshold),
+                taken=error.sums.comparisons.astype(np.int64),
+                **cover.columns("coverage"),
+                wrong=error.sums.errors.astype(np.int64),
+                **error.columns("error"),
             )
         )
     return pd.concat(parts, ignore_index=True)

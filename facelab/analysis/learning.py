@@ -7,6 +7,7 @@ mitigations and starts are those of `facelab.training`.
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pandas as pd
 from facelab.analysis import years
 from facelab.analysis.labelled import Words, as_labels, listed
 from facelab.analysis.trained import Learnt, TrainedAnalyser
+from facelab.analysis.watching import LabelWatch
 from facelab.embedders.kinds import check_faces
 from facelab.errors import BadInput, check_option, counted, how_many, there_are
 from facelab.faces.faceset import FaceSet
@@ -40,17 +42,20 @@ def train_analyser(
     labels: Sequence[str] | None = None,
     seed: int | None = None,
     device: str = "auto",
+    held_out: FaceSet | None = None,
     checkpoints: str | Path | None = None,
     checkpoint_every: int = 500,
     keep: int = 2,
     resume: bool = False,
     progress: bool = True,
+    backbone: Any = None,
     augment: Callable[[Any], Any] | None = None,
     sampler: Any = None,
     terms: Sequence[Any] = (),
     callbacks: Sequence[Any] = (),
     on_step: Callable[[int], Any] | None = None,
     on_log: Callable[[dict[str, float]], None] | None = None,
+    on_look: Callable[[pd.DataFrame], None] | None = None,
 ) -> TrainedAnalyser:
     """Train an analyser to say a label, or a number such as years of age, of a face.
 
@@ -74,14 +79,18 @@ def train_analyser(
         age (20-29).
     seed, device, checkpoints, checkpoint_every, keep, resume, progress
         As of `train`.
-    augment, sampler, terms, callbacks, on_step, on_log
-        As of `train`. A term's `batch.labels` are the labels' places in `labels`, or the numbers.
+    held_out
+        Other people with that column, whose errors by group are watched as the recipe's `validate`
+        says: its `keep` is "last", "error" or "worst_error" (of numbers their mean errors).
+    backbone, augment, sampler, terms, callbacks, on_step, on_log, on_look
+        As of `train`; `fl.analyser(folder, backbone=...)` opens one with a backbone of your own. A
+        term's `batch.labels` are the labels' places in `labels`, or the numbers.
 
     Returns
     -------
     TrainedAnalyser
         Its `predict` gives `predicted_<column>` and, of labels, `score_<label>`; `.history` and
-        `.card` are as an embedder's.
+        `.card` are as an embedder's, `.validation` holds `AnalysisAudit.rates` at each look.
 
     Raises
     ------
@@ -115,12 +124,15 @@ def train_analyser(
     # boundary and the usual one upon it.
     told = {"head": "softmax", "head_options": {}, "keep_centres": False, "lengths": "free"}
     recipe = dataclasses.replace(recipe, **told)
-    own = Parts(augment=augment, sampler=sampler, terms=terms, target=target)
+    own = Parts(None, backbone, augment, sampler, terms, target)
     saving = Saving(checkpoints, checkpoint_every, keep, resume)
-    lookers = Callbacks(callbacks, on_step, on_log, None)
-    embedder, head = learn({"faces": faces}, recipe, device, saving, progress, own, lookers)
+    lookers = Callbacks(callbacks, on_step, on_log, on_look)
+    learnt = Learnt(column, target.kind, list(target.labels))
+    sets = {"faces": faces, "held_out": held_out}
+    watching = partial(LabelWatch, learnt=learnt)
+    embedder, head = learn(sets, recipe, device, saving, progress, own, lookers, watching)
     embedder.name = f"{column}-{embedder.name}"
-    return TrainedAnalyser(embedder, head, Learnt(column, target.kind, list(target.labels)))
+    return TrainedAnalyser(embedder, head, learnt)
 
 
 def _target(faces: FaceSet, column: str, kind: str | None, order: Sequence[str] | None) -> Target:

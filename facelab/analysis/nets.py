@@ -20,12 +20,13 @@ from facelab import files
 from facelab.analysis.outputs import Output, as_output
 from facelab.analysis.pixels import Input, as_input
 from facelab.analysis.predicting import Analyser
-from facelab.analysis.trained import CARD, TrainedAnalyser
+from facelab.analysis.trained import TrainedAnalyser
 from facelab.datasets.reader import one_line
 from facelab.embedders.external import checksum
 from facelab.embedders.providers import opened
 from facelab.embedders.stated import check_same
 from facelab.errors import BadInput, MissingExtra, a_kind, counted, shortened, there_are
+from facelab.training.answering import CARD
 
 _EXAMPLE = 'labels=["male", "female"], what="gender", kind="softmax", channels="rgb", mean=0, std=1'
 
@@ -86,6 +87,7 @@ def analyser(
     std: float | list[float] | None = None,
     size: int | None = None,
     box: list[float] | None = None,
+    backbone: Any = None,
 ) -> Analyser:
     """Open an analyser of faces.
 
@@ -118,6 +120,9 @@ def analyser(
     box
         The net's own cut of a face, (left, top, right, bottom) in pixels of an aligned crop of
         112 px; it may run past the edge, where there is black. None is the whole crop.
+    backbone
+        Of a trained analyser, the backbone of one's own that it was trained with: as of
+        `fl.load_embedder`.
 
     Returns
     -------
@@ -159,7 +164,9 @@ def analyser(
     if (file / CARD).is_file():
         if path is not None or preset is not None or stated:
             raise BadInput(f"{file} is a trained analyser, which needs no options: leave them out")
-        return TrainedAnalyser.load(file)
+        return TrainedAnalyser.load(file, backbone=backbone)
+    if backbone is not None:
+        raise BadInput(f"backbone= is of trained analysers, and {file} is none: leave it out")
     if not file.is_file():
         if file.suffix.lower() == ".onnx" or os.sep in str(source):
             raise FileNotFoundError(f"there is no model {source}")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from facelab.analysis.labelled import listed
 from facelab.errors import how_many
-from facelab.rates.tables import interval, rate_words
+from facelab.rates.tables import column_in_words, interval, rate_words
 
 _WHAT = {
     "gender": "perceived gender presentation",
@@ -192,9 +192,9 @@ def details(audit: Any) -> dict[str, pd.DataFrame]:
                 "group": rows["group"],
                 "class": rows["class"],
                 "images": rows["images"].map("{:,}".format),
-                "called another (FNR)": _column(rows, "fnr"),
-                "others called so (FPR)": _column(rows, "fpr"),
-                "precision (depends on the mix)": _column(rows, "precision"),
+                "called another (FNR)": column_in_words(rows, "fnr"),
+                "others called so (FPR)": column_in_words(rows, "fpr"),
+                "precision (depends on the mix)": column_in_words(rows, "precision"),
             }
         )
     if len(audit.confusion):
@@ -205,7 +205,7 @@ def details(audit: Any) -> dict[str, pd.DataFrame]:
                 "is": rows["truth"],
                 "called": rows["predicted"],
                 "images": rows["count"].map("{:,}".format),
-                "share of the class": _column(rows, "share"),
+                "share of the class": column_in_words(rows, "share"),
             }
         )
     if len(audit.directions):
@@ -215,7 +215,7 @@ def details(audit: Any) -> dict[str, pd.DataFrame]:
                 "group": rows["group"],
                 "error": rows["quantity"],
                 "images": rows["images"].map("{:,}".format),
-                "share": _column(rows, "share"),
+                "share": column_in_words(rows, "share"),
             }
         )
     if len(audit.confidences):
@@ -231,7 +231,7 @@ def details(audit: Any) -> dict[str, pd.DataFrame]:
                 "ECE if calibrated": rows["ece_calibrated_high"].map("up to {:.3g}".format),
                 "Brier": rows["brier"].map(_plain),
                 "KS": rows["ks"].map(_plain),
-                "error at the advised confidence": _column(rows, "error_at_advised"),
+                "error at the advised confidence": column_in_words(rows, "error_at_advised"),
             }
         )
     if len(audit.raters):
@@ -240,9 +240,9 @@ def details(audit: Any) -> dict[str, pd.DataFrame]:
             {
                 "group": rows["group"],
                 "images": rows["images"].map("{:,}".format),
-                "raters who say the same": _column(rows, "agreement"),
-                "two raters agree": _column(rows, "among_raters"),
-                "what most raters say": _column(rows, "majority"),
+                "raters who say the same": column_in_words(rows, "agreement"),
+                "two raters agree": column_in_words(rows, "among_raters"),
+                "what most raters say": column_in_words(rows, "majority"),
             }
         )
     if len(audit.by_age):
@@ -262,13 +262,8 @@ def details(audit: Any) -> dict[str, pd.DataFrame]:
             {
                 "group": rows["group"],
                 "passes from": rows["check"].map("{} years".format),
-                "under 18 let through": _column(rows, "passed"),
-                "of age stopped": _column(rows, "stopped"),
+                "under 18 let through": column_in_words(rows, "passed"),
+                "of age stopped": column_in_words(rows, "stopped"),
             }
         )
     return found
-
-
-def _column(rows: pd.DataFrame, name: str) -> list[str]:
-    ends = (rows[f"{name}{end}"] for end in ("", "_low", "_high"))
-    return [rate_words(*one) for one in zip(*ends, strict=True)]

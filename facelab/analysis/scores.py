@@ -3,8 +3,8 @@
 In: columns as others write them: shares, percent, text. Out: the likeliest label, and how sure.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -26,12 +26,14 @@ class Scores:
     single: np.ndarray | None
     notes: list[str]
 
-    def likeliest(
-        self, truth: pd.Series, renamed: Mapping[str, str]
-    ) -> tuple[pd.Series, pd.Series]:
+    def of_rows(self, rows: np.ndarray) -> "Scores":
+        """Those of some rows."""
+        single = None if self.single is None else self.single[rows]
+        return replace(self, values=self.values[rows], single=single)
+
+    def likeliest(self, truth: pd.Series) -> tuple[pd.Series, pd.Series]:
         """The likeliest label of those that belong to the truth, and no reasons."""
-        names, _ = as_labels(pd.Series(self.labels, dtype=object), "score_", renamed)
-        words = Words(truth, names)
+        words = Words(truth, pd.Series(self.labels, dtype=object))
         places = self._of(words, set(map(words.key, truth.dropna().unique())))
         if not places:
             raise BadInput(
@@ -40,7 +42,7 @@ class Scores:
         values = self.values[:, places]
         known = np.isfinite(values).all(axis=1)
         best = np.where(known[:, None], values, 0).argmax(axis=1)
-        said = np.array([names[place] for place in places], object)[best]
+        said = np.array([self.labels[place] for place in places], object)[best]
         found = pd.Series(np.where(known, said, None), index=truth.index, dtype=object)
         return found, pd.Series("", index=truth.index, dtype=object)
 
@@ -59,23 +61,35 @@ class Scores:
             else []
         )
 
-    def confidence(self, told: pd.Series, words: Words, warnings: list[str]) -> np.ndarray | None:
+    def by_label(self, classes: Sequence[str], words: Words) -> dict[str, np.ndarray]:
+        """The scores of these classes and of labels of their kind, in the classes' spelling.
+
+        Of two scores of one label the higher one stands: an answer is the highest of all.
+        """
+        spelt = {words.key(name): name for name in classes}
+        of_a_kind = self._of(words, set(spelt))
+        found: dict[str, np.ndarray] = {}
+        for place, name in enumerate(self.labels):
+            if place in of_a_kind or words.key(name) in spelt:
+                label, own = spelt.get(words.key(name), name), self.values[:, place]
+                found[label] = np.fmax(found[label], own) if label in found else own
+        order = [name for name in classes if name in found]
+        return {name: found[name] for name in dict.fromkeys([*order, *found])}
+
+    def confidence(self, told: pd.Series, by_label: Mapping[str, np.ndarray]) -> np.ndarray:
         """How sure it was of what it said: the label's own score, else the one confidence."""
-        warnings += self.notes
-        keys = {words.key(name): place for place, name in enumerate(self.labels)}
         found = np.full(len(told), np.nan)
-        for label in told.dropna().unique():
-            place = keys.get(words.key(label))
-            if place is not None:
+        for label in told.unique():
+            if label in by_label:
                 rows = (told == label).to_numpy()
-                found[rows] = self.values[rows, place]
-        if np.isfinite(found).any():
-            return found
-        return self.single
+                found[rows] = by_label[label][rows]
+        return found if self.single is None or np.isfinite(found).any() else self.single
 
 
-def scores_of(frame: pd.DataFrame) -> Scores | None:
+def scores_of(frame: pd.DataFrame, renamed: Mapping[str, str]) -> Scores | None:
     """The scores that a frame holds, None where it holds none.
+
+    Labels that stand for others (`renamed`) bear the names of those.
 
     Raises
     ------
@@ -99,7 +113,9 @@ def scores_of(frame: pd.DataFrame) -> Scores | None:
         if np.nanmax(single, initial=0) > 1:
             single = single / 100
             notes.append(f"{one!r} is percent, and was divided by 100.")
-    return Scores([name.removeprefix(PREFIX) for name in names], values, single, notes)
+    labels = pd.Series([name.removeprefix(PREFIX) for name in names], dtype=object)
+    told, _ = as_labels(labels, PREFIX, renamed)
+    return Scores(told.where(told.notna(), labels).tolist(), values, single, notes)
 
 
 def _numbers(column: pd.Series, name: str) -> np.ndarray:

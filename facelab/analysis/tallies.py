@@ -61,6 +61,37 @@ class Shares(NamedTuple):
         return {name: self.rate, f"{name}_low": self.low, f"{name}_high": self.high}
 
 
+class People(NamedTuple):
+    """The people of each of `size` columns, of whom much is counted: one entry a person and column.
+
+    `column` is the column of an entry, `row` the entry of each row, `faces` how many rows it has.
+    """
+
+    column: np.ndarray
+    row: np.ndarray
+    faces: np.ndarray
+    size: int
+
+    @classmethod
+    def of(cls, subject: np.ndarray, column: np.ndarray, size: int) -> "People":
+        """From whose face each row is, and which column it counts in."""
+        keys, row = np.unique(subject.astype(np.int64) * size + column, return_inverse=True)
+        faces = np.bincount(row, minlength=len(keys)).astype(np.float64)
+        return cls(keys % size, row, faces, size)
+
+    def count(self, value: np.ndarray) -> np.ndarray:
+        """The sum of a value of the rows, by entry; of truth values how many are true."""
+        return np.bincount(self.row, value, minlength=len(self.column))
+
+    def shares(self, tries: np.ndarray, hits: np.ndarray, confidence: float) -> Shares:
+        """The share of hits among tries in each column, both by entry; without a try nobody."""
+        there = tries > 0
+        who, tries, hits = (one[there] for one in (self.column, tries, hits))
+        sums, low, high = interval_of_tries(tries, hits, who, self.size, confidence)
+        squares = np.bincount(who, tries**2, minlength=self.size)
+        return Shares(sums, low, high, np.bincount(who, minlength=self.size), squares)
+
+
 def shares(
     subject: np.ndarray, column: np.ndarray, hit: np.ndarray, size: int, confidence: float
 ) -> Shares:
@@ -79,10 +110,8 @@ def shares(
     confidence
         Of the intervals, see `facelab.rates.persons.interval_of_people`.
     """
-    who, tries, hits = _by_person(subject, column, hit.astype(np.float64), size)
-    sums, low, high = interval_of_tries(tries, hits, who, size, confidence)
-    squares = np.bincount(who, tries**2, minlength=size)
-    return Shares(sums, low, high, np.bincount(who, minlength=size), squares)
+    people = People.of(subject, column, size)
+    return people.shares(people.faces, people.count(hit), confidence)
 
 
 class Means(NamedTuple):
@@ -109,7 +138,8 @@ def means(
     The variance is that of sums over people, leverage-corrected as a jackknife has it; degrees of
     freedom are the effective number of people less one. With one person there is no interval.
     """
-    who, count, total = _by_person(subject, column, value, size)
+    people = People.of(subject, column, size)
+    who, count, total = people.column, people.faces, people.count(value)
     n = np.bincount(who, count, minlength=size)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.bincount(who, total, minlength=size) / np.where(n > 0, n, np.nan)
@@ -120,15 +150,6 @@ def means(
     error = np.where(subjects > 1, error, np.nan)
     half = stdtrit(np.maximum(freedom, 1), (1 + confidence) / 2) * error
     return Means(n.astype(np.int64), mean, mean - half, mean + half, error, freedom, subjects)
-
-
-def _by_person(
-    subject: np.ndarray, column: np.ndarray, value: np.ndarray, size: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The column, the number of faces and the sum of a value, of every person in every column."""
-    keys, place = np.unique(subject.astype(np.int64) * size + column, return_inverse=True)
-    count = np.bincount(place, minlength=len(keys)).astype(np.float64)
-    return keys % size, count, np.bincount(place, value, minlength=len(keys))
 
 
 def with_columns(names: Sequence[str], **columns: np.ndarray) -> pd.DataFrame:

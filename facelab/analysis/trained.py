@@ -6,14 +6,14 @@ In: what `train_analyser` made, or the folder it was saved to. Out: predictions;
 
 import copy
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 import facelab
@@ -24,11 +24,8 @@ from facelab.artefacts import ANALYSER
 from facelab.embedders.exporting import Whole, write_onnx
 from facelab.embedders.tensors import as_bytes, resized
 from facelab.embedders.trained import TrainedEmbedder
-from facelab.errors import Damaged
-from facelab.training.targets import KINDS, LabelHead
-from facelab.words import checked
-
-CARD, _HEAD, _NETWORK = "analyser.json", "head.safetensors", "embedder"
+from facelab.training.answering import CARD, HEAD, NETWORK, open_answering
+from facelab.training.targets import LabelHead
 
 
 @dataclass(frozen=True)
@@ -53,18 +50,6 @@ class Learnt:
         """As outputs of analysers are stated: chances of labels, or of numbers."""
         kind = "expected" if self.kind == "expected" else "softmax"
         return {"what": self.column, "kind": kind, "labels": list(self.labels)}
-
-
-@dataclass
-class _Saved:
-    """What of `analyser.json` opens an analyser again."""
-
-    name: str
-    column: str
-    kind: str
-    labels: list[str]
-    embedder: str
-    card: dict[str, Any] = field(default_factory=dict)
 
 
 class _Net:
@@ -95,10 +80,11 @@ class TrainedAnalyser(Analyser):
     learnt
         Column, kind and labels.
     embedder
-        The network before its last layer, as an embedder: `fl.Recipe(start=...)` goes on from it
-        where it is saved.
-    card, history, recipe
-        Who was in the training data, how long it took; loss by step; how it was trained.
+        The network before its last layer, as an embedder. `fl.Recipe(start=...)` goes on from the
+        folder of the analyser, its last layer included where the same labels are learnt.
+    card, history, recipe, validation
+        Who was in the training data, how long it took; loss by step; how it was trained; errors by
+        group at each look at held-out people, or None.
 
     Examples
     --------
@@ -119,6 +105,7 @@ class TrainedAnalyser(Analyser):
     card = property(lambda self: self.embedder.card)
     history = property(lambda self: self.embedder.history)
     recipe = property(lambda self: self.embedder.recipe)
+    validation = property(lambda self: self.embedder.validation)
 
     def to(self, device: str = "auto", precision: str = "fp32") -> "TrainedAnalyser":
         """Compute on another device, or in another precision, from now on; as embedders do."""
@@ -128,9 +115,9 @@ class TrainedAnalyser(Analyser):
     def save(self, folder: str | Path, replace: bool = False) -> Path:
         """Store as `analyser.json`, `head.safetensors` and the network in `embedder/`."""
         with files.write_folder(folder, replace, ANALYSER) as aside:
-            self.embedder.save(aside / _NETWORK)
+            self.embedder.save(aside / NETWORK)
             state = {name: value.contiguous() for name, value in self._head.state_dict().items()}
-            safetensors.torch.save_file(state, aside / _HEAD)
+            safetensors.torch.save_file(state, aside / HEAD)
             about = {
                 "name": self.name,
                 "facelab": facelab.__version__,
@@ -142,9 +129,15 @@ class TrainedAnalyser(Analyser):
         return Path(folder)
 
     @classmethod
-    @files.of_one_version
-    def load(cls, folder: str | Path, device: str = "cpu") -> "TrainedAnalyser":
+    def load(
+        cls,
+        folder: str | Path,
+        device: str = "cpu",
+        backbone: nn.Module | Callable[[], nn.Module] | None = None,
+    ) -> "TrainedAnalyser":
         """Open a saved analyser; on the same device it says bit by bit what it said.
+
+        A `backbone` of one's own is given as to `TrainedEmbedder.load`.
 
         Raises
         ------
@@ -153,23 +146,7 @@ class TrainedAnalyser(Analyser):
         BadInput
             A file is damaged, or they do not belong together.
         """
-        folder = files.stored(folder)
-        with files.reading(folder, "a trained analyser"):
-            stored = sums.open_stored(folder, CARD, "trained analyser", (_HEAD,))
-            saved = checked(_Saved, stored.card, "an analyser", CARD)
-            if saved.kind not in KINDS or len(saved.labels) < 2:
-                raise ValueError(f"{CARD} holds other things")
-            embedder = TrainedEmbedder.load(folder / _NETWORK, device)
-            if embedder.identity() != saved.embedder:
-                raise Damaged(
-                    f"{folder / _NETWORK} is another network than {CARD} was written with: copy "
-                    "or make the analyser again"
-                )
-            head = KINDS[saved.kind](embedder.dim, saved.labels)
-            try:
-                head.load_state_dict(safetensors.torch.load(stored.read(_HEAD)))
-            except (RuntimeError, SafetensorError) as error:
-                raise ValueError(error) from error
+        embedder, head, saved = open_answering(folder, device, backbone)
         return cls(embedder, head, Learnt(saved.column, saved.kind, saved.labels))
 
     def to_onnx(self, path: str | Path, *, opset: int | None = None, replace: bool = False) -> Path:

@@ -38,6 +38,7 @@ def train_analysers(
     *,
     kind: str | None = None,
     labels: Sequence[str] | None = None,
+    held_out: FaceSet | None = None,
     kept: str | Path | None = None,
     device: str = "auto",
 ) -> dict[tuple[str, int], TrainedAnalyser]:
@@ -49,6 +50,8 @@ def train_analysers(
         Name to FaceSet, or to one FaceSet a seed, as `draw_arms` gives them.
     column, kind, labels
         What is learnt, as of `train_analyser`.
+    held_out
+        Other people, at whom each training looks as its recipe's `validate` says.
     recipe
         One for all arms, or one an arm, such as with other mitigations; None is `Recipe()`.
     seeds
@@ -97,10 +100,11 @@ def train_analysers(
         one = dataclasses.replace(recipes[arm], seed=seed)
         learnt = {"column": column, "kind": kind, "labels": labels and list(labels)}
         order = kept and {
-            "training": names.of(one, faces, own=learnt),
+            "training": names.of(one, faces, held_out, own=learnt),
             "code": code_of("analysis.learning"),
         }
-        calls.append(joblib.delayed(_one)(arm, faces, one, str(where), learnt, kept, order))
+        told = learnt | {"held_out": held_out}
+        calls.append(joblib.delayed(_one)(arm, faces, one, str(where), told, kept, order))
     jobs = as_jobs(jobs) if where.type == "cpu" else 1
     with (
         joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1),

@@ -406,7 +406,7 @@ def _check_backbone(own: dict[str, Any] | None, backbone: Any, size: int) -> Non
     if backbone is None:
         raise BadInput(
             f"its backbone was somebody's own, {own['name']}, which is not saved with the weights: "
-            "give it, as in fl.load_embedder(folder, backbone=...)"
+            "give it, as in backbone=MyNetwork"
         )
     given = own_backbone(backbone, size)[1]
     # A process that was sent a notebook's class has no source of it.

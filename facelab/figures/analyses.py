@@ -3,6 +3,7 @@
 In: an `AnalysisAudit`. Out: one Picture a call.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -383,14 +384,10 @@ def confidence_sweep(audit: AnalysisAudit, threshold: float | None = None) -> Pi
     groups = list(dict.fromkeys(table["group"]))
     palette = {**colours(groups), "all": FAINT}
     figure, (left, right) = panels(2, 3.9)
+    over_thresholds(left, table[table["taken"] > 0], "error", palette)
     for group in groups:
-        own = table[(table["group"] == group) & (table["taken"] > 0)]
-        x, look = 100 * own["threshold"], {"color": palette[group]}
-        look["lw"] = 2.6 if group == "all" else 1.6
-        ends = 100 * own["error_low"], 100 * own["error_high"]
-        left.fill_between(x, *ends, color=palette[group], alpha=0.1, lw=0)
-        left.plot(x, 100 * own["error"], label=entry(group), **look)
         own = table[table["group"] == group]
+        look = {"color": palette[group], "lw": 2.6 if group == "all" else 1.6}
         right.plot(100 * own["threshold"], 100 * (1 - own["coverage"]), **look)
     least = 100 * table.loc[table["coverage"] < 1, "threshold"].min()
     for axes in (left, right):
@@ -417,3 +414,13 @@ def confidence_sweep(audit: AnalysisAudit, threshold: float | None = None) -> Pi
     handles, names = left.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 5))
     return figure
+
+
+def over_thresholds(axes: Axes, table: pd.DataFrame, rate: str, palette: Mapping[str, str]) -> None:
+    """A rate with its interval over thresholds, a line a group; both in percent."""
+    for group, own in table.groupby("group", sort=False):
+        x, colour = 100 * own["threshold"], palette[group]
+        ends = 100 * own[f"{rate}_low"], 100 * own[f"{rate}_high"]
+        axes.fill_between(x, *ends, color=colour, alpha=0.1, lw=0)
+        width = 2.6 if group == "all" else 1.6
+        axes.plot(x, 100 * own[rate], label=entry(group), color=colour, lw=width)

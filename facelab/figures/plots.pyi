@@ -16,6 +16,7 @@ from .budgets import plan_study as plan_study
 from .conditions import condition_changes as condition_changes
 from .curves import det_curves as det_curves
 from .curves import threshold_sweep as threshold_sweep
+from .cutoffs import class_sweep as class_sweep
 from .effects import twin_contrasts as twin_contrasts
 from .effects import twin_effects as twin_effects
 from .effects import twin_effects_by_group as twin_effects_by_group

@@ -173,6 +173,32 @@ def rate_words(value: float, low: float, high: float) -> str:
     return f"{percent(value)} {interval(low, high, _hundredths)}"
 
 
+def column_in_words(rates: pd.DataFrame, name: str) -> list[str]:
+    """A column of rates with its ends `_low` and `_high`, as `rate_words` says each.
+
+    Examples
+    --------
+    >>> rates = pd.DataFrame({"fnr": [0.5], "fnr_low": [0.25], "fnr_high": [0.75]})
+    >>> column_in_words(rates, "fnr")
+    ['50% [25, 75]']
+    """
+    ends = (rates[f"{name}{end}"] for end in _ENDS)
+    return [rate_words(*one) for one in zip(*ends, strict=True)]
+
+
+def with_rest(rates: pd.DataFrame, name: str, rest: str) -> pd.DataFrame:
+    """The table and, as columns `rest`, what is left of one by a rate, with its interval.
+
+    Examples
+    --------
+    >>> rates = pd.DataFrame({"taken": [0.75], "taken_low": [0.5], "taken_high": [1.0]})
+    >>> with_rest(rates, "taken", "left").iloc[:, 3:].values.tolist()
+    [[0.25, 0.0, 0.5]]
+    """
+    swapped = {"": "", "_low": "_high", "_high": "_low"}
+    return rates.assign(**{f"{rest}{end}": 1 - rates[f"{name}{of}"] for end, of in swapped.items()})
+
+
 def _hundredths(rate: float) -> str:
     return np.format_float_positional(float(f"{100 * rate:.3g}"), trim="-")
 

@@ -38,7 +38,14 @@ from facelab.training.parts import (
 )
 from facelab.training.recipe import Recipe
 from facelab.training.shards import clip
-from facelab.training.starts import about, centres_of, keeps_centres, start_of, take_centres
+from facelab.training.starts import (
+    about,
+    centres_of,
+    keeps_centres,
+    start_of,
+    take_centres,
+    take_head,
+)
 from facelab.training.still import factors, hold
 from facelab.training.terms import Batch, trained_by
 from facelab.training.validation import Watch
@@ -107,7 +114,10 @@ class Training:
             processes.as_the_first(self.network)
         if own.head is not None:
             processes.as_the_first(self.head)
-        begun = take_centres(self.head, self.network, self.examples, start, self.rows)
+        if own.target:
+            begun = take_head(self.head, start)
+        else:
+            begun = take_centres(self.head, self.network, self.examples, start, self.rows)
         self.start = start and about(start, self.network, begun)
         hold(self.network, self.head, recipe)
         slower = factors(self.network, self.head, recipe)
@@ -307,6 +317,9 @@ class Training:
         if figure < self.best.get("figure", math.inf):
             weights = {name: value.clone() for name, value in network.state_dict().items()}
             self.best = {"figure": figure, "step": self.step, "weights": weights}
+            if self.own.target:  # its head says the labels, and is kept with the network
+                head = self.head.state_dict()
+                self.best["head"] = {name: value.clone() for name, value in head.items()}
             self.looks_since_best = 0
         patience = self.recipe.validate.patience
         self.stale = bool(patience) and self.looks_since_best >= patience
@@ -359,6 +372,8 @@ class Training:
         source = self.average.network if self.average else self.network
         weights = self.best.get("weights") or source.state_dict()
         network.load_state_dict(merged(weights, recipe.lora))
+        if "head" in self.best:
+            self.head.load_state_dict(self.best["head"])
         if recipe.channels_last:
             network = network.to(memory_format=torch.channels_last)
         card = {

@@ -31,6 +31,7 @@ from facelab.training.engine import Training
 from facelab.training.parts import Parts
 from facelab.training.recipe import Recipe
 from facelab.training.starts import decided
+from facelab.training.targets import KEPT_BY
 from facelab.training.validation import Watch
 
 
@@ -141,11 +142,20 @@ def train(
     """
     check_faces(faces, "fl.train")
     recipe = checked_recipe(recipe, seed, "fl.train")
+    if recipe.validate.keep in KEPT_BY:
+        raise BadInput(
+            f"validate.keep {recipe.validate.keep} is of analysers (fl.train_analyser): take fnmr, "
+            "worst_fnmr, fmr_ratio or garbe"
+        )
     saving = Saving(checkpoints, checkpoint_every, keep, resume)
     own = Parts(head, backbone, augment, sampler, terms)
     lookers = Callbacks(callbacks, on_step, on_log, on_look)
     sets = {"faces": faces, "held_out": held_out, "meta": meta}
-    return learn(sets, recipe, device, saving, progress, own, lookers)[0]
+    return learn(sets, recipe, device, saving, progress, own, lookers, _comparing)[0]
+
+
+def _comparing(held_out: FaceSet, recipe: Recipe, training: Training) -> Watch:
+    return Watch(held_out, recipe, training.examples)
 
 
 class Saving(NamedTuple):
@@ -176,6 +186,7 @@ def learn(
     progress: bool,
     own: Parts,
     lookers: Callbacks,
+    watching: Callable[[FaceSet, Recipe, Training], Watch],
 ) -> tuple[TrainedEmbedder, nn.Module]:
     """Train as `train` says; the embedder, and the head that it was trained with.
 
@@ -183,6 +194,8 @@ def learn(
     ----------
     sets
         "faces", "held_out" and "meta".
+    watching
+        Makes what looks at the held-out subjects.
     """
     faces, held_out, meta = (sets.get(name) for name in ("faces", "held_out", "meta"))
     sets = {"faces": faces, "held_out": held_out, "meta": meta}
@@ -198,7 +211,7 @@ def learn(
     ):
         _check_alike(recipe, own, sets, processes)
         training = Training(faces, recipe, processes, meta, own)
-        watch = None if held_out is None else Watch(held_out, recipe, training.examples)
+        watch = None if held_out is None else watching(held_out, recipe, training)
         saved = None
         if saving.folder is not None:
             order = processes.told(lambda: _order(decided(recipe, training.start), own, sets))

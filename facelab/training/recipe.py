@@ -177,7 +177,7 @@ class Mitigation:
 
 @part_of_a_recipe("validate")
 class Validation:
-    """How the held-out subjects given to `train` are looked at.
+    """How the held-out subjects given to `train` or `train_analyser` are looked at.
 
     Attributes
     ----------
@@ -190,7 +190,8 @@ class Validation:
     keep
         Which weights training gives: those of the "last" step, or of the look at which a figure was
         lowest: "fnmr" (over all), "worst_fnmr" (highest of a group), "fmr_ratio" (highest of a
-        group over lowest) or "garbe".
+        group over lowest) or "garbe"; of analysers "error" (over all; of numbers the mean error)
+        or "worst_error" (highest of a group).
     patience
         Looks without a better figure after which training stops; 0 is never.
     """
@@ -198,14 +199,16 @@ class Validation:
     every: CountFromZero = 0
     by: Columns = field(default_factory=list)
     fmr: Number = 1e-3
-    keep: Literal["last", "fnmr", "worst_fnmr", "fmr_ratio", "garbe"] = "last"
+    keep: Literal["last", "fnmr", "worst_fnmr", "fmr_ratio", "garbe", "error", "worst_error"] = (
+        "last"
+    )
     patience: CountFromZero = 0
 
     def __post_init__(self) -> None:
         _require(0 < self.fmr < 1, "validate.fmr", self, "between 0 and 1")
         if self.patience:
             _require(self.keep != "last", "validate.keep", self, "a figure to be patient about")
-        if self.keep in ("worst_fnmr", "fmr_ratio", "garbe"):
+        if self.keep in ("worst_fnmr", "fmr_ratio", "garbe", "worst_error"):
             _require(bool(self.by), "validate.by", self, f"the groups that {self.keep} compares")
 
 
@@ -233,10 +236,10 @@ class Recipe:
         and an image's own may only differ from others' in the batch. None is "free" for magface,
         else "fixed".
     start, start_options
-        What training goes on from (`facelab.training.starts`): a folder that a trained embedder was
-        saved to; a file of weights of arcface_torch, CVLFace, InsightFace_Pytorch or timm;
-        "timm:name", "hf-hub:owner/name" or "local-dir:folder". The other fields say what network it
-        is, to the last option; `StartOptions` says how it is taken.
+        What training goes on from (`facelab.training.starts`): a folder that an embedder or an
+        analyser was saved to; a file of weights of arcface_torch, CVLFace, InsightFace_Pytorch or
+        timm; "timm:name", "hf-hub:owner/name" or "local-dir:folder". The other fields say what
+        network it is, to the last option; `StartOptions` says how it is taken.
     freeze
         Parts of the network that stay as they are, statistics of their norms too: "backbone",
         "depthwise", "embed", anything in them by its name ("backbone.layer1"), or "head".

@@ -22,8 +22,10 @@ from facelab.embedders.trained import Centres, TrainedEmbedder
 from facelab.embedders.weights import state_in
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
+from facelab.training.answering import CARD, open_answering
 from facelab.training.examples import Examples
 from facelab.training.recipe import Recipe
+from facelab.training.targets import LabelHead
 
 # Subjects whose photo is looked at to see whether centres are theirs, and how often it must fit.
 _LOOKED_AT, _NEAR = 256, 0.7
@@ -45,6 +47,8 @@ class Start:
         `mean`, `std` and `affine` of the network.
     centres
         Of its head, or None.
+    head
+        That says labels, of an analyser; or None.
     left
         Names of weights in a file that belong to no part of the recogniser.
     """
@@ -54,12 +58,16 @@ class Start:
     weights: dict[str, Tensor]
     own: dict[str, Any]
     centres: Centres | None = None
+    head: LabelHead | None = None
     left: list[str] = field(default_factory=list)
 
     def digest(self) -> str:
         """The SHA-256 of all that it gives to a training."""
         told = hashlib.sha256(repr(sorted(self.own.items())).encode())
         given = {**self.weights, **(self.centres._asdict() if self.centres else {})}
+        if self.head is not None:
+            told.update(repr((type(self.head).__name__, self.head.labels)).encode())
+            given |= {f"head {name}": value for name, value in self.head.state_dict().items()}
         for name, values in sorted(given.items()):
             told.update(f"{name} {values.dtype} {tuple(values.shape)}".encode() + as_bytes(values))
         return told.hexdigest()
@@ -83,7 +91,10 @@ def start_of(recipe: Recipe) -> Start | None:
         if recipe.start.startswith(_HUBS):
             start = _of_timm(recipe)
         elif (Path(recipe.start) / "embedder.json").is_file():
-            start = _of_ours(recipe)
+            start = _of_ours(recipe, TrainedEmbedder.load(recipe.start))
+        elif (Path(recipe.start) / CARD).is_file():
+            embedder, head, _ = open_answering(recipe.start)
+            start = replace(_of_ours(recipe, embedder), head=head)
         else:
             start = _of_file(recipe)
     said = {name: getattr(options, name) for name in ("mean", "std")}
@@ -91,7 +102,7 @@ def start_of(recipe: Recipe) -> Start | None:
     if options.colour == "BGR":
         first = next(n for n, v in start.weights.items() if v.ndim == 4 and v.shape[1] == 3)
         start.weights[first] = start.weights[first].flip(1)
-    return start if options.centres else replace(start, centres=None)
+    return start if options.centres else replace(start, centres=None, head=None)
 
 
 def decided(recipe: Recipe, start: dict[str, Any] | None) -> dict[str, Any]:
@@ -164,6 +175,23 @@ def take_centres(
     return "the start's"
 
 
+def take_head(head: LabelHead, start: Start | None) -> str:
+    """Put the start's into a head that says the same labels in the same order, and nothing else.
+
+    Returns
+    -------
+    str
+        Whose head it is now, for the card.
+    """
+    theirs = start and start.head
+    if theirs is None:
+        return "new"
+    if (type(theirs), theirs.labels) != (type(head), head.labels):
+        return "new: other labels"
+    head.load_state_dict(theirs.state_dict())
+    return "the start's"
+
+
 def _nearness(network: Network, examples: Examples, centres: Tensor) -> float:
     """How often a photo lies nearer to its subject's centre than a photo of somebody else."""
     firsts = np.unique(examples.labels, return_index=True)[1]
@@ -220,8 +248,7 @@ def about(start: Start, network: Network, centres: str) -> dict[str, Any]:
 # ---- where they come from
 
 
-def _of_ours(recipe: Recipe) -> Start:
-    embedder = TrainedEmbedder.load(recipe.start)
+def _of_ours(recipe: Recipe, embedder: TrainedEmbedder) -> Start:
     built = embedder.network.built
     _check_same(recipe, embedder.recipe | built)
     own = {name: built[name] for name in ("mean", "std", "affine") if name in built}
@@ -251,8 +278,9 @@ def _of_backbone(recipe: Recipe, backbone: nn.Module, layout: str) -> Start:
 def _of_file(recipe: Recipe) -> Start:
     if not Path(recipe.start).exists():
         raise BadInput(
-            f"start: there is nothing at {recipe.start}: give a folder that an embedder was saved "
-            "to, a file of weights, or timm:NAME, hf-hub:OWNER/NAME or local-dir:FOLDER"
+            f"start: there is nothing at {recipe.start}: give a folder that an embedder or "
+            "an analyser was saved to, a file of weights, or timm:NAME, hf-hub:OWNER/NAME or "
+            "local-dir:FOLDER"
         )
     state = state_in(recipe.start, "start")
     told = told_by(state)

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facelab.errors import BadInput
-from facelab.training.recipe import Recipe
+from facelab.training.recipe import Recipe, Validation
 
+# What `Validation.keep` may name of labels and numbers.
+KEPT_BY = ("error", "worst_error")
 _WIDTH = 2.0  # steps between numbers: the standard deviation of what is taught for one
 
 
@@ -34,7 +36,7 @@ class LabelHead(nn.Module, ABC):
 
     def __init__(self, dim: int, labels: Sequence[Any]) -> None:
         super().__init__()
-        self.count = len(labels)
+        self.labels = tuple(map(str, labels))
         self.linear = nn.Linear(dim, self.outputs(len(labels)))
 
     def outputs(self, labels: int) -> int:
@@ -205,10 +207,16 @@ class Target:
             "mitigate.meta_margins": bool(mitigate.meta_margins),
             "centres": recipe.centres < 1,
             "wccn": bool(recipe.wccn),
-            "validate.keep": recipe.validate.keep != "last",
+            "validate.fmr": recipe.validate.fmr != Validation().fmr,
             "ema": bool(recipe.ema),
             "together": recipe.together > 1,
         }
+        keep = recipe.validate.keep
+        if keep not in ("last", *KEPT_BY):
+            raise BadInput(
+                f"validate.keep {keep} is of trainings that tell people apart: take "
+                f"{' or '.join(KEPT_BY)}"
+            )
         if wrong := next((name for name, there in asked.items() if there), ""):
             raise BadInput(f"{wrong} is of trainings that tell people apart: leave it out here")
         if self.kind != "softmax" and recipe.label_smoothing:

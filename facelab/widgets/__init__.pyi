@@ -3,6 +3,7 @@
 from .browser import face_browser as face_browser
 from .comparer import audit_comparer as audit_comparer
 from .confidence import confidence_explorer as confidence_explorer
+from .cutoff import class_threshold_explorer as class_threshold_explorer
 from .grouping import cluster_browser as cluster_browser
 from .mix import mix_composer as mix_composer
 from .monitor import training_monitor as training_monitor

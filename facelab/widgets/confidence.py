@@ -13,7 +13,7 @@ from facelab.analysis.by_group import AnalysisAudit
 from facelab.analysis.said import caution
 from facelab.errors import BadInput, a_kind
 from facelab.figures.style import Picture
-from facelab.rates.tables import rate_words
+from facelab.rates.tables import column_in_words, with_rest
 from facelab.widgets import drawing
 from facelab.widgets.dial import Dial, slider
 
@@ -78,15 +78,14 @@ class ConfidenceExplorer(Dial):
     def __init__(self, audit: AnalysisAudit, advised: float) -> None:
         super().__init__()
         self.audit = audit
-        parts = dict(list(audit.sweep.groupby("threshold")))
+        sweep = with_rest(audit.sweep, "coverage", "left_out")
+        parts = dict(list(sweep.groupby("threshold")))
         self._stops = [part.reset_index(drop=True) for part in parts.values()]
         self._levels = list(parts)
         self._groups = self._stops[0]["group"].tolist()
         self._palette = drawing.palette(self._groups)
-        left_out = 1 - audit.sweep["coverage"].to_numpy(float)
         self._limits = {
-            "left_out": drawing.rate_limits(left_out),
-            "error": drawing.rate_limits(audit.sweep["error"].to_numpy(float)),
+            name: drawing.rate_limits(sweep[name].to_numpy(float)) for name in ("left_out", "error")
         }
         nearest = int(np.abs(np.array(self._levels) - advised).argmin())
         options = [(f"{100 * level:.4g}%", place) for place, level in enumerate(self._levels)]
@@ -96,46 +95,27 @@ class ConfidenceExplorer(Dial):
 
     @property
     def value(self) -> dict[str, Any]:
-        """`threshold` and `rates`: the rows of `AnalysisAudit.sweep` there."""
+        """`threshold` and `rates`: the rows of `AnalysisAudit.sweep` there, with `left_out`."""
         place = self.threshold.value
         return {"threshold": float(self._levels[place]), "rates": self._stops[place]}
 
     def draw(self) -> tuple[str, str]:
-        rates, rows = self.value["rates"], len(self._groups)
-        second = drawing.LABELS + _WIDTH + _GAP
-        panels = [
-            drawing.Panel(left, _WIDTH, self._limits[name], title, drawing.percent)
-            for name, left, title in (
-                ("left_out", drawing.LABELS, "Answers not taken"),
-                ("error", second, "Wrong, of those taken"),
-            )
-        ]
-        parts = [drawing.names(self._groups)]
-        parts += [panels[0].frame(rows), panels[0].draw(self._left_out(rates))]
+        rates = self.value["rates"]
         # Hollow: with every answer taken.
-        before = self._errors(self._stops[0], 0.25, True)
-        parts += [panels[1].frame(rows), panels[1].draw([*before, *self._errors(rates, -0.2)])]
-        width, height = second + _WIDTH + 10, drawing.TOP + rows * drawing.ROW + 24
-        return drawing.svg(width, height, self._alt(), *parts), self._table()
-
-    def _left_out(self, rates: pd.DataFrame) -> list[drawing.Dot]:
-        ends = (1 - rates[name] for name in ("coverage", "coverage_high", "coverage_low"))
-        return [
-            drawing.Dot(row, *(max(one, 0.0) for one in told), self._palette[group])
-            for row, (group, *told) in enumerate(zip(self._groups, *ends, strict=True))
+        errors = drawing.dots(self._stops[0], "error", self._palette, 0.25, hollow=True)
+        errors += drawing.dots(rates, "error", self._palette, -0.2)
+        left_out = drawing.dots(rates, "left_out", self._palette)
+        panels = [
+            ("Answers not taken", self._limits["left_out"], left_out),
+            ("Wrong, of those taken", self._limits["error"], errors),
         ]
-
-    def _errors(self, rates: pd.DataFrame, shift: float, hollow: bool = False) -> list[drawing.Dot]:
-        ends = (rates[f"error{end}"] for end in ("", "_low", "_high"))
-        return [
-            drawing.Dot(row + shift, *told, self._palette[group], hollow)
-            for row, (group, *told) in enumerate(zip(self._groups, *ends, strict=True))
-        ]
+        figure = drawing.side_by_side(self._groups, panels, self._alt(), _WIDTH, _GAP)
+        return figure, self._table()
 
     def _alt(self) -> str:
         told = self.value
         return f"With answers taken from a confidence of {told['threshold']:g} on: " + "; ".join(
-            f"{row.group} {drawing.percent(1 - row.coverage)} not taken, "
+            f"{row.group} {drawing.percent(row.left_out)} not taken, "
             f"{drawing.percent(row.error)} of those taken wrong"
             for row in told["rates"].itertuples()
         )
@@ -143,16 +123,11 @@ class ConfidenceExplorer(Dial):
     def _table(self) -> str:
         told = self.value
         rates = told["rates"]
-        left_out = zip(
-            1 - rates["coverage"], 1 - rates["coverage_high"], 1 - rates["coverage_low"],
-            strict=True,
-        )  # fmt: skip
-        errors = zip(*(rates[f"error{end}"] for end in ("", "_low", "_high")), strict=True)
         frame = pd.DataFrame(
             {
                 "answers taken": rates["taken"].map("{:,}".format).tolist(),
-                "not taken": [rate_words(*(max(x, 0.0) for x in one)) for one in left_out],
-                "wrong, of those taken": [rate_words(*one) for one in errors],
+                "not taken": column_in_words(rates, "left_out"),
+                "wrong, of those taken": column_in_words(rates, "error"),
             },
             index=pd.Index(self._groups, name="group"),
         )

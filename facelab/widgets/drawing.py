@@ -115,6 +115,21 @@ class Panel:
         return "".join(parts)
 
 
+def dots(
+    rates: pd.DataFrame,
+    name: str,
+    colours: Mapping[str, str],
+    shift: float = 0.0,
+    hollow: bool = False,
+) -> list[Dot]:
+    """The column of a rate and its ends, a dot a row of the table, in the colour of its group."""
+    columns = (rates[column] for column in ("group", name, f"{name}_low", f"{name}_high"))
+    return [
+        Dot(row + shift, *told, colours[str(group)], hollow)
+        for row, (group, *told) in enumerate(zip(*columns, strict=True))
+    ]
+
+
 def palette(groups: Sequence[str]) -> dict[str, str]:
     """The colours of groups in reports; all of them together in that of the text, light or dark."""
     return colours(groups) | {group: "currentColor" for group in groups if group == "all"}
@@ -160,6 +175,22 @@ def svg(width: float, height: float, alt: str, *parts: str) -> str:
         f'style="width:100%;max-width:{width:.0f}px;height:auto;font:13px sans-serif" '
         f'fill="currentColor" xmlns="http://www.w3.org/2000/svg">{"".join(parts)}</svg>'
     )
+
+
+def side_by_side(
+    groups: Sequence[str],
+    panels: Sequence[tuple[str, tuple[float, float], Sequence[Dot]]],
+    alt: str,
+    width: float,
+    gap: float,
+) -> str:
+    """Rates of groups, a row each: panels of a title, limits and dots, beside one another."""
+    parts = [names(groups)]
+    for place, (title, limits, told) in enumerate(panels):
+        panel = Panel(LABELS + place * (width + gap), width, limits, title, percent)
+        parts += [panel.frame(len(groups)), panel.draw(told)]
+    right = LABELS + len(panels) * (width + gap) - gap + 20
+    return svg(right, TOP + len(groups) * ROW + 24, alt, *parts)
 
 
 def heat_map(

@@ -7,7 +7,7 @@ The ladder is read off once, when the explorer is made; a move then looks up a s
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -272,7 +272,7 @@ class ThresholdExplorer(Dial):
         }
         parts = [drawing.names(self._groups)]
         for error, panel in panels.items():
-            parts += [panel.frame(rows), panel.draw(list(self._dots(stop, error)))]
+            parts += [panel.frame(rows), panel.draw(drawing.dots(stop.rates, error, self._palette))]
         if stop.target:
             parts.append(panels["fmr"].mark(stop.target, rows))
         left = second + _WIDTH + _GAP + 10
@@ -283,11 +283,6 @@ class ThresholdExplorer(Dial):
 
     def _panel(self, error: str, left: float, title: str) -> drawing.Panel:
         return drawing.Panel(left, _WIDTH, self._limits[error], title, drawing.percent)
-
-    def _dots(self, stop: Stop, error: str) -> Iterator[drawing.Dot]:
-        ends = (stop.rates[f"{error}{end}"].tolist() for end in ("", "_low", "_high"))
-        for row, (group, *rate) in enumerate(zip(self._groups, *ends, strict=True)):
-            yield drawing.Dot(row, *rate, self._palette[group])
 
     def _heat_map(self, stop: Stop, left: float) -> str:
         title = "FMR by pair of groups"

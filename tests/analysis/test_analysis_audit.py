@@ -400,7 +400,8 @@ def test_what_is_saved_is_what_is_loaded(audit, tmp_path):
     folder = audit.save(tmp_path / "audit")
     again = fl.AnalysisAudit.load(folder)
     assert again.summary() == audit.summary()
-    for name in ("rates", "confusion", "contrasts", "disparity", "confidences", "sweep"):
+    names = ("rates", "confusion", "contrasts", "disparity", "confidences", "sweep", "class_sweep")
+    for name in names:
         pd.testing.assert_frame_equal(
             getattr(again, name), getattr(audit, name), check_dtype=False, check_exact=True
         )

@@ -4,58 +4,24 @@ import json
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
+from coloured_people import AGES, TINY, coloured_people, learn, same_weights
 
 import facelab as fl
 from facelab.errors import BadInput, FacelabError, Stopped
 from facelab.training.examples import Examples
 from facelab.training.targets import Target
 
-TINY = fl.Recipe(
-    backbone_options={"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16]},
-    **{"size": 32, "dim": 32, "steps": 40, "batch": 16, "precision": "fp32"},
-)
-AGES = ("0-9", "10-19", "20-29", "30+")
-
 
 @pytest.fixture(scope="module")
 def faces() -> fl.FaceSet:
-    """People whose gender is a colour, whose age is how bright they are."""
-    rng = np.random.default_rng(0)
-    number = 24
-    table = pd.DataFrame({"subject": np.repeat(np.arange(number), 3).astype(str)})
-    person = table["subject"].astype(int)
-    table["gender"] = np.where(person % 2, "Male", "F")
-    table["years"] = 5.0 + 40 * (person // 2) / 11
-    table["band"] = pd.cut(table["years"], [0, 10, 20, 30, 99], labels=AGES).astype(str)
-    table["light"] = np.tile(["dim", "dim", "bright"], number)  # of a photo, not of a person
-    table["image"] = "i" + table.index.astype(str)
-    table["nickname"] = "n" + table["subject"]
-    table["gap"] = table["gender"].where(person > 1)
-    crops = rng.integers(0, 30, (len(table), 32, 32, 3))
-    crops += (60 + 3 * table["years"].to_numpy()).astype(int)[:, None, None, None]
-    crops[table["gender"] == "F", :, :, 0] += 40
-    return fl.FaceSet.from_arrays(table, crops.clip(0, 255).astype(np.uint8), synthetic=True)
-
-
-def learn(faces, column="gender", recipe=TINY, **more):
-    return fl.train_analyser(faces, column, recipe, progress=False, device="cpu", **more)
+    return coloured_people()
 
 
 @pytest.fixture(scope="module")
 def gender(faces):
     return learn(faces)
-
-
-def same_weights(one, other) -> bool:
-    pairs = [(m.embedder.network, m._head) for m in (one, other)]
-    return all(
-        torch.equal(a, b)
-        for mine, theirs in zip(*pairs, strict=True)
-        for a, b in zip(mine.state_dict().values(), theirs.state_dict().values(), strict=True)
-    )
 
 
 def test_a_label_is_learnt_and_said_as_any_analyser_says_it(faces, gender):
@@ -153,6 +119,22 @@ def test_it_goes_on_from_an_embedder_whose_backbone_may_stay_still(faces, tmp_pa
     place = made.save(tmp_path / "analyser") / "embedder"
     again = fl.Recipe.from_dict({**TINY.to_dict(), "steps": 1, "start": str(place)})
     assert fl.train(faces, again, progress=False).card["start"]["names"] == "facelab"
+
+
+def test_it_goes_on_from_an_analyser_with_its_layer_for_the_same_labels(faces, gender, tmp_path):
+    start = {"start": str(gender.save(tmp_path / "first")), "steps": 1, "lr": 1e-12}
+    recipe = fl.Recipe.from_dict({**TINY.to_dict(), **start})
+    made = learn(faces, recipe=recipe)
+    assert made.card["start"]["centres"] == "the start's"
+    was, now = gender._head.state_dict(), made._head.state_dict()
+    assert all(torch.allclose(was[name], now[name], atol=1e-6) for name in was)
+    for column, kind in (("light", None), ("years", "expected"), ("gender", "ordinal")):
+        labels = ["F", "Male"] if kind == "ordinal" else None
+        other = learn(faces, column, recipe, kind=kind, labels=labels)
+        assert other.card["start"]["centres"] == "new: other labels"
+    assert fl.train(faces, recipe, progress=False).card["start"]["centres"] == "new"
+    anew = fl.Recipe.from_dict({**recipe.to_dict(), "start_options": {"centres": False}})
+    assert learn(faces, recipe=anew).card["start"]["centres"] == "new"
 
 
 def test_groups_of_photos_are_drawn_alike_where_people_stand_in_several(faces):

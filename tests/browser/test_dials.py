@@ -37,8 +37,10 @@ import pandas as pd
 said = pd.DataFrame({"tone": ["dark", "light", "light"] * 120, "gender": ["male", "female"] * 180})
 said["score_male"] = [(place * 37 % 100 + 1) / 101 for place in range(len(said))]
 said["score_female"] = 1 - said["score_male"]
-fl.widgets.confidence_explorer(fl.analysis_audit(said, "gender", by="tone", replicates=10), 0.7)
+answers = fl.analysis_audit(said, "gender", by="tone", replicates=10)
+fl.widgets.confidence_explorer(answers, 0.7)
 """,
+    'fl.widgets.class_threshold_explorer(answers, "female", 0.6)',
 ]
 # What a mix composer shows: the readouts of its sliders, its buttons, its sentence, its table.
 READ = """box => {
@@ -196,7 +198,8 @@ PALE = """box => {
 
 
 @pytest.mark.parametrize(
-    "label", ["Images of each", "Threshold", "In a sentence", "Answers taken from"]
+    "label",
+    ["Images of each", "Threshold", "In a sentence", "Answers taken from", "Called so from"],
 )
 def test_the_figures_are_legible_and_no_label_stands_on_another(seen, shot, label):
     one = dial(seen, label)
@@ -228,8 +231,11 @@ TAKEN = """box => ({
 })"""
 
 
-def test_the_confidence_under_the_mouse_is_that_of_table_and_figure(seen, shot):
-    explorer = dial(seen, "Answers taken from")
+@pytest.mark.parametrize(
+    ("label", "of"), [("Answers taken from", "confidence"), ("Called so from", "score")]
+)
+def test_the_threshold_under_the_mouse_is_that_of_table_and_figure(seen, shot, label, of):
+    explorer = dial(seen, label)
     box, base = explorer.element_handle(), explorer.locator(".noUi-base")
     told = set()
     for share in (0.9, 0.62, 0.8):
@@ -242,10 +248,24 @@ def test_the_confidence_under_the_mouse_is_that_of_table_and_figure(seen, shot):
         agrees = f"box => {{ const now = ({TAKEN})(box); return now.caption.includes(now.at) }}"
         seen.wait_for_function(agrees, arg=box, timeout=20_000)
         now = seen.evaluate(TAKEN, box)
-        assert f"from a confidence of {float(now['at'].rstrip('%')) / 100:g} on" in now["figure"]
+        assert f"from a {of} of {float(now['at'].rstrip('%')) / 100:g} on" in now["figure"]
         told.add(now["at"])
-    shot(seen, f"confidence-{seen.theme}")
+    shot(seen, f"{of}-{seen.theme}")
     assert len(told) == 3
+
+
+def test_another_label_begins_anew_and_keys_move_its_threshold(seen):
+    explorer = dial(seen, "Called so from")
+    box, handle = explorer.element_handle(), explorer.locator(".noUi-handle")
+    for label in ("male", "female"):
+        explorer.locator("select").select_option(label)
+        at = f"box => {{ const now = ({TAKEN})(box); return [now.at, now.caption].join(' ') }}"
+        shown = f"box => ({TAKEN})(box).figure.startsWith('Called {label} from a score of 0.5 on')"
+        seen.wait_for_function(shown, arg=box, timeout=20_000)
+        assert seen.evaluate(at, box).startswith("50% Perceived gender presentation: called")
+        handle.press("ArrowRight")
+        moved = f"box => ({TAKEN})(box).figure.startsWith('Called {label} from a score of 0.52 on')"
+        seen.wait_for_function(moved, arg=box, timeout=20_000)
 
 
 def test_the_training_trains_and_its_stop_goes_when_it_is_over(seen, shot):

@@ -99,6 +99,18 @@ def test_over_confidence_stand_the_error_of_what_is_taken_and_who_is_left_out(au
     assert right.lines[places].get_ydata() == pytest.approx(100 * (1 - whole["coverage"]))
 
 
+def test_over_the_score_of_a_class_stand_its_errors_and_precision(audit):
+    grid = fl.plots.class_sweep(audit, "female", 0.6).axes
+    own = audit.class_sweep.query("`class` == 'female' and group == 'dark' and threshold >= 0")
+    for axes, rate in zip(grid, ("fnr", "fpr", "precision"), strict=True):
+        line = next(line for line in axes.lines if line.get_label() == "dark")
+        known = own[own[rate].notna()]
+        assert line.get_xdata() == pytest.approx(100 * known["threshold"])
+        assert line.get_ydata() == pytest.approx(100 * known[rate])
+    with pytest.raises(fl.BadInput, match=r"no scores of 'femal' .did you mean 'female'"):
+        fl.plots.class_sweep(audit, "femal")
+
+
 def test_confusions_hold_the_counts_and_add_up_to_the_class(audit):
     figure = fl.plots.confusions(audit)
     texts = [text.get_text() for text in figure.axes[0].texts if "%" in text.get_text()]

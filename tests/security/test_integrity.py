@@ -40,6 +40,8 @@ KINDS = {
     "embeddings": fl.Embeddings.load,
     "embedder": fl.load_embedder,
     "audit": fl.Audit.load,
+    "analyser": fl.analyser,
+    "analysis": fl.AnalysisAudit.load,
     "gallery": fl.Gallery.load,
     "gallery-index": fl.Gallery.load,
     "gallery-trusted": lambda folder: fl.Gallery.load(folder, verify=False),
@@ -66,6 +68,12 @@ def made(place, seed):
     people.save(place / "embeddings")
     fl.train(faces, fl.Recipe(steps=2, size=32, dim=16), seed=seed).save(place / "embedder")
     fl.audit(people, "group", 0.1, replicates=20, jobs=1).save(place / "audit")
+    others = fl.synthesize(6, 1, seed + 9, size=32, jobs=1)
+    two = fl.Recipe(steps=2, size=32, dim=16)
+    analyser = fl.train_analyser(faces, "gender", two, seed=seed, held_out=others, progress=False)
+    analyser.save(place / "analyser")
+    said = analyser.predict(faces)
+    fl.analysis_audit(said, "gender", "phenotype", replicates=20).save(place / "analysis")
     gallery = fl.Gallery().enrol(people)
     gallery.save(place / "gallery")
     shutil.copytree(place / "gallery", place / "gallery-trusted")
