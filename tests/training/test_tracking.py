@@ -17,7 +17,7 @@ import pytest
 from training_sets import TINY, patterns
 
 import facelab as fl
-from facelab.errors import BadInput
+from facelab.errors import BadInput, FacelabError
 from facelab.training.recipe import Validation
 
 RECIPE = dataclasses.replace(TINY, steps=3, validate=Validation(every=2, fmr=0.05, by=["gender"]))
@@ -128,6 +128,15 @@ def told_by(embedder):
 def test_they_are_the_trainings_own_history_and_looks(told):
     embedder, read = told
     assert read["mlflow"] == pytest.approx(told_by(embedder))
+
+
+def test_an_mlflow_that_takes_no_folder_is_told_in_one_sentence(tmp_path, monkeypatch):
+    settings = pytest.importorskip("mlflow.environment_variables")
+    if not hasattr(settings, "MLFLOW_ALLOW_FILE_STORE"):
+        pytest.skip("this MLflow takes folders")
+    monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
+    with pytest.raises(FacelabError, match=r"no run at file://.*set MLFLOW_ALLOW_FILE_STORE=true"):
+        fl.tracker("mlflow", tmp_path / "runs")
 
 
 @contextlib.contextmanager
