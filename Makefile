@@ -2,7 +2,7 @@
 # TORCH=keep leaves a torch and torchvision that python3 has already (a CPU build, a cluster's own,
 # conda's pytorch-cpu) where they are, and installs the rest beside them.
 .DEFAULT_GOAL := help
-.PHONY: help install experiment test lab bench gallery docs wheel clean lock
+.PHONY: help install experiment test lowest lab bench gallery docs wheel clean lock
 
 BIN := .venv/bin
 # What was kept once is kept.
@@ -44,6 +44,9 @@ test: $(READY)  ## the tests, with those on real faces where FACELAB_REAL is set
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist worksteal
+
+lowest: $(READY)  ## the tests on the lowest versions that pyproject.toml allows, but for browser and notebooks
+	.ci/lowest $(BIN)/python
 
 lab: $(READY)  ## JupyterLab on the notebooks; LAB="--no-browser" and the like are passed on
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks $(LAB)

@@ -14,6 +14,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK = (ROOT / "requirements.lock").read_text()
+WAYS_IN = (ROOT / "docs" / "how-to" / "anywhere.md").read_text()
 
 # Packages that conda-forge knows under another name.
 CONDA_NAMES = {
@@ -64,7 +65,23 @@ def test_the_page_of_the_house_maps_every_module_that_there_is():
     assert [name for name in modules + packages if f"`{name}`" not in page] == []
 
 
+def test_the_pythons_that_are_named_are_those_that_are_tried():
+    told = [re.search(r"Python :: (3\.\d+)$", line) for line in PROJECT["classifiers"]]
+    named = [found[1] for found in told if found]
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yaml").read_text())
+    assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == [named[0], named[-1]]
+    assert PROJECT["requires-python"] == f">={named[0]}"
+    assert f"{named[0]} to {named[-1]} are tried" in WAYS_IN
+
+
 # ---- the lighter road: a torch that is there already
+
+
+def test_the_road_without_a_gpu_is_the_same_on_the_page_and_for_binder():
+    index, *wanted, _ = (ROOT / ".binder" / "requirements.txt").read_text().splitlines()
+    assert set(wanted) == {line for line in PROJECT["dependencies"] if line.startswith("torch")}
+    assert f"pip install torch torchvision {index.replace('extra-', '')}\n" in WAYS_IN
+    assert "conda env create -f environment.yml\n" in WAYS_IN
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facelab.errors import counted
+from facelab.errors import counted, need
 from facelab.faces.names import in_markdown
 from facelab.search.crowds import crowd
 from facelab.search.gallery import Gallery
@@ -97,7 +97,7 @@ def child() -> None:
 
 def measured(size: int, kind: str, dim: int, images: int, probes: int, rounds: int) -> dict:
     """One row of `search_speed`."""
-    import faiss
+    faiss = need("faiss", "search")
 
     enrolled, searched = crowd(size // images, images, 2 * probes, dim)
     mated = searched.table["subject"].isin(enrolled.table["subject"]).to_numpy()
@@ -226,7 +226,7 @@ def bytes_a_vector(dim: int = 512, vectors: int = 8192, seed: int = 0) -> pd.Dat
     >>> table.set_index("kind")["bytes"].round().astype(int).to_dict()
     {'exact': 256, 'fastscan': 16, 'ivf': 72, 'hnsw': 337}
     """
-    import faiss
+    faiss = need("faiss", "search")
 
     enrolled, _ = crowd(vectors, dim=dim, seed=seed)
     rows = [{"kind": "exact", "bytes": 4.0 * dim}]

@@ -361,7 +361,7 @@ def nearest_neighbours(
     tuple
         int64 a and b, float32 scores, in the order of a and b.
     """
-    import faiss
+    faiss = need("faiss", "grouping")
 
     count = len(vectors)
     if not k > 0:

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from facelab.errors import BadInput, check_option
+from facelab.errors import BadInput, check_option, need
 from facelab.search.stored_index import read_checked
 from facelab.words import checked
 
@@ -79,7 +79,7 @@ def kind_for(kind: Kind, vectors: int, subjects: int) -> Literal["exact"] | Appr
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """faiss on one thread inside the block: its threads spin where another process is busy."""
-    import faiss
+    faiss = need("faiss", "search")
 
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
@@ -95,7 +95,7 @@ def nearest(vectors: np.ndarray, probes: np.ndarray, n: int) -> np.ndarray:
     faiss's blocked product and selection on the arrays as they lie, also memory-mapped: what
     `IndexFlatIP` does, without its copy.
     """
-    import faiss
+    faiss = need("faiss", "search")
 
     with one_thread():
         return faiss.knn(probes, vectors, n, metric=faiss.METRIC_INNER_PRODUCT)[1]
@@ -118,7 +118,7 @@ def cosines(vectors: np.ndarray, probes: np.ndarray, rows: np.ndarray) -> np.nda
     -------
     float32 (P, n)
     """
-    import faiss
+    faiss = need("faiss", "search")
 
     rows, scores = np.ascontiguousarray(rows, np.int64), np.empty(rows.shape, np.float32)
     vectors = np.ascontiguousarray(vectors, np.float32)
@@ -180,7 +180,7 @@ class Index:
 
         The same vectors and seed give the same index.
         """
-        import faiss
+        faiss = need("faiss", "search")
 
         lists = 2 ** round(np.log2(np.sqrt(len(vectors)) / 2))
         dim = vectors.shape[1]
@@ -230,7 +230,7 @@ class Index:
 
     def propose(self, probes: np.ndarray, effort: Effort, more: int = 0) -> np.ndarray:
         """Rows that may be the most similar ones, -1 where there are no more: int64 (P, n)."""
-        import faiss
+        faiss = need("faiss", "search")
 
         n = min(effort.shortlist + more, len(self))
         if self.kind == "hnsw":
@@ -248,7 +248,7 @@ class Index:
 
     def write(self, path: Path) -> None:
         """faiss's own file."""
-        import faiss
+        faiss = need("faiss", "search")
 
         faiss.write_index(self.index, str(path))
 

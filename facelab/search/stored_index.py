@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, need
 
 if TYPE_CHECKING:
     import faiss
@@ -43,7 +43,7 @@ def read_checked(
     BadInput
         The file is no such index, or does not fit the vectors.
     """
-    import faiss
+    faiss = need("faiss", "search")
 
     count, dim = shape
     try:
@@ -71,7 +71,7 @@ def _names_each_once(rows: np.ndarray, count: int) -> bool:
 
 def _are_whole_lists(index: Any) -> bool:
     """Inverted lists: each list, its codes and the centre that leads to it are there."""
-    import faiss
+    faiss = need("faiss", "search")
 
     quantiser, lists = faiss.downcast_index(index.quantizer), index.invlists
     codes = index.pq.M if hasattr(index, "pq") else 0
@@ -109,7 +109,7 @@ def _is_whole_quantiser(own: Any, fresh: Any) -> bool:
 
 def _is_whole_graph(index: Any) -> bool:
     """A graph of neighbours: every edge leads to a vector that has edges on its level."""
-    import faiss
+    faiss = need("faiss", "search")
 
     fresh = faiss.index_factory(index.d, "HNSW32_SQ8", faiss.METRIC_INNER_PRODUCT)
     graph, store = index.hnsw, faiss.downcast_index(index.storage)

@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from facelab.errors import BadInput, check_option, counted, need
+from facelab.errors import BadInput, FacelabError, check_option, counted, need
 
 Send = Callable[[dict[str, float], int], Any]
 
 _KINDS = ("tensorboard", "mlflow", "wandb")
 _REFUSED = re.compile(r"[^\w/. :-]")  # what MLflow takes in no name
+_FOLDERS = "give a server's address, or set MLFLOW_ALLOW_FILE_STORE=true to have folders"
 
 
 class Tracker:
@@ -84,7 +85,8 @@ def tracker(
         "tensorboard", "mlflow", "wandb" (the extras of these names), or a function of
         (numbers by name, step).
     folder
-        Where they are kept. TensorBoard: needed. MLflow: an address or a folder, by default what
+        Where they are kept. TensorBoard: needed. MLflow: a server's address, or a folder, which
+        today's MLflow takes where MLFLOW_ALLOW_FILE_STORE=true is set; by default what
         MLFLOW_TRACKING_URI says. W&B: by default `wandb` here; WANDB_MODE=offline sends nothing.
     experiment, name
         What the run belongs to (of W&B its project), and what it is called.
@@ -103,6 +105,8 @@ def tracker(
         The library is not installed.
     BadInput
         There is no such kind, or TensorBoard is given no folder.
+    FacelabError
+        MLflow takes no run there.
 
     Examples
     --------
@@ -147,16 +151,23 @@ def _tensorboard(folder: str | Path | None, name: str | None) -> Tracker:
 
 def _mlflow(folder: str | Path | None, experiment: str, name: str | None) -> Tracker:
     need("mlflow", "mlflow")
-    from mlflow import MlflowClient
+    from mlflow import MlflowClient, get_tracking_uri
     from mlflow.entities import Metric
+    from mlflow.exceptions import MlflowException
 
     where = None if folder is None else str(folder)
     if where is not None and "://" not in where:
         where = Path(where).resolve().as_uri()
-    client = MlflowClient(tracking_uri=where)
-    known = client.get_experiment_by_name(experiment)
-    home = known.experiment_id if known else client.create_experiment(experiment)
-    run = client.create_run(home, run_name=name)
+    try:
+        client = MlflowClient(tracking_uri=where)
+        known = client.get_experiment_by_name(experiment)
+        home = known.experiment_id if known else client.create_experiment(experiment)
+        run = client.create_run(home, run_name=name)
+    except MlflowException as error:
+        told = _FOLDERS if "MLFLOW_ALLOW_FILE_STORE" in str(error) else error
+        raise FacelabError(
+            f"MLflow takes no run at {where or get_tracking_uri()}: {told}"
+        ) from error
 
     def send(numbers: dict[str, float], step: int) -> None:
         now = int(time.time() * 1000)

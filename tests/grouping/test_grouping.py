@@ -203,8 +203,9 @@ def test_too_many_faces_for_hdbscan(monkeypatch):
         group_faces(crowd(), method="hdbscan")
 
 
-def test_without_infomap_its_extra_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "infomap", None)
+@pytest.mark.parametrize("package", ["infomap", "faiss"])
+def test_without_a_package_its_extra_is_named(monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(fl.MissingExtra, match=r"facelab\[grouping\]"):
         group_faces(crowd(people=10), 0.5, "infomap")
 

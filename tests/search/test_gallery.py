@@ -1,5 +1,7 @@
 """Galleries: enrolment, exact search, removal, storing, and what is refused."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -235,3 +237,10 @@ def test_images_that_cancel_out_have_no_mean():
     with pytest.raises(fl.BadInput, match="images of subject 's000' cancel out"):
         Gallery().enrol(pair)
     assert len(Gallery("max").enrol(pair)) == 1
+
+
+def test_without_faiss_its_extra_is_named(monkeypatch):
+    gallery = Gallery().enrol(crowd())
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(fl.MissingExtra, match=r"pip install 'facelab\[search\]'"):
+        gallery.search(crowd(seed=1), 3)

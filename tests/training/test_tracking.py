@@ -1,6 +1,15 @@
 """A training's numbers arrive: the same in TensorBoard, MLflow and W&B, all without a network."""
 
+import contextlib
 import dataclasses
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from types import SimpleNamespace
 
 import pandas as pd
@@ -8,7 +17,7 @@ import pytest
 from training_sets import TINY, patterns
 
 import facelab as fl
-from facelab.errors import BadInput
+from facelab.errors import BadInput, FacelabError
 from facelab.training.recipe import Validation
 
 RECIPE = dataclasses.replace(TINY, steps=3, validate=Validation(every=2, fmr=0.05, by=["gender"]))
@@ -101,8 +110,8 @@ def test_all_three_have_the_same_scalars(told):
     assert board == pytest.approx(mlflow, rel=1e-6)  # it keeps 32 bits
 
 
-def test_they_are_the_trainings_own_history_and_looks(told):
-    embedder, read = told
+def told_by(embedder):
+    """Each number of a training's history and looks, by its name and step."""
     expected = {}
     for row in embedder.history.to_dict("records"):
         for name in ("epoch", "loss", "lr", "seconds"):
@@ -113,7 +122,74 @@ def test_they_are_the_trainings_own_history_and_looks(told):
                 expected[f"held_out/{row['group']}/{error}", int(row["step"])] = row[error]
         expected["held_out/threshold", int(row["step"])] = row["threshold"]
     assert len(expected) > 20
-    assert read["mlflow"] == pytest.approx(expected)
+    return expected
+
+
+def test_they_are_the_trainings_own_history_and_looks(told):
+    embedder, read = told
+    assert read["mlflow"] == pytest.approx(told_by(embedder))
+
+
+def test_an_mlflow_that_takes_no_folder_is_told_in_one_sentence(tmp_path, monkeypatch):
+    settings = pytest.importorskip("mlflow.environment_variables")
+    if not hasattr(settings, "MLFLOW_ALLOW_FILE_STORE"):
+        pytest.skip("this MLflow takes folders")
+    monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
+    with pytest.raises(FacelabError, match=r"no run at file://.*set MLFLOW_ALLOW_FILE_STORE=true"):
+        fl.tracker("mlflow", tmp_path / "runs")
+
+
+@contextlib.contextmanager
+def mlflow_server(place):
+    """A server of MLflow with a database and artifacts of its own, and its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", f"--port={port}", "--workers=1"]
+    command += ["--host=127.0.0.1", f"--backend-store-uri=sqlite:///{place}/runs.db"]
+    command += [f"--artifacts-destination={place}/artifacts"]
+    with open(place / "server.log", "w") as log:
+        running = subprocess.Popen(
+            command, env=os.environ, cwd=place, stdout=log, stderr=log, start_new_session=True
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"{address}/health", timeout=5).close()
+                break
+            except OSError:
+                assert running.poll() is None, (place / "server.log").read_text()
+                time.sleep(0.5)
+        yield address
+    finally:
+        os.killpg(running.pid, signal.SIGTERM)
+        running.wait(60)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("sqlalchemy") is None or importlib.util.find_spec("flask") is None,
+    reason="the extra brings MLflow's client; its server is `pip install mlflow`",
+)
+def test_a_server_of_mlflow_gives_the_same_scalars_back(tmp_path):
+    from mlflow import MlflowClient
+
+    with mlflow_server(tmp_path) as address:
+        to = fl.tracker("mlflow", address, name="first")
+        embedder = fl.train(
+            patterns(), RECIPE, held_out=patterns(seed=1, prefix="held"), callbacks=[to]
+        )
+        to.close()
+        client = MlflowClient(address)
+        (run,) = client.search_runs([one.experiment_id for one in client.search_experiments()])
+        assert (run.info.run_name, run.info.status) == ("first", "FINISHED")
+        found = {
+            (tag, one.step): one.value
+            for tag in run.data.metrics
+            for one in client.get_metric_history(run.info.run_id, tag)
+        }
+    assert found == pytest.approx(told_by(embedder))
 
 
 def of(groups, fmr, leads=True):
