@@ -93,7 +93,7 @@ def opened_audit(folder):
 
 
 KINDS = ["faces", "embeddings", "gallery", "audit"]
-SOME = [(kind, 3) for kind in KINDS]
+SOME = [(kind, 2) for kind in KINDS]
 ALL = [pytest.param(kind, len(STRANGE), marks=pytest.mark.slow) for kind in [*KINDS, "embedder"]]
 
 

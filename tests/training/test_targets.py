@@ -89,7 +89,7 @@ def test_a_number_is_taught_as_a_bell_and_said_as_the_mean():
         ("softmax", {"wccn": 0.1}, "wccn is of"),
         ("softmax", {"mitigate": {"by": ["g"], "margins": {"a": 0.1}}}, "mitigate.margins is of"),
         ("softmax", {"mitigate": {"by": ["g"], "meta_margins": 0.1}}, "mitigate.meta_margins is"),
-        ("softmax", {"validate": {"keep": "fnmr"}}, "validate.keep is of"),
+        ("softmax", {"validate": {"keep": "fnmr"}}, "validate.keep fnmr is of"),
         ("ordinal", {"label_smoothing": 0.1}, "label_smoothing is of softmax, and age is ordinal"),
         ("expected", {"mitigate": {"by": ["g"], "focal": 1}}, "needs chances of labels"),
     ],
