@@ -238,14 +238,17 @@ def test_the_threshold_under_the_mouse_is_that_of_table_and_figure(seen, shot, l
     explorer = dial(seen, label)
     box, base = explorer.element_handle(), explorer.locator(".noUi-base")
     told = set()
+    base.scroll_into_view_if_needed()
     for share in (0.9, 0.62, 0.8):
+        before = seen.evaluate(TAKEN, box)["at"]
         place, handle = base.bounding_box(), base.locator(".noUi-handle").bounding_box()
         y = handle["y"] + handle["height"] / 2
         seen.mouse.move(handle["x"] + handle["width"] / 2, y)
         seen.mouse.down()
         seen.mouse.move(place["x"] + place["width"] * share, y, steps=6)
         seen.mouse.up()
-        agrees = f"box => {{ const now = ({TAKEN})(box); return now.caption.includes(now.at) }}"
+        moved = f"now.at !== '{before}' && now.caption.includes(now.at)"
+        agrees = f"box => {{ const now = ({TAKEN})(box); return {moved} }}"
         seen.wait_for_function(agrees, arg=box, timeout=20_000)
         now = seen.evaluate(TAKEN, box)
         assert f"from a {of} of {float(now['at'].rstrip('%')) / 100:g} on" in now["figure"]
