@@ -15,7 +15,11 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def pytest_collection_modifyitems(config, items):
-    """Tests on real faces are left out, and said to be, where FACELAB_REAL is not set."""
+    """The longest come first, so that no worker is left with one of them at the end.
+
+    Tests on real faces are left out, and said to be, where FACELAB_REAL is not set.
+    """
+    items.sort(key=lambda item: "notebooks" not in item.path.parts)
     if os.environ.get("FACELAB_REAL"):
         return
     for item in items:

@@ -30,7 +30,7 @@ from facelab.analysis.scores import scores_of
 from facelab.analysis.tallies import Places, means
 from facelab.artefacts import ANALYSIS, PAGE
 from facelab.errors import BadInput, check_option, counted, how_many, there_are
-from facelab.faces.cells import as_csv, from_csv
+from facelab.faces.cells import as_csv, as_numbers, from_csv
 from facelab.faces.groups import SEPARATOR, group_keys
 from facelab.faces.origin import as_card
 from facelab.rates.indices import disparity
@@ -233,7 +233,7 @@ def _stored_table(data: bytes) -> pd.DataFrame:
     for name in frame.columns:
         numeric = name not in _TEXT and not (name == "error" and "metric" in frame)
         if numeric:
-            frame[name] = pd.to_numeric(frame[name].replace("", np.nan))
+            frame[name] = as_numbers(frame[name])
     return frame
 
 

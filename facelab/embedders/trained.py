@@ -40,7 +40,7 @@ from facelab.embedders.tensors import (
     resized,
 )
 from facelab.errors import BadInput, check_option
-from facelab.faces.cells import as_csv, from_csv
+from facelab.faces.cells import as_csv, as_numbers, from_csv
 from facelab.faces.faceset import FaceSet
 from facelab.faces.presenting import presented
 from facelab.words import checked
@@ -454,4 +454,4 @@ def _read_looks(data: bytes) -> pd.DataFrame:
     """The stored validation table; groups may be called NA, 007 or 1.0, and stay called so."""
     looks = from_csv(data)
     numbers = looks.columns.drop(["group", "note"], errors="ignore")
-    return looks.assign(**looks[numbers].apply(pd.to_numeric))
+    return looks.assign(**looks[numbers].apply(as_numbers))

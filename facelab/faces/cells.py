@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 # What begins a formula, also in the wide letters that some spreadsheets take for it. Apostrophes
@@ -64,11 +65,19 @@ def from_csv(source: bytes | Path, **options: Any) -> pd.DataFrame:
     """
     data = io.BytesIO(source) if isinstance(source, bytes) else source
     options = options or {"dtype": "str", "keep_default_na": False}
-    frame = pd.read_csv(data, compression=None, **options)
+    # Numbers to the last digit, which pandas before 3 does not give by itself.
+    frame = pd.read_csv(data, compression=None, float_precision="round_trip", **options)
     for number, name in enumerate(frame.columns):
         if _may_hold_text(frame.iloc[:, number]):
             frame[name] = frame[name].map(_as_it_was)
     return frame.rename(columns=_as_it_was)
+
+
+def as_numbers(text: pd.Series) -> pd.Series:
+    """Numbers out of cells of text, to the last digit; whole ones where all are whole."""
+    if text.str.fullmatch(r"-?\d+").all():
+        return text.map(int).astype("int64")
+    return text.map(lambda cell: float(cell) if cell else np.nan).astype("float64")
 
 
 def _may_hold_text(column: pd.Series) -> bool:

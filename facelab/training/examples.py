@@ -97,7 +97,7 @@ class Examples:
         if len(both):
             raise BadInput(
                 f"{how_many(len(both), 'subject is', 'subjects are')} both trained on and in "
-                f"{where} (first: {both[0]!r}): split the faces by subject"
+                f"{where} (first: {str(both[0])!r}): split the faces by subject"
             )
 
     def sampler(self, batch: int, together: int, powers: tuple[float, float], seed: int) -> Sampler:

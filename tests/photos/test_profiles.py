@@ -147,6 +147,7 @@ def test_a_reduced_jpeg_is_converted_too():
         of_primaries(SRGB, SRGB_CURVE, b"sRGB by another maker"),
         ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
     ],
+    ids=["plain", "another maker", "Pillow"],  # the last holds the second that it was made in
 )
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P"])
 def test_srgb_under_any_name_changes_no_byte(profile, mode):
