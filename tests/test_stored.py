@@ -44,6 +44,7 @@ from told_of_stored import (
 )
 
 import facelab as fl
+from facelab.faces.cells import from_csv
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,7 @@ def test_an_audit_opens_with_its_threshold_rates_and_counts(expected, name):
 
 def test_an_older_audit_shows_todays_intervals_and_says_what_its_threshold_was_set_on():
     own = fl.Audit.load(STORED / "audit")
-    old = pd.read_csv(STORED / "audit" / "rates.csv")
+    old = from_csv(STORED / "audit" / "rates.csv", encoding="utf-8")
     assert own.rates[["fmr", "fnmr"]].equals(old[["fmr", "fnmr"]])
     assert (own.rates["fmr_high"] > old["fmr_high"])[1:].all()
     assert np.isnan(own.rates.loc[0, ["fmr_low", "fmr_high"]].astype(float)).all()
@@ -317,7 +318,10 @@ def test_stored_runs_are_listed_the_finished_and_the_failed(expected):
 def test_a_stored_run_kept_its_numbers_and_is_shared(expected, tmp_path):
     (folder,) = fl.runs(STORED / "runs", name="small-sum", status="finished")["folder"]
     assert json.loads((Path(folder) / "metrics.json").read_text()) == expected["run"]["metrics"]
-    assert told(pd.read_csv(Path(folder) / "tables" / "rates.csv")) == expected["run"]["rates"]
+    assert (
+        told(from_csv(Path(folder) / "tables" / "rates.csv", encoding="utf-8"))
+        == expected["run"]["rates"]
+    )
     page = fl.share(folder, tmp_path / "page.html").read_text()
     for words in expected["run"]["page"]:
         assert words in page

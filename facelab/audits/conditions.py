@@ -239,7 +239,7 @@ def compare_conditions(
     ...     dim = fl.Embeddings.from_arrays(people.vectors[:, : numbers - 8], people.table)
     ...     audits[name] = {"bright": fl.audit(told, "group"), "dim": fl.audit(dim, "group")}
     >>> found = fl.compare_conditions(audits)
-    >>> found.part("half / whole").loc["fnmr:all", ["a", "b", "ratio"]].round(2).to_dict()
+    >>> found.part("half / whole")[["a", "b", "ratio"]].round(2).loc["fnmr:all"].to_dict()
     {'a': 5.92, 'b': 5.24, 'ratio': 0.88}
     """
     names, conditions = _two_by_two(audits)

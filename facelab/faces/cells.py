@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+# Numbers to the last digit, which pandas before 3 gives only where it is asked to.
+_EXACT = {} if int(pd.__version__.partition(".")[0]) > 2 else {"float_precision": "round_trip"}
 # What begins a formula, also in the wide letters that some spreadsheets take for it. Apostrophes
 # before it are kept apart from ours by one more.
 _FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
@@ -65,8 +67,7 @@ def from_csv(source: bytes | Path, **options: Any) -> pd.DataFrame:
     """
     data = io.BytesIO(source) if isinstance(source, bytes) else source
     options = options or {"dtype": "str", "keep_default_na": False}
-    # Numbers to the last digit, which pandas before 3 does not give by itself.
-    frame = pd.read_csv(data, compression=None, float_precision="round_trip", **options)
+    frame = pd.read_csv(data, compression=None, **_EXACT, **options)
     for number, name in enumerate(frame.columns):
         if _may_hold_text(frame.iloc[:, number]):
             frame[name] = frame[name].map(_as_it_was)

@@ -232,7 +232,7 @@ def disparity(
     >>> table["worst"].iloc[0], table["best"].iloc[0]
     ('c', 'a')
     >>> rates["non_mated"] = rates["effective_non_mated"] = 4000
-    >>> fl.disparity(rates).loc[0, ["value", "low", "parity", "parity_high"]].round(1).to_dict()
+    >>> fl.disparity(rates)[["value", "low", "parity", "parity_high"]].round(1).loc[0].to_dict()
     {'value': 8.0, 'low': 3.2, 'parity': 1.5, 'parity_high': 2.5}
     """
     table = index_table(rates, a, confidence, draws, seed)

@@ -273,7 +273,7 @@ def unverified_rates(
     >>> names = people.table["subject"].copy()
     >>> people.table.loc[:20:4, "subject"] = names[60:81:4].to_numpy()  # six wrong photos
     >>> found = fl.unverified_rates(answers, fl.estimated_identities(people), threshold=0.4)
-    >>> found.loc[0, ["fnmr_named", "fnmr"]].round(2).tolist()
+    >>> found[["fnmr_named", "fnmr"]].round(2).loc[0].tolist()
     [0.04, 0.0]
     """
     confidence = as_share(confidence, "the confidence", "confidence")
