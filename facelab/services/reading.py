@@ -18,6 +18,7 @@ import pandas as pd
 
 from facelab import files, limits, words
 from facelab.comparisons.answered import AGAIN, CENSORED, OK, STATUSES
+from facelab.datasets.label_files import parting_of
 from facelab.errors import BadInput, check_option, how_many
 from facelab.faces.names import Unfit, as_name
 from facelab.services.findings import ERROR, SEVERAL, Call, Finding, Malformed, number, of_text
@@ -241,7 +242,7 @@ def _records(file: Path) -> Iterator[dict[str, Any]]:
 
 def _of_csv(text: str) -> Iterator[dict[str, Any]]:
     """The lines of a csv; where semicolons or tabs part it, numbers may have a decimal comma."""
-    parting = max(",;\t|", key=text.partition("\n")[0].count)
+    parting = parting_of(io.StringIO(text, newline=None).readline(), [])
     for row in csv.DictReader(io.StringIO(text, newline=""), delimiter=parting):
         if parting != ",":
             row = {name: _POINTED.sub(r"\1.\2", cell or "") for name, cell in row.items() if name}
