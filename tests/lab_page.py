@@ -102,3 +102,15 @@ def dial(page, label):
     found = page.locator(".jp-OutputArea-child", has=page.locator(f'label:text-is("{label}")'))
     found.first.scroll_into_view_if_needed()
     return found.first
+
+
+def dragged(page, base, *shares):
+    """Take a slider's handle with the mouse, over these shares of its length, and let go."""
+    handle = base.locator(".noUi-handle")
+    handle.hover()  # waits until it is in view, stands still, and nothing lies on it
+    page.mouse.down()
+    base.locator(".noUi-active").wait_for()
+    track, at = base.bounding_box(), handle.bounding_box()
+    for share in shares:
+        page.mouse.move(track["x"] + track["width"] * share, at["y"] + at["height"] / 2, steps=4)
+    page.mouse.up()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from facelab.audits.tallies import Tally, tallies
 from facelab.comparisons.given import image_names
@@ -228,7 +228,7 @@ def _student(mean: float, variance: float, people: int, confidence: float) -> tu
     """A mean's interval; none from one subject, whose variance is not seen."""
     if people < 2:
         return np.nan, np.nan
-    half = stats.t.ppf((1 + confidence) / 2, people - 1) * np.sqrt(max(variance, 0))
+    half = stdtrit(people - 1, (1 + confidence) / 2) * np.sqrt(max(variance, 0))
     return mean - half, mean + half
 
 

@@ -9,7 +9,6 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from facelab.comparisons.given import check_frame
 from facelab.comparisons.pairs import check_truth, truth_of
@@ -241,7 +240,7 @@ def area_under_roc(scores: np.ndarray, mated: np.ndarray) -> tuple[float, float]
     Ties count half; the distance is in standard errors of chance (Mann and Whitney 1947).
     """
     ones, others = int(mated.sum()), int((~mated).sum())
-    above = rankdata(scores)[mated].sum() - ones * (ones + 1) / 2
+    above = pd.Series(scores).rank()[mated].sum() - ones * (ones + 1) / 2
     area = above / (ones * others)
     return float(area), float((area - 0.5) / np.sqrt((ones + others + 1) / (12.0 * ones * others)))
 

@@ -23,7 +23,7 @@ import pandas as pd
 from scipy.optimize import root
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.stats import beta, norm
+from scipy.special import betaincinv, ndtri
 
 from facelab.audits.overlaps import alike_pairs
 from facelab.comparisons.given import as_cosine, check_embeddings
@@ -280,18 +280,18 @@ def grouping_threshold(
     middle, upper = (1 + np.quantile(scores, [0.5, 1 - _BULK]).astype(np.float64)) / 2
     if not 0 < middle < upper < 1:
         raise BadInput("the faces score too much alike to tell a threshold from: give one")
-    return float(2 * _through(middle, upper).ppf(1 - strangers / others) - 1)
+    return float(2 * betaincinv(*_through(middle, upper), 1 - strangers / others) - 1)
 
 
-def _through(middle: float, upper: float) -> Any:
-    """The Beta distribution with this median and this upper quantile, found from a normal one."""
-    sd = (upper - middle) / norm.ppf(1 - _BULK)
+def _through(middle: float, upper: float) -> np.ndarray:
+    """The two shapes of the Beta distribution with this median and this upper quantile."""
+    sd = (upper - middle) / ndtri(1 - _BULK)
     size = max(middle * (1 - middle) / sd**2 - 1, 0.1)
 
     def miss(logs: np.ndarray) -> np.ndarray:
-        return beta.ppf([0.5, 1 - _BULK], *np.exp(logs)) - (middle, upper)
+        return betaincinv(*np.exp(logs), [0.5, 1 - _BULK]) - (middle, upper)
 
-    return beta(*np.exp(root(miss, np.log([middle * size, (1 - middle) * size])).x))
+    return np.exp(root(miss, np.log([middle * size, (1 - middle) * size])).x)
 
 
 def _by_size(labels: np.ndarray) -> np.ndarray:

@@ -10,7 +10,6 @@ from math import exp, sqrt
 
 import numpy as np
 from scipy.special import log_ndtr, ndtr, ndtri
-from scipy.stats import studentized_range
 
 from facelab.rates.contrasts import ERRORS, Pairs
 from facelab.rates.dependence import Dependence
@@ -148,6 +147,8 @@ def _errors(images: float) -> int:
 @lru_cache
 def _reach(groups: int, confidence: float) -> float:
     """The largest of all pairs' |difference| / sqrt(2) among so many standard normals."""
+    from scipy.stats import studentized_range  # half a second, which no audit needs
+
     return float(studentized_range.ppf(confidence, groups, np.inf)) / sqrt(2)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from facelab import sums
 from facelab.errors import BadInput, counted, how_many, there_are
@@ -200,7 +200,7 @@ def over_seeds(
             mean, count = values.mean(), len(values)
             half = np.nan
             if count > 1:
-                half = stats.t.ppf(0.975, count - 1) * values.std(ddof=1) / np.sqrt(count)
+                half = stdtrit(count - 1, 0.975) * values.std(ddof=1) / np.sqrt(count)
             rows.append((case, name, count, mean, mean - half, mean + half))
     return pd.DataFrame(rows, columns=["case", "figure", "runs", "mean", "low", "high"])
 

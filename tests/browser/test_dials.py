@@ -4,7 +4,7 @@ import random
 
 import nbformat
 import pytest
-from lab_page import PATIENCE, chosen, dial
+from lab_page import PATIENCE, chosen, dial, dragged
 
 playwright = pytest.importorskip("playwright.sync_api")
 CELLS = [
@@ -126,13 +126,7 @@ def test_a_mix_under_any_mouse_and_key_is_one_that_can_be_trained_on(seen, shot,
     sentences = set()
     for _ in range(times):
         name, base = rng.choice(rows)
-        place, handle = base.bounding_box(), base.locator(".noUi-handle").bounding_box()
-        y = handle["y"] + handle["height"] / 2
-        seen.mouse.move(handle["x"] + handle["width"] / 2, y)
-        seen.mouse.down()
-        seen.mouse.move(place["x"] + place["width"] * rng.random(), y, steps=4)
-        seen.mouse.move(place["x"] + place["width"] * rng.uniform(-0.1, 1.1), y, steps=4)
-        seen.mouse.up()
+        dragged(seen, base, rng.random(), rng.uniform(-0.1, 1.1))
         agrees(name)
         sentences.add(seen.evaluate(READ, box)["said"])
     shot(seen, f"mix-dragged-{seen.theme}")
@@ -220,7 +214,7 @@ NONE_SEEN = r"""box => {
 def test_where_no_match_was_seen_the_upper_bound_stands_beside(seen):
     explorer = dial(seen, "Threshold")
     explorer.locator(".noUi-handle").nth(1).press("End")
-    seen.wait_for_function(NONE_SEEN, arg=explorer.element_handle(), timeout=20_000)
+    seen.wait_for_function(NONE_SEEN, arg=explorer.element_handle())
 
 
 # The readout of the slider, the caption of the table, and what the figure says of itself.
@@ -238,18 +232,12 @@ def test_the_threshold_under_the_mouse_is_that_of_table_and_figure(seen, shot, l
     explorer = dial(seen, label)
     box, base = explorer.element_handle(), explorer.locator(".noUi-base")
     told = set()
-    base.scroll_into_view_if_needed()
     for share in (0.9, 0.62, 0.8):
         before = seen.evaluate(TAKEN, box)["at"]
-        place, handle = base.bounding_box(), base.locator(".noUi-handle").bounding_box()
-        y = handle["y"] + handle["height"] / 2
-        seen.mouse.move(handle["x"] + handle["width"] / 2, y)
-        seen.mouse.down()
-        seen.mouse.move(place["x"] + place["width"] * share, y, steps=6)
-        seen.mouse.up()
+        dragged(seen, base, share)
         moved = f"now.at !== '{before}' && now.caption.includes(now.at)"
         agrees = f"box => {{ const now = ({TAKEN})(box); return {moved} }}"
-        seen.wait_for_function(agrees, arg=box, timeout=20_000)
+        seen.wait_for_function(agrees, arg=box)
         now = seen.evaluate(TAKEN, box)
         assert f"from a {of} of {float(now['at'].rstrip('%')) / 100:g} on" in now["figure"]
         told.add(now["at"])
@@ -264,11 +252,11 @@ def test_another_label_begins_anew_and_keys_move_its_threshold(seen):
         explorer.locator("select").select_option(label)
         at = f"box => {{ const now = ({TAKEN})(box); return [now.at, now.caption].join(' ') }}"
         shown = f"box => ({TAKEN})(box).figure.startsWith('Called {label} from a score of 0.5 on')"
-        seen.wait_for_function(shown, arg=box, timeout=20_000)
+        seen.wait_for_function(shown, arg=box)
         assert seen.evaluate(at, box).startswith("50% Perceived gender presentation: called")
         handle.press("ArrowRight")
         moved = f"box => ({TAKEN})(box).figure.startsWith('Called {label} from a score of 0.52 on')"
-        seen.wait_for_function(moved, arg=box, timeout=20_000)
+        seen.wait_for_function(moved, arg=box)
 
 
 def test_the_training_trains_and_its_stop_goes_when_it_is_over(seen, shot):
