@@ -29,6 +29,7 @@ def test_the_number_of_people_on_lfw(lfw_embedded):
     assert count.lax < 4281 < count.strict
 
 
+@pytest.mark.slow
 def test_beside_scikit_learn_on_the_same_vectors(lfw_embedded):
     rows = bench_grouping.beside_scikit_learn(lfw_embedded)
     print(f"\n{rows.to_string()}")
