@@ -190,7 +190,10 @@ def test_json_with_a_mark_is_read(tmp_path):
     ("data", "sentence"),
     [
         ("a: 1\nname: José".encode("cp1252"), "line 2 has the byte 0xE9, .* calls 'é': save it"),
-        (gzip.compress(b"a: 1"), "is a gzip archive and no text: save what is in it as text"),
+        (
+            gzip.compress(b"a: 1", mtime=0),
+            "is a gzip archive and no text: save what is in it as text",
+        ),
         (b"PAR1....", "is a Parquet file and no text"),
         ("name: x".encode("utf-16-le"), "no text in UTF-8: it holds NUL"),
         (b"a:\n\tb: 1", "line 2: a tab stands where yaml wants spaces"),

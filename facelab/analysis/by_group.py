@@ -453,11 +453,12 @@ def _of_classes(
     if scores is not None:
         by_label = scores.by_label(names, words)
         sure = scores.confidence(answers, by_label)
-        warnings += scores.notes
+        warnings += scores.notes + scores.outdone(answers, by_label)
         more |= _of_confidence(found, sure, wrong[ready], advised, confidence, seed, warnings)
         if by_label:
             more["class_sweep"] = class_sweep(*args, by_label, names, confidence)
-    warnings += said.of_never_said(names, of_truth, of_told, ready, wrong)
+    low = float(rates["error_low"].iloc[0])
+    warnings += said.of_labels(names, of_truth, of_told, ready, low)
     warnings += said.of_unprocessed(found.reasons, found.set_aside)
     return AnalysisAudit(
         by, truth, column, "class", rates,

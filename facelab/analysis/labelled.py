@@ -5,6 +5,7 @@ spelling, what was not processed has its reason, and what cannot be judged is se
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -154,6 +155,11 @@ def labelled(
     groups = [str(labels.cat.categories[code]) for code in present]
     codes = np.where(codes >= 0, np.searchsorted(present, codes), -1)
     people, count = _people(frame, subject, kept, notes)
+    if twice := _repeated(frame.iloc[kept]):
+        notes.append(
+            f"{how_many(twice, 'row repeats', 'rows repeat')} an image of an earlier row: each "
+            "counts. Are there two analysers in one table?"
+        )
     failed = reasons[kept][~processed[kept]].value_counts()
     return Labelled(
         frame.iloc[kept].reset_index(drop=True),
@@ -177,6 +183,15 @@ def _status(frame: pd.DataFrame) -> pd.Series:
     words = as_names(frame["status"], "status").astype(object)
     words = words.where(words.notna(), "")
     return words.where(~words.str.casefold().isin(_FINE), "")
+
+
+def _repeated(frame: pd.DataFrame) -> int:
+    """How many rows are of a face that an earlier row is of."""
+    keys = [name for name in ("image", "face") if name in frame]
+    if "image" not in keys:
+        return 0
+    named = frame[frame["image"].notna()]
+    return int(named.duplicated(keys).sum())
 
 
 def _people(
@@ -241,7 +256,10 @@ class Words:
 
 
 def _plain(label: str) -> str:
-    return re.sub(r"[\s_-]+", " ", str(label)).strip().strip("'\"").casefold()
+    """A label without what no reader sees, in one width, case and spacing."""
+    label = unicodedata.normalize("NFKC", str(label))
+    label = "".join(one for one in label if unicodedata.category(one) != "Cf")
+    return re.sub(r"[\s_-]+", " ", label).strip().strip("'\"").casefold()
 
 
 def as_labels(

@@ -5,7 +5,6 @@ DeepFace's, which have answers in their cells, the answers.
 """
 
 import ast
-import io
 import re
 import warnings
 from collections.abc import Mapping
@@ -16,9 +15,8 @@ import numpy as np
 import pandas as pd
 
 from facelab.datasets.fairface import AGES, RACES, unmangled
-from facelab.datasets.label_files import read_text
-from facelab.errors import BadInput, how_many, there_are
-from facelab.limits import check_columns
+from facelab.datasets.label_files import read_csv
+from facelab.errors import BadInput, how_many
 
 _FACE = re.compile(r"(.+)_face(\d+)(\.\w+)?")
 _ORDER = {
@@ -38,30 +36,10 @@ _MARKS = {"true": True, "false": False}
 
 def _table(path: Path, needed: list[str]) -> pd.DataFrame:
     """A csv of text, whose cells may hold line breaks."""
-    text = read_text(path)
-    first = text.partition("\n")[0]
-    parting = max(",;\t|", key=first.count)
-    check_columns(path, first.count(parting) + 1)
-    try:
-        frame = pd.read_csv(
-            io.StringIO(text),
-            sep=parting,
-            dtype="str",
-            keep_default_na=False,
-            skipinitialspace=True,
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
-        words = " ".join(str(error).split())
-        raise BadInput(f"{path} cannot be read as a csv file: {words[:200]}") from error
-    frame = frame.rename(columns=lambda name: str(name).strip())
-    frame = frame.drop(columns=[name for name in frame if not name or name.startswith("Unnamed: ")])
-    for column in needed:
-        if column not in frame:
-            known = there_are(column, frame.columns, "its first line names")
-            raise BadInput(f"{path} has no column {column!r}{known}")
+    frame = read_csv(path, needed)
     if frame.empty:
         raise BadInput(f"{path} has no rows")
-    return frame.apply(lambda column: column.str.strip())
+    return frame.drop(columns=[name for name in frame if name.startswith("Unnamed: ")])
 
 
 def any_csv(path: Path, columns: Mapping[str, str], faces: str) -> pd.DataFrame:

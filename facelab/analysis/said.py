@@ -54,23 +54,40 @@ def caution(what: str) -> str:
     )
 
 
-def of_never_said(
+def of_labels(
     names: list[str],
     of_truth: np.ndarray,
     of_told: np.ndarray,
     ready: np.ndarray,
-    wrong: np.ndarray,
+    error_low: float,
 ) -> list[str]:
-    """That an analyser knows no such label, or never said it."""
+    """That labels stand on one side alone, or that those of the two sides may be mixed up."""
+    told, wrong = [], of_truth != of_told
     never = [place for place in range(len(names)) if not (of_told[ready] == place).any()]
-    if not never or not ready.any():
-        return []
-    here = np.isin(of_truth, never)
-    rest = ready & ~here
-    without = f"; without them its error is {100 * wrong[rest].mean():.3g} %" if rest.any() else ""
-    lost = how_many(int(here.sum()), "image")
-    never_said = listed([names[place] for place in never])
-    return [f"The analyser never said {never_said} ({lost}): all of them count as wrong{without}."]
+    if never and ready.any():
+        here = np.isin(of_truth, never)
+        rest = ready & ~here
+        without = (
+            f"; without them its error is {100 * wrong[rest].mean():.3g} %" if rest.any() else ""
+        )
+        lost = how_many(int(here.sum()), "image")
+        told.append(
+            f"The analyser never said {listed([names[place] for place in never])} ({lost}): all of "
+            f"them count as wrong{without}."
+        )
+    true = np.unique(of_truth)
+    if strange := [place for place in range(len(names)) if place not in true]:
+        times = how_many(int(np.isin(of_told[ready], strange).sum()), "prediction")
+        told.append(
+            f"The analyser said {listed([names[place] for place in strange])} ({times}), which is "
+            "no image's label: they count as wrong."
+        )
+    if len(true) > 1 and error_low > 1 - 1 / len(true):
+        told.append(
+            f"It errs more often than blind guessing among {len(true)} labels: do labels and "
+            "predictions name the same things?"
+        )
+    return told
 
 
 def of_unprocessed(reasons: Mapping[str, int], set_aside: Mapping[str, int]) -> list[str]:

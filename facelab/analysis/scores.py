@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.analysis.labelled import Words, as_labels
-from facelab.errors import BadInput
+from facelab.errors import BadInput, how_many
 
 PREFIX = "score_"
 _ONE = ("confidence", "score", "probability")
@@ -85,6 +85,21 @@ class Scores:
                 found[rows] = by_label[label][rows]
         return found if self.single is None or np.isfinite(found).any() else self.single
 
+    def outdone(self, told: pd.Series, by_label: Mapping[str, np.ndarray]) -> list[str]:
+        """That what was said is not always what scored highest."""
+        if len(by_label) < 2:
+            return []
+        highest = np.max([*by_label.values()], axis=0)
+        own = np.full(len(told), np.nan)
+        for label, values in by_label.items():
+            own = np.where(told == label, values, own)
+        if not (less := int((own < highest).sum())):
+            return []
+        return [
+            f"In {less:,} of {how_many(len(told), 'prediction')} another label has a higher score "
+            "than the one said: what was said is counted."
+        ]
+
 
 def scores_of(frame: pd.DataFrame, renamed: Mapping[str, str]) -> Scores | None:
     """The scores that a frame holds, None where it holds none.
@@ -105,17 +120,36 @@ def scores_of(frame: pd.DataFrame, renamed: Mapping[str, str]) -> Scores | None:
     for place, name in enumerate(names):
         values[:, place] = _numbers(frame[name], name)
     if values.size and np.nanmax(values, initial=0) > 1:
+        _refuse_two_units(values, names)
         values = values / 100
         notes.append("Scores are percent, and were divided by 100.")
     single = None
     if one is not None:
         single = _numbers(frame[one], one)
         if np.nanmax(single, initial=0) > 1:
+            _refuse_two_units(single[:, None], [one])
             single = single / 100
             notes.append(f"{one!r} is percent, and was divided by 100.")
     labels = pd.Series([name.removeprefix(PREFIX) for name in names], dtype=object)
     told, _ = as_labels(labels, PREFIX, renamed)
     return Scores(told.where(told.notna(), labels).tolist(), values, single, notes)
+
+
+def _refuse_two_units(values: np.ndarray, names: Sequence[str]) -> None:
+    """Refuse shares beside percents: scores of a face add up to 1 or 100, a sole one is over 1."""
+    total = np.nansum(values, axis=1)
+    if len(names) > 1:
+        what = "scores add up to"
+        shares, percents = np.abs(total - 1) < _SUM, np.abs(total - 100) < 100 * _SUM
+    else:
+        what = f"{names[0]!r} is"
+        shares, percents = (total > 0) & (total <= 1), total > 1
+    if shares.any() and percents.any():
+        one, other = int(shares.argmax()), int(percents.argmax())
+        raise BadInput(
+            f"{what} {total[one]:.4g} in row {one} and {total[other]:.4g} in row {other}: "
+            "give all as shares or all as percents"
+        )
 
 
 def _numbers(column: pd.Series, name: str) -> np.ndarray:

@@ -210,6 +210,7 @@ def _columns(path: Path, score: str) -> pd.DataFrame:
             dtype={given[name]: kind for name, kind in kinds.items()},
             encoding=kind,
             sep=parting,
+            index_col=False,  # else rows of one cell more than the header come out shifted
             compression=None,
         )
     except BadInput:

@@ -132,7 +132,7 @@ def _read(source: Path) -> pd.DataFrame:
         with limits.opened(source, limits.TABLE) as file:
             frame = pd.read_csv(
                 file, usecols=lambda name: name in (*_NEEDED, *_PLAIN), dtype="str",
-                keep_default_na=False,
+                keep_default_na=False, index_col=False,
             )  # fmt: skip
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise BadInput(

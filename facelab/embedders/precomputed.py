@@ -5,6 +5,7 @@ one sentence on what did not fit. Nothing pickled is opened.
 """
 
 import math
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -252,7 +253,18 @@ def _from_csv(path: Path, image: str, vectors: str | None) -> tuple[np.ndarray, 
         )
     # An image may be called NA; a number may not.
     missing = {column: _NO_NUMBER for column in columns if column != image}
-    table = pd.read_csv(path, dtype={image: str}, na_values=missing, keep_default_na=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            table = pd.read_csv(
+                path,
+                dtype={image: str},
+                na_values=missing,
+                keep_default_na=False,
+                index_col=False,
+            )
+        except pd.errors.ParserWarning:
+            raise BadInput(f"{path}: its rows have more cells than its first line names") from None
     names = _names(path, image, list(columns), lambda: table[image])
     return names, _numbers(path, table, image, vectors)
 

@@ -244,6 +244,9 @@ def _of_csv(text: str) -> Iterator[dict[str, Any]]:
     """The lines of a csv; where semicolons or tabs part it, numbers may have a decimal comma."""
     parting = parting_of(io.StringIO(text, newline=None).readline(), [])
     for row in csv.DictReader(io.StringIO(text, newline=""), delimiter=parting):
+        if any(row.pop(None, [])):
+            yield {"fault": "its line has more cells than the first line has names"}
+            continue
         if parting != ",":
             row = {name: _POINTED.sub(r"\1.\2", cell or "") for name, cell in row.items() if name}
         yield _of_cells(row)

@@ -139,6 +139,55 @@ def test_labels_of_one_meaning_meet_and_the_truths_spelling_is_shown():
     assert found.what == "perceived gender presentation"
 
 
+def test_what_no_reader_sees_in_a_label_makes_no_other_label_of_it(frame):
+    hidden = {"female": "fe\u200bmale\ufeff", "male": "ｍａｌｅ\u00ad"}
+    mangled = frame.assign(predicted_gender=frame["predicted_gender"].map(hidden))
+    found, clean = (
+        fl.analysis_audit(one, truth="gender", by="tone", replicates=10) for one in (mangled, frame)
+    )
+    pd.testing.assert_frame_equal(found.rates, clean.rates)
+    pd.testing.assert_frame_equal(found.reliability, clean.reliability)
+
+
+def test_labels_that_no_image_has_and_sides_that_are_swapped_are_said(frame):
+    def warned(table):
+        found = fl.analysis_audit(table, truth="gender", by="tone", replicates=10)
+        return " ".join(found.warnings)
+
+    told = frame["predicted_gender"].copy()
+    told[told.first_valid_index()] = "femal"
+    assert "said 'femal' (1 prediction), which is no image's label" in warned(
+        frame.assign(predicted_gender=told)
+    )
+    swapped = frame["predicted_gender"].map({"female": "male", "male": "female"})
+    assert "more often than blind guessing among 2 labels" in warned(
+        frame.assign(predicted_gender=swapped)
+    )
+    quiet = warned(frame)
+    assert "no image's label" not in quiet and "blind guessing" not in quiet
+
+
+def test_rows_of_one_image_and_answers_below_the_highest_score_are_counted_and_said(frame):
+    names = [f"{number // 2}.jpg" for number in range(len(frame))]
+
+    def warned(table):
+        found = fl.analysis_audit(table, truth="gender", by="tone", replicates=10)
+        assert found.rates.loc[0, "images"] == len(frame)
+        return " ".join(found.warnings)
+
+    assert "1,000 rows repeat an image of an earlier row" in warned(frame.assign(image=names))
+    faces = frame.assign(image=names, face=np.arange(len(frame)) % 2)
+    assert "repeat an image" not in warned(faces)
+    assert "another label has a higher score" not in warned(faces)
+    other = frame.copy()
+    rows = np.flatnonzero(frame["score_female"].notna())[:7]
+    other.loc[rows, ["score_male", "score_female"]] = frame.loc[
+        rows, ["score_female", "score_male"]
+    ].to_numpy(copy=True)
+    ready = frame["score_female"].notna().sum()
+    assert f"In 7 of {ready:,} predictions another label has a higher score" in warned(other)
+
+
 def test_an_analyser_may_be_wrong_about_everybody():
     table = pd.DataFrame({"expression": ["neutral", "happiness"] * 20, "by": "a"})
     found = fl.analysis_audit(table.assign(predicted_expression="anger"), "expression", "by")
@@ -264,6 +313,17 @@ def test_scores_in_percent_and_in_text_are_read_and_others_refused(frame):
     with pytest.raises(fl.BadInput, match="'score_male' holds 'high' in row 3"):
         table.loc[3, "score_male"] = "high"
         fl.analysis_audit(table, truth="gender", by="tone")
+
+
+def test_shares_beside_percents_are_refused(frame):
+    unit = np.where(np.arange(len(frame)) < 50, 1, 100)
+    scores = frame[["score_female", "score_male"]]
+    mixed = frame.assign(**scores.mul(unit, axis=0))
+    with pytest.raises(fl.BadInput, match=r"add up to 1 in row 0 and 100 in row \d+: give all"):
+        fl.analysis_audit(mixed, truth="gender", by="tone")
+    one = frame.drop(columns=scores.columns).assign(confidence=scores.max(axis=1) * unit)
+    with pytest.raises(fl.BadInput, match=r"'confidence' is .* in row 0 and .*: give all"):
+        fl.analysis_audit(one, truth="gender", by="tone")
 
 
 def test_the_likeliest_score_stands_for_a_prediction_that_is_not_there(frame):

@@ -210,6 +210,9 @@ def test_any_csv_with_its_columns_renamed(tmp_path):
     table = fl.read_predictions(file, format="csv", columns=columns)
     assert table["confidence"].tolist()[0] == 0.9 and table["id"].tolist() == ["007", "008"]
     assert table["predicted_gender"].isna().tolist() == [False, True]
+    file.write_text("image,predicted_gender\na.jpg,female,\nb.jpg,male,\n")
+    parted = fl.read_predictions(file, format="csv")
+    assert parted.values.tolist() == [["a.jpg", "female"], ["b.jpg", "male"]]
 
 
 @pytest.mark.parametrize(
@@ -222,6 +225,8 @@ def test_any_csv_with_its_columns_renamed(tmp_path):
         ("fairface", "a,b\n1,2\n", "no column 'face_name_align'"),
         ("actionable-auditing", "Gender\nFemale\n", "Classifier <Vendor>"),
         ("csv", "", "cannot be read as a csv"),
+        ("csv", "image,predicted_gender\na,da.jpg,female\n", "line 2 .* 3 cells where 2 should"),
+        ("csv", "# of today\nimage,predicted_gender\nada.jpg,female\n", "2 cells where 1 should"),
         ("deepfake", "[]", "did you mean 'deepface'"),
     ],
 )

@@ -285,6 +285,12 @@ def test_a_csv_of_calls_is_read_whether_it_holds_answers_or_their_numbers(tmp_pa
     (tmp_path / "comma.csv").write_text("image_a;image_b;score;weight\na1;b1;0,5;1,25\n")
     comma = fl.read_answers(tmp_path / "comma.csv", service="plain")
     assert comma[["score", "weight"]].iloc[0].tolist() == [0.5, 1.25]
+    text = "image_a,image_b,score\na1,b1,0.5,\na,1,b2,0.5\n"  # an image called "a,1"
+    (tmp_path / "longer.csv").write_text(text)
+    with pytest.warns(UserWarning, match="made again"):
+        longer = fl.read_answers(tmp_path / "longer.csv", service="plain")
+    assert longer["status"].tolist() == ["ok", "error"]
+    assert "more cells than the first line has names" in longer["reason"].iloc[1]
 
 
 @pytest.mark.parametrize(
