@@ -4,6 +4,8 @@ In: a table with group columns. Out: one label a row, intersections joined by "/
 missing key belongs to no group and is never guessed.
 """
 
+import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -134,7 +136,7 @@ def _is_age(key: str) -> bool:
 
 
 def _check_names(names: list[str], keys: list[str]) -> None:
-    """Refuse group names that would be taken for another's, or for one of our own."""
+    """Refuse names taken for another group's or our own, and warn of those spelt alike."""
     for name in names:
         if name in OWN_NAMES:
             raise BadInput(
@@ -147,6 +149,14 @@ def _check_names(names: list[str], keys: list[str]) -> None:
             f"two groups of {' and '.join(keys)} are both called {twice!r}, for labels hold "
             f"{SEPARATOR!r}: write them without"
         )
+    alike: dict[str, str] = {}
+    for name in names:
+        other = alike.setdefault(re.sub(r"[\s_-]+", " ", name).casefold(), name)
+        if other != name:
+            warnings.warn(
+                f"groups {other!r} and {name!r} are spelt alike: write them alike if they are one",
+                stacklevel=4,
+            )
 
 
 def known_groups(table: pd.DataFrame, declared: Sequence[str] | None = None) -> list[str]:

@@ -18,6 +18,18 @@ def test_intersections_join_with_a_slash_and_keep_the_missing_missing():
     assert list(labels.cat.categories) == ["a/f", "a/m", "b/f"]
 
 
+def test_groups_spelt_alike_are_counted_apart_and_said_to_be_alike():
+    table = pd.DataFrame({"race": ["East_Asian", "east asian", "black", "Black ", "white"]})
+    with pytest.warns(UserWarning) as warned:
+        labels = fl.group_labels(table, "race")
+    assert labels.nunique() == 5
+    told = sorted(str(one.message) for one in warned)
+    assert [text.partition(": ")[0] for text in told] == [
+        "groups 'Black' and 'black' are spelt alike",
+        "groups 'East_Asian' and 'east asian' are spelt alike",
+    ]
+
+
 def test_an_unknown_column_is_named_beside_those_there_are():
     table = pd.DataFrame({"subject": ["x"], "image": ["y"], "race": ["a"]})
     with pytest.raises(
