@@ -18,7 +18,7 @@ _NON_MATED = (
     *("false", "0", "-1", "no", "n", "f", "different", "non-mated", "non_mated", "nonmated"),
     *("impostor", "imposter", "mismatch", "non-match", "non_match", "nonmatch", "negative"),
 )
-_TRUTH = dict.fromkeys(_MATED, True) | dict.fromkeys(_NON_MATED, False)
+TRUTH = dict.fromkeys(_MATED, True) | dict.fromkeys(_NON_MATED, False)
 
 
 def pair_rows(table: pd.DataFrame, pairs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -90,7 +90,7 @@ def truth_of(column: pd.Series) -> np.ndarray:
     if column.dtype == bool:
         return column.to_numpy()
     words = as_names(column, "mated").str.lower()
-    truth = words.map(_TRUTH)
+    truth = words.map(TRUTH)
     if truth.isna().any():
         row = int(np.flatnonzero(truth.isna())[0])
         given = "missing" if pd.isna(words.iloc[row]) else repr(str(column.iloc[row]))

@@ -18,6 +18,7 @@ import pandas as pd
 
 from facelab import files, limits, words
 from facelab.comparisons.answered import AGAIN, CENSORED, OK, STATUSES
+from facelab.comparisons.pairs import TRUTH
 from facelab.datasets.label_files import parting_of
 from facelab.errors import BadInput, check_option, how_many
 from facelab.faces.names import Unfit, as_name
@@ -26,14 +27,20 @@ from facelab.services.journal import journalled
 from facelab.services.names import Service, Several
 from facelab.services.vendors import DISTANCES, VENDORS
 
+_PHOTO = ("img", "image", "file", "photo", "name")
 _SPELT = {  # what people call a thing
-    "image_a": ("image_a", "probe", "source", "img1"),
-    "image_b": ("image_b", "reference", "target", "img2"),
+    "image_a": ("image_a", "probe", "probe_id", "source", *(f"{one}1" for one in _PHOTO)),
+    "image_b": (
+        *("image_b", "reference", "candidate", "reference_id", "candidate_id", "target"),
+        *(f"{one}2" for one in _PHOTO),
+    ),
     "subject_a": ("subject_a", "probe_subject"),
     "subject_b": ("subject_b", "reference_subject"),
     "group_a": ("group_a", "probe_group"),
     "group_b": ("group_b", "reference_group"),
 }
+_SPELLINGS = {one.casefold(): one for spellings in _SPELT.values() for one in spellings}
+_MATED = ("mated", "same", "is_same", "issame", "same_person", "genuine")
 _CALLER, _COUNTED = ("probability", "weight"), ("row_a", "row_b", "stratum")
 _THRESHOLDS = (
     *("threshold", "threshold_used", "SimilarityThreshold", "FaceMatchThreshold"),
@@ -72,8 +79,9 @@ def read_answers(
     path
         A folder of .json files, one answer (or a list of records) each; a .json file; a .jsonl file
         of records; a .csv of calls; or a folder that `fl.call_pairs` filled. A record has
-        `response` (the raw answer, as an object or as text) and what the caller knows: `image_a
-        image_b` (or `probe`, `reference`), `subject_a subject_b`, `group_a group_b`, `weight`,
+        `response` (the raw answer, as an object or as text; or its fields stand beside the names)
+        and what the caller knows: `image_a image_b` (or `probe`, `reference`; `file1`, `file2` and
+        the like), `mated` (or `is_same`), `subject_a subject_b`, `group_a group_b`, `weight`,
         `call` (compare, verify, search, detect, enrol), `threshold` (that he asked for) and
         `model_version`.
     service
@@ -265,8 +273,16 @@ def _of_value(text: str) -> Iterator[dict[str, Any]]:
         yield from value
     elif isinstance(value, dict) and "response" in value:
         yield value
+    elif all(map(_names_a_pair, value if listed else [value])):
+        yield from map(_of_cells, value if listed else [value])
     else:
         yield {"response": value}
+
+
+def _names_a_pair(value: Any) -> bool:
+    """Whether a record says itself which images were compared, as a line of a csv does."""
+    sides = [{*_SPELT["image_a"], *_SPELT["subject_a"]}, {*_SPELT["image_b"], *_SPELT["subject_b"]}]
+    return isinstance(value, dict) and all(side & set(value) for side in sides)
 
 
 def _parsed(text: str) -> Any:
@@ -293,15 +309,17 @@ def _of_cells(row: dict[str | None, Any]) -> dict[str, Any]:
     }
     if "response" in found:
         return found
-    known = {name for names in _SPELT.values() for name in names}
-    known |= {"mated", "call", "status", *_CALLER, *_COUNTED, *_VERSIONS}
+    found = {_SPELLINGS.get(name.casefold(), name): cell for name, cell in found.items()}
+    known = {*_SPELLINGS.values(), *_MATED, "call", "status", *_CALLER, *_COUNTED, *_VERSIONS}
     answer = {name: _cell(cell) for name, cell in found.items() if name not in known}
     if found.get("status") in STATUSES:
         answer["status"] = found["status"]
     return {**{name: cell for name, cell in found.items() if name in known}, "response": answer}
 
 
-def _cell(cell: str) -> Any:
+def _cell(cell: Any) -> Any:
+    if not isinstance(cell, str):
+        return cell
     if cell.strip().lower() in ("true", "false"):
         return cell.strip().lower() == "true"
     value = words.number(cell)
@@ -377,7 +395,9 @@ def _told(one: Finding, service: str) -> dict[str, Any]:
 
 def _about(record: dict[str, Any]) -> dict[str, Any]:
     """What the caller says of the pair; pictures that stand where names belong are left out."""
-    about: dict[str, Any] = {"mated": _truth(record.get("mated"))}
+    told = next((record[name] for name in _MATED if record.get(name) not in (None, "")), None)
+    mated = told if isinstance(told, bool) else TRUTH.get(str(told).strip().lower())
+    about: dict[str, Any] = {"mated": mated}
     for name, spellings in _SPELT.items():
         values = [record[one] for one in spellings if record.get(one) is not None]
         about[name] = _named(values[0]) if values else None
@@ -405,12 +425,6 @@ def _named(value: Any) -> str | None:
     if name is None or len(name) > _LONGEST or name.startswith("data:"):
         return None
     return name
-
-
-def _truth(value: Any) -> bool | None:
-    if isinstance(value, bool):
-        return value
-    return {"true": True, "1": True, "false": False, "0": False}.get(str(value).strip().lower())
 
 
 def _threshold(record: dict[str, Any]) -> float | None:
@@ -473,6 +487,11 @@ def _changes(frame: pd.DataFrame) -> list[str]:
         told.append(
             f"the vendor's thresholds changed between the answers ({moved} sets of them): is it "
             "one system?"
+        )
+    if len(frame) > 1 and frame[["image_a", "subject_a"]].isna().all(axis=None):
+        told.append(
+            "no answer says whose photos were compared, so that none can be judged: name image_a "
+            "and image_b, or subject_a and subject_b, beside each"
         )
     again = int(frame["status"].isin(AGAIN).sum())
     if again:

@@ -294,6 +294,35 @@ def test_a_csv_of_calls_is_read_whether_it_holds_answers_or_their_numbers(tmp_pa
 
 
 @pytest.mark.parametrize(
+    "written",
+    [
+        "Probe,Reference,is_same,score\na,b,Yes,0.5\na,c,impostor,0.25\n",
+        "file1;file2;same;score\na;b;1;0,5\na;c;0;0,25\n",
+        '{"image_a": "a", "image_b": "b", "mated": true, "score": 0.5}\n'
+        '{"image_a": "a", "image_b": "c", "mated": false, "score": 0.25}\n',
+        '[{"img1": "a", "img2": "b", "genuine": 1, "score": 0.5},'
+        ' {"img1": "a", "img2": "c", "genuine": 0, "score": 0.25}]',
+    ],
+)
+def test_pairs_that_stand_beside_their_scores_are_read_by_any_usual_name(tmp_path, written):
+    suffix = {"{": ".jsonl", "[": ".json"}.get(written[0], ".csv")
+    (tmp_path / f"answers{suffix}").write_text(written)
+    found = fl.read_answers(tmp_path, service="plain")
+    columns = ["image_a", "image_b", "mated", "score", "status"]
+    assert found[columns].values.tolist() == [
+        ["a", "b", True, 0.5, "ok"],
+        ["a", "c", False, 0.25, "ok"],
+    ]
+
+
+def test_answers_of_nobody_knows_whom_are_read_and_said_to_be(tmp_path):
+    (tmp_path / "calls.csv").write_text("one,other,score\na,b,0.5\na,c,0.2\n")
+    with pytest.warns(UserWarning, match="no answer says whose photos were compared"):
+        found = fl.read_answers(tmp_path, service="plain")
+    assert found["score"].tolist() == [0.5, 0.2]
+
+
+@pytest.mark.parametrize(
     ("said", "status"),
     [("InvalidParameterException", "no_face_probe"), ("ThrottlingException", "throttled"),
      ("ImageTooLargeException", "refused"), ("AccessDeniedException", "error")],
