@@ -15,7 +15,7 @@ from facelab.faces.names import escaped
 
 NO_FACE, NO_ANSWER = "no face", "no answer"
 _GENDERS = {"woman": "female", "man": "male"}
-_PERCENT = 100
+_PERCENT, _ROUNDED = 100, 0.02
 
 
 class NotOne(ValueError):
@@ -109,13 +109,14 @@ def _named(one: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _scores(told: Any, over: float) -> dict[str, float]:
+    """Scores as shares; where those of all labels add up to 1 or 100, that tells their unit."""
     if not isinstance(told, Mapping):
         return {}
-    return {
-        f"score_{_label(name)}": _number(value) / over
-        for name, value in told.items()
-        if _label(name)
-    }
+    values = {f"score_{_label(name)}": _number(one) for name, one in told.items() if _label(name)}
+    for whole in (1, _PERCENT):
+        if len(values) > 1 and abs(sum(values.values()) - whole) < _ROUNDED * whole:
+            over = whole
+    return {name: value / over for name, value in values.items()}
 
 
 def _likeliest(scores: Mapping[str, float]) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facelab.analysis.labelled import says_nothing
 from facelab.datasets.fairface import AGES, RACES, unmangled
 from facelab.datasets.label_files import read_csv
 from facelab.errors import BadInput, how_many
@@ -155,7 +156,14 @@ def actionable_auditing(path: Path, columns: Mapping[str, str], faces: str) -> p
     told = {mine: frame[theirs].str.casefold() for theirs, mine in tones.items() if theirs in frame}
     parts = []
     for vendor in vendors:
-        mark = frame[f"Classifier {vendor}"].str.casefold().map(_MARKS)
+        words = frame[f"Classifier {vendor}"].str.casefold()
+        mark = words.map(_MARKS)
+        strange = mark.isna() & (words != "") & ~words.map(says_nothing)
+        if strange.any():
+            raise BadInput(
+                f"{path}, 'Classifier {vendor}', holds {words[strange].iloc[0]!r}: it says TRUE "
+                "where the answer was right, FALSE where it was wrong and NA where there was none"
+            )
         part = pd.DataFrame({"image": np.arange(len(frame)), "vendor": vendor, "gender": gender})
         part = part.assign(**told)
         right = mark.eq(True)

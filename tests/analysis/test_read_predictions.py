@@ -82,6 +82,15 @@ def test_deepface_as_pandas_saves_it_with_dicts_in_cells(tmp_path):
         fl.read_predictions(tmp_path / "other.csv", format="deepface")
 
 
+def test_scores_that_add_up_to_one_are_shares_whoever_is_said_to_give_percents(tmp_path):
+    face = deepface_face()
+    shares = {**face, "gender": {name: one / 100 for name, one in face["gender"].items()}}
+    file = written(tmp_path, "mixed.json", {"a.jpg": [face], "b.jpg": [shares]})
+    read = fl.read_predictions(file, format="deepface").filter(like="score_")
+    assert read.shape[1] > 1
+    np.testing.assert_allclose(*read.to_numpy(), rtol=1e-12)
+
+
 def test_hidden_files_beside_answers_are_none(tmp_path):
     for name in ("a.jpg.json", ".a.jpg.json.swp.json", ".ipynb_checkpoints/a.jpg-checkpoint.json"):
         written(tmp_path, name, [deepface_face()])
@@ -224,6 +233,7 @@ def test_any_csv_with_its_columns_renamed(tmp_path):
         ("azure", '{"a": ', "not valid json"),
         ("fairface", "a,b\n1,2\n", "no column 'face_name_align'"),
         ("actionable-auditing", "Gender\nFemale\n", "Classifier <Vendor>"),
+        ("actionable-auditing", "Gender,Classifier X\nFemale,Male\n", "holds 'male': it says TRUE"),
         ("csv", "", "cannot be read as a csv"),
         ("csv", "image,predicted_gender\na,da.jpg,female\n", "line 2 .* 3 cells where 2 should"),
         ("csv", "# of today\nimage,predicted_gender\nada.jpg,female\n", "2 cells where 1 should"),
