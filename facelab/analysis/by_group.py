@@ -361,8 +361,9 @@ def _of_numbers(
     text = frame[column].astype(object).map(lambda one: str(one).strip()[:60])
     why = text.where(strange & ~text.map(says_nothing).to_numpy(bool), "")
     outside = np.isfinite(values) & ((values < 0) | (values > 200))
-    why = why.where(~outside, "no age: below 0 or above 200") if "age" in truth else why
-    values = np.where(outside & ("age" in truth), np.nan, values)
+    outside &= years.is_age(truth)
+    why = why.where(~outside, "no age: below 0 or above 200")
+    values = np.where(outside, np.nan, values)
     found = labelled(
         frame, by, np.isfinite(low), np.isfinite(values), why.astype(object), truth, subject
     )
@@ -381,7 +382,7 @@ def _of_numbers(
         len(inner.names), confidence,
     )  # fmt: skip
     more = {}
-    if "age" in truth.casefold():
+    if years.is_age(truth):
         args = (found.subject[ready], inner)
         ends = (low[ready], high[ready], confidence)
         more["by_age"] = years.by_true_age(*args, off_in, *ends)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.analysis.labelled import listed
+from facelab.analysis.years import is_age
 from facelab.errors import how_many
 from facelab.rates.tables import column_in_words, interval, rate_words
 
@@ -40,7 +41,7 @@ def what_of(truth: str, family: str) -> str:
             return _WHAT[word]
     if "emotion" in truth.casefold():
         return _WHAT["expression"]
-    if "age" in truth.casefold():
+    if is_age(truth):
         return "estimated age"
     return f"perceived {truth.replace('_', ' ')}"
 

@@ -26,6 +26,11 @@ CHECKS = (18, 21, 25, 30)  # estimates from which on a person passes
 ADULT = 18
 
 
+def is_age(name: str) -> bool:
+    """Whether a column is called an age: `age`, `true_age`, `AgeGroup`, but not `image`."""
+    return re.search(r"(?<![a-z])age", name.casefold()) is not None
+
+
 def as_numbers(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of a column of any kind, and where it holds something that is none."""
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
@@ -57,12 +62,12 @@ def as_bands(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     BadInput
-        A value is no age.
+        A value is no age, or no value lies within a life.
     """
     values, strange = as_numbers(column)
     low, high = values.copy(), values.copy()
     if not strange.any():
-        return low, high
+        return _within_a_life(low, high, column)
     codes, distinct = coded(column.astype(object).where(strange))
     lows, highs = np.full((2, len(distinct) + 1), np.nan)
     for place, value in enumerate(distinct):
@@ -76,7 +81,24 @@ def as_bands(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
             raise BadInput(
                 f"{str(value)[:60]!r} is no age: write years, or bands such as 20-29 or 70+"
             )
-    return np.where(strange, lows[codes], low), np.where(strange, highs[codes], high)
+    low, high = np.where(strange, lows[codes], low), np.where(strange, highs[codes], high)
+    return _within_a_life(low, high, column)
+
+
+def _within_a_life(
+    low: np.ndarray, high: np.ndarray, column: pd.Series
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of what is called an age: unknown where nobody lives to be that old, such as -1 and 1987."""
+    if not is_age(str(column.name)):
+        return low, high
+    lives = (low >= 0) & (low <= _OLDEST)
+    known = np.isfinite(low)
+    if known.any() and not lives.any():
+        raise BadInput(
+            f"{column.name!r} holds {low[known][0]:g} and no number from 0 to {_OLDEST:g}: give "
+            "ages in years"
+        )
+    return np.where(lives, low, np.nan), np.where(lives, high, np.nan)
 
 
 def distance(said: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

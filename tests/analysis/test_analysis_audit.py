@@ -381,6 +381,13 @@ def test_ages_that_are_none_are_refused_or_not_processed():
     table["predicted_age"] = ["21.5", "no face", "-7"] * 12
     found = fl.analysis_audit(table, truth="age", by="by")
     assert found.unprocessed == {"no face": 12, "no age: below 0 or above 200": 12}
+    unknown = table.assign(age=[20, -1, 40] * 12)  # as IMDB-WIKI writes ages that it does not know
+    found = fl.analysis_audit(unknown, truth="age", by="by")
+    assert found.set_aside == {"no label in 'age'": 12}
+    with pytest.raises(fl.BadInput, match="'age' holds 1990 and no number from 0 to 130"):
+        fl.analysis_audit(table.assign(age=1990), truth="age", by="by", kind="number")
+    other = table.assign(usage=1990, predicted_usage=1990.5).drop(columns="age")
+    assert fl.analysis_audit(other, truth="usage", by="by").rates.loc[0, "mae"] == 0.5
     with pytest.raises(fl.BadInput, match="'adult' is no age"):
         fl.analysis_audit(table.assign(age="adult"), truth="age", by="by", kind="number")
 
