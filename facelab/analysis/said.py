@@ -80,8 +80,8 @@ def of_labels(
     if strange := [place for place in range(len(names)) if place not in true]:
         times = how_many(int(np.isin(of_told[ready], strange).sum()), "prediction")
         told.append(
-            f"The analyser said {listed([names[place] for place in strange])} ({times}), which is "
-            "no image's label: they count as wrong."
+            f"The analyser said {listed([names[place] for place in strange])} ({times}), which no "
+            "image has as its label: these count as wrong."
         )
     if len(true) > 1 and error_low > 1 - 1 / len(true):
         told.append(

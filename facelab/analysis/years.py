@@ -27,8 +27,8 @@ ADULT = 18
 
 
 def is_age(name: str) -> bool:
-    """Whether a column is called an age: `age`, `true_age`, `AgeGroup`, but not `image`."""
-    return re.search(r"(?<![a-z])age", name.casefold()) is not None
+    """Whether a column is called an age: `age`, `true_age`, `trueAge`, `AGE`, but not `image`."""
+    return re.search(r"(?<![A-Za-z])age|Age|(?<![A-Z])AGE", name) is not None
 
 
 def as_numbers(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:

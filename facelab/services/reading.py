@@ -396,8 +396,7 @@ def _told(one: Finding, service: str) -> dict[str, Any]:
 def _about(record: dict[str, Any]) -> dict[str, Any]:
     """What the caller says of the pair; pictures that stand where names belong are left out."""
     told = next((record[name] for name in _MATED if record.get(name) not in (None, "")), None)
-    mated = told if isinstance(told, bool) else TRUTH.get(str(told).strip().lower())
-    about: dict[str, Any] = {"mated": mated}
+    about: dict[str, Any] = {"mated": TRUTH.get(str(told).strip().lower().removesuffix(".0"))}
     for name, spellings in _SPELT.items():
         values = [record[one] for one in spellings if record.get(one) is not None]
         about[name] = _named(values[0]) if values else None

@@ -156,7 +156,7 @@ def test_labels_that_no_image_has_and_sides_that_are_swapped_are_said(frame):
 
     told = frame["predicted_gender"].copy()
     told[told.first_valid_index()] = "femal"
-    assert "said 'femal' (1 prediction), which is no image's label" in warned(
+    assert "said 'femal' (1 prediction), which no image has as its label" in warned(
         frame.assign(predicted_gender=told)
     )
     swapped = frame["predicted_gender"].map({"female": "male", "male": "female"})
@@ -164,7 +164,7 @@ def test_labels_that_no_image_has_and_sides_that_are_swapped_are_said(frame):
         frame.assign(predicted_gender=swapped)
     )
     quiet = warned(frame)
-    assert "no image's label" not in quiet and "blind guessing" not in quiet
+    assert "no image has" not in quiet and "blind guessing" not in quiet
 
 
 def test_rows_of_one_image_and_answers_below_the_highest_score_are_counted_and_said(frame):
@@ -386,6 +386,10 @@ def test_ages_that_are_none_are_refused_or_not_processed():
     assert found.set_aside == {"no label in 'age'": 12}
     with pytest.raises(fl.BadInput, match="'age' holds 1990 and no number from 0 to 130"):
         fl.analysis_audit(table.assign(age=1990), truth="age", by="by", kind="number")
+    for name in ("trueAge", "AGE", "age_years"):
+        named = table.rename(columns={"age": name}).assign(**{name: 1990})
+        with pytest.raises(fl.BadInput, match="give ages in years"):
+            fl.analysis_audit(named, truth=name, predicted="predicted_age", by="by")
     other = table.assign(usage=1990, predicted_usage=1990.5).drop(columns="age")
     assert fl.analysis_audit(other, truth="usage", by="by").rates.loc[0, "mae"] == 0.5
     with pytest.raises(fl.BadInput, match="'adult' is no age"):
