@@ -201,11 +201,10 @@ def test_damaged_files_are_one_sentence(tmp_path, suffix):
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("more", [",0.5", ","])
-def test_rows_with_a_cell_more_than_the_header_are_refused(tmp_path, more):
+def test_rows_with_a_cell_more_than_the_header_are_refused(tmp_path):
     file = write(tmp_path / "a.csv", "csv of plain numbers")
     first, *rows = file.read_text().splitlines()
-    file.write_text("\n".join([first, *(row + more for row in rows)]))
+    file.write_text("\n".join([first, *(f"{row},0.5" for row in rows)]))
     with pytest.raises(fl.BadInput, match="more cells than its first line names"):
         fl.Embeddings.from_file(file, TABLE)
 
