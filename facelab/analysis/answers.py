@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from facelab.analysis.scores import ROUNDED
 from facelab.faces.names import escaped
 
 NO_FACE, NO_ANSWER = "no face", "no answer"
 _GENDERS = {"woman": "female", "man": "male"}
-_PERCENT, _ROUNDED = 100, 0.02
+_PERCENT = 100
 
 
 class NotOne(ValueError):
@@ -114,7 +115,7 @@ def _scores(told: Any, over: float) -> dict[str, float]:
         return {}
     values = {f"score_{_label(name)}": _number(one) for name, one in told.items() if _label(name)}
     for whole in (1, _PERCENT):
-        if len(values) > 1 and abs(sum(values.values()) - whole) < _ROUNDED * whole:
+        if len(values) > 1 and abs(sum(values.values()) - whole) < ROUNDED * whole:
             over = whole
     return {name: value / over for name, value in values.items()}
 

@@ -4,8 +4,6 @@ In: a frame as others have written it. Out: `Labelled`, in which labels of one m
 spelling, what was not processed has its reason, and what cannot be judged is set aside and counted.
 """
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +13,7 @@ import pandas as pd
 from facelab.errors import BadInput, a_kind, how_many, shortened, there_are
 from facelab.faces.groups import group_keys, group_labels
 from facelab.faces.names import Unfit, as_name, as_names
+from facelab.faces.spelling import folded
 
 NOT_PROCESSED = "(not processed)"
 _FINE = frozenset(["ok", "okay", "success", "succeeded", "processed", "true", "200", "done"])
@@ -256,10 +255,7 @@ class Words:
 
 
 def _plain(label: str) -> str:
-    """A label without what no reader sees, in one width, case and spacing."""
-    label = unicodedata.normalize("NFKC", str(label))
-    label = "".join(one for one in label if unicodedata.category(one) != "Cf")
-    return re.sub(r"[\s_-]+", " ", label).strip().strip("'\"").casefold()
+    return folded(str(label)).strip("'\"")
 
 
 def as_labels(

@@ -14,7 +14,7 @@ from facelab.errors import BadInput, how_many
 
 PREFIX = "score_"
 _ONE = ("confidence", "score", "probability")
-_SUM = 0.02  # by which rounded scores may miss a sum of one
+ROUNDED = 0.02  # by which rounded scores may miss a sum of one
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class Scores:
             # Scores that sum to one together are of one kind.
             total = self.values.sum(axis=1)
             known = np.isfinite(total)
-            one = known.any() and np.abs(total[known] - 1).max() < _SUM
+            one = known.any() and np.abs(total[known] - 1).max() < ROUNDED
             return list(range(len(self.labels))) if mine and one else mine
         return (
             [place for place, name in enumerate(self.labels) if words.key(name) in words.known]
@@ -140,7 +140,7 @@ def _refuse_two_units(values: np.ndarray, names: Sequence[str]) -> None:
     total = np.nansum(values, axis=1)
     if len(names) > 1:
         what = "scores add up to"
-        shares, percents = np.abs(total - 1) < _SUM, np.abs(total - 100) < 100 * _SUM
+        shares, percents = np.abs(total - 1) < ROUNDED, np.abs(total - 100) < 100 * ROUNDED
     else:
         what = f"{names[0]!r} is"
         shares, percents = (total > 0) & (total <= 1), total > 1

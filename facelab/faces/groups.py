@@ -4,7 +4,6 @@ In: a table with group columns. Out: one label a row, intersections joined by "/
 missing key belongs to no group and is never guessed.
 """
 
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -15,6 +14,7 @@ import pandas as pd
 from facelab.errors import BadInput, counted, there_are
 from facelab.faces.colour import age_group
 from facelab.faces.names import as_label_column, as_names
+from facelab.faces.spelling import folded
 
 SEPARATOR = "/"
 ALL, NO_LABEL = "all", "(no label)"
@@ -151,7 +151,7 @@ def _check_names(names: list[str], keys: list[str]) -> None:
         )
     alike: dict[str, str] = {}
     for name in names:
-        other = alike.setdefault(re.sub(r"[\s_-]+", " ", name).casefold(), name)
+        other = alike.setdefault(folded(name), name)
         if other != name:
             warnings.warn(
                 f"groups {other!r} and {name!r} are spelt alike: write them alike if they are one",

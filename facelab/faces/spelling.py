@@ -1,8 +1,11 @@
 """Why names do not meet: one is the other with a folder, a suffix or capitals.
 
-In: a name that was not found, and the names that are there. Out: words for a message.
+In: a name that was not found, and the names that are there. Out: words for a message; of a label,
+what spellings of it have in common.
 """
 
+import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
@@ -26,6 +29,20 @@ _DIFFERENCES: dict[str, _Spelling] = {
     "suffixes differ": lambda name: str(_bare(name)),
     "folders and suffixes differ": lambda name: _bare(name).name.casefold(),
 }
+
+
+def folded(label: str) -> str:
+    """A label without what no reader sees, in one width, case and spacing.
+
+    Examples
+    --------
+    >>> folded("East_Asian"), folded("east  asian")
+    ('east asian', 'east asian')
+    """
+    seen = (
+        one for one in unicodedata.normalize("NFKC", label) if unicodedata.category(one) != "Cf"
+    )
+    return re.sub(r"[\s_-]+", " ", "".join(seen)).strip().casefold()
 
 
 def nearly(name: str, known: Iterable[str]) -> str:

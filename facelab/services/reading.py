@@ -27,13 +27,10 @@ from facelab.services.journal import journalled
 from facelab.services.names import Service, Several
 from facelab.services.vendors import DISTANCES, VENDORS
 
-_PHOTO = ("img", "image", "file", "photo", "name")
+_PHOTO = ("img", "image", "file", "photo")
 _SPELT = {  # what people call a thing
-    "image_a": ("image_a", "probe", "probe_id", "source", *(f"{one}1" for one in _PHOTO)),
-    "image_b": (
-        *("image_b", "reference", "candidate", "reference_id", "candidate_id", "target"),
-        *(f"{one}2" for one in _PHOTO),
-    ),
+    "image_a": ("image_a", "probe", "source", *(f"{one}1" for one in _PHOTO)),
+    "image_b": ("image_b", "reference", "target", *(f"{one}2" for one in _PHOTO)),
     "subject_a": ("subject_a", "probe_subject"),
     "subject_b": ("subject_b", "reference_subject"),
     "group_a": ("group_a", "probe_group"),

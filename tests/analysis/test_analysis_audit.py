@@ -11,6 +11,7 @@ from sklearn import metrics
 import facelab as fl
 from facelab.analysis import classes, confidences, years
 from facelab.analysis.pairs import contrasts_of_shares
+from facelab.analysis.said import of_labels
 from facelab.analysis.tallies import Places, means, shares
 
 
@@ -165,6 +166,19 @@ def test_labels_that_no_image_has_and_sides_that_are_swapped_are_said(frame):
     )
     quiet = warned(frame)
     assert "no image has" not in quiet and "blind guessing" not in quiet
+
+
+def test_an_analyser_that_guesses_blindly_is_seldom_said_to_do_worse():
+    rng, told = np.random.default_rng(0), 0
+    names, people = ["a", "b", "c"], np.arange(150)
+    everybody = Places.of(np.zeros(150, np.int64), ["x"])
+    ready = np.ones(150, bool)
+    for _ in range(400):
+        true, said = rng.integers(0, 3, (2, 150))
+        rates, _ = classes.class_rates(people, everybody, ready, true != said, 0.95)
+        warned = of_labels(names, true, said, ready, rates["error_low"].iloc[0])
+        told += any("blind guessing" in text for text in warned)
+    assert 0 < told / 400 < 0.045  # 2.5 % is what a side of a 95 % interval leaves
 
 
 def test_rows_of_one_image_and_answers_below_the_highest_score_are_counted_and_said(frame):

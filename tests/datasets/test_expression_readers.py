@@ -264,6 +264,10 @@ def test_a_release_of_fhibe_as_small_as_can_be(tmp_path):
     table = fhibe(small(tmp_path, lighting="['0. From above', '5. From the right']")).table
     told = table[["pronoun", "ancestry", "ancestry_region", "lighting"]].iloc[0].tolist()
     assert told == ["she", "africa", "eastern africa", "from above + from the right"]
+    [file] = tmp_path.rglob("*.csv")
+    first, row = file.read_text().splitlines()
+    file.write_text(f"{first}\n{row},\n")  # as a spreadsheet leaves an empty column behind
+    pd.testing.assert_frame_equal(fhibe(tmp_path).table, table)
 
 
 @pytest.mark.parametrize(
