@@ -9,7 +9,7 @@ import numpy as np
 from facelab.synthetic.mesh import jit
 
 # Bending the tones takes colour out of them; cameras put it back.
-SATURATION = 1.10
+SATURATION = 1.00
 
 
 @jit

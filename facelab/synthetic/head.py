@@ -103,6 +103,9 @@ def load_head() -> Head:
         gap = (template[front, 0] - x) ** 2 + (template[front, 1] - y) ** 2
         return int(front[np.argmin(gap - 1e-4 * template[front, 2])])
 
+    # Where they would open, the mesh has a dent: hardly any light comes back from there.
+    closed = 1 - 0.9 * nostrils(template)
+
     return Head(
         template=template,
         triangles=triangles,
@@ -114,8 +117,8 @@ def load_head() -> Head:
         offsets=stored["offsets"].astype(np.float32) * stored["step"],
         changes=changes,
         actions={name: number for number, name in enumerate(names) if number >= local_end},
-        shadow=stored["shadow"].astype(np.float32) * np.float32(4 / 127),
-        openness=stored["openness"].astype(np.float32) / np.float32(255),
+        shadow=stored["shadow"].astype(np.float32) * np.float32(4 / 127) * closed[:, None],
+        openness=stored["openness"].astype(np.float32) / np.float32(255) * closed,
         lips=stored["lips"].astype(np.float32) / np.float32(255),
         eye_left=eyes[template[eyes, 0] > 0],
         eye_right=eyes[template[eyes, 0] < 0],
@@ -126,3 +129,12 @@ def load_head() -> Head:
         upper_teeth=upper,
         biting_edge=upper[(abs(template[upper, 0]) < 0.15) & (template[upper, 1] < 6.64)],
     )
+
+
+def nostrils(template: np.ndarray) -> np.ndarray:
+    """How far each vertex (V, 3) lies within a nostril, float32 (V,): 0 outside .. 1 inside."""
+    x, y, z = np.abs(template[:, 0]), template[:, 1], template[:, 2]
+    along = (z - 1.568) / 0.040
+    across = (x - 0.099 + 0.45 * (z - 1.568)) / 0.029
+    near = (y > 6.855) & (y < 6.885) & (z > 1.5)
+    return (near * np.clip((1.3 - np.hypot(across, along)) / 0.6, 0, 1)).astype(np.float32)

@@ -112,8 +112,8 @@ def surfaces(kinds, count, skin, look, shot, lattice, rows):
                 gloss, sharpness = 0.15 + 2.2 * share, 256.0
             elif kind == TEETH:
                 colour[0], colour[1], colour[2] = 0.76, 0.70, 0.60
-                # Baked behind closed lips: where they are seen the lips are apart.
-                openness = lit = 0.85 - 0.7 * step(0.10, 0.23, abs(px))  # the cheeks' shade
+                # Baked behind closed lips: the further these part, the more light gets in.
+                openness = lit = shot.parted * (0.85 - 0.7 * step(0.10, 0.23, abs(px)))
                 gloss = 0.1
             elif kind == LASH:
                 colour[0], colour[1], colour[2] = 0.022, 0.016, 0.014

@@ -44,20 +44,28 @@ PIXELS_A_DM = 57.0  # of an aligned 112 px crop, for the mean head
 PIXELS_A_DM_WHOLE = 24.6  # of a whole frame of 112 px
 # Light that a fold of the skin keeps out where the surface bends by FOLDED or more, 1/dm.
 FOLD, FOLDED = 0.7, 12.0
+# What parts the lips, so that light falls on the teeth.
+PARTING = ("jawOpen", "mouthUpperUpLeft", "mouthLowerDownLeft", "mouthStretchLeft")
+# Of the tone curve: with it, faces have about the contrast that photos on LFW have.
+CONTRAST = 2.0
 Look = namedtuple("Look", "hair iris white noise curl")
 Shot = namedtuple(
     "Shot",
     "light half light_size key fill_from fill sky ground gaze turn lipstick lipstick_amount "
-    "eye_shadow shirt glasses_colour headwear_colour brim",
+    "eye_shadow parted shirt glasses_colour headwear_colour brim",
 )
 
 
 @cache
 def tone_curve() -> np.ndarray:
-    """sRGB, 0..255, at 4,096 steps of linear light."""
+    """What the camera makes of 4,096 steps of linear light: sRGB, 0..255, bent like an S.
+
+    Cameras give their pictures more contrast than the scene has, and less in highlights and shade.
+    """
     linear = np.linspace(0, 1, 4097)
     srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return (255 * srgb).astype(np.float32)
+    bent = np.tanh(CONTRAST * (srgb - 0.5)) / np.tanh(CONTRAST / 2)
+    return (127.5 + 127.5 * bent).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -176,6 +184,7 @@ def take_shot(subject: Subject, capture: Capture, brim: float) -> Shot:
         ),
         lipstick_amount=0.8 if capture.makeup < habit[2] * 0.9 - 0.2 else 0.0,
         eye_shadow=subject.eye_makeup * (capture.makeup < habit[2]),
+        parted=min(1.0, 0.2 + 3 * sum(capture.actions.get(name, 0.0) for name in PARTING)),
         shirt=triple(capture.shirt),
         glasses_colour=triple(capture.glasses_colour),
         headwear_colour=triple(capture.headwear_colour),

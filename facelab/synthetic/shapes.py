@@ -16,10 +16,10 @@ from facelab.synthetic.parameters import GENDERS, PHENOTYPES
 
 SHAPES_FILE = Path(__file__).with_name("shapes.npz")
 # What the base shapes of the head model differ by, times this: enough to be read in a small photo.
-GENDER_STRENGTH, PHENOTYPE_STRENGTH = 1.25, 1.08
+GENDER_STRENGTH, PHENOTYPE_STRENGTH = 1.25, 0.95
 # How far women and men stand from the mean head, apart from their base shapes. Stronger brows than
 # these make men frown.
-OF_GENDER = {"female": 2.0, "male": -0.85}
+OF_GENDER = {"female": 3.1, "male": -0.82}
 # What age does to features beside the base shapes: standard deviations that somebody of 80 has more
 # than anybody up to the mean head's age. Lips become thin, noses droop, bags and ears grow.
 OF_AGE = {
@@ -28,7 +28,7 @@ OF_AGE = {
     "mouth-scale-horiz-decr-incr": 0.5,
     "mouth-laugh-lines-in-out": 1.0,
     "cheek-inner-decr-incr": 0.7,
-    "nose-point-down-up": -0.35,
+    "nose-point-down-up": -0.2,
     "eye-scale-decr-incr": -0.8,
     "eye-bag-decr-incr": 1.2,
     "ear-scale-decr-incr": 1.0,

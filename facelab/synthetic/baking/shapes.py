@@ -33,17 +33,17 @@ from facelab.synthetic.subjects import shape_layout
 # The artist's prior: standard deviations by region, and of changes that would make grimaces.
 SPREADS = {
     "shape_asymmetry": 0.12,
-    "shape_cheeks": 0.4,
-    "shape_chin": 0.42,
+    "shape_cheeks": 0.36,
+    "shape_chin": 0.38,
     "shape_ears": 0.2,
     "shape_brows": 0.4,
     "shape_eyes": 0.45,
-    "shape_lids": 0.28,
-    "shape_forehead": 0.38,
+    "shape_lids": 0.25,
+    "shape_forehead": 0.34,
     "shape_head": 0.3,
-    "shape_mouth": 0.45,
+    "shape_mouth": 0.34,
     "shape_neck": 0.2,
-    "shape_nose": 0.45,
+    "shape_nose": 0.28,
 }
 OWN_SPREADS = {
     **dict.fromkeys(("head-trans-in-out", "mouth-trans-in-out"), 0.12),
@@ -66,7 +66,7 @@ BROWS = {  # mean before the fit, and how far the fit may move it
 }
 _BROW_PLACES, _BROW = [1, 2, 3, 4, 6], np.array([0.085, 7.455, 0.05, 0.13, 0.52, 0.75, 0.0])
 # Of what the painted brows vary, as much as dlib's predictor sees.
-_BROWS_SEEN = np.array([0.017, 0.018, 0.018, 0.018, 0.014])
+_BROWS_SEEN = np.array([0.021, 0.022, 0.018, 0.018, 0.014])
 # What women have more and men less, where the head model's own difference is too weak: by hand,
 # after what anatomy says of brow ridge, nose, lips, cheeks and jaw.
 WOMEN = {
@@ -74,46 +74,52 @@ WOMEN = {
     "head-diamond": 0.14,
     "head-angle-in-out": 0.11,
     "eyebrows-trans-down-up": 0.17,
-    "eyebrows-trans-backward-forward": -0.6,
+    "eyebrows-trans-backward-forward": -0.5,
     "forehead-temple-decr-incr": -0.28,
     "l-eye-height1-decr-incr": 0.04,
-    "l-eye-height2-decr-incr": 0.1,
+    "l-eye-height2-decr-incr": 0.16,
     "l-eye-height3-decr-incr": 0.13,
-    "l-eye-scale-decr-incr": 0.11,
-    "l-cheek-volume-decr-incr": -0.33,
-    "l-cheek-bones-decr-incr": 0.21,
+    "l-eye-scale-decr-incr": 0.22,
+    "l-cheek-volume-decr-incr": -0.25,
+    "l-cheek-bones-decr-incr": 0.3,
     "head-fat-decr-incr": -0.15,
-    "nose-scale-vert-decr-incr": -0.2,
+    "nose-scale-vert-decr-incr": -0.14,
     "nose-scale-depth-decr-incr": -0.28,
     "nose-scale-horiz-decr-incr": -0.21,
-    "nose-hump-decr-incr": -0.21,
+    "nose-hump-decr-incr": -0.16,
     "nose-flaring-decr-incr": -0.14,
     "nose-septumangle-decr-incr": 0.21,
-    "mouth-upperlip-height-decr-incr": 0.21,
-    "mouth-lowerlip-height-decr-incr": 0.17,
+    "mouth-upperlip-height-decr-incr": 0.15,
+    "mouth-lowerlip-height-decr-incr": 0.1,
     "mouth-upperlip-volume-decr-incr": 0.08,
     "mouth-lowerlip-volume-decr-incr": 0.08,
     "mouth-upperlip-width-decr-incr": 0.14,
-    "chin-width-decr-incr": -0.21,
+    "chin-width-decr-incr": -0.3,
     "chin-bones-decr-incr": -0.21,
     "chin-prominent-decr-incr": -0.14,
     "neck-scale-horiz-decr-incr": -0.42,
 }
+# How the mean head holds what landmarks hardly show: by hand, after photos. Its nose would hang.
+POISE = {
+    "nose-point-down-up": 0.4,
+    "nose-base-down-up": 0.3,
+    "nose-septumangle-decr-incr": -0.2,
+}
 # How far landmarks of women and men, thus changed, are brought back to 1.5 times the difference
 # that was measured.
-_BACK = 0.4
+_BACK = 0.6
 # Variances of the landmarks' modes, of 1e-5: symmetric ones and one-sided ones. Chosen so that
 # dlib's predictor, which smooths what it sees, finds the first ten eigenvalues of real faces; what
 # it hardly sees tells faces apart.
-SYMMETRIC = [610, 270, 380, 50, 66, 55, 84, 46, 38, 30] + 14 * [39]
+SYMMETRIC = [700, 280, 420, 8, 16, 10, 88, 28, 24, 30] + 14 * [37]
 ONE_SIDED = [36, 10, 5, 3, 2, 1.5]
 # What the predictor does not see of a landmark, as a share of the face's size: in fits of the mean,
 # and of the covariance.
 _UNSEEN_OF_MEAN, _UNSEEN = 0.0018, 0.004
 # What landmarks do not show spreads this much wider than the prior: it tells faces apart.
-_REST = 1.2
+_REST = 1.25
 # Brow bones, heads and mouths vary less than landmarks alone ask for: wide spreads of these frown.
-CALM = {"shape_brows": 0.5, "shape_head": 0.75, "shape_mouth": 0.9}
+CALM = {"shape_brows": 0.42, "shape_head": 0.75, "shape_mouth": 0.9}
 _AGE, _MUSCLE, _WEIGHT = MEAN_AGE, 0.45, 0.47  # of the mean head
 _STEP = 0.3
 
@@ -204,12 +210,14 @@ def fit_mean(fit: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     may = 0.5 * fit.prior * ~fit.one_sided()
     may[[name.startswith(("head-fat", "head-age")) for name in fit.names]] *= 0.4
     may = np.concatenate([may, [reach for _, reach in BROWS.values()]])
-    found, base, count = np.zeros(len(may)), mean_base(), len(fit.names)
+    poise = np.array([POISE.get(name, 0.0) for name in fit.names] + len(BROWS) * [0.0])
+    found, base, count = poise, mean_base(), len(fit.names)
     for _ in range(3):
         plain, brow = found[:count], found[count:]
         slopes = fit.slopes(base, plain, brow)
-        left = fit.real["mean"].ravel() - fit.landmarks(base, plain, brow) + slopes @ found
-        found = toward(slopes, may, left, _UNSEEN_OF_MEAN)
+        left = fit.real["mean"].ravel() - fit.landmarks(base, plain, brow)
+        left = left + slopes @ (found - poise)
+        found = poise + toward(slopes, may, left, _UNSEEN_OF_MEAN)
     plain, brow = found[:count], found[count:]
     return plain, brow, fit.slopes(base, plain, brow)
 
@@ -258,6 +266,7 @@ def joint(fit: Fit, slopes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray,
     variance, vectors = np.linalg.eigh(rest / np.outer(spread, spread))
     rest = spread[:, None] * vectors[:, ::-1] * np.sqrt(np.clip(variance[::-1], 0, None))
     modes = np.concatenate([first, _REST * rest[:, : count - len(order)]], 1)
+    modes *= np.sign(modes[np.abs(modes).argmax(0), np.arange(count)])  # the same on any machine
     calm = [CALM.get(fit.regions[place], 1.0) for place in fit.plain]
     return modes * np.array(calm)[:, None], len(order)
 
