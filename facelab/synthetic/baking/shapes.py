@@ -222,6 +222,14 @@ def fit_mean(fit: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return plain, brow, fit.slopes(base, plain, brow)
 
 
+def brought_back(fit: Fit, plain: np.ndarray, slopes: np.ndarray, women: np.ndarray) -> np.ndarray:
+    """The mean head's coefficients, so that women and men together have real people's landmarks."""
+    of_both = np.mean([OF_GENDER[gender] for gender in GENDERS]) * women
+    of_shape = slopes[:, : len(women)]
+    may = 0.5 * fit.prior * ~fit.one_sided()
+    return plain - toward(of_shape, may, of_shape @ of_both, _UNSEEN_OF_MEAN)
+
+
 def fit_women(fit: Fit, plain: np.ndarray, brow: np.ndarray, slopes: np.ndarray) -> np.ndarray:
     """What women have more, and men less, of each coefficient."""
     women = np.array([WOMEN.get(name, 0.0) for name in fit.names])
@@ -276,6 +284,7 @@ def bake(out: Path = SHAPES_FILE) -> tuple[Path, dict[str, float]]:
     fit = Fit()
     plain, brow, slopes = fit_mean(fit)
     women = fit_women(fit, plain, brow, slopes)
+    plain = brought_back(fit, plain, slopes, women)
     modes, seen = joint(fit, slopes, of_groups(fit, plain, brow, women))
     sd = np.sqrt((modes**2).sum(1))
     np.savez_compressed(
