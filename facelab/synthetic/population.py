@@ -77,7 +77,10 @@ class Population:
     """
 
     def __init__(self, given: Mapping[str, Any] | None = None) -> None:
-        levels = [_read_level(given or {}), _default_level()]
+        self._settle([_read_level(given or {}), _default_level()])
+
+    def _settle(self, levels: list[dict[str, dict[str, Any]]]) -> None:
+        self._levels = levels
         self.subjects = int(_first(levels, "subjects"))
         self.shares = dict(_first(levels, "shares"))
         self._settings = {name: _by_group(levels, name) for name in _SETTINGS}
@@ -99,13 +102,10 @@ class Population:
             raise BadInput(f"{path}: {error}") from None
 
     def changed(self, **top: Any) -> "Population":
-        """The same population but for `subjects`, `images_per_subject` or `shares`."""
-        levels = self.to_dict()
-        for name, value in top.items():
-            levels[name] = value
-            for group in GROUPS:
-                levels.get(group, {}).pop(name, None)
-        return Population(levels)
+        """The same population but for what is given, in the form that `Population` takes."""
+        other = Population()
+        other._settle([_read_level(top), *self._levels])
+        return other
 
     def to_dict(self) -> dict[str, Any]:
         """The whole population as yaml would write it; `Population` of it is the same again.

@@ -185,6 +185,10 @@ def test_a_population_is_its_own_yaml(tmp_path):
     assert mine != default_population()
     assert repr(mine) == "Population: 30 subjects; own: look_alikes, exposure, glasses"
     assert mine.changed(subjects=12).subjects == 12
+    changed = mine.changed(exposure=0, female={"exposure": 1}, **{"asian/female": {"exposure": 2}})
+    groups = ("african/male", "african/female", "asian/female")
+    assert [changed.distribution("exposure", group).numbers[0] for group in groups] == [0, 1, 2]
+    assert changed.setting("look_alikes", "asian/male") == mine.setting("look_alikes", "asian/male")
     assert Population(default_population().to_dict()) == default_population()
 
 
