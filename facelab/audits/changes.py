@@ -146,8 +146,8 @@ class Arms:
         low, high = np.log(ratio) + self._reach(spread, confidence)
         # The logarithmic mean turns log ratios into differences.
         unit = (after - before) / np.log(ratio) if after != before else before
-        ends = (np.exp(low), np.exp(high))
-        return Change(before, after, after - before, unit * low, unit * high, ratio, *ends)
+        apart = max(unit * low, -1.0), min(unit * high, 1.0)
+        return Change(before, after, after - before, *apart, ratio, *_factors(low, high))
 
     def _from_nothing(
         self,
@@ -189,7 +189,8 @@ class Arms:
         weights[arm] = 1 / rate if log else 1
         low, high = self._reach(self.variance(error, group, weights))
         if log:
-            return rate * np.exp(low), rate * np.exp(high)
+            below, above = _factors(low, high)
+            return rate * below, rate * above
         return max(rate + low, 0.0), min(rate + high, 1.0)
 
     def _numbers(self, error: str) -> pd.DataFrame:
@@ -263,7 +264,7 @@ class Arms:
         high = max(y - x + np.hypot(y_high - y, x - x_low), seen)
         note = self._at_parity(key, a, b)
         if log:
-            ends = np.exp(low), np.exp(high)
+            ends = _factors(low, high)
             # The logarithmic mean turns log ratios into differences.
             unit = (after - before) / np.log(ratio) if after != before else before
             return Change(
@@ -303,7 +304,7 @@ class Arms:
             reach = [float(np.linalg.norm(weights[used] * ends[used])) for ends in (below, above)]
             low = min(float(weights @ middle) - reach[0], seen)
             high = max(float(weights @ middle) + reach[1], seen)
-        return float(np.exp(seen)), float(np.exp(low)), float(np.exp(high))
+        return _factors(seen, low, high)
 
     def _at_parity(self, key: tuple[str, str], a: int, b: int) -> str:
         """Which of the arms cannot be told from parity by an index."""
@@ -317,3 +318,9 @@ class Arms:
 def in_family(confidence: float, rows: int) -> float:
     """The confidence of one interval among so many that are all to hold (Sidak)."""
     return confidence ** (1 / max(rows, 1))
+
+
+def _factors(*logs: float) -> tuple[float, ...]:
+    """What logarithms stand for; an end beyond all numbers is no end."""
+    with np.errstate(over="ignore"):
+        return tuple(float(np.exp(log)) for log in logs)

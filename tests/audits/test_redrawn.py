@@ -70,3 +70,17 @@ def test_intervals_over_seeds_of_one_draw_do_not_where_it_matters_who_was_drawn(
 
 def test_where_it_does_not_matter_who_was_drawn_one_draw_does(audit):
     assert shares_that_hold(audit, redraw=False, of_draw=0.0) >= 0.93
+
+
+@pytest.mark.filterwarnings("error")
+def test_two_seeds_that_differ_beyond_measure_leave_a_change_open(audit):
+    rng = np.random.default_rng(7)
+    hardness = rng.normal(size=SUBJECTS)
+    rates = {"one": (0.004, 0.9), "other": (0.9, 0.004)}
+    audits = {
+        arm: [missing(audit, rate, hardness, rng) for rate in each] for arm, each in rates.items()
+    }
+    between = changes.Arms(audits, 10, 0)
+    far = between.rate_change("fnmr", "all", 0, 1, confidence=1 - 1e-7)
+    assert far.ratio_low == 0 and far.ratio_high == np.inf
+    assert -1 <= far.low < 0 < far.high <= 1
