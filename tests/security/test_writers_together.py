@@ -342,9 +342,10 @@ with locked(sys.argv[1]):
         print("child", child.pid, flush=True)
     elif sys.argv[2] == "thread fork":
         import multiprocessing
-        child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
-        child.start()
-        print("child", child.pid, flush=True)
+        def stay():  # the child speaks, so that it has run
+            print("child", os.getpid(), flush=True)
+            time.sleep(600)
+        multiprocessing.get_context("fork").Process(target=stay).start()
     time.sleep(600)
 """
 
