@@ -16,7 +16,7 @@ from facelab.audits.differences import audits_of, difference
 from facelab.errors import BadInput, counted, how_many, there_are
 from facelab.faces.names import in_markdown
 from facelab.rates.indices import indices
-from facelab.rates.tables import interval
+from facelab.rates.tables import interval, number
 
 FIGURES = ("fmr_ratio", "garbe", "fnmr", "worst_fnmr")
 
@@ -283,12 +283,10 @@ def _ends(row: dict[str, Any], ends: Sequence[str], signed: bool) -> str:
 
 
 def _text(kind: _Kind, value: float, signed: bool) -> str:
-    if np.isnan(value):
-        return "unknown"
     sign = "+" if signed and not kind.log else ""
     shown = 100 * value if kind.unit and not (signed and kind.log) else value
     # What is left of rounding is no change.
-    return f"{round(shown, 9):{sign}.3g}"
+    return number(round(shown, 9), f"{sign}.3g")
 
 
 def verdict(row: Mapping[str, Any]) -> str:

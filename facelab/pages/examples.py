@@ -21,7 +21,7 @@ from facelab.faces.cells import from_csv
 from facelab.pages.allowed import Allowed
 from facelab.pages.documents import render
 from facelab.pages.records import record_of, shown_of, values_of
-from facelab.rates.tables import interval, points, readable_changes, with_interval
+from facelab.rates.tables import interval, number, points, readable_changes, with_interval
 from facelab.shown import digest
 from facelab.words import read
 
@@ -179,8 +179,8 @@ class _Example:
         sign = "+" if unit == "points" else ""
         after = {"percent": "%", "points": " points"}.get(unit, "")
 
-        def words(number: float) -> str:
-            return f"{scale * number:{sign}.3g}"
+        def words(value: float) -> str:
+            return number(scale * value, f"{sign}.3g")
 
         value, *ends = self.stamp["numbers"][path]
         if not ends:

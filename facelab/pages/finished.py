@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from facelab.pages.records import record_of, values_of
+from facelab.rates.tables import number
 
 
 @dataclass
@@ -42,7 +43,7 @@ class FinishedRun:
             form = ".2g" if abs(value) < 100 else ",.0f"
         where = "/".join((self.label, *path)).replace(" ", "_")
         return Markup('<data value="{!r}" data-from="{}">{}</data>').format(
-            value, where, f"{scale * value:{form}}"
+            value, where, number(scale * value, form)
         )
 
     def estimate(self, *path: str, columns: tuple[str, str, str], **shown: Any) -> Markup:

@@ -393,6 +393,9 @@ def points(value: float) -> str:
     return f"{100 * value:+.2f}" if abs(value) < 0.01 else f"{100 * value:+.1f}"
 
 
-def number(value: float) -> str:
-    """A number in three digits, or that it is unknown."""
-    return "unknown" if pd.isna(value) else f"{value:.3g}"
+def number(value: float, form: str = ".3g") -> str:
+    """A number in this form, large ones in full (420, not 4.2e+02), or that it is unknown."""
+    if pd.isna(value):
+        return "unknown"
+    text = f"{value:{form}}"
+    return f"{float(text):,.0f}" if "e+" in text else text

@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -86,6 +87,12 @@ def in_the_table(name: str, path: str) -> float:
     ]
 
 
+def in_full(number):
+    """Three significant digits, and no power of ten above 1."""
+    text = np.format_float_positional(float(f"{number:.3g}"), trim="-")
+    return f"{int(text):,}" if abs(number) >= 1000 else text
+
+
 @pytest.mark.parametrize("name", TABLED)
 def test_what_a_sentence_says_stands_in_the_kept_table(name):
     numbers = STAMPS[name]["numbers"]
@@ -98,7 +105,7 @@ def test_what_a_sentence_says_stands_in_the_kept_table(name):
         percent = rf"{re.escape(path)} \| (percent|points)\}}"
         scale = 100 if re.search(percent, says) else 1
         told = [value, *(math.inf if end is None else end for end in ends)]
-        shown = [f"{scale * n:.3g}" if math.isfinite(n) else "no upper end" for n in told]
+        shown = [in_full(scale * n) if math.isfinite(n) else "no upper end" for n in told]
         assert all(text in said for text in shown), (path, shown)
 
 
