@@ -147,7 +147,7 @@ class Arms:
         # The logarithmic mean turns log ratios into differences.
         unit = (after - before) / np.log(ratio) if after != before else before
         apart = max(unit * low, -1.0), min(unit * high, 1.0)
-        return Change(before, after, after - before, *apart, ratio, *_factors(low, high))
+        return Change(before, after, after - before, *apart, ratio, *factors(low, high))
 
     def _from_nothing(
         self,
@@ -189,7 +189,7 @@ class Arms:
         weights[arm] = 1 / rate if log else 1
         low, high = self._reach(self.variance(error, group, weights))
         if log:
-            below, above = _factors(low, high)
+            below, above = factors(low, high)
             return rate * below, rate * above
         return max(rate + low, 0.0), min(rate + high, 1.0)
 
@@ -264,7 +264,7 @@ class Arms:
         high = max(y - x + np.hypot(y_high - y, x - x_low), seen)
         note = self._at_parity(key, a, b)
         if log:
-            ends = _factors(low, high)
+            ends = factors(low, high)
             # The logarithmic mean turns log ratios into differences.
             unit = (after - before) / np.log(ratio) if after != before else before
             return Change(
@@ -304,7 +304,7 @@ class Arms:
             reach = [float(np.linalg.norm(weights[used] * ends[used])) for ends in (below, above)]
             low = min(float(weights @ middle) - reach[0], seen)
             high = max(float(weights @ middle) + reach[1], seen)
-        return _factors(seen, low, high)
+        return factors(seen, low, high)
 
     def _at_parity(self, key: tuple[str, str], a: int, b: int) -> str:
         """Which of the arms cannot be told from parity by an index."""
@@ -320,7 +320,7 @@ def in_family(confidence: float, rows: int) -> float:
     return confidence ** (1 / max(rows, 1))
 
 
-def _factors(*logs: float) -> tuple[float, ...]:
+def factors(*logs: float) -> tuple[float, ...]:
     """What logarithms stand for; an end beyond all numbers is no end."""
     with np.errstate(over="ignore"):
         return tuple(float(np.exp(log)) for log in logs)

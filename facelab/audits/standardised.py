@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
 
+from facelab.audits.changes import factors
 from facelab.audits.covariates import Term
 from facelab.rates.regression import Change, Figure, Model, family
 
@@ -67,8 +68,7 @@ class Told:
     @staticmethod
     def _ends(figure: Figure, level: float, logs: bool) -> tuple[float, float]:
         low, high = figure.interval(level)
-        with np.errstate(over="ignore"):  # an end beyond all numbers is no end
-            return (float(np.exp(low)), float(np.exp(high))) if logs else (low, high)
+        return factors(low, high) if logs else (low, high)
 
     def effects(self, terms: Sequence[Term]) -> pd.DataFrame:
         rows = []

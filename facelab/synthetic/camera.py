@@ -8,10 +8,6 @@ import numpy as np
 
 from facelab.synthetic.mesh import jit
 
-# How far the camera takes colours from grey: with its tone curve, at 1 faces are as colourful as
-# photos on LFW.
-SATURATION = 1.0
-
 
 @jit
 def blurred(light, sd):
@@ -85,14 +81,12 @@ def develop(light, blur, motion, angle, gain, noise, curve, grain):
     for row in range(size):
         for column in range(size):
             word = grain[row, column]
-            r, g, b = light[row, column, 0], light[row, column, 1], light[row, column, 2]
-            grey = 0.25 * r + 0.60 * g + 0.15 * b
             for c in range(3):
                 total = (word & np.uint64(127)) + (word >> np.uint64(7) & np.uint64(127))
                 total += word >> np.uint64(14) & np.uint64(127)
                 word >>= np.uint64(21)
                 normal = (np.int64(total) - 190.5) / 64.0
-                x = max(0.0, grey + SATURATION * (light[row, column, c] - grey)) * gain
+                x = max(0.0, light[row, column, c]) * gain
                 # Shot noise grows with the root of the signal, read noise does not.
                 x += normal * noise * (0.25 + np.sqrt(max(0.0, x)))
                 x = max(0.0, x)

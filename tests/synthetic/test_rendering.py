@@ -10,7 +10,7 @@ from scipy.spatial import ConvexHull
 from facelab.faces.template import TEMPLATE
 from facelab.synthetic.camera import develop, smeared
 from facelab.synthetic.capture import capture_values, facial_actions
-from facelab.synthetic.head import PARTS, load_head
+from facelab.synthetic.head import PARTS, load_head, nostrils
 from facelab.synthetic.kernel import COLUMNS, OPENNESS, REACH
 from facelab.synthetic.mesh import (
     add_targets,
@@ -22,7 +22,16 @@ from facelab.synthetic.mesh import (
 )
 from facelab.synthetic.paint import lattice, solid
 from facelab.synthetic.parameters import BACKGROUNDS, GLASSES, GROUPS, HAIR_STYLES, HEADWEAR
-from facelab.synthetic.render import FOLD, build_model, fold, on_screen, posed, render, tone_curve
+from facelab.synthetic.render import (
+    FOLD,
+    build_model,
+    fold,
+    on_screen,
+    posed,
+    render,
+    take_shot,
+    tone_curve,
+)
 from facelab.synthetic.subjects import SHORT_HAIR, neutral_shape, subject_stream
 from facelab.synthetic.visibility import pyramid, rasterise
 
@@ -376,11 +385,23 @@ def test_sensor_noise_has_the_deviation_asked_for():
     assert abs(np.corrcoef(noisy.reshape(-1, 3).T)[0, 1]) < 0.03
 
 
-def test_the_tone_curve_is_srgb():
-    curve = tone_curve()
-    assert curve[0] == 0
-    assert curve[-1] == 255
-    assert curve[round(0.2140 * 4096)] == pytest.approx(127.5, abs=0.5)  # 0.5 in sRGB
+def test_the_tone_curve_is_srgb_with_more_contrast_in_the_middle():
+    curve = tone_curve() / 255
+    assert len(curve) == 4097 and (np.diff(curve) > 0).all()
+    linear = np.arange(4097) / 4096
+    srgb = np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
+    np.testing.assert_allclose(np.interp([0, 0.5, 1], srgb, curve), [0, 0.5, 1], atol=1e-5)
+    assert np.interp([0.25, 0.4], srgb, curve) == pytest.approx([0.197, 0.370], abs=1e-3)
+
+
+def test_nostrils_are_dark_and_so_are_teeth_behind_parted_lips(head):
+    deep, around = (nostrils(head.template) > edge for edge in (0.9, 0))
+    assert deep.sum() > 10 and (head.openness[deep] < 0.1).all()
+    assert head.openness[~around & (np.abs(head.template[:, 0]) < 0.1)].max() == 1
+    subject = draw_subject(2, 1, GROUPS[1], head)
+    shut, talking = (capture_of(head, 1, actions={"jawOpen": w}) for w in (0, 0.4))
+    assert take_shot(subject, shut, np.inf).parted == 0.2
+    assert take_shot(subject, talking, np.inf).parted == 1
 
 
 # ---- skin, hair and what is worn

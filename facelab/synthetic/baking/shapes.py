@@ -151,6 +151,10 @@ class Fit:
         sideways = [f"{part}-trans-in-out" for part in ("head", "mouth", "neck", "nose")]
         return np.array([n.startswith("asym-") or n in sideways for n in self.names])
 
+    def may(self) -> np.ndarray:
+        """How far the fit of a mean may move each coefficient; what is one-sided stays."""
+        return 0.5 * self.prior * ~self.one_sided()
+
     def spread_out(self, plain: np.ndarray) -> np.ndarray:
         """Coefficients of all changes, the right side like the left."""
         every = np.zeros(len(self.regions))
@@ -207,7 +211,7 @@ def toward(slopes: np.ndarray, spread: np.ndarray, wanted: np.ndarray, unseen: f
 
 def fit_mean(fit: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Coefficients and brows that bring the mean head to real people's mean, and slopes there."""
-    may = 0.5 * fit.prior * ~fit.one_sided()
+    may = fit.may()
     may[[name.startswith(("head-fat", "head-age")) for name in fit.names]] *= 0.4
     may = np.concatenate([may, [reach for _, reach in BROWS.values()]])
     poise = np.array([POISE.get(name, 0.0) for name in fit.names] + len(BROWS) * [0.0])
@@ -226,8 +230,7 @@ def brought_back(fit: Fit, plain: np.ndarray, slopes: np.ndarray, women: np.ndar
     """The mean head's coefficients, so that women and men together have real people's landmarks."""
     of_both = np.mean([OF_GENDER[gender] for gender in GENDERS]) * women
     of_shape = slopes[:, : len(women)]
-    may = 0.5 * fit.prior * ~fit.one_sided()
-    return plain - toward(of_shape, may, of_shape @ of_both, _UNSEEN_OF_MEAN)
+    return plain - toward(of_shape, fit.may(), of_shape @ of_both, _UNSEEN_OF_MEAN)
 
 
 def fit_women(fit: Fit, plain: np.ndarray, brow: np.ndarray, slopes: np.ndarray) -> np.ndarray:
@@ -238,8 +241,7 @@ def fit_women(fit: Fit, plain: np.ndarray, brow: np.ndarray, slopes: np.ndarray)
         for gender, sign in zip(GENDERS, (1, -1), strict=True)
     )
     wanted = 1.5 * fit.real["women_differ"].ravel() - (female - male)
-    may = 0.5 * fit.prior * ~fit.one_sided()
-    back = toward(slopes[:, : len(women)], may, wanted, 0.002)
+    back = toward(slopes[:, : len(women)], fit.may(), wanted, 0.002)
     return women + _BACK * back / 2
 
 
