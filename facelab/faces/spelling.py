@@ -31,6 +31,9 @@ _DIFFERENCES: dict[str, _Spelling] = {
 }
 
 
+_BETWEEN = re.compile(r"[\s_-]+")
+
+
 def folded(label: str) -> str:
     """A label without what no reader sees, in one width, case and spacing.
 
@@ -39,10 +42,10 @@ def folded(label: str) -> str:
     >>> folded("East_Asian"), folded("east  asian")
     ('east asian', 'east asian')
     """
-    seen = (
-        one for one in unicodedata.normalize("NFKC", label) if unicodedata.category(one) != "Cf"
-    )
-    return re.sub(r"[\s_-]+", " ", "".join(seen)).strip().casefold()
+    if not label.isascii():
+        composed = unicodedata.normalize("NFKC", label)
+        label = "".join(one for one in composed if unicodedata.category(one) != "Cf")
+    return _BETWEEN.sub(" ", label).strip().casefold()
 
 
 def nearly(name: str, known: Iterable[str]) -> str:

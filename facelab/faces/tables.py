@@ -6,6 +6,7 @@ of text, numbers as numbers; or one sentence that names the column and the row.
 
 import ast
 import re
+import warnings
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pandas as pd
 from facelab.errors import BadInput, a_kind, how_many, there_are
 from facelab.faces.groups import there
 from facelab.faces.names import Unfit, as_label_column, as_name, as_names
+from facelab.faces.spelling import folded
 
 
 def as_face_table(table: pd.DataFrame, numbered: bool = False) -> pd.DataFrame:
@@ -58,9 +60,29 @@ def as_face_table(table: pd.DataFrame, numbered: bool = False) -> pd.DataFrame:
             "the table has a label column 'images', which is what tables of subjects call the "
             "number of somebody's images: rename it"
         )
+    _tell_alike(found["subject"])
     for column in table.columns.difference(["subject", "image"], sort=False):
         found[column] = as_label_column(table[column], column)
     return pd.DataFrame({column: found[column] for column in table.columns})
+
+
+def _tell_alike(subjects: pd.Series) -> None:
+    """Warn of subjects that only capitals or spaces tell apart, by row: warnings name nobody."""
+    distinct = subjects.drop_duplicates()
+    spelt = distinct[~distinct.str.fullmatch(r"-?\d+")].map(folded)  # -1 and 1 are two numbers
+    again = spelt.duplicated()
+    if not again.any():
+        return
+    row = again.idxmax()
+    first = spelt.eq(spelt[row]).idxmax()
+    more = int(again.sum()) - 1
+    others = f", and {how_many(more, 'more subject')} like one before" if more else ""
+    warnings.warn(
+        f"the subjects of rows {first} and {row} are spelt alike but for capitals, spaces, hyphens "
+        f"or forms of letters{others}: they count as different people; write them alike if they "
+        "are one",
+        stacklevel=4,
+    )
 
 
 def _named_columns(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """The door for tables of faces, and what stands in brackets behind a set of them."""
 
 import datetime
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -147,3 +148,22 @@ def test_what_does_not_choose_rows_is_said_in_one_sentence(kind, request):
 def test_a_label_column_that_is_called_as_one_of_our_own_is_refused(name):
     with pytest.raises(fl.BadInput, match=f"label column '{name}', which is .*rename it"):
         fl.join({"one": fl.FaceSet.from_arrays(table(**{name: ["a", "a", "b"]}), crops(3))})
+
+
+def test_subjects_spelt_alike_count_apart_and_are_told_by_their_rows():
+    names = ["Ann", "bo-b", "Ann", "ann ", "bo b", "BO_B", "ﬁfi", "fifi", "-1", "1", "cy"]
+    people = pd.DataFrame({"subject": names, "image": range(len(names))})
+    with pytest.warns(UserWarning) as warned:
+        checked = as_face_table(people)
+    assert checked["subject"].nunique() == 10
+    told = str(warned[0].message)
+    assert len(warned) == 1 and told.startswith("the subjects of rows 0 and 3 are spelt alike")
+    assert "and 3 more subjects like one before: they count as different people" in told
+    assert not any(name in told for name in names if name.isalpha())
+
+
+def test_no_word_of_subjects_where_nobody_is_spelt_like_another():
+    people = pd.DataFrame({"subject": ["Ann", "Anne", "-1", "1", "1.5"], "image": range(5)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        as_face_table(people)
