@@ -114,6 +114,10 @@ def prepare(
     partial: Annotated[
         bool | None, typer.Option("--partial", help="Only a part of the set is here.")
     ] = None,
+    released: Annotated[
+        str | None,
+        typer.Option(metavar="DAY", help="fhibe: the day of its release, as 2025-07-16."),
+    ] = None,
     photos: Annotated[
         Path | None, typer.Option(help="table: where its paths start, else its own folder.")
     ] = None,
@@ -172,9 +176,9 @@ def prepare(
     check_free(out, force, FACES)
     from facelab.photos.detectors import load_detector
 
-    options = {"labels": labels, "partial": partial, "root": photos, "image": image, "depth": depth}
-    kept = values.names(label or []) or None
-    reader = _reader(layout, root, {**options, "subject": subject, "by": kept})
+    options = {"labels": labels, "partial": partial, "released": released, "root": photos}
+    options |= {"image": image, "depth": depth, "subject": subject}
+    reader = _reader(layout, root, {**options, "by": values.names(label or []) or None})
     faces = fl.prepare(
         reader,
         out,

@@ -71,7 +71,7 @@ def bfw(root: str | os.PathLike, *, partial: bool = False) -> reader.Reader:
     if len(absent) == len(folders) or (absent and not partial):
         raise BadInput(
             f"{place} has no folder {absent[0]}: give the folder of BFW's eight groups, or go "
-            "without that group with partial=True"
+            "without that group with partial=True (--partial)"
         )
     people = people_in([place / name for name in folders if name not in absent], place)
     if not people.photos:

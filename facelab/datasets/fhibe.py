@@ -229,6 +229,6 @@ def _of_release(released: date | None) -> list[str]:
         "fairnessbenchmark.ai.sony before you go on."
     )
     if released is None:
-        return [f"Nothing says of which release these files are (released=): {advice}"]
+        return [f"Nothing says of which release these files are (released=, --released): {advice}"]
     age = (date.today() - released).days
     return [f"This release of FHIBE is {age} days old ({released}): {advice}"] * (age > _OLD)

@@ -68,7 +68,7 @@ def rfw(root: str | os.PathLike, *, partial: bool = False) -> reader.Reader:
     if len(absent) == len(RACES) or (absent and not partial):
         raise BadInput(
             f"{place} has no folder {absent[0]}: give RFW's folder `test`, or go without that race "
-            "with partial=True"
+            "with partial=True (--partial)"
         )
     table, notes, without = images_by_race(place)
     overlap = "RFW's subjects are also in MS-Celeb-1M: a model trained on it may have seen them."

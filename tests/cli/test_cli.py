@@ -206,7 +206,12 @@ def test_prepare_reads_a_table_with_the_columns_that_are_named(say, tmp_path):
 
 
 def test_prepare_says_which_option_a_layout_does_not_take(say, tmp_path):
-    for option, value in (("--label", "x"), ("--photos", "x"), ("--partial", None)):
+    for option, value in (
+        ("--label", "x"),
+        ("--photos", "x"),
+        ("--released", "x"),
+        ("--partial", None),
+    ):
         words = [option] if value is None else [option, value]
         code, _, err = say("prepare", "utkface", tmp_path, "-o", tmp_path / "y", *words)
         assert code == 2

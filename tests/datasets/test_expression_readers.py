@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import facelab as fl
+from facelab.cli import app as cli
 from facelab.datasets.affectnet import affectnet
 from facelab.datasets.expw import expw
 from facelab.datasets.fhibe import fhibe
@@ -268,6 +269,18 @@ def test_a_release_of_fhibe_as_small_as_can_be(tmp_path):
     first, row = file.read_text().splitlines()
     file.write_text(f"{first}\n{row},\n")  # as a spreadsheet leaves an empty column behind
     pd.testing.assert_frame_equal(fhibe(tmp_path).table, table)
+
+
+def test_the_day_of_a_release_is_given_on_the_command_line(tmp_path, capsys):
+    words = ["prepare", "fhibe", str(small(tmp_path / "set")), "--aligned", "--jobs", "1"]
+    assert cli.command([*words, "--out", str(tmp_path / "unsaid")]) == 0
+    assert "Nothing says of which release these files are (released=, --released)" in (
+        " ".join(capsys.readouterr().err.split())
+    )
+    said = ["--released", "2025-07-16", "--out", str(tmp_path / "said")]
+    assert cli.command([*words, *said]) == 0
+    assert fl.load(tmp_path / "said").card["release"] == "2025-07-16"
+    assert "days old (2025-07-16)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
