@@ -20,6 +20,7 @@ from facelab.errors import BadInput, how_many
 from facelab.faces.groups import group_keys, known_groups, there
 from facelab.faces.names import as_label_column, as_names
 from facelab.faces.origin import is_synthetic
+from facelab.faces.tables import tell_alike
 from facelab.shown import note_people
 
 # Reserved columns of a reader's table; every other column is a label column.
@@ -147,6 +148,7 @@ def _as_image_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
         if column == "image":
             values = _told_apart(table[column], values, name)
         table[column] = values
+    tell_alike(table["subject"])
     # As objects: pandas' own text type cannot hold a file name outside UTF-8.
     table["path"] = pd.Series([str(path) for path in table["path"]], dtype=object)
     return table

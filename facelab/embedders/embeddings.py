@@ -20,7 +20,14 @@ from facelab.errors import BadInput, a_kind, how_many
 from facelab.faces.faceset import FaceSet
 from facelab.faces.origin import as_card, facts, is_synthetic
 from facelab.faces.presenting import presented
-from facelab.faces.tables import as_face_table, as_rows, is_named, rows_where, settled
+from facelab.faces.tables import (
+    as_face_table,
+    as_rows,
+    is_named,
+    rows_where,
+    settled,
+    tell_alike,
+)
 from facelab.shown import note_people
 
 _PART = 16384  # rows that are looked at in float64 at a time
@@ -113,6 +120,7 @@ class Embeddings:
         """
         index = getattr(table, "index", None)
         table = as_face_table(table, numbered=True)
+        tell_alike(table["subject"])
         vectors = vectors_of(vectors, table, index)
         result = cls._held(vectors.astype(np.float32), table, as_card(card))
         lengths = row_lengths(vectors)

@@ -39,6 +39,7 @@ from facelab.faces.tables import (
     most_often,
     rows_where,
     settled,
+    tell_alike,
 )
 from facelab.shown import note_people
 from facelab.words import checked
@@ -121,7 +122,9 @@ class FaceSet:
         nobody says so, those with well-known names are (`facelab.known_groups`).
         """
         name, synthetic = card.pop("name", "unnamed"), card.pop("synthetic", False)
-        return cls(table, crops, new_card(name, synthetic, **card))
+        made = cls(table, crops, new_card(name, synthetic, **card))
+        tell_alike(made.table["subject"])
+        return made
 
     # ---- what is there
 

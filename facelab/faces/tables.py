@@ -60,13 +60,12 @@ def as_face_table(table: pd.DataFrame, numbered: bool = False) -> pd.DataFrame:
             "the table has a label column 'images', which is what tables of subjects call the "
             "number of somebody's images: rename it"
         )
-    _tell_alike(found["subject"])
     for column in table.columns.difference(["subject", "image"], sort=False):
         found[column] = as_label_column(table[column], column)
     return pd.DataFrame({column: found[column] for column in table.columns})
 
 
-def _tell_alike(subjects: pd.Series) -> None:
+def tell_alike(subjects: pd.Series) -> None:
     """Warn of subjects that only capitals or spaces tell apart, by row: warnings name nobody."""
     distinct = subjects.drop_duplicates()
     spelt = distinct[~distinct.str.fullmatch(r"-?\d+")].map(folded)  # -1 and 1 are two numbers
@@ -81,7 +80,7 @@ def _tell_alike(subjects: pd.Series) -> None:
         f"the subjects of rows {first} and {row} are spelt alike but for capitals, spaces, hyphens "
         f"or forms of letters{others}: they count as different people; write them alike if they "
         "are one",
-        stacklevel=4,
+        stacklevel=3,
     )
 
 
