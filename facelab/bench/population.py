@@ -25,7 +25,7 @@ from PIL import Image
 
 import facelab as fl
 from facelab import files
-from facelab.bench import clouds, embedded, landmarks, looks, perceived, verdicts
+from facelab.bench import clouds, embedded, landmarks, looks, means, perceived, verdicts
 from facelab.bench.perceived import AgeAndGender, FaceApi
 from facelab.embedders.embeddings import Embeddings
 from facelab.errors import BadInput, MissingExtra
@@ -301,6 +301,18 @@ class Judges:
             ]
         return rows
 
+    def _mean_photos(self) -> list[tuple[pd.DataFrame, np.ndarray]]:
+        sets = self.strangers, self.lfw
+        return [(faces.table.reset_index(drop=True), np.asarray(faces.crops)) for faces in sets]
+
+    def mean_photos(self) -> Rows:
+        """How far the mean photos of women and of men are from LFW's."""
+        return means.mean_rows(*self._mean_photos())
+
+    def means_sheet(self) -> Image.Image:
+        """These mean photos, and what they differ by."""
+        return means.means_sheet(*self._mean_photos())
+
     def changed_looks(self) -> Rows:
         """What another look costs, by twins."""
         people = max(self.subjects // 3, 6)
@@ -316,6 +328,7 @@ QUESTIONS: dict[str, Callable[[Judges], Rows]] = {
     "found": Judges.found,
     "shapes": Judges.shapes,
     "beside real faces": Judges.beside_real,
+    "mean photos": Judges.mean_photos,
     "other looks": Judges.changed_looks,
 }
 
@@ -362,6 +375,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--json", type=Path, help="the tidy table, too")
     parser.add_argument("--sheet", type=Path, help="a picture of a dozen people a group")
+    parser.add_argument("--means", type=Path, help="a picture of mean photos, rendered and LFW's")
     given = parser.parse_args()
     real = os.environ.get("FACELAB_REAL")
     judges = Judges(
@@ -384,6 +398,8 @@ def main() -> None:
     if given.sheet:
         sheet = contact_sheet(faces, perceived.BY, per_group=12)
         sheet.savefig(given.sheet, dpi=150)
+    if given.means:
+        judges.means_sheet().save(given.means)
     print(f"\n{time.process_time():.0f} s of a core")
 
 

@@ -231,6 +231,8 @@ def report(told: pd.DataFrame, absent: list[str]) -> str:
     )
     clouds = ("share that a classifier tells apart", "area under its ROC", "Fréchet distance")
     add("BESIDE REAL FACES, by the ONNX embedder", of(*clouds), "figure", "faces", _three)
+    title = "MEAN PHOTOS: root mean square off LFW's within the face, of 255"
+    add(title, of("mean photo off LFW's, of 255"), ["who", "photos"], "faces", _number)
     for quantity, cell in (("mated score", _number), ("FNMR", _percent)):
         unit = "" if quantity == "mated score" else ", % at the EER's threshold"
         title = f"ANOTHER LOOK, by twins: {quantity}{unit}, unchanged and its change"

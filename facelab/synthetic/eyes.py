@@ -44,4 +44,4 @@ def eye_colour(look, shot, px, py, colour, cornea):
     cornea[0], cornea[1], cornea[2] = 1.75 * ex, 1.75 * ey, np.sqrt(max(0.0, 1 - 3.06 * radius**2))
     cornea[3] = 1 - step(0.40, 0.50, radius)
     # The upper lid and its lashes shade what is under them, and both lids close off the corners.
-    return (0.26 + 0.74 * step(0.58, -0.10, dy)) * (1 - 0.45 * corner)
+    return (0.26 + 0.74 * step(0.58, -0.10, dy)) * (1 - 0.65 * corner)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from facelab.synthetic.noise import spot
+
 HEAD_FILE = Path(__file__).with_name("head.npz")
 PARTS = {
     "skin": 0,
@@ -103,8 +105,9 @@ def load_head() -> Head:
         gap = (template[front, 0] - x) ** 2 + (template[front, 1] - y) ** 2
         return int(front[np.argmin(gap - 1e-4 * template[front, 2])])
 
-    # Where they would open, the mesh has a dent: hardly any light comes back from there.
-    closed = 1 - 0.9 * nostrils(template)
+    # Where they would open, the mesh has a dent: hardly any light comes back from there. Its orbits
+    # are shallower than real ones, and its nose has hardly an underside.
+    closed = (1 - 0.9 * nostrils(template)) * (1 - 0.5 * deep_set(template))
 
     return Head(
         template=template,
@@ -129,6 +132,15 @@ def load_head() -> Head:
         upper_teeth=upper,
         biting_edge=upper[(abs(template[upper, 0]) < 0.15) & (template[upper, 1] < 6.64)],
     )
+
+
+def deep_set(template: np.ndarray) -> np.ndarray:
+    """How far each vertex (V, 3) lies in an orbit or under the nose, float32 (V,): 0 .. 1."""
+    x, y, z = np.abs(template[:, 0]), template[:, 1], template[:, 2]
+    inner, outer = spot(x, y, (0.16, 7.37), (0.08, 0.07)), spot(x, y, (0.33, 7.37), (0.16, 0.045))
+    orbit = np.maximum(inner, 0.6 * outer) * (z > 1.0)
+    under = spot(x, y, (0.0, 6.865), (0.10, 0.035)) * (z > 1.5)
+    return np.maximum(orbit, under).astype(np.float32)
 
 
 def nostrils(template: np.ndarray) -> np.ndarray:

@@ -54,3 +54,10 @@ def ramp(value: np.ndarray, low: float, high: float) -> np.ndarray:
     """`step` of an array, not compiled."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
+
+
+def spot(
+    x: np.ndarray, y: np.ndarray, at: tuple[float, float], size: tuple[float, float]
+) -> np.ndarray:
+    """1 at a place, fading around it (Gaussian) with a width and a height."""
+    return np.exp(-(((x - at[0]) / size[0]) ** 2) - ((y - at[1]) / size[1]) ** 2)

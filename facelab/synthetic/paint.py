@@ -16,7 +16,7 @@ import numpy as np
 
 from facelab.synthetic.head import PARTS, Head, load_head
 from facelab.synthetic.mesh import jit
-from facelab.synthetic.noise import bell, noise3, ramp, step, strands
+from facelab.synthetic.noise import bell, noise3, ramp, spot, step, strands
 from facelab.synthetic.relief import FAMILIES, fold_maps, pore_slopes
 from facelab.synthetic.scalp import hair_margin, shadow_of_hair
 from facelab.synthetic.styles import MAP_COLUMNS, MAP_ROWS, load_styles, map_coordinates
@@ -116,7 +116,9 @@ def features(places: np.ndarray) -> np.ndarray:
     lower = 7.268 + 0.03 * t - 0.042 * (4 * t * (1 - t)) ** 0.9
     beyond = np.exp(-((np.clip(np.maximum(0.163 - x, x - 0.443), 0, 1) / 0.015) ** 2))
     beyond = beyond * (z > 1.0)
-    lashes = np.exp(-(((y - upper - 0.004) / 0.013) ** 2)) * beyond
+    # Lashes are longer towards the temple, and their shade goes a little beyond the corner.
+    outwards = np.exp(-((np.clip(np.maximum(0.163 - x, x - 0.465), 0, 1) / 0.020) ** 2)) * (z > 1.0)
+    lashes = np.exp(-(((y - upper - 0.004) / (0.011 + 0.008 * t)) ** 2)) * outwards
     under = 0.35 * np.exp(-(((y - lower + 0.016) / 0.012) ** 2)) * beyond * ramp(t, 0.3, 0.6)
     wet = np.exp(-(((y - lower + 0.004) / 0.010) ** 2)) * beyond
     lid = ramp(y - upper, -0.004, 0.006) * ramp(upper + 0.085 - y, 0, 0.06)
@@ -224,12 +226,9 @@ def blood_sites() -> tuple[np.ndarray, np.ndarray]:
     template = load_head().template
     x, y, z = np.abs(template[:, 0]), template[:, 1], template[:, 2]
 
-    def spot(x0: float, y0: float, width: float, height: float) -> np.ndarray:
-        return np.exp(-(((x - x0) / width) ** 2) - ((y - y0) / height) ** 2)
-
-    under = spot(0.30, 7.14, 0.17, 0.06) * ramp(z, 1.1, 1.3)
-    blood = 0.20 * spot(0.42, 6.95, 0.17, 0.17) * ramp(z, 0.9, 1.1)
-    blood += 0.12 * spot(0.0, 6.90, 0.12, 0.11) * ramp(z, 1.4, 1.5)
+    under = spot(x, y, (0.30, 7.14), (0.17, 0.06)) * ramp(z, 1.1, 1.3)
+    blood = 0.20 * spot(x, y, (0.42, 6.95), (0.17, 0.17)) * ramp(z, 0.9, 1.1)
+    blood += 0.12 * spot(x, y, (0.0, 6.90), (0.12, 0.11)) * ramp(z, 1.4, 1.5)
     blood += 0.30 * ramp(x, 0.78, 0.86) * ramp(y, 6.7, 6.8) * ramp(-y, -7.5, -7.3)
     return under, blood
 
@@ -408,8 +407,8 @@ def apply_brush(
                     lean = ax * (60 + 60 * t) - py * (50 - 80 * t)
                     strokes = noise3(lattice, lean + ox, (py + ax) * 14 + oy, oz)
                     soft *= (0.35 + 0.9 * strokes) * lightness
-                    amount = brush.brow[5] * (0.70 * soft + 1.1 * hairs / 255)
-                    amount = min(0.85, amount) * (0.25 + 0.75 * step(0, 0.30, t)) * step(0, 0.10, t)
+                    amount = brush.brow[5] * (1.05 * soft + 1.3 * hairs / 255)
+                    amount = min(0.93, amount) * (0.25 + 0.75 * step(0, 0.30, t)) * step(0, 0.10, t)
                     for c in range(3):
                         colour[c] += (brush.brow_colour[c] - colour[c]) * amount
                     gloss *= 1 - amount

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from facelab.faces.faceset import FaceSet
 
-VERSION = 5  # of the population: raised whenever the same seed gives other pixels
+VERSION = 6  # of the population: raised whenever the same seed gives other pixels
 SIZES = (32, 512)
 FRAMES = ("aligned", "full")
 

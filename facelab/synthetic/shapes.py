@@ -19,17 +19,17 @@ SHAPES_FILE = Path(__file__).with_name("shapes.npz")
 GENDER_STRENGTH, PHENOTYPE_STRENGTH = 1.25, 0.95
 # How far women and men stand from the mean head, apart from their base shapes. Stronger brows than
 # these make men frown.
-OF_GENDER = {"female": 3.1, "male": -0.82}
+OF_GENDER = {"female": 3.8, "male": -1.4}
 # What age does to features beside the base shapes: standard deviations that somebody of 80 has more
 # than anybody up to the mean head's age. Lips become thin, noses droop, bags and ears grow.
 OF_AGE = {
-    "mouth-upperlip-height-decr-incr": -1.2,
+    "mouth-upperlip-height-decr-incr": -0.9,
     "mouth-lowerlip-height-decr-incr": -0.8,
     "mouth-scale-horiz-decr-incr": 0.5,
     "mouth-laugh-lines-in-out": 1.0,
     "cheek-inner-decr-incr": 0.7,
     "nose-point-down-up": -0.2,
-    "eye-scale-decr-incr": -0.8,
+    "eye-scale-decr-incr": -0.4,
     "eye-bag-decr-incr": 1.2,
     "ear-scale-decr-incr": 1.0,
     "ear-lobe-decr-incr": 1.0,

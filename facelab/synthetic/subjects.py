@@ -344,8 +344,8 @@ def build_subject(name: str, phenotype: str, gender: str, values: dict[str, Any]
                 v["brow_slope"],
             ]
         ),
-        # Brows grey later than hair, and neither they nor beards are often dyed.
-        brow_colour=natural + (GREY_HAIR - natural) * grey * 0.3,
+        # Brows are darker than hair and grey later; neither they nor beards are often dyed.
+        brow_colour=0.6 * natural + (GREY_HAIR - natural) * grey * 0.3,
         beard_colour=0.7 * natural + (0.85 * GREY_HAIR - 0.7 * natural) * grey,
         beard=np.array(
             [

@@ -12,9 +12,9 @@ from sklearn import metrics
 import facelab as fl
 from facelab import files
 from facelab.analysis import nets
-from facelab.bench import clouds, embedded, landmarks, looks, perceived, population, verdicts
+from facelab.bench import clouds, embedded, landmarks, looks, means, perceived, population, verdicts
 from facelab.bench.perceived import AgeAndGender, FaceApi
-from facelab.errors import MissingExtra
+from facelab.errors import BadInput, MissingExtra
 from facelab.synthetic.baking import landmarks as baked
 from facelab.synthetic.parameters import GROUPS
 
@@ -293,6 +293,27 @@ def test_an_interval_over_people_holds_the_truth_as_often_as_it_says():
 
 
 # ---- other looks
+
+
+def test_mean_photos_differ_by_what_was_put_in_and_not_by_light():
+    random = np.random.default_rng(3)
+    table = pd.DataFrame({"gender": ["female", "male"] * 40})
+    real = random.integers(60, 160, (80, 50, 50, 3)).astype(np.uint8)
+    brighter = np.where(np.arange(80)[:, None, None, None] % 2, real + 20, real + 40)
+    rows = means.mean_rows((table, brighter), (table, real))
+    assert [row["photos"] for row in rows] == [40, 40]
+    assert all(row["value"] == pytest.approx(0, abs=1e-9) for row in rows)
+    marked = brighter.copy()
+    marked[::2, 20:30, 20:30] -= 30  # a dark square in every woman's face
+    women, men = (row["value"] for row in means.mean_rows((table, marked), (table, real)))
+    share = 100 / (39 * 36)  # of the face
+    assert women == pytest.approx(30 * np.sqrt(share * (1 - share))) and men < 1e-9
+    sheet = np.asarray(means.means_sheet((table, marked), (table, real), side=50)).astype(int)
+    assert sheet.shape == (100, 150, 3)
+    # Where the rendered mean is darker, the difference is lighter than around it.
+    assert sheet[22:28, 122:128].mean() > sheet[5:45, 102:110].mean() + 60
+    with pytest.raises(BadInput, match="no photo of the gender male"):
+        means.mean_rows((table.query("gender == 'female'"), real[::2]), (table, real))
 
 
 def test_other_looks_are_the_same_photos_of_the_same_people():

@@ -70,37 +70,39 @@ _BROWS_SEEN = np.array([0.021, 0.022, 0.018, 0.018, 0.014])
 # What women have more and men less, where the head model's own difference is too weak: by hand,
 # after what anatomy says of brow ridge, nose, lips, cheeks and jaw.
 WOMEN = {
-    "head-invertedtriangular": 0.21,
-    "head-diamond": 0.14,
+    "head-invertedtriangular": 0.25,
+    "head-diamond": 0.06,
     "head-angle-in-out": 0.11,
-    "eyebrows-trans-down-up": 0.17,
-    "eyebrows-trans-backward-forward": -0.5,
+    "eyebrows-trans-backward-forward": -0.58,
     "forehead-temple-decr-incr": -0.28,
-    "l-eye-height1-decr-incr": 0.04,
-    "l-eye-height2-decr-incr": 0.16,
-    "l-eye-height3-decr-incr": 0.13,
-    "l-eye-scale-decr-incr": 0.22,
+    "l-eye-height2-decr-incr": 0.05,
+    "l-eye-height3-decr-incr": 0.045,
+    "l-eye-scale-decr-incr": 0.15,
     "l-cheek-volume-decr-incr": -0.25,
-    "l-cheek-bones-decr-incr": 0.3,
+    "l-cheek-bones-decr-incr": 0.15,
     "head-fat-decr-incr": -0.15,
-    "nose-scale-vert-decr-incr": -0.14,
+    "nose-scale-vert-decr-incr": -0.06,
     "nose-scale-depth-decr-incr": -0.28,
-    "nose-scale-horiz-decr-incr": -0.21,
+    "nose-scale-horiz-decr-incr": -0.05,
     "nose-hump-decr-incr": -0.16,
-    "nose-flaring-decr-incr": -0.14,
+    "nose-flaring-decr-incr": -0.06,
     "nose-septumangle-decr-incr": 0.21,
-    "mouth-upperlip-height-decr-incr": 0.15,
-    "mouth-lowerlip-height-decr-incr": 0.1,
-    "mouth-upperlip-volume-decr-incr": 0.08,
-    "mouth-lowerlip-volume-decr-incr": 0.08,
+    "mouth-upperlip-height-decr-incr": 0.06,
+    "mouth-lowerlip-height-decr-incr": 0.05,
+    "mouth-upperlip-volume-decr-incr": 0.05,
+    "mouth-lowerlip-volume-decr-incr": 0.05,
     "mouth-upperlip-width-decr-incr": 0.14,
-    "chin-width-decr-incr": -0.3,
-    "chin-bones-decr-incr": -0.21,
+    "chin-width-decr-incr": -0.34,
+    "chin-bones-decr-incr": -0.26,
     "chin-prominent-decr-incr": -0.14,
     "neck-scale-horiz-decr-incr": -0.42,
 }
-# How the mean head holds what landmarks hardly show: by hand, after photos. Its nose would hang.
+# How the mean head holds what landmarks hardly show: by hand, after photos, and after the mean of
+# many. Its nose would hang, and so would the corners of its mouth.
 POISE = {
+    "mouth-angles-down-up": 0.4,
+    "mouth-scale-horiz-decr-incr": 1.0,
+    "chin-prominent-decr-incr": 0.1,
     "nose-point-down-up": 0.4,
     "nose-base-down-up": 0.3,
     "nose-septumangle-decr-incr": -0.2,
@@ -113,6 +115,13 @@ _BACK = 0.6
 # it hardly sees tells faces apart.
 SYMMETRIC = [700, 280, 420, 8, 16, 10, 88, 28, 24, 30] + 14 * [37]
 ONE_SIDED = [36, 10, 5, 3, 2, 1.5]
+# How far the predictor's offsets are believed. On rendered heads it follows about half of what the
+# landmarks differ by from the mean face that it has learnt; were it believed wholly, the mean head
+# would be driven as far again, to a broad and low one that it takes for the real mean.
+_BELIEVED = 0.6
+# Likewise what it sees spreads less than what there is: shapes spread this much of the fit, with
+# which landmarks vary as real people's both by the predictor and, more nearly, by their points.
+_SPREAD = 0.94
 # What the predictor does not see of a landmark, as a share of the face's size: in fits of the mean,
 # and of the covariance.
 _UNSEEN_OF_MEAN, _UNSEEN = 0.0018, 0.004
@@ -136,7 +145,7 @@ class Fit:
         with np.load(LANDMARKS_FILE) as file:
             self.real = {name: file[name].astype(float) for name in file.files}
         with np.load(OFFSETS_FILE) as file:
-            self.offsets = file["offsets"].astype(float)
+            self.offsets = _BELIEVED * file["offsets"].astype(float)
         self.prior = np.array([self._spread(place) for place in self.plain])
 
     def _spread(self, place: int) -> float:
@@ -278,7 +287,7 @@ def joint(fit: Fit, slopes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray,
     modes = np.concatenate([first, _REST * rest[:, : count - len(order)]], 1)
     modes *= np.sign(modes[np.abs(modes).argmax(0), np.arange(count)])  # the same on any machine
     calm = [CALM.get(fit.regions[place], 1.0) for place in fit.plain]
-    return modes * np.array(calm)[:, None], len(order)
+    return _SPREAD * modes * np.array(calm)[:, None], len(order)
 
 
 def bake(out: Path = SHAPES_FILE) -> tuple[Path, dict[str, float]]:
