@@ -210,8 +210,8 @@ def explain_errors(
     >>> whole = fl.embedder_of(lambda x: x.reshape(len(x), -1) - 127.5, size=32)  # all pixels
     >>> found = fl.explain_errors(whole.embed(faces), 0.7, "gender", ["yaw"], error="fnmr")
     >>> print(found.findings()[0])
-    Effects on FNMR cannot be told from none: for +10 in the difference of yaw (+2.32 points [-5.27,
-    9.92]), for +10 in the mean of yaw (-1.2 points [-10.6, 8.21]).
+    Effects on FNMR cannot be told from none: for +10 in the difference of yaw (+3.19 points [-3.51,
+    9.9]), for +10 in the mean of yaw (-0.248 points [-9.94, 9.44]).
     """
     check_embeddings(embeddings, "fl.explain_errors")
     check_option("error", error, ERRORS)

@@ -80,7 +80,7 @@ def twin_effects(
     >>> whole = fl.embedder_of(lambda x: x.reshape(len(x), -1) - 127.5, size=32)  # all pixels
     >>> effects = fl.twin_effects(whole.embed(twins), threshold=0.7)
     >>> effects.set_index("quantity")["difference"].round(2).to_dict()
-    {'mated_score': -0.09, 'fnmr': 0.08, 'non_mated_score': -0.04, 'fmr': -0.04}
+    {'mated_score': -0.07, 'fnmr': 0.08, 'non_mated_score': -0.03, 'fmr': -0.04}
     """
     people, levels = tallies(embeddings, threshold, by, references)
     rows = []
@@ -131,7 +131,7 @@ def compare_twin_effects(
     >>> arms = {"whole": [(whole.embed(twins), 0.7)], "lower": [(lower.embed(twins), 0.7)]}
     >>> effects = fl.compare_twin_effects(arms)
     >>> effects[["quantity", "a", "b", "difference"]].round(2).head(1).values.tolist()
-    [['mated_score', -0.09, -0.16, -0.06]]
+    [['mated_score', -0.07, -0.13, -0.06]]
     """
     if len(arms) != 2:
         raise BadInput(f"two arms can be compared, not {len(arms)}: {', '.join(arms)}")

@@ -238,7 +238,7 @@ def readable_effects(
     >>> whole = fl.embedder_of(lambda x: x.reshape(len(x), -1) - 127.5, size=32)  # all pixels
     >>> effects = fl.twin_effects(whole.embed(twins), threshold=0.7)
     >>> fl.readable_effects(effects, ["mated_score", "fnmr"]).to_dict("index")
-    {'glasses sun': {'mated score': '-0.093 [-0.132, -0.053]', 'FNMR, points': '+8.3 [-9.2,
+    {'glasses sun': {'mated score': '-0.072 [-0.107, -0.036]', 'FNMR, points': '+8.3 [-9.2,
     +25.9]'}}
     """
     names = {
