@@ -196,11 +196,12 @@ def test_no_group_was_shown_to_be_falsely_matched_less_often_as_the_readme_says(
     assert (groups["ratio_high"] >= 1).all()
 
 
-def test_every_group_lies_above_the_target_which_all_together_meet_as_the_readme_says():
+def test_every_group_lies_above_the_target_which_all_together_come_near_as_the_readme_says():
     kept = pd.read_csv(GALLERY / f"{MAIN}.csv").set_index("quantity")
     by_group = kept[kept.index.str.startswith("fmr:") & (kept.index != "fmr:all")]
-    assert len(by_group) == 6 and (by_group.b > 0.001).all()
-    assert kept.loc["fmr:all", "b"] == pytest.approx(0.001, rel=0.1)
+    assert len(by_group) == 6 and (by_group.b > 0.003).all()
+    said = f"which all comparisons together come near ({100 * kept.loc['fmr:all', 'b']:.2f} %)"
+    assert said in " ".join((HOME / "README.md").read_text(encoding="utf-8").split())
 
 
 @pytest.fixture
