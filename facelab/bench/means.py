@@ -44,7 +44,7 @@ def mean_rows(
         (count, ours), (_, theirs) = mean_of(*rendered, gender), mean_of(*real, gender)
         apart = np.sqrt((_face(difference(ours, theirs)) ** 2).mean())
         told = {"figure": "mean photo off LFW's, of 255", "judge": "pixels", "faces": "rendered"}
-        rows.append(told | {"who": f"{gender}", "photos": count, "value": float(apart)})
+        rows.append(told | {"who": gender, "photos": count, "value": float(apart)})
     return rows
 
 

@@ -119,8 +119,8 @@ ONE_SIDED = [36, 10, 5, 3, 2, 1.5]
 # landmarks differ by from the mean face that it has learnt; were it believed wholly, the mean head
 # would be driven as far again, to a broad and low one that it takes for the real mean.
 _BELIEVED = 0.6
-# Likewise what it sees spreads less than what there is: shapes spread this much of the fit, with
-# which landmarks vary as real people's both by the predictor and, more nearly, by their points.
+# Likewise it sees less spread than there is. With this share of the fit landmarks vary as real
+# people's by the predictor still, and by their points a quarter more.
 _SPREAD = 0.94
 # What the predictor does not see of a landmark, as a share of the face's size: in fits of the mean,
 # and of the covariance.
