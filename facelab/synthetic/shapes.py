@@ -17,8 +17,7 @@ from facelab.synthetic.parameters import GENDERS, PHENOTYPES
 SHAPES_FILE = Path(__file__).with_name("shapes.npz")
 # What the base shapes of the head model differ by, times this: enough to be read in a small photo.
 GENDER_STRENGTH, PHENOTYPE_STRENGTH = 1.25, 0.95
-# How far women and men stand from the mean head, apart from their base shapes. Stronger brows than
-# these make men frown.
+# How far women and men stand from the mean head, apart from their base shapes.
 OF_GENDER = {"female": 3.8, "male": -1.4}
 # What age does to features beside the base shapes: standard deviations that somebody of 80 has more
 # than anybody up to the mean head's age. Lips become thin, noses droop, bags and ears grow.

@@ -292,7 +292,7 @@ def test_an_interval_over_people_holds_the_truth_as_often_as_it_says():
     assert held >= 51
 
 
-# ---- other looks
+# ---- mean photos
 
 
 def test_mean_photos_differ_by_what_was_put_in_and_not_by_light():
@@ -314,6 +314,9 @@ def test_mean_photos_differ_by_what_was_put_in_and_not_by_light():
     assert sheet[22:28, 122:128].mean() > sheet[5:45, 102:110].mean() + 60
     with pytest.raises(BadInput, match="no photo of the gender male"):
         means.mean_rows((table.query("gender == 'female'"), real[::2]), (table, real))
+
+
+# ---- other looks
 
 
 def test_other_looks_are_the_same_photos_of_the_same_people():
