@@ -7,13 +7,11 @@ turns every `FacelabError` and `OSError` into one line on stderr and exit code 1
 import contextlib
 import difflib
 import errno
-import functools
-import inspect
 import math
 import os
 import re
 import reprlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from numbers import Integral
 from pathlib import Path
@@ -24,20 +22,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a share of it, a file
-MOST = 10**10  # of whatever is counted: more people than there are
-MOST_SEED = 2**63 - 1  # what torch takes, and a column of a table holds
-_MOST_OF = {
-    **{"seed": MOST_SEED, "seeds": MOST_SEED},
-    **{"replicates": 10**6, "trials": 10**9, "per_group": 1000},
-}
-_LEAST_OF = {"jobs": 1, "replicates": 2, "draws": 2}  # one simulated test has no spread
 _MOST_NAMED = 30
 _SHARES = ("fmr", "fpir", "confidence")
 _PERCENT = re.compile(r"\s*([0-9.]{1,9})\s*%\s*")
 # Control characters but for line end and tab, and what turns the direction of letters.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-_LISTS = ("Sequence", "Iterable", "list", "tuple")
-_KNOWN = {"int", "float", "Mapping", "dict", "Callable", "ndarray", *_LISTS}
 # What the system says by numbers, and what to do about it.
 _SAID = {
     errno.EACCES: "may not be read or written by this user: ask its owner, or choose another place",
@@ -257,92 +246,6 @@ def check_count(name: str, value: Any, least: int = 1, most: int | None = None) 
         bounds = f"from {least} to {most:,}" if most is not None else f"of {least} or more"
         raise BadInput(f"{name} must be a whole number {bounds}, not {reprlib.repr(value)}")
     return int(value)
-
-
-def counted(function: Callable[P, T]) -> Callable[P, T]:
-    """Let a function refuse what is not of the kind that its types ask for, before it works.
-
-    Of parameters of type `int`, whatever is no whole number of 0 or more, or more than anything
-    is counted to; of type `float`, whatever is no number; for lists of them, what is none;
-    for names with values and for functions, what is none. What else a function asks of them it says
-    itself, but for confidence, which lies between 0 and 1 wherever it stands.
-    """
-    takes = inspect.signature(function)
-    wanted = {name: _kinds(str(one.annotation)) for name, one in takes.parameters.items()}
-
-    @functools.wraps(function)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            given = takes.bind(*args, **kwargs).arguments
-        except TypeError:  # Python says best what a call lacks
-            given = {}
-        for name, value in given.items():
-            _check_kind(name, value, wanted[name])
-        return function(*args, **kwargs)
-
-    return checked
-
-
-def _kinds(annotation: str) -> list[str]:
-    """What an annotation allows, without the modules: `dict[str, float]`, `None`."""
-    text = annotation.removeprefix("<class '").removesuffix("'>")
-    return _parts(re.sub(r"\w+\.(?=\w)", "", text), "|")
-
-
-def _parts(text: str, mark: str) -> list[str]:
-    """What a mark parts, but for those within brackets."""
-    parts, depth = [""], 0
-    for letter in text:
-        depth += (letter == "[") - (letter == "]")
-        if letter == mark and not depth:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return [part.strip() for part in parts]
-
-
-def _check_kind(name: str, value: Any, kinds: list[str]) -> None:
-    """Refuse a value that is none of some kinds; what is of a class of its own is not judged."""
-    inside = {kind.partition("[")[0]: kind.partition("[")[2][:-1] for kind in kinds}
-    several = next((kind for kind in _LISTS if kind in inside), None)
-    if inside.pop("None", None) is not None and value is None:
-        return
-    if not inside.keys() <= _KNOWN:
-        return
-    if "int" in inside:
-        _check_whole(name, value)
-    elif "Callable" in inside:
-        if not callable(value):
-            raise BadInput(f"{name} must be a function, not {reprlib.repr(value)}")
-    elif (named := inside.get("Mapping") or inside.get("dict")) and (
-        "float" not in inside or hasattr(value, "items")
-    ):
-        if not hasattr(value, "items"):
-            raise BadInput(f"{name} must be names with values, not {reprlib.repr(value)}")
-        for one, held in value.items():
-            _check_kind(f"{name} of {one!r}", held, _parts(_parts(named, ",")[-1], "|"))
-    elif several and ("float" not in inside or _is_list(value)):
-        if not _is_list(value):
-            raise BadInput(f"{name} must be a list, not {reprlib.repr(value)}")
-        kind = _parts(inside[several], ",")[0]
-        if kind in ("int", "float") and "ndarray" not in inside and hasattr(value, "__len__"):
-            if "float" in inside and not len(value):
-                raise BadInput(f"{name} must hold at least one number: it is empty")
-            for held in value.tolist() if hasattr(value, "tolist") else value:
-                _check_kind(name, held, [kind])
-    elif "float" in inside:
-        check_number(name, value)
-
-
-def _is_list(value: Any) -> bool:
-    return hasattr(value, "__iter__") and getattr(value, "ndim", 1) > 0
-
-
-def _check_whole(name: str, value: Any) -> None:
-    check_count(name, value, _LEAST_OF.get(name, 0))
-    most = _MOST_OF.get(name, MOST)
-    if value > most:
-        raise BadInput(f"{name} must be at most {most:,}, not {reprlib.repr(value)}")
 
 
 def check_number(name: str, value: Any) -> None:

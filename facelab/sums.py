@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import facelab
 from facelab import files, limits, words
+from facelab.arguments import as_annotated
 from facelab.errors import BadInput, Damaged
 
 if TYPE_CHECKING:
@@ -297,6 +298,7 @@ def check_signed(path: Path) -> None:
 # ---- all that lies in a folder
 
 
+@as_annotated
 def verify(folder: str | Path) -> Path:
     """Compare every file in a stored folder, and in those stored in it, with its sum.
 
@@ -362,6 +364,7 @@ def _found(folder: str | Path, wish: str) -> tuple[Path, str, list[Path]]:
 # ---- what has no sums, or was changed on purpose
 
 
+@as_annotated
 def seal(folder: str | Path) -> Path:
     """Write the sums of what is in a folder now: from here on, what differs is refused.
 

@@ -21,7 +21,7 @@ ROOMS = [
     *("widgets", "bench", "cli"),
 ]
 GROUND = [
-    *("artefacts.py", "caches.py", "errors.py", "files.py", "keeping.py"),
+    *("arguments.py", "artefacts.py", "caches.py", "errors.py", "files.py", "keeping.py"),
     *("limits.py", "moving.py", "owners.py", "places.py", "progress.py", "sums.py", "words.py"),
     *("shown.py", "workers.py"),
 ]

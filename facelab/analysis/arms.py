@@ -16,8 +16,9 @@ from facelab.analysis import years
 from facelab.analysis.labelled import Words, as_labels, labelled
 from facelab.analysis.said import what_of
 from facelab.analysis.tallies import Places, means, shares
+from facelab.arguments import as_annotated
 from facelab.audits.changes import in_family
-from facelab.errors import BadInput, counted, how_many, there_are
+from facelab.errors import BadInput, check_option, how_many, there_are
 from facelab.faces.groups import group_keys
 from facelab.faces.names import in_markdown
 from facelab.rates.tables import interval, percent
@@ -25,6 +26,7 @@ from facelab.rates.tables import interval, percent
 _ENDS = ("", "_low", "_high")
 
 
+@as_annotated
 @dataclass(frozen=True, eq=False)
 class AnalyserStudy:
     """Errors of analysers trained in several ways, by group.
@@ -77,6 +79,7 @@ class AnalyserStudy:
 
     def number(self, row: Mapping[str, Any], which: str) -> str:
         """An error or a change with its interval, in words."""
+        check_option("which", which, ("error", "change"))
         low, high = ("low", "high") if which == "error" else ("change_low", "change_high")
         words = self._points if which == "change" or row["of"] == "gap" else self._amount
         return f"{words(row[which])} {interval(row[low], row[high], words)}"
@@ -148,7 +151,7 @@ class AnalyserStudy:
         return self.number(row, which) + (unit if self.unit else "")
 
 
-@counted
+@as_annotated
 def compare_analysers(
     predictions: Mapping[str, Sequence[pd.DataFrame]],
     baseline: str,

@@ -28,8 +28,9 @@ from facelab.analysis.pairs import contrasts_of_means, contrasts_of_shares
 from facelab.analysis.raters import beside_raters, votes_of
 from facelab.analysis.scores import scores_of
 from facelab.analysis.tallies import Places, means
+from facelab.arguments import as_annotated
 from facelab.artefacts import ANALYSIS, PAGE
-from facelab.errors import BadInput, check_option, counted, how_many, there_are
+from facelab.errors import BadInput, check_option, how_many, there_are
 from facelab.faces.cells import as_csv, as_numbers, from_csv
 from facelab.faces.groups import SEPARATOR, group_keys
 from facelab.faces.origin import as_card
@@ -55,6 +56,7 @@ _FEW_VALUES = 30
 NOTHING = pd.DataFrame()
 
 
+@as_annotated
 @dataclass(frozen=True, eq=False)
 class AnalysisAudit:
     """Errors of face analysis by group.
@@ -237,7 +239,7 @@ def _stored_table(data: bytes) -> pd.DataFrame:
     return frame
 
 
-@counted
+@as_annotated
 def analysis_audit(
     predictions: pd.DataFrame,
     truth: str,

@@ -12,7 +12,8 @@ import pandas as pd
 
 from facelab.analysis.labelled import Words, as_labels, check_frame
 from facelab.analysis.tallies import means, shares
-from facelab.errors import BadInput, counted, how_many
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, how_many
 from facelab.faces.groups import group_keys, group_labels
 from facelab.faces.names import in_markdown
 from facelab.rates.cautions import FEW_SUBJECTS
@@ -86,7 +87,7 @@ class PredictionFlips:
         )
 
 
-@counted
+@as_annotated
 def prediction_flips(
     predictions: pd.DataFrame,
     what: str = "expression",

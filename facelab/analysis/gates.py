@@ -13,7 +13,8 @@ from facelab.analysis.by_group import analysis_audit
 from facelab.analysis.labelled import check_frame, labelled
 from facelab.analysis.pairs import contrasts_of_shares
 from facelab.analysis.tallies import Places, shares, with_columns
-from facelab.errors import BadInput, counted
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput
 from facelab.faces.groups import group_keys
 from facelab.rates.contrasts import holm
 
@@ -38,7 +39,7 @@ class QualityGates(NamedTuple):
     contrasts: pd.DataFrame
 
 
-@counted
+@as_annotated
 def quality_gates(
     faces: pd.DataFrame,
     by: str | list[str],
@@ -130,7 +131,7 @@ def quality_gates(
     return QualityGates(pd.concat(rates, ignore_index=True), contrasts)
 
 
-@counted
+@as_annotated
 def error_against_discard(
     predictions: pd.DataFrame,
     truth: str,

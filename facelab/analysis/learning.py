@@ -18,8 +18,9 @@ from facelab.analysis import years
 from facelab.analysis.labelled import Words, as_labels, listed
 from facelab.analysis.trained import Learnt, TrainedAnalyser
 from facelab.analysis.watching import LabelWatch
+from facelab.arguments import as_annotated
 from facelab.embedders.kinds import check_faces
-from facelab.errors import BadInput, check_option, counted, how_many, there_are
+from facelab.errors import BadInput, check_option, how_many, there_are
 from facelab.faces.faceset import FaceSet
 from facelab.training.callbacks import Callbacks
 from facelab.training.loop import Saving, checked_recipe, learn
@@ -32,7 +33,7 @@ _MOST_STEPS = 150  # between the lowest and the highest number
 _NAMES = ("subject", "image")
 
 
-@counted
+@as_annotated
 def train_analyser(
     faces: FaceSet,
     column: str,

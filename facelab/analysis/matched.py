@@ -7,6 +7,7 @@ import warnings
 
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.datasets.label_files import path_key
 from facelab.errors import BadInput, a_kind, how_many
 from facelab.faces.faceset import FaceSet
@@ -15,6 +16,7 @@ from facelab.faces.names import as_names
 NO_ANSWER = "no answer"
 
 
+@as_annotated
 def match_images(table: pd.DataFrame | FaceSet, told: pd.DataFrame) -> pd.DataFrame:
     """Put what was told of photos beside the table that lists them.
 

@@ -21,11 +21,12 @@ from facelab.analysis.outputs import Output, as_output
 from facelab.analysis.pixels import Input, as_input
 from facelab.analysis.predicting import Analyser
 from facelab.analysis.trained import TrainedAnalyser
+from facelab.arguments import as_annotated
 from facelab.datasets.reader import one_line
 from facelab.embedders.external import checksum
 from facelab.embedders.providers import opened
 from facelab.embedders.stated import check_same
-from facelab.errors import BadInput, MissingExtra, a_kind, counted, shortened, there_are
+from facelab.errors import BadInput, MissingExtra, a_kind, shortened, there_are
 from facelab.training.answering import CARD
 
 _EXAMPLE = 'labels=["male", "female"], what="gender", kind="softmax", channels="rgb", mean=0, std=1'
@@ -72,7 +73,7 @@ class _Part:
             ) from error
 
 
-@counted
+@as_annotated
 def analyser(
     source: str | os.PathLike,
     path: str | os.PathLike | None = None,

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.analysis.outputs import Output
+from facelab.arguments import as_annotated
 from facelab.errors import BadInput, a_kind
 from facelab.faces.faceset import FaceSet
 from facelab.faces.presenting import presented
@@ -29,6 +30,7 @@ class Net(Protocol):
         """Columns of predictions and scores of uint8 crops (n, S, S, 3)."""
 
 
+@as_annotated
 class Analyser:
     """One or several nets that say something of a face; made by `fl.analyser`.
 

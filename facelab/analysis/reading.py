@@ -17,9 +17,10 @@ import pandas as pd
 from facelab import limits, words
 from facelab.analysis.answers import MAKES, Face, Failed, NotOne, faces_of
 from facelab.analysis.others import actionable_auditing, any_csv, deepface_csv, fairface_csv
+from facelab.arguments import as_annotated
 from facelab.datasets.label_files import path_key
 from facelab.datasets.reader import BOX_COLUMNS
-from facelab.errors import BadInput, check_columns, check_option, counted, how_many
+from facelab.errors import BadInput, check_columns, check_option, how_many
 
 _TABLES = {
     "fairface": fairface_csv, "csv": any_csv, "actionable-auditing": actionable_auditing,
@@ -33,7 +34,7 @@ _FEW_FIT = 0.1  # overlap (intersection over union) below which two boxes are of
 _LINES = (".jsonl", ".ndjson")
 
 
-@counted
+@as_annotated
 def read_predictions(
     path: str | os.PathLike,
     format: str,

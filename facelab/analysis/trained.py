@@ -20,6 +20,7 @@ import facelab
 from facelab import files, sums
 from facelab.analysis.outputs import Output, as_output
 from facelab.analysis.predicting import Analyser
+from facelab.arguments import as_annotated
 from facelab.artefacts import ANALYSER
 from facelab.embedders.exporting import Whole, write_onnx
 from facelab.embedders.tensors import as_bytes, resized
@@ -72,6 +73,7 @@ class _Net:
         return self.outputs[0].read(chances, len(crops), self.embedder.name)
 
 
+@as_annotated
 class TrainedAnalyser(Analyser):
     """An analyser that `train_analyser` made; it predicts as every `Analyser` does.
 

@@ -17,8 +17,9 @@ import torch
 
 from facelab.analysis.learning import train_analyser
 from facelab.analysis.trained import TrainedAnalyser
+from facelab.arguments import as_annotated
 from facelab.embedders.tensors import pick_device
-from facelab.errors import BadInput, FacelabError, counted
+from facelab.errors import BadInput, FacelabError
 from facelab.faces.faceset import FaceSet
 from facelab.keeping import code_of, once
 from facelab.progress import bar
@@ -28,7 +29,7 @@ from facelab.training.recipe import Recipe
 from facelab.workers import as_jobs, pool
 
 
-@counted
+@as_annotated
 def train_analysers(
     arms: Mapping[str, Drawn],
     column: str,

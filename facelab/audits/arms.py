@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.audits.by_group import Audit
 from facelab.audits.changes import Arms, Change, in_family
 from facelab.audits.differences import audits_of, difference
-from facelab.errors import BadInput, counted, how_many, there_are
+from facelab.errors import BadInput, how_many, there_are
 from facelab.faces.names import in_markdown
 from facelab.rates.indices import indices
 from facelab.rates.tables import interval, number
@@ -55,7 +56,7 @@ def kind_of(figure: str) -> _Kind:
     return _Kind(f"{error.upper()} of {group}", error == "fmr", "%", 0, 1)
 
 
-@counted
+@as_annotated
 def compare_arms(
     audits: Mapping[str, Sequence[Audit]],
     baseline: str,
@@ -156,7 +157,7 @@ def _rate_of(figure: str) -> tuple[str, str]:
     return error, group or "all"
 
 
-@counted
+@as_annotated
 def arms_by_seed(
     audits: Mapping[str, Sequence[Audit]], baseline: str, figures: Sequence[str] = FIGURES
 ) -> pd.DataFrame:
@@ -234,6 +235,7 @@ def paired_by_seed(
     return checked
 
 
+@as_annotated
 def readable_arms(table: pd.DataFrame, changes: bool = False) -> pd.DataFrame:
     """`compare_arms` as people read it: a row an arm, a column a figure, text with intervals.
 
@@ -300,6 +302,7 @@ def verdict(row: Mapping[str, Any]) -> str:
     return "costs" if row["family_low"] > none else ""
 
 
+@as_annotated
 def arms_finding(table: pd.DataFrame, baseline: str) -> str:
     """What each arm changed, in sentences: what the interval leaves no doubt about comes first.
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from facelab import files, sums
+from facelab.arguments import as_annotated
 from facelab.artefacts import AUDIT, PAGE
 from facelab.audits import handed_on, sentences
 from facelab.audits.doubts import doubts
@@ -23,7 +24,7 @@ from facelab.comparisons.counted import Comparisons, compare_all
 from facelab.comparisons.given import as_share
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind, told
-from facelab.errors import BadInput, check_option, counted, how_many
+from facelab.errors import BadInput, check_option, how_many
 from facelab.faces.cells import as_csv
 from facelab.faces.groups import SEPARATOR, group_keys
 from facelab.faces.names import as_names
@@ -39,6 +40,7 @@ from facelab.words import checked
 _NAMED = 3  # items named in a warning before "and others"
 
 
+@as_annotated
 @dataclass(frozen=True, eq=False)
 class Audit:
     """Error rates by group at one global threshold.
@@ -283,7 +285,7 @@ def _stored_counts(
     return ErrorCounts(threshold, tuple(groups), units, pairs, complete)
 
 
-@counted
+@as_annotated
 def audit(
     embeddings: Embeddings,
     by: str | list[str],

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.audits.arms import paired_by_seed
 from facelab.audits.by_group import Audit
 from facelab.audits.changes import Arms, in_family
 from facelab.audits.findings import movers, or_chance, parity_floor
-from facelab.errors import BadInput, counted
+from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 from facelab.faces.names import in_markdown
 from facelab.rates.tables import interval, number, with_interval
@@ -23,6 +24,7 @@ from facelab.rates.tables import interval, number, with_interval
 _ERRORS = {"fmr": "false match", "fnmr": "false non-match"}
 
 
+@as_annotated
 @dataclass(frozen=True, eq=False)
 class Conditions:
     """Two arms under two conditions of one test.
@@ -194,7 +196,7 @@ def _in_brackets(note: str) -> str:
     return f" ({in_markdown(note)})" if note else ""
 
 
-@counted
+@as_annotated
 def compare_conditions(
     audits: Mapping[str, Mapping[str, Audit | Sequence[Audit]]],
     replicates: int = 2000,

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.audits.by_group import Audit
 from facelab.audits.changes import Arms, in_family
-from facelab.errors import BadInput, a_kind, counted, there_are
+from facelab.errors import BadInput, a_kind, there_are
 from facelab.rates.tables import (
     interval,
     quantity_words,
@@ -81,7 +82,7 @@ class AuditDifferences:
         return table(readable_changes(self.table, self.arms), caption).data
 
 
-@counted
+@as_annotated
 def compare_audits(
     arms: Mapping[str, Audit | Sequence[Audit]], replicates: int = 2000, seed: int = 0
 ) -> AuditDifferences:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.audits import covariates as known
 from facelab.audits.by_group import Audit
 from facelab.audits.explained import effect_sentences, group_sentences, readable
@@ -19,7 +20,7 @@ from facelab.audits.sampled import Sampled, sampled
 from facelab.audits.standardised import Told
 from facelab.comparisons.given import as_cosine, as_share, check_embeddings
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput, check_option, counted, how_many, there_are
+from facelab.errors import BadInput, check_option, how_many, there_are
 from facelab.faces.groups import SEPARATOR, group_keys, group_labels
 from facelab.rates.contrasts import ERRORS
 from facelab.rates.regression import Compared, Model, Unfitted, effective_errors
@@ -130,7 +131,7 @@ class Explanation:
         return "".join(parts)
 
 
-@counted
+@as_annotated
 def explain_errors(
     embeddings: Embeddings,
     threshold: float | Audit,

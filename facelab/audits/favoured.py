@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
+from facelab.arguments import as_annotated
 from facelab.audits.arms import paired_by_seed
 from facelab.audits.by_group import Audit
 from facelab.audits.changes import Arms, in_family
 from facelab.audits.findings import parity_floor
-from facelab.errors import BadInput, check_option, counted, there_are
+from facelab.errors import BadInput, check_option, there_are
 from facelab.faces.names import in_markdown
 from facelab.rates.contrasts import Pairs
 from facelab.rates.indices import index_table
@@ -174,7 +175,7 @@ def _times(row: Mapping[str, Any]) -> str:
     return f"{row['value']:.3g} {interval(row['low'], row['high'], '{:.2g}'.format)}"
 
 
-@counted
+@as_annotated
 def mirrored_skew(
     audits: Mapping[str, Sequence[Audit]],
     favoured: Mapping[str, str],

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.audits.by_group import Audit
 from facelab.audits.differences import AuditDifferences
-from facelab.errors import counted
 from facelab.faces.names import in_markdown
 from facelab.rates.tables import interval, points, times, with_interval
 
 
-@counted
+@as_annotated
 def experiment_finding(audits: Mapping[str, Sequence[Audit]], differences: AuditDifferences) -> str:
     """What two arms of an experiment show, in words with numbers, whichever way they fall.
 
@@ -73,7 +73,7 @@ def experiment_finding(audits: Mapping[str, Sequence[Audit]], differences: Audit
     return "\n".join(said)
 
 
-@counted
+@as_annotated
 def twin_finding(
     contrasts: pd.DataFrame,
     arms: tuple[str, str],

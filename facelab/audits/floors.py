@@ -7,7 +7,8 @@ cannot be told from guessing.
 import numpy as np
 import pandas as pd
 
-from facelab.errors import check_columns, counted
+from facelab.arguments import as_annotated
+from facelab.errors import check_columns
 from facelab.rates.tables import rate_words
 
 _GUESSING = 0.5
@@ -17,7 +18,7 @@ _NEEDED = [
 ]
 
 
-@counted
+@as_annotated
 def accuracy_floor(rates: pd.DataFrame) -> pd.DataFrame:
     """How much better than guessing a verifier is, for each group.
 

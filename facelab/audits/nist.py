@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput, check_columns, counted, there_are
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, check_columns, there_are
 from facelab.limits import TABLE, check_text
 from facelab.rates.indices import indices, is_shown
 
@@ -31,6 +32,7 @@ INDEX_NAMES = {
 _DRAWS = 200  # of the digits that rounding took
 
 
+@as_annotated
 def nist_demographics(path: str | os.PathLike, across: bool = False) -> pd.DataFrame:
     """Read the table of false match rates of NIST's FRVT 1:1 by sex and race.
 
@@ -125,7 +127,7 @@ def _groups(path: Path, column: str) -> tuple[str, str]:
 # ---- many systems, ranked
 
 
-@counted
+@as_annotated
 def made_up_rates(algorithms: int = 30, seed: int = 0) -> pd.DataFrame:
     """Rates as `nist_demographics` reads them, of algorithms that nobody has.
 
@@ -163,6 +165,7 @@ def made_up_rates(algorithms: int = 30, seed: int = 0) -> pd.DataFrame:
     return tidy.reset_index()
 
 
+@as_annotated
 def disparity_indices(
     rates: pd.DataFrame, by: str = "algorithm", error: str = "fmr"
 ) -> pd.DataFrame:
@@ -196,6 +199,7 @@ def disparity_indices(
     return pd.DataFrame(found, index=wide.index).astype(np.float64)
 
 
+@as_annotated
 def index_ranks(values: pd.DataFrame) -> pd.DataFrame:
     """Places by each index: 1 is the least unequal system, equals share the mean of their places.
 
@@ -215,7 +219,7 @@ def index_ranks(values: pd.DataFrame) -> pd.DataFrame:
     return values.round(12).rank()
 
 
-@counted
+@as_annotated
 def index_disagreements(
     rates: pd.DataFrame,
     first: str,
@@ -263,6 +267,7 @@ def index_disagreements(
     return table.loc[list(picked)]
 
 
+@as_annotated
 def rate_shapes(rates: pd.DataFrame, by: str = "algorithm", error: str = "fmr") -> pd.DataFrame:
     """What tells the indices apart: `lowest highest middle`, as `index_disagreements` has them.
 
@@ -288,7 +293,7 @@ def rate_shapes(rates: pd.DataFrame, by: str = "algorithm", error: str = "fmr") 
     )
 
 
-@counted
+@as_annotated
 def rank_ranges(
     rates: pd.DataFrame,
     unit: float = 1e-4,
@@ -329,6 +334,8 @@ def rank_ranges(
     {'x': {'low': 1.0, 'high': 2.0}, 'y': {'low': 1.0, 'high': 2.0}}
     """
     wide = _wide(rates, by, error)
+    if not 0 < share < 1:
+        raise BadInput(f"share must lie between 0 and 1, such as 0.9, not {share}")
     rounded = ~wide.columns.isin(list(exact))
     rng = np.random.default_rng(seed)
     off = unit * (rng.random((_DRAWS, *wide.shape)) - 0.5) * rounded

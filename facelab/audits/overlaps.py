@@ -16,13 +16,14 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from facelab.arguments import as_annotated
 from facelab.comparisons import kernels
 from facelab.comparisons.all_pairs import TILE
 from facelab.comparisons.counted import compare_all
 from facelab.comparisons.given import as_cosine, as_share, check_embeddings
 from facelab.comparisons.tiles import Crowd, Hits, joined
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput, counted
+from facelab.errors import BadInput
 from facelab.progress import bar
 from facelab.workers import as_jobs, pool
 
@@ -32,7 +33,7 @@ _NO_SCORE = 4.0  # above every score
 _BULK = 0.05
 
 
-@counted
+@as_annotated
 def robust_threshold(embeddings: Embeddings, fmr: float) -> float:
     """The threshold for a false match rate that wrong labels cannot move.
 
@@ -67,7 +68,7 @@ def robust_threshold(embeddings: Embeddings, fmr: float) -> float:
     return min(middle + (upper - middle) * reach, 1.0)
 
 
-@counted
+@as_annotated
 def near_duplicates(
     embeddings: Embeddings, threshold: float, jobs: int | None = None
 ) -> pd.DataFrame:
@@ -120,7 +121,7 @@ def near_duplicates(
     )
 
 
-@counted
+@as_annotated
 def overlapping_subjects(
     a: Embeddings,
     b: Embeddings,
@@ -179,7 +180,7 @@ def overlapping_subjects(
     return _pairs_of_subjects(a.table, b.table, (left, right - len(a), scores), share)
 
 
-@counted
+@as_annotated
 def coinciding_subjects(
     embeddings: Embeddings, threshold: float, share: float = 0.5, jobs: int | None = None
 ) -> pd.DataFrame:
@@ -208,7 +209,7 @@ def coinciding_subjects(
     return _pairs_of_subjects(embeddings.table, embeddings.table, (a, b, scores), share)
 
 
-@counted
+@as_annotated
 def split_subjects(
     embeddings: Embeddings, threshold: float, jobs: int | None = None
 ) -> pd.DataFrame:

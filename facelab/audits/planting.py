@@ -9,14 +9,15 @@ import io
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.embedders.kinds import check_faces
-from facelab.errors import BadInput, counted
+from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 
 _COPY_QUALITY = 60  # of the JPEG that a copy went through
 
 
-@counted
+@as_annotated
 def plant(
     faces: FaceSet, copies: int = 20, wrong: int = 10, renamed: int = 5, seed: int = 0
 ) -> tuple[FaceSet, pd.DataFrame]:
@@ -102,6 +103,7 @@ def _compressed(crop: np.ndarray) -> np.ndarray:
     return np.asarray(Image.open(file, formats=("JPEG",)).convert("RGB"))
 
 
+@as_annotated
 def found_again(
     faults: pd.DataFrame,
     duplicates: pd.DataFrame,

@@ -11,13 +11,14 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.comparisons.counted import Comparisons
 from facelab.comparisons.given import check_embeddings, check_frame
 from facelab.comparisons.pairs import check_truth, pair_rows, pair_scores, truth_of
 from facelab.comparisons.score_files import Higher, as_scores, separation, towards_alike
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind
-from facelab.errors import BadInput, a_kind, check_option, counted, there_are
+from facelab.errors import BadInput, a_kind, check_option, there_are
 from facelab.faces.names import as_names
 
 
@@ -46,6 +47,7 @@ class PairAccuracy:
         return f"{self.mean:.2%} +- {self.std:.2%} (std over {len(self.folds)} folds, ddof 0)"
 
 
+@as_annotated
 def pair_accuracy(
     scores: Embeddings | np.ndarray, pairs: pd.DataFrame, higher: Higher = "similar"
 ) -> PairAccuracy:
@@ -139,7 +141,7 @@ def _over_folds(
     )
 
 
-@counted
+@as_annotated
 def accuracy_by_group(
     scores: Embeddings | np.ndarray,
     pairs: pd.DataFrame,
@@ -307,7 +309,7 @@ class TarAtFar:
         )
 
 
-@counted
+@as_annotated
 def tar_at_far(
     comparisons: Comparisons, far: float, group: str | None = None, confidence: float = 0.95
 ) -> TarAtFar:
@@ -366,7 +368,7 @@ def tar_at_far(
     )
 
 
-@counted
+@as_annotated
 def roc(comparisons: Comparisons, points: int = 200) -> pd.DataFrame:
     """The ROC curve of everybody and of each group, from `Comparisons.det`.
 

@@ -6,17 +6,18 @@ shown, stored and compared like any other.
 
 from collections.abc import Mapping
 
+from facelab.arguments import as_annotated
 from facelab.audits.by_group import Audit
 from facelab.audits.floors import accuracy_floor, floor_sentence
 from facelab.audits.thresholds import rates_at
 from facelab.comparisons.counted import Comparisons
 from facelab.comparisons.given import as_share, is_number
-from facelab.errors import BadInput, a_kind, counted
+from facelab.errors import BadInput, a_kind
 from facelab.rates.indices import disparity
 from facelab.rates.parity import DRAWS
 
 
-@counted
+@as_annotated
 def audit_scores(
     comparisons: Comparisons,
     fmr: float = 1e-3,

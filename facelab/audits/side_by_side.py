@@ -6,14 +6,15 @@ In: two embedders by name and faces. Out: paired differences of every rate and i
 from collections.abc import Mapping
 from typing import Any
 
+from facelab.arguments import as_annotated
 from facelab.audits.by_group import audit
 from facelab.audits.differences import AuditDifferences, compare_audits
 from facelab.embedders.kinds import called, check_faces
-from facelab.errors import BadInput, counted
+from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 
 
-@counted
+@as_annotated
 def compare_embedders(
     embedders: Mapping[str, Any],
     faces: FaceSet,

@@ -12,11 +12,12 @@ from typing import Any
 
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.audits.arms import FIGURES, arms_by_seed, arms_finding, compare_arms, readable_arms
 from facelab.audits.by_group import Audit, audit
 from facelab.embedders.kept import embed
 from facelab.embedders.kinds import check_faces
-from facelab.errors import BadInput, a_kind, counted, there_are
+from facelab.errors import BadInput, a_kind, there_are
 from facelab.faces.faceset import FaceSet
 from facelab.progress import bar
 from facelab.training.arms import train_arms
@@ -26,6 +27,7 @@ from facelab.training.recipe import Recipe
 _SUSPECTS = ".*may be (a person|people) of the calibration under another name"
 
 
+@as_annotated
 @dataclass(frozen=True)
 class Study:
     """What the arms of a study came to, on the same test subjects.
@@ -122,7 +124,7 @@ class Study:
         return self.table if figures is None else self.table[self.table["figure"].isin(figures)]
 
 
-@counted
+@as_annotated
 def study(
     arms: Mapping[str, Drawn],
     recipes: Recipe | Mapping[str, Recipe] | None,
@@ -204,7 +206,7 @@ def study(
     )
 
 
-@counted
+@as_annotated
 def audit_arms(
     embedders: Mapping[tuple[str, int], Any],
     test: FaceSet,

@@ -10,16 +10,17 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from facelab.arguments import as_annotated
 from facelab.audits.tallies import Tally, tallies
 from facelab.comparisons.given import image_names
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput, counted
+from facelab.errors import BadInput
 from facelab.rates.cautions import FEW_ERRORS, FEW_SUBJECTS
 from facelab.rates.counts import mated_sums, non_mated_sums
 from facelab.rates.intervals import wilson
 
 
-@counted
+@as_annotated
 def twin_effects(
     embeddings: Embeddings,
     threshold: float,
@@ -93,7 +94,7 @@ def twin_effects(
     return pd.DataFrame(rows)
 
 
-@counted
+@as_annotated
 def compare_twin_effects(
     arms: Mapping[str, Sequence[tuple[Embeddings, float]]],
     by: str | list[str] | None = None,

@@ -13,8 +13,9 @@ import joblib
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.bench.trials import CLAIM, TRIALS, Setting, Told
-from facelab.errors import BadInput, check_count, check_option, counted, how_many
+from facelab.errors import BadInput, check_count, check_option, how_many
 from facelab.progress import bar
 from facelab.rates.intervals import wilson
 from facelab.rates.simulation import GOOD
@@ -53,7 +54,7 @@ def settings_of(subjects: Sequence[int], parts: Sequence[str] = tuple(TRIALS)) -
     return [one for one in found if one.part in parts]
 
 
-@counted
+@as_annotated
 def coverage_by_quantity(
     subjects: Sequence[int] = (30, 80, 200),
     runs: int = 400,
@@ -165,7 +166,7 @@ def _side(table: pd.DataFrame) -> pd.Series:
     return pd.Series(side, index=table.index)
 
 
-@counted
+@as_annotated
 def readable_quantities(table: pd.DataFrame) -> pd.DataFrame:
     """The study as it is read: a row a quantity, with the cells that hold least and most often.
 
@@ -213,7 +214,7 @@ def readable_quantities(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-@counted
+@as_annotated
 def quantities_finding(table: pd.DataFrame) -> str:
     """What the study shows, in sentences: every cell that holds too seldom is named.
 

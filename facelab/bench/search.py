@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facelab.errors import counted, need
+from facelab.arguments import as_annotated
+from facelab.errors import need
 from facelab.faces.names import in_markdown
 from facelab.search.crowds import crowd
 from facelab.search.gallery import Gallery
@@ -31,7 +32,7 @@ PROBES = 1000  # of each sort, searched together
 GROWING = ("enrol s", "save s", "load s", "build s", "exact ms", "approximate ms", "peak GB")
 
 
-@counted
+@as_annotated
 def search_speed(
     sizes: tuple[int, ...] = SIZES,
     kinds: tuple[str, ...] = ("fastscan",),
@@ -162,6 +163,7 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
+@as_annotated
 def search_growth(told: pd.DataFrame) -> pd.DataFrame:
     """How times and memory grow with the number of vectors N: the exponent b of a N^b.
 
@@ -199,7 +201,7 @@ def search_growth(told: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-@counted
+@as_annotated
 def bytes_a_vector(dim: int = 512, vectors: int = 8192, seed: int = 0) -> pd.DataFrame:
     """Bytes that a vector takes in each kind of index, measured on faiss's own files.
 
@@ -241,7 +243,7 @@ def bytes_a_vector(dim: int = 512, vectors: int = 8192, seed: int = 0) -> pd.Dat
     return pd.DataFrame(rows)
 
 
-@counted
+@as_annotated
 def search_estimate(
     told: pd.DataFrame,
     sizes: pd.DataFrame,
@@ -306,6 +308,7 @@ def search_estimate(
     return pd.DataFrame(rows)
 
 
+@as_annotated
 def speed_finding(told: pd.DataFrame, worst: pd.Series) -> str:
     """One sentence on the largest gallery's fastest kind, one on the group missed most.
 

@@ -11,6 +11,7 @@ import warnings
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.comparisons.all_pairs import TILE, AllPairs
 from facelab.comparisons.answered import answered
 from facelab.comparisons.given import (
@@ -30,7 +31,7 @@ from facelab.comparisons.scores import (
     tails,
 )
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput, counted, how_many, there_are
+from facelab.errors import BadInput, how_many, there_are
 from facelab.faces.presenting import presented
 from facelab.rates.cautions import FEW_ERRORS
 from facelab.rates.counts import ErrorCounts
@@ -43,6 +44,7 @@ _FEW_PEOPLE = 1000  # beyond, false matches are of many people, and counting the
 _KEPT_BACK = "where the service kept scores to itself: ask it again for all scores"
 
 
+@as_annotated
 class Comparisons:
     """Scored comparisons of faces, whatever they came from.
 
@@ -442,7 +444,7 @@ class Comparisons:
         return result
 
 
-@counted
+@as_annotated
 def compare_all(
     embeddings: Embeddings,
     by: str | list[str] | None = None,

@@ -6,6 +6,7 @@ In: embeddings and a table of pairs. Out: Comparisons.
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.comparisons.counted import Comparisons
 from facelab.comparisons.given import check_embeddings, people_of
 from facelab.comparisons.pairs import check_truth, pair_rows, pair_scores, truth_of
@@ -14,6 +15,7 @@ from facelab.embedders.embeddings import Embeddings
 from facelab.errors import how_many
 
 
+@as_annotated
 def compare_pairs(
     embeddings: Embeddings, pairs: pd.DataFrame, by: str | list[str] | None = None
 ) -> Comparisons:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from facelab import limits
+from facelab.arguments import as_annotated
 from facelab.datasets import reader
 from facelab.datasets.label_files import path_key, read_csv
 from facelab.datasets.walking import place_of, walk
@@ -28,6 +29,7 @@ _IMAGES = ("", "Manually_Annotated_Images", "Manually_Annotated", "Automatically
 _NO_NUMBER = -2.0  # where the tables have no valence
 
 
+@as_annotated
 def affectnet(root: str | os.PathLike, *, partial: bool = False) -> reader.Reader:
     """Read AffectNet.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.datasets import reader
 from facelab.datasets.label_files import parting_of
 from facelab.datasets.walking import people_in, place_of
@@ -30,6 +31,7 @@ _LABELS = {
 }
 
 
+@as_annotated
 def bfw(root: str | os.PathLike, *, partial: bool = False) -> reader.Reader:
     """Read BFW's images.
 
@@ -98,6 +100,7 @@ def bfw(root: str | os.PathLike, *, partial: bool = False) -> reader.Reader:
     return reader.Reader("bfw", place, table, card, notes, by=by, without=people.without)
 
 
+@as_annotated
 def bfw_scores(
     path: str | os.PathLike,
     score: str = "sphereface",

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.datasets import reader
 from facelab.datasets.insightface_rec import classes_of, images_in
 from facelab.datasets.label_files import label_file, read_text
@@ -23,6 +24,7 @@ CODES = ("caucasian", "indian", "asian", "african")
 _CONSENT = "none: photographs of celebrities from the web, collected by name (MS-Celeb-1M)"
 
 
+@as_annotated
 def bupt(root: str | os.PathLike, labels: str | os.PathLike | None = None) -> reader.Reader:
     """Read BUPT-Balancedface or BUPT-Globalface.
 

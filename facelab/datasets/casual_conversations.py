@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from facelab import words
+from facelab.arguments import as_annotated
 from facelab.datasets import reader
 from facelab.datasets.label_files import label_file, read_text, stem_key
 from facelab.datasets.walking import unread, walk
@@ -20,6 +21,7 @@ GENDERS = {"male": "male", "female": "female", "other": "other", "n/a": ""}
 SKIN_TYPES = dict(zip("123456", ("I", "II", "III", "IV", "V", "VI"), strict=True))
 
 
+@as_annotated
 def casual_conversations(
     root: str | os.PathLike, labels: str | os.PathLike | None = None
 ) -> reader.Reader:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.datasets import reader
 from facelab.datasets.label_files import (
     as_text,
@@ -33,6 +34,7 @@ _BOXES = ("list_bbox_celeba.txt", "list_bbox_celeba.csv")
 _SPLITS = {"0": "train", "1": "validation", "2": "test"}
 
 
+@as_annotated
 def celeba(
     root: str | os.PathLike, *, by: list[str] | None = None, partial: bool = False
 ) -> reader.Reader:

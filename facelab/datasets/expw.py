@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.datasets import reader
 from facelab.datasets.label_files import label_file, path_key, read_text
 from facelab.datasets.walking import place_of, walk
@@ -19,6 +20,7 @@ _COLUMNS = ("file", "face", "top", "left", "right", "bottom", "confidence", "exp
 _FOLDERS = ("image/origin", "origin", "image")
 
 
+@as_annotated
 def expw(
     root: str | os.PathLike, labels: str | os.PathLike | None = None, *, partial: bool = False
 ) -> reader.Reader:

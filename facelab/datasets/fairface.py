@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.datasets import reader
 from facelab.datasets.label_files import (
     attach_labels,
@@ -40,6 +41,7 @@ _BOUNDS = [age.split("-") for age in reader.AGE_GROUPS if "-" in age]
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 
+@as_annotated
 def fairface(
     root: str | os.PathLike, labels: str | os.PathLike | None = None, *, partial: bool = False
 ) -> reader.Reader:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.datasets import reader
 from facelab.datasets.walking import walk
 from facelab.errors import BadInput, how_many
@@ -23,6 +24,7 @@ _USAGES = {"Training": "train", "PublicTest": "public test", "PrivateTest": "pri
 SIDE = 48
 
 
+@as_annotated
 def fer2013(root: str | os.PathLike) -> reader.Reader:
     """Read FER2013.
 

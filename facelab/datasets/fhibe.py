@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from facelab import limits
+from facelab.arguments import as_annotated
 from facelab.datasets import reader
 from facelab.datasets.label_files import label_file
 from facelab.datasets.walking import place_of
@@ -33,6 +34,7 @@ _NUMBERED = re.compile(r"^\d+\.\s*")
 _RELEASE = re.compile(r"fhibe\.(\d{4})(\d{2})(\d{2})")
 
 
+@as_annotated
 def fhibe(
     root: str | os.PathLike,
     labels: str | os.PathLike | None = None,

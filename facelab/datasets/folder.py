@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.datasets import reader
 from facelab.datasets.label_files import attach_labels, path_key, read_csv, words_for_missing
 from facelab.datasets.walking import People, people_in
@@ -31,6 +32,7 @@ _SESSION = re.compile(
 )
 
 
+@as_annotated
 def folder(
     root: str | os.PathLike,
     labels: str | os.PathLike | None = None,

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from facelab import words
+from facelab.arguments import as_annotated
 from facelab.datasets import reader
 from facelab.datasets.label_files import (
     as_text,
@@ -30,6 +31,7 @@ from facelab.limits import check_parquet
 _METADATA = ("metadata.csv", "metadata.jsonl")
 
 
+@as_annotated
 def huggingface(
     root: str | os.PathLike,
     *,

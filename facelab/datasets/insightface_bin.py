@@ -14,6 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from facelab import files
+from facelab.arguments import as_annotated
 from facelab.artefacts import IMAGES
 from facelab.datasets import reader
 from facelab.datasets.pair_lists import listed_in
@@ -22,6 +23,7 @@ from facelab.errors import BadInput, how_many
 from facelab.limits import PACKED, read_bytes
 
 
+@as_annotated
 def insightface_bin(
     path: str | os.PathLike, folder: str | os.PathLike, *, replace: bool = False
 ) -> reader.Reader:
@@ -109,6 +111,7 @@ def insightface_bin(
     return reader.Reader(path.stem, root, table, card, tuple(notes))
 
 
+@as_annotated
 def insightface_bin_pairs(
     path: str | os.PathLike,
     table: pd.DataFrame | None = None,

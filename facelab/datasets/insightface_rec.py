@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.datasets import reader
 from facelab.datasets.record_io import image_at, labels_at, read_index, record, unpacked
 from facelab.errors import BadInput, how_many
@@ -19,6 +20,7 @@ from facelab.limits import YAML, read_bytes
 _MOST = 2**53  # from which on floating-point numbers are no longer whole ones
 
 
+@as_annotated
 def insightface_rec(path: str | os.PathLike) -> reader.Reader:
     """Read a `.rec` of InsightFace.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.datasets import reader
 from facelab.datasets.label_files import (
     as_text,
@@ -30,6 +31,7 @@ MULTIPLE = "multiple"
 _NAME = re.compile(r"(?P<subject>.+)_(?P<number>\d{4})")
 
 
+@as_annotated
 def lfw(
     root: str | os.PathLike, labels: str | os.PathLike | None = None, *, partial: bool = False
 ) -> reader.Reader:
@@ -94,6 +96,7 @@ def lfw(
     return reader.Reader("lfw", folder, table, card, tuple(notes), by=by, without=without)
 
 
+@as_annotated
 def lfw_pairs(path: str | os.PathLike, table: pd.DataFrame | None = None) -> pd.DataFrame:
     """Read `pairs.txt`, the pair protocol of LFW.
 

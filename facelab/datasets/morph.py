@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.datasets import reader
 from facelab.datasets.label_files import attach_labels, coded, read_csv, stem_key
 from facelab.datasets.walking import walk
@@ -21,6 +22,7 @@ RACES = {"b": "black", "w": "white", "a": "asian", "h": "hispanic", "i": "indian
 _NAME = re.compile(r"(?P<who>\d+)_(?P<number>\d+)(?P<gender>[MF])(?P<age>\d{1,3})", re.IGNORECASE)
 
 
+@as_annotated
 def morph(
     root: str | os.PathLike, labels: str | os.PathLike | None = None, *, partial: bool = False
 ) -> reader.Reader:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.datasets.label_files import path_key, read_text
 from facelab.errors import BadInput
 
@@ -17,6 +18,7 @@ _SCALAR = ".scalar"
 _FAILED = -1
 
 
+@as_annotated
 def ofiq_quality(path: str | os.PathLike) -> pd.DataFrame:
     """Read an output table of OFIQ.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.datasets import reader
 from facelab.datasets.label_files import attach_labels, coded, label_file, read_text, stem_key
 from facelab.datasets.walking import place_of, walk
@@ -25,6 +26,7 @@ _LABELS = ("list_patition_label.txt", "list_partition_label.txt")  # the makers'
 _LANDMARKS = 5  # lines of them, before gender, race and age
 
 
+@as_annotated
 def raf_db(
     root: str | os.PathLike, images: str = "aligned", *, partial: bool = False
 ) -> reader.Reader:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.datasets import reader
 from facelab.datasets.label_files import read_text
 from facelab.datasets.lfw import MULTIPLE, pair_of
@@ -22,6 +23,7 @@ RACES = ("African", "Asian", "Caucasian", "Indian")
 FOLDS = 10
 
 
+@as_annotated
 def rfw(root: str | os.PathLike, *, partial: bool = False) -> reader.Reader:
     """Read RFW's images.
 
@@ -112,6 +114,7 @@ def one_race_each(race: pd.Series, subjects: pd.Series) -> tuple[pd.Series, list
     return race.mask(several, MULTIPLE), [note]
 
 
+@as_annotated
 def rfw_pairs(
     root: str | os.PathLike, table: pd.DataFrame | None = None, *, partial: bool = False
 ) -> pd.DataFrame:

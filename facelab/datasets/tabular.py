@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.datasets import reader
 from facelab.datasets.label_files import as_text, path_key, read_csv, words_for_missing
 from facelab.datasets.walking import walk
@@ -15,6 +16,7 @@ from facelab.errors import BadInput, how_many, there_are
 from facelab.limits import read_parquet
 
 
+@as_annotated
 def table(
     path: str | os.PathLike,
     root: str | os.PathLike | None = None,

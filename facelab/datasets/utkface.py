@@ -8,6 +8,7 @@ import re
 
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.datasets import reader
 from facelab.datasets.walking import walk
 from facelab.errors import BadInput
@@ -20,6 +21,7 @@ RACES = {"0": "white", "1": "black", "2": "asian", "3": "indian", "4": "other"}
 _NAME = re.compile(r"(?P<age>\d{1,3})_(?P<labels>(?:\d?_){1,2})(?P<time>\d{8,17})(?!\d).*")
 
 
+@as_annotated
 def utkface(root: str | os.PathLike) -> reader.Reader:
     """Read UTKFace, in the wild (`part1`, `part2`, `part3`) or aligned and cropped.
 

@@ -8,6 +8,7 @@ import csv
 import os
 from pathlib import Path
 
+from facelab.arguments import as_annotated
 from facelab.datasets import reader
 from facelab.datasets.label_files import label_file, read_text, upwards
 from facelab.datasets.walking import people_in, place_of
@@ -18,6 +19,7 @@ GENDERS = {"m": "male", "f": "female"}
 _COLUMNS = ("Class_ID", "Name", "Sample_Num", "Flag", "Gender")
 
 
+@as_annotated
 def vggface2(root: str | os.PathLike, labels: str | os.PathLike | None = None) -> reader.Reader:
     """Read VGGFace2.
 

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.datasets import reader
 from facelab.datasets.walking import PICTURES
 from facelab.errors import BadInput, how_many
@@ -23,6 +24,7 @@ _SHARD = Limit("a shard", 2**62)
 _BESIDE = 10**6  # bytes of what stands beside an image; a label has a hundred
 
 
+@as_annotated
 def webdataset(
     shards: str | os.PathLike | Sequence[str | os.PathLike],
     *,

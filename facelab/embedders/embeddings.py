@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from facelab import files, limits, sums
+from facelab.arguments import as_annotated
 from facelab.artefacts import EMBEDDINGS
 from facelab.embedders.precomputed import join, read_vectors
 from facelab.embedders.vectors import vectors_of
@@ -42,6 +43,7 @@ def row_lengths(vectors: np.ndarray) -> np.ndarray:
     return lengths
 
 
+@as_annotated
 @dataclass(frozen=True, eq=False)
 class Embeddings:
     """Unit vectors and their table.

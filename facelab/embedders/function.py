@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from facelab.arguments import as_annotated
 from facelab.datasets.reader import one_line
 from facelab.embedders.batches import Workers, embed_batches
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import NEXT
 from facelab.embedders.outputs import Trial, chosen_output, tried
 from facelab.embedders.vectors import as_vectors
-from facelab.errors import BadInput, FacelabError, a_kind, counted
+from facelab.errors import BadInput, FacelabError, a_kind
 from facelab.faces.faceset import FaceSet
 from facelab.faces.presenting import presented
 
@@ -134,7 +135,7 @@ class FunctionEmbedder:
         return as_vectors(result, len(crops), f"{self.name} gives", said).astype(np.float64)
 
 
-@counted
+@as_annotated
 def embedder_of(
     function: Callable[[np.ndarray], Any],
     name: str | None = None,

@@ -6,13 +6,15 @@ In: an embedder, faces, a folder. Out: `Embeddings`, whoever asked for them firs
 from pathlib import Path
 from typing import Any
 
+from facelab.arguments import as_annotated
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput, counted
+from facelab.embedders.kinds import check_embedder
+from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet, content
 from facelab.keeping import code_of, made_with, once
 
 
-@counted
+@as_annotated
 def embed(
     embedder: Any,
     faces: FaceSet,
@@ -52,6 +54,7 @@ def embed(
     >>> fl.embed(embedder, faces).vectors.shape
     (12, 3072)
     """
+    check_embedder(embedder, "fl.embed")
     if kept is None:
         return embedder.embed(faces, flip, jobs=jobs, progress=progress)
     kind = type(embedder)

@@ -44,6 +44,15 @@ def check_faces(value: Any, verb: str) -> None:
         raise BadInput(f"{verb} takes faces (a FaceSet), not {called(value)}: {advice}")
 
 
+def check_embedder(value: Any, verb: str) -> None:
+    """Refuse what cannot embed, and say where an embedder comes from."""
+    if not hasattr(value, "embed"):
+        raise BadInput(
+            f"{verb} takes an embedder, not {called(value)}: fl.load_embedder(...) opens one, "
+            "fl.embedder_of(function) makes one of a function on crops"
+        )
+
+
 def called(value: Any) -> str:
     """What a thing is called in a message: by its name where it has one."""
     if isinstance(value, FaceSet):

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from facelab import files
+from facelab.arguments import as_annotated
 from facelab.embedders.function import embedder_of
 from facelab.errors import BadInput
 
 
+@as_annotated
 def load_embedder(source: str | Path | Callable, *, device: str = "auto", **options: Any) -> Any:
     """Open an embedder.
 

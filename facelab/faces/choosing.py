@@ -5,13 +5,14 @@ In: a FaceSet, group columns, shares. Out: a FaceSet of the size asked for, or h
 
 import numpy as np
 
-from facelab.errors import BadInput, counted, how_many
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, how_many
 from facelab.faces.composition import group_counts, numbered
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import group_labels
 
 
-@counted
+@as_annotated
 def compose(
     faces: FaceSet,
     by: str | list[str],

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput
+
 if TYPE_CHECKING:  # workers that render need the colours and not a second's import
     import pandas as pd
 
@@ -27,6 +30,7 @@ _NO_CHROMA = 1.0  # half of what people can tell from grey
 _AGE_BOUNDS = [18, 30, 45, 60]
 
 
+@as_annotated
 def ita(lab: np.ndarray) -> np.ndarray:
     """Individual typology angle in degrees from true CIELAB colours.
 
@@ -48,6 +52,8 @@ def ita(lab: np.ndarray) -> np.ndarray:
     [53.1, -48.0]
     """
     lab = np.asarray(lab, dtype=np.float64)
+    if lab.shape[-1:] != (3,):
+        raise BadInput(f"lab must hold three numbers a colour, (..., 3), not {lab.shape}")
     angle = np.degrees(np.arctan2(lab[..., 0] - 50.0, lab[..., 2]))
     return np.where(np.hypot(lab[..., 1], lab[..., 2]) < _NO_CHROMA, np.nan, angle)
 
@@ -86,6 +92,7 @@ def age_group(age: np.ndarray) -> "pd.Categorical":
     return _ordered(codes, AGE_GROUPS)
 
 
+@as_annotated
 def monk(lab: np.ndarray) -> "pd.Categorical":
     """The nearest swatch of the Monk Skin Tone scale to CIELAB colours (N, 3).
 
@@ -115,6 +122,7 @@ def _monk_swatches() -> np.ndarray:
     return srgb_to_lab(np.array(rgb) / 255)
 
 
+@as_annotated
 def fitzpatrick(angle: np.ndarray) -> "pd.Categorical":
     """Fitzpatrick-like types I to VI of ITA degrees, missing where the angle is not a number.
 

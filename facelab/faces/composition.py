@@ -6,7 +6,8 @@ In: a FaceSet's table and group columns. Out: frames with a row a group.
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput, counted, there_are
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, there_are
 from facelab.faces.groups import NO_LABEL, effective_number, group_labels
 from facelab.faces.names import as_name
 
@@ -80,7 +81,7 @@ def _spread(images: np.ndarray) -> dict[str, float]:
     }
 
 
-@counted
+@as_annotated
 def group_counts(
     groups: list[str], shares: dict[str, float] | None, subjects: int
 ) -> dict[str, int]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.faces.composition import composition, effective_groups, images_per_subject
 from facelab.faces.groups import Labelled, groups_of
 from facelab.faces.measured import measures_by_group, measures_of
@@ -29,6 +30,7 @@ class Described(Labelled, Protocol):
     size: int
 
 
+@as_annotated
 def datasheet(faces: Described) -> str:
     """The datasheet of a FaceSet.
 
@@ -74,6 +76,7 @@ def datasheet(faces: Described) -> str:
     )
 
 
+@as_annotated
 def group_columns(faces: Described) -> list[str]:
     """The label columns that are groups, as its card says or by their well-known names.
 

@@ -19,6 +19,7 @@ from pydantic.dataclasses import dataclass
 
 import facelab
 from facelab import files, limits, sums
+from facelab.arguments import as_annotated
 from facelab.artefacts import FACES
 from facelab.errors import BadInput, check_count, check_option
 from facelab.faces.as_files import METADATA, read_files, write_files
@@ -55,6 +56,7 @@ def new_card(name: str, synthetic: bool, **more: Any) -> dict[str, Any]:
     return with_withdrawals(as_card(card | more))
 
 
+@as_annotated
 class FaceSet:
     """Aligned faces with their labels.
 
@@ -426,6 +428,7 @@ class _Card:
     withdrawn: list[str] = field(default_factory=list)
 
 
+@as_annotated
 @files.of_one_version
 def load(folder: str | Path, verify: bool = False) -> FaceSet:
     """Open a FaceSet; its crops are memory-mapped, or decoded when they are asked for.

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.errors import BadInput
 from facelab.faces.colour import LUMA, srgb_to_lab
 from facelab.faces.faceset import FaceSet
@@ -52,6 +53,7 @@ PARTS = {
 }
 
 
+@as_annotated
 def quality(faces: FaceSet) -> pd.DataFrame:
     """How fit each photo is to be searched with, and why not.
 

@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 
 from facelab import words
-from facelab.errors import BadInput, a_kind, counted, need, there_are
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, a_kind, need, there_are
 from facelab.faces.as_huggingface import NAME, TOLD
 from facelab.faces.faceset import FaceSet, new_card
 from facelab.faces.origin import as_card, with_withdrawals
 
 
-@counted
+@as_annotated
 def from_huggingface(
     dataset: Any,
     *,

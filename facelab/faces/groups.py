@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput, counted, there_are
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, there_are
 from facelab.faces.colour import age_group
 from facelab.faces.names import as_label_column, as_names
 from facelab.faces.spelling import folded
@@ -48,6 +49,7 @@ def group_keys(by: str | list[str]) -> list[str]:
     return keys
 
 
+@as_annotated
 def group_labels(table: pd.DataFrame, by: str | list[str]) -> pd.Series:
     """One group label a row.
 
@@ -210,7 +212,7 @@ def _makes_groups(column: pd.Series, key: str) -> bool:
         return False
 
 
-@counted
+@as_annotated
 def effective_number(counts: np.ndarray, order: int = 1) -> float:
     """How many equally large groups would be as diverse as groups of these sizes.
 

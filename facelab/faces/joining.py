@@ -11,6 +11,7 @@ import pandas as pd
 from pandas.api.types import union_categoricals
 
 from facelab import files
+from facelab.arguments import as_annotated
 from facelab.artefacts import FACES
 from facelab.errors import BadInput, a_kind
 from facelab.faces.faceset import FaceSet, finish_folder, load, new_card
@@ -19,6 +20,7 @@ from facelab.faces.origin import combined
 _CHUNK = 4096  # crops held at a time: 150 MB at 112 px
 
 
+@as_annotated
 def join(
     sets: Mapping[str, FaceSet], out: str | Path | None = None, replace: bool = False
 ) -> FaceSet:

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from facelab.errors import BadInput, counted
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput
 from facelab.faces.groups import Labelled, group_labels
 
 PIXELS = ("skin_red", "skin_green", "skin_blue", "brightness", "contrast", "sharpness")
@@ -21,7 +22,7 @@ def measures_of(table: pd.DataFrame) -> list[str]:
     return [name for name in every if name in table.columns]
 
 
-@counted
+@as_annotated
 def measures_by_group(
     faces: Labelled, by: str | list[str], confidence: float = 0.95
 ) -> pd.DataFrame:

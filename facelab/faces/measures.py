@@ -11,7 +11,8 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput, a_kind, counted, how_many
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, a_kind, how_many
 from facelab.faces.chroma import CELLS, has_colour
 from facelab.faces.colour import fitzpatrick, ita, monk, skin_tone, srgb_to_lab
 from facelab.faces.faceset import FaceSet
@@ -45,7 +46,7 @@ _PART = 1024  # crops a call: 40 MB at 112 px
 _CROPS_PER_WORKER = 20_000  # fewer are done before another process has started
 
 
-@counted
+@as_annotated
 def measure(faces: FaceSet, jobs: int | None = None) -> FaceSet:
     """The same faces with what can be measured of each photo as columns.
 

@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from facelab.arguments import as_annotated
 from facelab.errors import BadInput, a_kind
 
 # What stands around a name unseen: white space, byte order marks, zero-width characters, NULs.
@@ -123,6 +124,7 @@ _MARKUP = re.compile(
 )
 
 
+@as_annotated
 def in_markdown(text: Any) -> str:
     """A label, a name or a note as Markdown that shows it as it is: on one line, without markup.
 

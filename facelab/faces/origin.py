@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from facelab.errors import BadInput, a_kind, counted
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, a_kind
 from facelab.faces.names import Unfit, as_name
 
 FACTS = ("name", "synthetic", "source", "licence", "consent", "withdrawn")
@@ -211,7 +212,7 @@ def combined(cards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return joined | {"sets": sets}
 
 
-@counted
+@as_annotated
 def provenance(card: Mapping[str, Any]) -> list[str]:
     """One sentence a set on where the faces of a FaceSet, of embeddings or of an audit come from.
 

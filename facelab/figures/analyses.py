@@ -12,6 +12,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 from facelab.analysis.by_group import AnalysisAudit
+from facelab.arguments import as_annotated
 from facelab.datasets.reader import AGE_GROUPS
 from facelab.errors import BadInput
 from facelab.figures.audits import arm_legend, has_note
@@ -57,6 +58,7 @@ def every_figure(audit: AnalysisAudit) -> dict[str, Picture]:
     return found
 
 
+@as_annotated
 @drawn
 def analysis_errors(audit: AnalysisAudit) -> Picture:
     """Whom does the analyser not process, and whom does it judge wrongly?
@@ -176,6 +178,7 @@ def _grid(
     return figure, grid[:count]
 
 
+@as_annotated
 @drawn
 def reliability_curves(audit: AnalysisAudit) -> Picture:
     """How often is it right where it is so sure, and for whom does its confidence not hold?
@@ -230,6 +233,7 @@ def reliability_curves(audit: AnalysisAudit) -> Picture:
     return figure
 
 
+@as_annotated
 @drawn
 def age_errors(audit: AnalysisAudit) -> Picture:
     """By how many years is it off, at which age, and whom does it make older?
@@ -292,6 +296,7 @@ def age_errors(audit: AnalysisAudit) -> Picture:
     return figure
 
 
+@as_annotated
 @drawn
 def confusions(audit: AnalysisAudit) -> Picture:
     """What is each class taken for, in each group?
@@ -348,6 +353,7 @@ def confusions(audit: AnalysisAudit) -> Picture:
     return figure
 
 
+@as_annotated
 @drawn
 def confidence_sweep(audit: AnalysisAudit, threshold: float | None = None) -> Picture:
     """If only answers of a confidence were taken: how many would be, and how many of them wrong?

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
+from facelab.arguments import as_annotated
 from facelab.audits.arms import change_text, figure_text, kind_of, verdict
 from facelab.figures.lettering import entry
 from facelab.figures.style import (
@@ -27,6 +28,7 @@ from facelab.figures.style import (
 _LOOKS = {"helps": ("#0072B2", "#0072B2"), "costs": ("#D55E00", "#D55E00"), "": (FAINT, "white")}
 
 
+@as_annotated
 @drawn
 def arm_changes(table: pd.DataFrame, seeds: pd.DataFrame, baseline: str) -> Picture:
     """What does each arm change against the baseline? A row an arm, a panel a figure.
@@ -95,6 +97,7 @@ def arm_changes(table: pd.DataFrame, seeds: pd.DataFrame, baseline: str) -> Pict
     return picture
 
 
+@as_annotated
 @drawn
 def arm_shares(
     table: pd.DataFrame, seeds: pd.DataFrame, shares: Mapping[str, float], fmr: float, favoured: str

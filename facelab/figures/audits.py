@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.lines import Line2D
 
+from facelab.arguments import as_annotated
 from facelab.audits.by_group import Audit
 from facelab.audits.differences import AuditDifferences
 from facelab.figures.lettering import entry
@@ -40,6 +41,7 @@ Rates = pd.DataFrame
 # ---- what the errors are
 
 
+@as_annotated
 @drawn
 def error_rates(
     rates: Rates | Mapping[str, Rates | Sequence[Rates]], fmr: float | None = None
@@ -200,6 +202,7 @@ def arm_legend(
         figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.2)
 
 
+@as_annotated
 @drawn
 def cross_group(
     rates: pd.DataFrame | Mapping[str, pd.DataFrame], fmr: float | None = None
@@ -297,6 +300,7 @@ def _matrix(frame: pd.DataFrame) -> pd.DataFrame:
 # ---- what the disparity is, and what changed
 
 
+@as_annotated
 @drawn
 def disparity(rows: pd.DataFrame | Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]]) -> Picture:
     """How many times worse off is the worst group than the best? Ratios with intervals, log axis.
@@ -393,6 +397,7 @@ def ratio_ticks(axes: Axes, low: float, high: float) -> None:
     axes.minorticks_off()
 
 
+@as_annotated
 @drawn
 def changes(differences: AuditDifferences) -> Picture:
     """What did the second arm change, and could it be chance? Ratios of rates with intervals.
@@ -455,6 +460,7 @@ def changes(differences: AuditDifferences) -> Picture:
     return figure
 
 
+@as_annotated
 @drawn
 def audit_figure(audit: Audit) -> Picture:
     """An audit in one picture: error rates by group at the threshold, with intervals.

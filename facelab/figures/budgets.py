@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from facelab.arguments import as_annotated
 from facelab.figures.style import FAINT, INK, WIDTH, Picture, drawn
 
 _LOOKS = {
@@ -19,6 +20,7 @@ _LOOKS = {
 _ACROSS = 3  # panels in a row
 
 
+@as_annotated
 @drawn
 def plan_study(table: pd.DataFrame) -> Picture:
     """How narrow does a number of calls make a group's interval? A panel a group.

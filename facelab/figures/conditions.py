@@ -5,6 +5,7 @@ In: what `fl.compare_conditions` returns. Out: a Picture.
 
 import numpy as np
 
+from facelab.arguments import as_annotated
 from facelab.audits.conditions import Conditions
 from facelab.figures.audits import arm_legend, ratio_ticks
 from facelab.figures.style import (
@@ -23,6 +24,7 @@ from facelab.rates.tables import quantity_words, times, with_interval
 _WIDEST = (0.02, 50)  # beyond which few errors draw intervals that hide all others
 
 
+@as_annotated
 @drawn
 def condition_changes(found: Conditions) -> Picture:
     """What does the condition do to each group's errors, in either arm?

@@ -12,6 +12,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
+from facelab.arguments import as_annotated
 from facelab.errors import check_columns
 from facelab.figures.lettering import entry
 from facelab.figures.style import FAINT, INK, Picture, advised, colours, drawn, mark, panels
@@ -19,6 +20,7 @@ from facelab.figures.style import FAINT, INK, Picture, advised, colours, drawn, 
 _SMALLEST = 3  # errors that a rate must rest on to be drawn
 
 
+@as_annotated
 @drawn
 def det_curves(
     det: pd.DataFrame,
@@ -91,6 +93,7 @@ def _joined(
     return f" Dotted: advised thresholds, {'; '.join(told)}." if told else ""
 
 
+@as_annotated
 @drawn
 def threshold_sweep(
     det: pd.DataFrame,

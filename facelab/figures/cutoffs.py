@@ -7,6 +7,7 @@ import numpy as np
 import seaborn as sns
 
 from facelab.analysis.by_group import AnalysisAudit
+from facelab.arguments import as_annotated
 from facelab.errors import BadInput, there_are
 from facelab.figures.analyses import over_thresholds
 from facelab.figures.style import FAINT, Picture, colours, drawn, mark, panels
@@ -19,6 +20,7 @@ _PANELS = {
 }
 
 
+@as_annotated
 @drawn
 def class_sweep(audit: AnalysisAudit, label: str, threshold: float | None = None) -> Picture:
     """From which score on a label is said: who is missed, who is called so wrongly?

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from facelab.arguments import as_annotated
 from facelab.errors import BadInput, check_columns, there_are
 from facelab.figures.lettering import entry
 from facelab.figures.style import FAINT, INK, Picture, colours, drawn, mark, panels
@@ -30,6 +31,7 @@ _PANELS = {
 }
 
 
+@as_annotated
 @drawn
 def twin_effects(
     effects: pd.DataFrame | Mapping[Any, pd.DataFrame],
@@ -70,6 +72,7 @@ def twin_effects(
     return _dots(arms, quantities, "no effect")
 
 
+@as_annotated
 @drawn
 def twin_effects_by_group(
     effects: pd.DataFrame,
@@ -98,6 +101,7 @@ def twin_effects_by_group(
     return _dots(arms, quantities, "no effect", list(colours(groups).values()))
 
 
+@as_annotated
 @drawn
 def twin_contrasts(
     contrasts: pd.DataFrame,

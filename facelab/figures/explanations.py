@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from facelab.arguments import as_annotated
 from facelab.errors import BadInput, a_kind
 from facelab.figures.style import FAINT, INK, Picture, colours, drawn, group_rows, mark, wrapped
 
@@ -21,6 +22,7 @@ _TIMES = {"before": ("as they are", "o", -0.17), "after": ("photos made alike", 
 _REACH = (1e-3, 1e3)  # of ratios
 
 
+@as_annotated
 @drawn
 def explained_errors(explanation: Any) -> Picture:
     """What goes along with errors, and how much of the groups' differences is left?

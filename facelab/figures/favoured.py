@@ -8,11 +8,13 @@ import numpy as np
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.patches import Rectangle
 
+from facelab.arguments import as_annotated
 from facelab.audits.favoured import MirroredSkew
 from facelab.faces.groups import SEPARATOR
 from facelab.figures.style import INK, Picture, drawn, panels, wrapped
 
 
+@as_annotated
 @drawn
 def favoured_groups(found: MirroredSkew) -> Picture:
     """Whom does it help and whom does it harm that a group is favoured in the training data?

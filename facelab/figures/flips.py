@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from facelab.analysis.flips import PredictionFlips
+from facelab.arguments import as_annotated
 from facelab.errors import BadInput, there_are
 from facelab.figures.lettering import entry
 from facelab.figures.style import (
@@ -26,6 +27,7 @@ _COLOURS = ("#EE7733", "#332288", "#117733", "#CC3377", "#888888")
 _MARKERS = "osD^v"
 
 
+@as_annotated
 @drawn
 def flipped_answers(
     found: PredictionFlips | Mapping[str, PredictionFlips],

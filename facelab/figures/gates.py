@@ -11,11 +11,13 @@ import seaborn as sns
 from matplotlib.lines import Line2D
 
 from facelab.analysis.gates import QualityGates
+from facelab.arguments import as_annotated
 from facelab.figures.lettering import entry
 from facelab.figures.style import FAINT, Picture, colours, drawn, group_rows, panels
 from facelab.rates.tables import percent
 
 
+@as_annotated
 @drawn
 def refused_by_component(gates: QualityGates) -> Picture:
     """Which component of quality refuses whom?
@@ -82,6 +84,7 @@ def refused_by_component(gates: QualityGates) -> Picture:
     return figure
 
 
+@as_annotated
 @drawn
 def discard_curves(table: pd.DataFrame) -> Picture:
     """What does refusing the poorest photos do to errors, and who is refused?

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.figures.lettering import entry
 from facelab.figures.style import (
     ALERT,
@@ -23,6 +24,7 @@ from facelab.figures.style import (
 )
 
 
+@as_annotated
 @drawn
 def grouping_by_group(accuracy: pd.DataFrame) -> Picture:
     """Who is grouped with strangers, and who is split? Shares of faces with 95% intervals.
@@ -68,6 +70,7 @@ def grouping_by_group(accuracy: pd.DataFrame) -> Picture:
     return figure
 
 
+@as_annotated
 @drawn
 def grouping_over_thresholds(ladder: Mapping[float, pd.DataFrame], chosen: float) -> Picture:
     """What does the threshold do to the grouping? B-cubed of everybody, and strangers by group.

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.figures.style import BAND, FAINT, INK, WIDTH, Picture, drawn, group_rows
 from facelab.rates.margins import MARGIN
 from facelab.rates.margins import equivalence as within_margin
 
 
+@as_annotated
 @drawn
 def equivalence(table: pd.DataFrame, margin: float = MARGIN) -> Picture:
     """Which ratios were shown to be as good as 1? Those whose whole interval lies in the band.

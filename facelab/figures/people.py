@@ -10,7 +10,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
-from facelab.errors import BadInput, counted, how_many
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, check_option, how_many
 from facelab.faces.colour import MONK_COLOURS, MONK_TONES
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import group_labels
@@ -32,6 +33,7 @@ _UNITS = {
 }
 
 
+@as_annotated
 @drawn
 def images_per_subject(faces: FaceSet, by: str | list[str]) -> Picture:
     """How many images has a subject? A dot a subject, a row a group, a line at the median.
@@ -81,6 +83,7 @@ def images_per_subject(faces: FaceSet, by: str | list[str]) -> Picture:
     return figure
 
 
+@as_annotated
 @drawn
 def measures_by_group(rows: pd.DataFrame, measures: Sequence[str] | None = None) -> Picture:
     """How differently were groups photographed? Mean with interval, over the middle half.
@@ -101,6 +104,8 @@ def measures_by_group(rows: pd.DataFrame, measures: Sequence[str] | None = None)
     Measures by group, means with 95% intervals. ...
     """
     names = list(dict.fromkeys(rows["measure"])) if measures is None else list(measures)
+    for name in names:
+        check_option("measures", name, dict.fromkeys(rows["measure"]))
     groups = [group for group in dict.fromkeys(rows["group"]) if group != "all"]
     palette = colours(groups)
     across = min(3, len(names))
@@ -131,6 +136,7 @@ def measures_by_group(rows: pd.DataFrame, measures: Sequence[str] | None = None)
     return figure
 
 
+@as_annotated
 @drawn
 def apparent_tones(measured: FaceSet, by: str | list[str]) -> Picture:
     """Which Monk tones do the photos of each group show? Shares, in the scale's colours.
@@ -189,6 +195,7 @@ def apparent_tones(measured: FaceSet, by: str | list[str]) -> Picture:
     return figure
 
 
+@as_annotated
 @drawn
 def highest_scores(pairs: pd.DataFrame, threshold: float) -> Picture:
     """Where do copies begin? How many pairs score as high as this, of one subject and of two.
@@ -235,6 +242,7 @@ def highest_scores(pairs: pd.DataFrame, threshold: float) -> Picture:
     return figure
 
 
+@as_annotated
 @drawn
 def rows_of_images(
     faces: FaceSet,
@@ -301,7 +309,7 @@ def rows_of_images(
 
 
 @drawn
-@counted
+@as_annotated
 def contact_sheet(
     faces: FaceSet,
     by: str | list[str],
@@ -370,6 +378,7 @@ def contact_sheet(
     return figure
 
 
+@as_annotated
 @drawn
 def composition(faces: FaceSet | Mapping[str, FaceSet], by: str | list[str]) -> Picture:
     """Who is in the data? Subjects by group, one panel a set.

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
+from facelab.arguments import as_annotated
 from facelab.faces.faceset import FaceSet
 from facelab.faces.fitness import quality
 from facelab.faces.origin import check_shown, whose
@@ -19,6 +20,7 @@ from facelab.search.probes import DEGRADATIONS, degrade
 _WORDS = {"fpir": "FPIR, % of non-mated searches", "fnir": "FNIR, % of mated searches"}
 
 
+@as_annotated
 @drawn
 def probe_sheet(
     faces: FaceSet,
@@ -81,6 +83,7 @@ def probe_sheet(
     return figure
 
 
+@as_annotated
 @drawn
 def probe_errors(rates: pd.DataFrame, error: str = "fnir") -> Picture:
     """What does each degradation do, for whom? A panel a kind, a line a group, 95% bands.
@@ -135,6 +138,7 @@ def probe_errors(rates: pd.DataFrame, error: str = "fnir") -> Picture:
     return figure
 
 
+@as_annotated
 @drawn
 def refusing(table: pd.DataFrame) -> Picture:
     """What does refusing the poorest probes do, and who is refused?

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from facelab.arguments import as_annotated
 from facelab.errors import check_columns
 from facelab.figures.style import (
     ALERT,
@@ -32,6 +33,7 @@ from facelab.rates.tables import interval, percent, times
 _COLUMNS = ("promised", "threshold", "group", "fmr", "low", "high", "times", "verdict")
 
 
+@as_annotated
 @drawn
 def promises(table: pd.DataFrame) -> Picture:
     """How many times its promise is the false match rate, for whom?
@@ -88,6 +90,7 @@ def promises(table: pd.DataFrame) -> Picture:
     return figure
 
 
+@as_annotated
 @drawn
 def control_chart(table: pd.DataFrame) -> Picture:
     """Has the service changed since the first test, for whom?

@@ -11,8 +11,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
+from facelab.arguments import as_annotated
 from facelab.audits.nist import INDEX_NAMES
-from facelab.errors import BadInput
+from facelab.errors import BadInput, check_columns
 from facelab.figures.lettering import entry
 from facelab.figures.style import (
     FAINT,
@@ -28,6 +29,7 @@ from facelab.figures.style import (
 _MARKERS = "osD^vP*X"
 
 
+@as_annotated
 @drawn
 def rates_of_systems(rates: pd.DataFrame, error: str = "fmr") -> Picture:
     """How far apart are the groups, over all systems? A dot a system, a row a group.
@@ -71,6 +73,7 @@ def rates_of_systems(rates: pd.DataFrame, error: str = "fmr") -> Picture:
     return figure
 
 
+@as_annotated
 @drawn
 def rank_agreement(values: pd.DataFrame) -> Picture:
     """Which indices rank the systems alike? Kendall's tau of every two; 1 is the same order.
@@ -107,6 +110,7 @@ def rank_agreement(values: pd.DataFrame) -> Picture:
     return figure
 
 
+@as_annotated
 @drawn
 def rank_changes(
     places: pd.DataFrame, pairs: Sequence[tuple[str, str]], named: Mapping[int, Sequence[str]]
@@ -160,6 +164,7 @@ def rank_changes(
     return figure
 
 
+@as_annotated
 @drawn
 def rate_profiles(
     rates: pd.DataFrame,
@@ -186,6 +191,8 @@ def rate_profiles(
     >>> print(figure.alt)
     FMR by group of the systems whose places differ most: x a 0.001, b 0.001, c 0.02; y a ...
     """
+    check_columns("the rates", rates.columns, [by, "group", error])
+    check_columns("the changes", table.columns, [first, second])
     if table.empty:
         raise BadInput("the two indices rank every system alike: there is nothing to draw")
     groups = list(dict.fromkeys(rates["group"]))

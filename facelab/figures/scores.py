@@ -10,9 +10,11 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 
+from facelab.arguments import as_annotated
 from facelab.figures.style import Picture, advised, colours, drawn, group_rows, mark, panels
 
 
+@as_annotated
 @drawn
 def score_distributions(
     scores: Mapping[str, Any],

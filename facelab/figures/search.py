@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from facelab.arguments import as_annotated
 from facelab.figures.audits import arm_legend, has_note, log_limits, rate_panel
 from facelab.figures.lettering import entry
 from facelab.figures.style import (
@@ -34,6 +35,7 @@ _WORDS = {
 }
 
 
+@as_annotated
 @drawn
 def search_rates(rates: pd.DataFrame, fpir: float | None = None) -> Picture:
     """Whom does a search fail, at one threshold for everybody?
@@ -96,6 +98,7 @@ def _rates(
     axes.set(title=_WORDS[error][0], xlabel=_WORDS[error][1])
 
 
+@as_annotated
 @drawn
 def shares_and_rates(table: pd.DataFrame) -> Picture:
     """Is a group searched often, or is it wrongly matched often?
@@ -156,6 +159,7 @@ def shares_and_rates(table: pd.DataFrame) -> Picture:
     return figure
 
 
+@as_annotated
 @drawn
 def sweep_by_group(sweep: pd.DataFrame, threshold: float | None = None) -> Picture:
     """What would another threshold have done, from lax to strict?
@@ -219,6 +223,7 @@ def sweep_by_group(sweep: pd.DataFrame, threshold: float | None = None) -> Pictu
     return figure
 
 
+@as_annotated
 @drawn
 def gallery_growth(sizes: pd.DataFrame) -> Picture:
     """What does a larger gallery do, at one threshold?
@@ -280,6 +285,7 @@ def gallery_growth(sizes: pd.DataFrame) -> Picture:
     return figure
 
 
+@as_annotated
 @drawn
 def mixes(table: pd.DataFrame) -> Picture:
     """Whose false positives rise when one group fills the gallery?
@@ -329,6 +335,7 @@ def mixes(table: pd.DataFrame) -> Picture:
     return figure
 
 
+@as_annotated
 @drawn
 def search_curves(det: pd.DataFrame, rates: pd.DataFrame | None = None) -> Picture:
     """What does each group pay in people not found for fewer false positives? (Both logarithmic.)

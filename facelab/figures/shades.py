@@ -7,10 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from facelab.analysis.arms import AnalyserStudy
+from facelab.arguments import as_annotated
 from facelab.figures.lettering import entry
 from facelab.figures.style import FAINT, INK, Picture, arm_look, colours, drawn, group_rows, panels
 
 
+@as_annotated
 @drawn
 def analyser_errors(study: AnalyserStudy, published: pd.DataFrame | None = None) -> Picture:
     """Whom does each arm's analyser err about? A row a group, a mark an arm, a tick a training.

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from facelab import files
+from facelab.arguments import as_annotated
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 from facelab.faces.origin import whose
@@ -99,6 +100,7 @@ PORTRAIT = {
 _GALLERY = ("portraits.jpg", "contact-sheet.jpg", "capture-sheet.jpg", "twins-sheet.jpg")
 
 
+@as_annotated
 def capture_sheet(
     group: str = "african/female",
     seed: int = 0,
@@ -151,6 +153,7 @@ def capture_sheet(
     return _grid(cells, labels, f"One subject ({group}) under all conditions", "synthetic")
 
 
+@as_annotated
 def twins_sheet(twins: FaceSet, photos: int = 6, factors: Sequence[str] | None = None) -> Picture:
     """Twins beside twins: a row a photo, each of another subject; a column a change.
 

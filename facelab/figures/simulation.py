@@ -11,10 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 
+from facelab.arguments import as_annotated
+from facelab.errors import check_option
 from facelab.figures.style import ALERT, FAINT, INK, WIDTH, Picture, drawn
 from facelab.rates.simulation import BAND, FEWEST_ERRORS, GOOD
 
 
+@as_annotated
 @drawn
 def coverage(
     table: pd.DataFrame, methods: Sequence[str] = ("facelab", "plug-in", "independent")
@@ -47,6 +50,7 @@ def coverage(
             axes.axhspan(*BAND, color="#DDDDDD", lw=0)
             axes.axhline(0.95, color=FAINT, lw=0.8)
             for place, method in enumerate(methods):
+                check_option("methods", method, looks)
                 colour, marker, _ = looks[method]
                 part = table.query("error == @error and rate == @rate and method == @method")
                 part = part.sort_values("subjects")
@@ -100,6 +104,7 @@ _ERRORS |= {"fpir": ("^", "FPIR"), "fnir": ("v", "FNIR")}
 _TRUTH = {True: ("#0072B2", "nothing to find"), False: ("#E69F00", "a difference is there")}
 
 
+@as_annotated
 @drawn
 def coverage_by_quantity(table: pd.DataFrame) -> Picture:
     """How often is what is printed true? A row a quantity, a mark a setting and error.

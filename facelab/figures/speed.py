@@ -6,11 +6,13 @@ In: what the benchmarks measured. Out: Pictures.
 import pandas as pd
 from matplotlib.ticker import LogLocator
 
+from facelab.arguments import as_annotated
 from facelab.figures.style import INK, WIDTH, Picture, colours, drawn
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73")  # of kinds; Okabe & Ito 2008
 
 
+@as_annotated
 @drawn
 def search_speed(told: pd.DataFrame) -> Picture:
     """What a probe costs against the size of the gallery. `told` is what `search_speed` returns.
@@ -50,6 +52,7 @@ def search_speed(told: pd.DataFrame) -> Picture:
     return picture
 
 
+@as_annotated
 @drawn
 def search_recall(recall: pd.DataFrame) -> Picture:
     """How often the index finds the best candidate, by group; `Gallery.recall` with `by`.

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.figures.audits import error_rates
 from facelab.figures.style import (
     ALERT,
@@ -32,6 +33,7 @@ from facelab.figures.style import (
 ARMS = ("skewed", "balanced")
 
 
+@as_annotated
 @drawn
 def summary_figure(metrics: Mapping[str, Any], mix: Mapping[str, Any] | None = None) -> Picture:
     """False match rates by group in both arms, their paired change, and the ratio by share.
@@ -160,6 +162,7 @@ def _ends(row: Mapping[str, Any], low: str, high: str) -> tuple[float, float]:
     return row[low] or 0.0, math.inf if row[high] is None else row[high]
 
 
+@as_annotated
 @drawn
 def service_figure(metrics: Mapping[str, Any]) -> Picture:
     """Error rates of a service by group, against what its vendor promises.

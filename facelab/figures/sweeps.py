@@ -5,9 +5,11 @@ In: collected metrics. Out: a Picture.
 
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.figures.style import FAINT, INK, Picture, drawn, group_rows, panels, wrapped
 
 
+@as_annotated
 @drawn
 def sweep(table: pd.DataFrame, numbers: pd.DataFrame, labels: pd.Series) -> Picture:
     """A row a case, a panel a figure: means with their intervals, a tick for every run.

@@ -10,6 +10,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.lines import Line2D
 
+from facelab.arguments import as_annotated
 from facelab.figures.lettering import entry
 from facelab.figures.style import Picture, arm_look, drawn, panels
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from facelab.training.grids import RecipeSearch
 
 
+@as_annotated
 @drawn
 def training_curves(histories: Mapping[Any, pd.DataFrame]) -> Picture:
     """Did training converge, alike in every arm? Loss over steps; a line a seed.
@@ -52,6 +54,7 @@ def training_curves(histories: Mapping[Any, pd.DataFrame]) -> Picture:
     return figure
 
 
+@as_annotated
 @drawn
 def convergence(search: "RecipeSearch") -> Picture:
     """Had every method settled? The figure that chose, on held-out subjects, over steps.

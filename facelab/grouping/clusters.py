@@ -25,11 +25,12 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.special import betaincinv, ndtri
 
+from facelab.arguments import as_annotated
 from facelab.audits.overlaps import alike_pairs
 from facelab.comparisons.given import as_cosine, check_embeddings
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind
-from facelab.errors import BadInput, FacelabError, check_option, counted, need
+from facelab.errors import BadInput, FacelabError, check_option, need
 from facelab.faces.tables import as_face_table
 from facelab.grouping.kernel import average_link
 from facelab.workers import apart
@@ -44,6 +45,7 @@ _SAMPLE = 4000  # faces whose scores tell how strangers score
 _BATCH = 1024  # faces that are searched for at a time
 
 
+@as_annotated
 @dataclass(frozen=True, eq=False)
 class Grouping:
     """Faces in clusters, each taken for one person.
@@ -136,7 +138,7 @@ class Grouping:
         )
 
 
-@counted
+@as_annotated
 def group_faces(
     embeddings: Embeddings,
     threshold: float | None = None,
@@ -228,7 +230,7 @@ def group_faces(
     return Grouping(_by_size(found), table, method, threshold, seconds, dict(embeddings.card))
 
 
-@counted
+@as_annotated
 def grouping_threshold(
     embeddings: Embeddings, method: str = "average", strangers: float | None = None
 ) -> float:

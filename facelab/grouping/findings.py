@@ -5,6 +5,7 @@ In: accuracy by group. Out: text.
 
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.faces.names import in_markdown
 from facelab.grouping.clusters import Grouping
 from facelab.rates.tables import with_interval
@@ -18,6 +19,7 @@ _READ = {
 }
 
 
+@as_annotated
 def readable_accuracy(accuracy: pd.DataFrame) -> pd.DataFrame:
     """What `grouping_accuracy` gives, as people read it: percent with the interval in brackets.
 
@@ -47,6 +49,7 @@ def readable_accuracy(accuracy: pd.DataFrame) -> pd.DataFrame:
     return shown.set_index("group")
 
 
+@as_annotated
 def grouping_finding(grouping: Grouping, accuracy: pd.DataFrame) -> str:
     """Whose faces are grouped with strangers', in words with numbers (Markdown).
 

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.audits.overlaps import MOST_PAIRS
-from facelab.errors import BadInput, a_kind, counted
+from facelab.errors import BadInput, a_kind
 from facelab.faces.groups import group_labels
 from facelab.grouping.clusters import Grouping
 from facelab.rates.cautions import FEW_SUBJECTS
@@ -49,7 +50,7 @@ class _Ratio(NamedTuple):
     influence: np.ndarray
 
 
-@counted
+@as_annotated
 def grouping_accuracy(
     grouping: Grouping, by: str | list[str] | None = None, confidence: float = 0.95
 ) -> pd.DataFrame:
@@ -203,6 +204,7 @@ def _f(precision: _Ratio, recall: _Ratio) -> _Ratio:
     return _Ratio(2 * p * r / (p + r), 1.0, influence)
 
 
+@as_annotated
 def grouping_errors(grouping: Grouping, by: str | list[str] | None = None) -> ErrorCounts:
     """The grouping read as a matcher: two faces match when they are in one cluster.
 
@@ -321,6 +323,7 @@ def clusters_of(grouping: Grouping) -> pd.DataFrame:
     return found.iloc[order].reset_index(drop=True)
 
 
+@as_annotated
 def split_people(grouping: Grouping) -> pd.DataFrame:
     """The subjects whose faces are in more than one cluster, those in the most first.
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import coo_array
 
+from facelab.arguments import as_annotated
 from facelab.audits.overlaps import alike_pairs
 from facelab.comparisons.given import check_embeddings
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import counted
 from facelab.grouping.clusters import grouping_threshold
 
 STRANGERS = 0.01  # false neighbours of a face, on average
@@ -54,7 +54,7 @@ class PeopleCount:
         )
 
 
-@counted
+@as_annotated
 def number_of_people(
     embeddings: Embeddings, threshold: float | None = None, jobs: int | None = None
 ) -> PeopleCount:

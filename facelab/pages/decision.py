@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from facelab import files
+from facelab.arguments import as_annotated
 from facelab.artefacts import PAGE
 from facelab.errors import BadInput
 from facelab.figures.summary import service_figure
@@ -20,6 +21,7 @@ __all__ = ["service_page"]
 _NEEDED = {"calls", "spent", "worst", "failures", "audit", "promised", "floor"}
 
 
+@as_annotated
 def service_page(run: str | Path, out: str | Path | None = None, *, replace: bool = False) -> Path:
     """Write one page on a service that was audited: calls, cost, the promise, whom it fails.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from facelab import files
+from facelab.arguments import as_annotated
 from facelab.artefacts import PAGE
 from facelab.errors import FacelabError
 from facelab.faces.origin import provenance
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 LARGEST = 10_000_000  # bytes; what mail servers take
 
 
+@as_annotated
 def share(
     run: str | Path,
     out: str | Path | None = None,

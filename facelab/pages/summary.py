@@ -7,6 +7,7 @@ on one sheet of A4, every number on it taken from the `metrics.json` of the two.
 from pathlib import Path
 
 from facelab import files
+from facelab.arguments import as_annotated
 from facelab.artefacts import PAGE
 from facelab.errors import BadInput
 from facelab.figures.summary import ARMS, summary_figure
@@ -19,6 +20,7 @@ __all__ = ["summary_page"]
 _WAYS = ("fell", "rose", "shows no clear change")
 
 
+@as_annotated
 def summary_page(
     run: str | Path,
     mix: str | Path | None = None,

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.datasets.folder import folder
 from facelab.datasets.reader import Reader
-from facelab.errors import BadInput, counted
+from facelab.errors import BadInput
 from facelab.faces.encoded import CHECK, Encoded, Lying
 from facelab.faces.faceset import FaceSet
 from facelab.limits import PHOTO, read_bytes
@@ -27,7 +28,7 @@ from facelab.workers import as_jobs
 _NAMED = 1000  # images set aside that the card names
 
 
-@counted
+@as_annotated
 def open_crops(
     photos: Reader | str | os.PathLike,
     *,

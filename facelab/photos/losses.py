@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.datasets.reader import Reader, names_people
 from facelab.errors import BadInput, Unusable
 from facelab.faces.faceset import FaceSet
@@ -124,6 +125,7 @@ def _rates(table: pd.DataFrame, labels: pd.Series) -> dict[str, dict[str, float]
     return found
 
 
+@as_annotated
 def failure_to_acquire(faces: FaceSet) -> pd.DataFrame:
     """People and photos that were lost on the way to crops, by group: the first differential there
     is.

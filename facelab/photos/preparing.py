@@ -23,10 +23,11 @@ import pandas as pd
 
 import facelab
 from facelab import files
+from facelab.arguments import as_annotated
 from facelab.artefacts import FACES
 from facelab.datasets.folder import folder
 from facelab.datasets.reader import BOX_COLUMNS, Reader, people_lost
-from facelab.errors import BadInput, Unusable, check_option, counted, how_many
+from facelab.errors import BadInput, Unusable, check_option, how_many
 from facelab.faces.faceset import FaceSet, finish_folder, load, new_card
 from facelab.keeping import code_of, made_with, resume_folder
 from facelab.photos.cutter import MEASURED, Cutter, Outcome, Place, stamp
@@ -50,7 +51,7 @@ _SAVE_EVERY = 5.0  # seconds of work that a kill may cost
 _DECIDING = ("numpy", "numba", "pillow", "pillow-heif", "opencv-python-headless", "dlib-bin")
 
 
-@counted
+@as_annotated
 def prepare(
     photos: Reader | str | os.PathLike,
     out: str | os.PathLike,

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from facelab import limits, sums
-from facelab.errors import BadInput, check_columns, counted
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, check_columns
 from facelab.faces.groups import group_labels
 from facelab.faces.names import as_names
 from facelab.rates.cautions import FEW_ERRORS, FEW_SUBJECTS, RULE_OF_THREE
@@ -41,7 +42,7 @@ class Enrolment(NamedTuple):
     disparity: pd.DataFrame
 
 
-@counted
+@as_annotated
 def enrolment(
     presented: pd.DataFrame,
     by: str | list[str],
@@ -104,6 +105,7 @@ def enrolment(
     return Enrolment(frame, found)
 
 
+@as_annotated
 def presented_images(folder: str | os.PathLike) -> pd.DataFrame:
     """The images that a prepared FaceSet was made of, and which of them failed to enrol.
 

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, stdtrit
 
-from facelab.errors import BadInput, check_option, counted, there_are
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, check_option, there_are
 from facelab.rates.cautions import few_errors
 from facelab.rates.counts import ErrorCounts
 from facelab.rates.intervals import Sums, wilson_limits
@@ -144,7 +145,7 @@ def _log_deviation(sums: Sums) -> np.ndarray:
     return np.sqrt(np.where(np.isfinite(square) & (square > 0), square, 1.0))
 
 
-@counted
+@as_annotated
 def group_contrasts(
     counts: ErrorCounts,
     error: str = "fmr",

@@ -12,11 +12,13 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtri, owens_t
 
+from facelab.arguments import as_annotated
 from facelab.errors import BadInput, check_number
 from facelab.rates.counts import ErrorCounts
 from facelab.rates.selected import refuse_selected
 
 
+@as_annotated
 @dataclass(frozen=True)
 class Dependence:
     """How far the scores of comparisons go together, as correlations of Gaussian scores.

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput, a_kind, counted
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, a_kind
 from facelab.rates.cautions import RULE_OF_THREE
 from facelab.rates.parity import DRAWS, Found, Groups, Parity, homogeneous
 
@@ -165,7 +166,7 @@ def is_shown(metric: str) -> bool:
     return _METRICS[metric].shown
 
 
-@counted
+@as_annotated
 def disparity(
     rates: pd.DataFrame,
     a: float = 0.5,
@@ -288,7 +289,7 @@ def _row(
     return (metric, error, value, *found, worst, best, "; ".join(notes))
 
 
-@counted
+@as_annotated
 def homogeneity(rates: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> pd.DataFrame:
     """Whether the groups' error rates can be told from one rate for all: one joint test an error.
 

@@ -7,13 +7,14 @@ be as good as equal, and a sentence. "No difference found" is not that.
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput, check_columns, counted
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, check_columns
 from facelab.rates.contrasts import as_ratio
 
 MARGIN = 1.25  # rates within 5:4 of each other
 
 
-@counted
+@as_annotated
 def equivalence(table: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:
     """Which ratios were shown to lie between 1 / margin and margin.
 
@@ -63,7 +64,7 @@ def equivalence(table: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:
     return table.assign(equivalent=(low >= 1 / margin) & (high <= margin))
 
 
-@counted
+@as_annotated
 def equivalence_finding(table: pd.DataFrame, margin: float = MARGIN) -> str:
     """Whether all of the ratios were shown to lie within the margin, in a sentence.
 

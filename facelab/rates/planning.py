@@ -15,7 +15,8 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
-from facelab.errors import BadInput, check_columns, check_option, counted
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, check_columns, check_option
 from facelab.rates.dependence import Dependence
 from facelab.rates.power import Contrast
 
@@ -31,7 +32,7 @@ _SLOPE, _SPREAD = 2.0, 0.01  # a usual slope, and what it weighs: as points so f
 _STEP = 0.5  # of a logarithm: no try lies farther from the one before
 
 
-@counted
+@as_annotated
 def required_subjects(
     fmr: float | Iterable[float] | None = None,
     ratio: float | Iterable[float] = 2.0,
@@ -106,7 +107,7 @@ def required_subjects(
     return pd.DataFrame(rows, columns=names)
 
 
-@counted
+@as_annotated
 def detectable_ratio(
     subjects: float,
     images: float = 5,
@@ -141,7 +142,7 @@ def detectable_ratio(
     return np.inf if found is None else exp(found)
 
 
-@counted
+@as_annotated
 def detectable_rate(
     subjects: float,
     images: float = 5,
@@ -177,7 +178,7 @@ def detectable_rate(
     return np.nan if found is None else exp(found)
 
 
-@counted
+@as_annotated
 def detection_power(
     subjects: float | Iterable[float],
     images: float = 5,
@@ -215,7 +216,7 @@ def detection_power(
     return float(ndtr(contrast.rough(rate, ratio, both, images))) if found is None else found
 
 
-@counted
+@as_annotated
 def too_small(
     rates: pd.DataFrame,
     fmr: float | None = None,

@@ -7,11 +7,12 @@ between its own estimate and the mean of all.
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput, check_columns, counted
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, check_columns
 from facelab.rates.indices import EFFECTIVE, TRIES
 
 
-@counted
+@as_annotated
 def shrunken_rates(rates: pd.DataFrame) -> pd.DataFrame:
     """Every group's rate as what its own estimate and all groups together make likely.
 

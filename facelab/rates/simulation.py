@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from facelab.errors import BadInput, counted
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput
 from facelab.progress import bar
 from facelab.rates.counts import ErrorCounts
 from facelab.rates.dependence import Dependence
@@ -32,7 +33,7 @@ _BATCH = 25  # tests in one piece of work
 # ---- tests whose rates are known
 
 
-@counted
+@as_annotated
 def simulate_test(
     images: np.ndarray,
     rates: Sequence[float] = RATES,
@@ -106,7 +107,7 @@ def simulate_test(
     return result
 
 
-@counted
+@as_annotated
 def simulate_groups(
     images: Sequence[np.ndarray],
     fmr: Sequence[float],
@@ -242,7 +243,7 @@ METHODS: dict[str, Callable[[Sums, float], tuple[np.ndarray, np.ndarray]]] = {
 # ---- the study
 
 
-@counted
+@as_annotated
 def coverage(
     subjects: Sequence[int] = SUBJECTS,
     rates: Sequence[float] = RATES,
@@ -378,6 +379,7 @@ def _summary(tests: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
+@as_annotated
 def readable_coverage(table: pd.DataFrame) -> pd.DataFrame:
     """The study as it is read: a row a setting, every method's coverage, the width of ours.
 
@@ -402,6 +404,7 @@ def readable_coverage(table: pd.DataFrame) -> pd.DataFrame:
     return wide.assign(width=widths, note=notes).rename_axis(columns=None).reset_index()
 
 
+@as_annotated
 def coverage_finding(table: pd.DataFrame) -> str:
     """What the study shows, in sentences: the settings in the band, and who fails where.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from facelab.errors import counted
+from facelab.arguments import as_annotated
 
 if TYPE_CHECKING:
     from IPython.display import HTML
@@ -38,6 +38,7 @@ _ENDS = ("", "_low", "_high")
 _IN_PERCENT = (*_RATES, "max_min_difference", "std", "spread", "mad", "max_abs_deviation")
 
 
+@as_annotated
 def readable_rates(rates: pd.DataFrame) -> pd.DataFrame:
     """Error rates as people read them: percent with the interval in brackets, in words.
 
@@ -82,7 +83,7 @@ def readable_rates(rates: pd.DataFrame) -> pd.DataFrame:
     return shown.set_index("group")
 
 
-@counted
+@as_annotated
 def readable_changes(table: pd.DataFrame, arms: Sequence[str] = ("a", "b")) -> pd.DataFrame:
     """Paired differences as people read them; index `quantity`, in words, all text.
 
@@ -212,7 +213,7 @@ def _change_words(row: Mapping[str, Any]) -> str:
     return f"{points(row['difference'])} points {ends}"
 
 
-@counted
+@as_annotated
 def readable_effects(
     effects: pd.DataFrame, quantities: Sequence[str] | None = None
 ) -> pd.DataFrame:
@@ -290,6 +291,7 @@ def readable_pairs(cross_group: pd.DataFrame) -> pd.DataFrame:
     return shown
 
 
+@as_annotated
 def table(frame: pd.DataFrame, caption: str = "") -> "HTML":
     """A table to show in a notebook: whole texts, no row numbers, a caption for screen readers.
 

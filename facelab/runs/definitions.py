@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StrictStr
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from facelab import files
+from facelab.arguments import as_annotated
 from facelab.errors import BadInput, did_you_mean
 from facelab.limits import MOST_CASES
 from facelab.places import check_plain
@@ -74,6 +75,7 @@ class _Written:
     summary: StrictStr | None = None
 
 
+@as_annotated
 def read_experiment(source: str | Path) -> Experiment:
     """A notebook as it is, or the experiment that a yaml file describes.
 

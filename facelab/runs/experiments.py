@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from facelab import files, places, sums
-from facelab.errors import BadInput, FacelabError, counted
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, FacelabError
 from facelab.faces.origin import provenance
 from facelab.keeping import locked
 from facelab.limits import JSON, read_bytes
@@ -58,7 +59,7 @@ class RunFailed(FacelabError):
         self.folder = folder
 
 
-@counted
+@as_annotated
 def run(
     notebook: str | Path,
     parameters: Mapping[str, Any] | None = None,

@@ -6,7 +6,8 @@ In: the notebook's name, which Jupyter tells its kernel. Out: the parameters, se
 import os
 from pathlib import Path
 
-from facelab.errors import BadInput, counted
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput
 from facelab.limits import JSON, read_bytes
 from facelab.pages.documents import QUICK
 from facelab.pages.records import as_notebook
@@ -14,7 +15,7 @@ from facelab.runs.definitions import check_parameters, notebook_parameters, quic
 from facelab.shown import QUICK as SESSION
 
 
-@counted
+@as_annotated
 def quick(notebook: str | Path | None = None) -> str:
     """Set the parameters of the open notebook so that it runs in seconds.
 

@@ -14,7 +14,8 @@ import pandas as pd
 from pydantic.dataclasses import dataclass
 
 from facelab import sums
-from facelab.errors import BadInput, check_option, counted
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, check_option
 from facelab.owners import held
 from facelab.runs.definitions import meant
 from facelab.words import checked
@@ -44,7 +45,7 @@ class _Run:
     folders: dict[str, str | None] = field(default_factory=dict)
 
 
-@counted
+@as_annotated
 def runs(
     out: str | Path = "experiments/runs",
     name: str | None = None,

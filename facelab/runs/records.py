@@ -22,7 +22,8 @@ import pandas as pd
 
 import facelab
 from facelab import files
-from facelab.errors import FacelabError, need
+from facelab.arguments import as_annotated
+from facelab.errors import FacelabError, check_columns, need
 from facelab.faces.cells import as_csv
 from facelab.places import check_plain
 from facelab.progress import tell
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from facelab.figures.style import Picture
 
 
+@as_annotated
 class Record:
     """What a notebook keeps: ``record = Record(run_folder)``.
 
@@ -109,6 +111,7 @@ class Record:
         return result
 
 
+@as_annotated
 def audit_metrics(audit: "Audit") -> dict[str, Any]:
     """An audit as metrics.json holds it.
 
@@ -143,6 +146,7 @@ def audit_metrics(audit: "Audit") -> dict[str, Any]:
     }
 
 
+@as_annotated
 def metric_rows(frame: pd.DataFrame, key: str = "group") -> dict[str, dict[str, Any]]:
     """A table as nested plain values, by the column `key`: the way metrics.json holds it.
 
@@ -154,12 +158,14 @@ def metric_rows(frame: pd.DataFrame, key: str = "group") -> dict[str, dict[str, 
     >>> fl.metric_rows(rates)
     {'a': {'fmr': 0.001, 'note': ''}, 'b': {'fmr': 0.004, 'note': 'few'}}
     """
+    check_columns("the rows", frame.columns, [key])
     return {
         str(row[key]): {name: value for name, value in row.items() if name != key}
         for row in frame.to_dict("records")
     }
 
 
+@as_annotated
 def effect_metrics(effects: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Twin effects or contrasts of everybody as metrics.json holds them.
 

@@ -13,12 +13,13 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from facelab import sums
-from facelab.errors import BadInput, counted, how_many, there_are
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, how_many, there_are
 from facelab.runs.records import flatten
 from facelab.words import values as plain_values
 
 
-@counted
+@as_annotated
 def collect_runs(folders: Sequence[str | Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Parameters and numbers of finished runs.
 
@@ -98,7 +99,7 @@ def _kept(stored: sums.Stored, name: str) -> dict[str, Any]:
     return values
 
 
-@counted
+@as_annotated
 def made_up_runs(seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Parameters and numbers as `collect_runs` returns them, of six runs that nobody made.
 
@@ -127,7 +128,7 @@ def made_up_runs(seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
     return cases, pd.DataFrame({"fnmr": fnmr, "garbe": garbe})
 
 
-@counted
+@as_annotated
 def numbers_that_differ(numbers: pd.DataFrame, most: int = 4) -> list[str]:
     """The first numbers in which runs differ, times left out.
 
@@ -154,7 +155,7 @@ def numbers_that_differ(numbers: pd.DataFrame, most: int = 4) -> list[str]:
     return found[:most]
 
 
-@counted
+@as_annotated
 def over_seeds(
     cases: pd.DataFrame, numbers: pd.DataFrame, figures: Sequence[str], seed: str = "seed"
 ) -> pd.DataFrame:
@@ -205,6 +206,7 @@ def over_seeds(
     return pd.DataFrame(rows, columns=["case", "figure", "runs", "mean", "low", "high"])
 
 
+@as_annotated
 def case_labels(cases: pd.DataFrame, seed: str = "seed") -> pd.Series:
     """Each run's case in words: ``n=1, fmr=0.001``.
 

@@ -16,7 +16,8 @@ from typing import Any
 import joblib
 import pandas as pd
 
-from facelab.errors import BadInput, FacelabError, counted, need, printable
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, FacelabError, need, printable
 from facelab.owners import held
 from facelab.progress import each_minute, tell
 from facelab.runs.definitions import check_name, kept_as, read_experiment
@@ -41,7 +42,7 @@ class SweepFailed(FacelabError):
         self.table = table
 
 
-@counted
+@as_annotated
 def sweep(
     experiment: str | Path,
     parameters: Mapping[str, Any] | None = None,

@@ -7,8 +7,9 @@ enrolled. No image and no person is behind them.
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput, counted
+from facelab.errors import BadInput
 from facelab.limits import check_room
 
 GROUPS = ("a", "b", "c", "d")
@@ -20,7 +21,7 @@ _CLEAR, _SPREAD = 0.81, 0.08  # cosine of an image and its subject's centre: mea
 _PART = 4096  # subjects made at a time
 
 
-@counted
+@as_annotated
 def crowd(
     subjects: int,
     images: int = 1,

@@ -16,11 +16,12 @@ import pandas as pd
 from scipy.stats import fisher_exact
 
 from facelab import files, sums
+from facelab.arguments import as_annotated
 from facelab.artefacts import EXPERIMENT
 from facelab.comparisons.given import as_share, check_frame
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind
-from facelab.errors import BadInput, check_option, counted, how_many
+from facelab.errors import BadInput, check_option, how_many
 from facelab.faces.cells import as_csv
 from facelab.faces.groups import group_labels
 from facelab.faces.names import as_names
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _SWEEP = 60
 
 
+@as_annotated
 @dataclass(frozen=True, eq=False)
 class SearchExperiment:
     """Who is wrongly matched when people are searched among strangers.
@@ -146,7 +148,7 @@ class SearchExperiment:
         return Path(folder)
 
 
-@counted
+@as_annotated
 def search_experiment(
     probes: Embeddings,
     gallery: Embeddings | Gallery,
@@ -290,7 +292,7 @@ def false_match_list(searches: Searches, threshold: float) -> pd.DataFrame:
     )
 
 
-@counted
+@as_annotated
 def false_matches_by_group(searches: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """False matches by group: as shares, as rates, and each group against the rest.
 
@@ -420,6 +422,7 @@ def threshold_sweep(
     return pd.concat(frames, ignore_index=True)
 
 
+@as_annotated
 def readable_false_matches(frame: pd.DataFrame) -> pd.DataFrame:
     """False matches by group as people read them: percent with intervals in brackets.
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.audits.by_group import Audit
 from facelab.comparisons.counted import Comparisons
-from facelab.errors import BadInput, a_kind, check_columns, check_option, counted
+from facelab.errors import BadInput, a_kind, check_columns, check_option
 from facelab.faces.composition import group_counts
 from facelab.rates.counts import ErrorCounts
 from facelab.search.year import Year, year_of_counts, year_of_rates
@@ -80,7 +81,7 @@ class FalseMatches:
         )
 
 
-@counted
+@as_annotated
 def expected_false_matches(
     source: Audit | Comparisons | pd.DataFrame | float,
     searches: int,

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from facelab import files, limits, sums
+from facelab.arguments import as_annotated
 from facelab.artefacts import GALLERY
 from facelab.comparisons.given import as_cosine
 from facelab.embedders.embeddings import Embeddings, row_lengths
@@ -33,6 +34,7 @@ _FILES = ("vectors.npy", "table.parquet")
 _FEW_LABELS = 20  # a column with more is no group column whose recall is kept
 
 
+@as_annotated
 class Gallery:
     """The enrolled.
 
@@ -201,6 +203,8 @@ class Gallery:
         """
         several = isinstance(subjects, Iterable) and not isinstance(subjects, str | bytes)
         names = pd.Index(as_names(subjects if several else [subjects], "subject"))
+        if names.hasnans:
+            raise BadInput("a subject to take out has no name: nobody was removed")
         strangers = names.difference(self.table["subject"])
         if len(strangers):
             hint = nearly(strangers[0], self.table["subject"])

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind
-from facelab.errors import BadInput, counted, how_many, there_are
+from facelab.errors import BadInput, how_many, there_are
 from facelab.faces.composition import group_counts
 from facelab.faces.groups import group_keys, group_labels
 from facelab.rates.intervals import small_sample_wilson
@@ -26,7 +27,7 @@ _FINE = 1_000_000  # parts that shares are reckoned in
 _RATES = [f"{name}{end}" for name in ("fpir", "fnir", "rank1") for end in ("", "_low", "_high")]
 
 
-@counted
+@as_annotated
 def open_set(
     searched: Embeddings, strangers: Embeddings, share: float = 0.5, seed: int = 0
 ) -> tuple[Embeddings, Embeddings]:
@@ -95,7 +96,7 @@ def open_set(
     return searched[~known], Embeddings(vectors, table, strangers.card)
 
 
-@counted
+@as_annotated
 def gallery_sizes(
     probes: Embeddings,
     enrolled: Embeddings,
@@ -200,7 +201,7 @@ def gallery_sizes(
     return pd.concat(frames, ignore_index=True)
 
 
-@counted
+@as_annotated
 def gallery_mixes(
     probes: Embeddings,
     enrolled: Embeddings,

@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 
 from facelab import files, sums
+from facelab.arguments import as_annotated
 from facelab.artefacts import IDENTIFICATION
 from facelab.comparisons.given import as_share
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind
-from facelab.errors import BadInput, a_kind, counted, how_many
+from facelab.errors import BadInput, a_kind, how_many
 from facelab.faces.cells import as_csv
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import SEPARATOR
@@ -39,6 +40,7 @@ _DEPTH = 20
 _TABLES = ("rates", "cross_group", "hit_rates", "disparity", "det")
 
 
+@as_annotated
 @dataclass(frozen=True, eq=False)
 class Identification:
     """Error rates of search by group at one threshold.
@@ -169,7 +171,7 @@ class Identification:
         return Path(folder)
 
 
-@counted
+@as_annotated
 def identify(
     gallery: Gallery | Candidates,
     probes: Embeddings | None,
@@ -377,6 +379,7 @@ def calibrated(
     return source.threshold(fpir), f"set for FPIR {fpir:g} on {people} calibration subjects", told
 
 
+@as_annotated
 def readable_searches(rates: pd.DataFrame) -> pd.DataFrame:
     """Error rates of search as people read them: percent with the interval in brackets.
 

@@ -9,6 +9,7 @@ what other probes would show, not another gallery.
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.comparisons.counted import allowed_errors
 from facelab.comparisons.given import as_cosine, as_share, is_number
 from facelab.errors import BadInput, a_kind, how_many
@@ -26,6 +27,7 @@ _KINDS = {
 }
 
 
+@as_annotated
 class Searches:
     """Searches of an open set: `Searches(gallery.search(probes, k), by)`.
 

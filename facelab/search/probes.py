@@ -15,9 +15,10 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage, signal
 
+from facelab.arguments import as_annotated
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_faces, check_kind
-from facelab.errors import BadInput, check_option, counted
+from facelab.errors import BadInput, check_option
 from facelab.faces.colour import LUMA
 from facelab.faces.faceset import FaceSet
 
@@ -139,7 +140,7 @@ DEGRADATIONS: dict[str, Callable[[np.ndarray, float, np.ndarray], np.ndarray]] =
 _ON_TEMPLATE = ("mask", "sunglasses")
 
 
-@counted
+@as_annotated
 def degrade(faces: FaceSet, kind: str, strength: float = 0.5, seed: int = 0) -> FaceSet:
     """The same faces as unsuitable probes.
 
@@ -214,6 +215,7 @@ def degrade(faces: FaceSet, kind: str, strength: float = 0.5, seed: int = 0) -> 
     return FaceSet(faces.table.assign(degradation=kind, strength=float(strength)), crops, card)
 
 
+@as_annotated
 def look_alikes(wanted: Embeddings, pool: Embeddings) -> Embeddings:
     """In place of each person's photo that of the person in a pool who looks most like them.
 

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput, a_kind, counted
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, a_kind
 from facelab.search.candidates import Candidates
 from facelab.search.outcomes import Searches
 
 
-@counted
+@as_annotated
 def refusal(
     searches: Searches,
     scores: Sequence[float] | np.ndarray,

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facelab.arguments import as_annotated
 from facelab.errors import BadInput
 
 
+@as_annotated
 @dataclass(frozen=True, eq=False)
 class SimilarityMap:
     """A strictly rising map between similarity in percent and score.

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.embedders.embeddings import Embeddings
-from facelab.embedders.kinds import check_faces
-from facelab.errors import BadInput, a_kind, counted
+from facelab.embedders.kinds import check_embedder, check_faces
+from facelab.errors import BadInput, a_kind
 from facelab.faces.faceset import FaceSet
 from facelab.faces.fitness import PARTS, POOR, quality
 from facelab.progress import bar
@@ -56,7 +57,7 @@ class ProbeStudy:
     qualities: dict[tuple[str, float], pd.DataFrame]
 
 
-@counted
+@as_annotated
 def probe_study(
     gallery: Gallery,
     embedder: Any,
@@ -115,6 +116,7 @@ def probe_study(
     """
     check_gallery(gallery, "fl.probe_study")
     check_faces(probes, "fl.probe_study")
+    check_embedder(embedder, "fl.probe_study")
     if not len(probes):
         raise BadInput("there are no probes: give the faces of the searched")
     sets = {(GOOD, 0.0): probes}
@@ -167,7 +169,7 @@ def _by_group(
     return rates["group"].map({**told.to_dict(), "all": whole}).astype(float)
 
 
-@counted
+@as_annotated
 def search_parts(
     people: FaceSet, shares: Sequence[float] = (0.5, 0.35, 0.15), seed: int = 0
 ) -> dict[str, FaceSet]:
@@ -209,6 +211,7 @@ def search_parts(
     }
 
 
+@as_annotated
 def all_probes(study: ProbeStudy) -> tuple[Searches, np.ndarray]:
     """All searches of a study but the look-alikes' as one, and the quality of each probe.
 
@@ -255,7 +258,7 @@ def all_probes(study: ProbeStudy) -> tuple[Searches, np.ndarray]:
     return Searches(whole, by), scores
 
 
-@counted
+@as_annotated
 def readable_probes(rates: pd.DataFrame, strength: float | None = None) -> pd.DataFrame:
     """`ProbeStudy.rates` as people read it: percent with the interval in brackets, all text.
 
@@ -293,6 +296,7 @@ def readable_probes(rates: pd.DataFrame, strength: float | None = None) -> pd.Da
     return shown.set_index("degradation")
 
 
+@as_annotated
 def probe_finding(study: ProbeStudy) -> str:
     """What unsuitable probes did, in words with numbers (Markdown).
 

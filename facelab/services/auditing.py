@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.audits.by_group import Audit
 from facelab.audits.changes import in_family
 from facelab.audits.floors import accuracy_floor, floor_sentence
 from facelab.audits.scored import audit_scores
 from facelab.comparisons.counted import Comparisons
 from facelab.comparisons.given import as_share, is_number
-from facelab.errors import BadInput, counted, how_many
+from facelab.errors import BadInput, how_many
 from facelab.faces.names import in_markdown
 from facelab.rates.tables import interval, percent, rate_words, times
 from facelab.services.promises import BROKEN, KEPT, OPEN, promised_rates, stated_thresholds
@@ -130,7 +131,7 @@ def _by_group(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return frame.set_index("group").to_dict("index")
 
 
-@counted
+@as_annotated
 def audit_service(
     answers: pd.DataFrame,
     promises: Mapping[float, float] | None = None,

@@ -19,9 +19,10 @@ import numpy as np
 import pandas as pd
 
 from facelab import files
+from facelab.arguments import as_annotated
 from facelab.comparisons.answered import AGAIN
 from facelab.comparisons.given import check_frame, is_number
-from facelab.errors import BadInput, check_count, check_option, counted, how_many
+from facelab.errors import BadInput, check_count, check_option, how_many
 from facelab.keeping import locked
 from facelab.progress import bar
 from facelab.services.journal import Journal
@@ -36,7 +37,7 @@ _SECRET = re.compile(r"key|secret|token|passw|credential", re.I)  # names of wha
 _SHORTEST = 8  # letters of a secret; shorter ones are words
 
 
-@counted
+@as_annotated
 def call_pairs(
     function: Callable[[dict[str, Any]], Any],
     plan: pd.DataFrame,

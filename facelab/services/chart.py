@@ -10,17 +10,18 @@ from functools import reduce
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.audits.changes import Arms, Change
 from facelab.audits.scored import audit_scores
 from facelab.comparisons.answered import CENSORED, OK
 from facelab.comparisons.counted import Comparisons
 from facelab.comparisons.given import as_share, check_frame, is_number
-from facelab.errors import BadInput, check_columns, counted
+from facelab.errors import BadInput, check_columns
 
 _FEW_DRAWS = 100  # of indices, which no chart shows
 
 
-@counted
+@as_annotated
 def control_chart(
     tests: Mapping[str, pd.DataFrame],
     threshold: float | Mapping[str, float],

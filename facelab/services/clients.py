@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from facelab import limits
+from facelab.arguments import as_annotated
 from facelab.comparisons.given import is_number
-from facelab.errors import BadInput, check_option, counted, need
+from facelab.errors import BadInput, check_option, need
 
 Client = Literal["rekognition", "azure"]
 _FRESH = 20 * 3600.0  # seconds that a face of Azure's is asked about again; it lives 24 hours
 _AZURE = ("AZURE_FACE_ENDPOINT", "AZURE_FACE_KEY")
 
 
-@counted
+@as_annotated
 def service_client(
     service: Client,
     photos: str | Path,

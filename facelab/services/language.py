@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.comparisons.answered import OK
 from facelab.comparisons.given import as_share, check_frame
-from facelab.errors import BadInput, check_count, check_option, counted
+from facelab.errors import BadInput, check_count, check_option
 from facelab.faces.faceset import FaceSet
 from facelab.limits import PHOTO, read_bytes
 from facelab.photos.decode import decode
@@ -92,7 +93,7 @@ def verdict_of(text: str) -> str:
     return "refused" if refused and not yes else "unclear"
 
 
-@counted
+@as_annotated
 def text_verifier(
     function: Callable[[np.ndarray, np.ndarray], str],
     photos: str | Path | FaceSet,
@@ -245,7 +246,7 @@ def _words(message: dict[str, Any]) -> str:
     return content
 
 
-@counted
+@as_annotated
 def agreement(answers: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """How often a model that is asked again about one pair says the same.
 

@@ -10,11 +10,12 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.comparisons.answered import AGAIN, CENSORED, OK
 from facelab.comparisons.given import as_share, check_frame, image_names, is_number
 from facelab.comparisons.pairs import pair_rows
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput, check_columns, check_count, counted
+from facelab.errors import BadInput, check_columns, check_count
 from facelab.rates.intervals import wilson_limits
 from facelab.services.learning import assumed, learnt
 from facelab.services.strata import Pairs, Strata
@@ -23,7 +24,7 @@ _LEAST = 2  # calls in a stratum: their scatter tells its variance
 _SHARE = 0.5  # of the calls, at most, that the least number in every stratum may take
 
 
-@counted
+@as_annotated
 def plan_pairs(
     embeddings: Embeddings,
     by: str | list[str],
@@ -156,7 +157,7 @@ def planned(
     return plan.iloc[order].reset_index(drop=True)
 
 
-@counted
+@as_annotated
 def planned_intervals(plan: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """What interval a plan will buy for each group's FMR, said before any call.
 

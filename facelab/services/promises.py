@@ -10,9 +10,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.comparisons.counted import Comparisons
 from facelab.comparisons.given import as_share
-from facelab.errors import BadInput, counted
+from facelab.errors import BadInput
 from facelab.rates.tables import percent
 
 KEPT, BROKEN, OPEN = "kept", "broken", "cannot be told"
@@ -30,6 +31,7 @@ _ADVISED = {  # thresholds that vendors advise or take by default, in their own 
 }
 
 
+@as_annotated
 def vendor_thresholds(service: str) -> dict[str, float]:
     """The thresholds that a vendor advises, by what they are: lines for every curve.
 
@@ -82,7 +84,7 @@ def stated_thresholds(answers: pd.DataFrame) -> dict[float, float]:
     return {float(rate): float(at) for rate, at in json.loads(told[0]).items()}
 
 
-@counted
+@as_annotated
 def promised_rates(
     comparisons: Comparisons,
     promises: Mapping[float, float] | str,

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from facelab import files, limits, words
+from facelab.arguments import as_annotated
 from facelab.comparisons.answered import AGAIN, CENSORED, OK, STATUSES
 from facelab.comparisons.pairs import TRUTH
 from facelab.datasets.label_files import parting_of
@@ -66,6 +67,7 @@ _COLUMNS = [
 ]
 
 
+@as_annotated
 def read_answers(
     path: str | Path, service: Service = "rekognition", several: Several = "best"
 ) -> pd.DataFrame:
@@ -139,6 +141,7 @@ def read_answers(
     return frame
 
 
+@as_annotated
 def answers_by_group(answers: pd.DataFrame) -> pd.DataFrame:
     """Count what became of calls, by group: failures are findings too.
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.comparisons.counted import Comparisons, compare_all
 from facelab.comparisons.given import as_share, check_embeddings
 from facelab.embedders.embeddings import Embeddings
@@ -20,6 +21,7 @@ from facelab.errors import BadInput, check_count
 _DIGITS = 3  # of a confidence, as Face++ gives them
 
 
+@as_annotated
 class FakeService:
     """A service that one can only call, with a bias that only its errors show.
 

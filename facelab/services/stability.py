@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.comparisons.answered import CENSORED, FAILED, OK
 from facelab.comparisons.given import as_share, check_frame, is_number
-from facelab.errors import BadInput, check_columns, check_count, counted
+from facelab.errors import BadInput, check_columns, check_count
 from facelab.rates.intervals import Sums, small_sample_wilson
 
 _TURNED = [(f"{name}_a", f"{name}_b") for name in ("row", "image", "subject", "group")]
 
 
-@counted
+@as_annotated
 def turned_pairs(plan: pd.DataFrame, count: int = 200, seed: int = 0) -> pd.DataFrame:
     """Choose pairs of a plan to be called the other way round, (b, a) after (a, b).
 
@@ -66,7 +67,7 @@ def turned_pairs(plan: pd.DataFrame, count: int = 200, seed: int = 0) -> pd.Data
     return found.reset_index(drop=True)
 
 
-@counted
+@as_annotated
 def instability(
     answers: pd.DataFrame,
     again: pd.DataFrame,

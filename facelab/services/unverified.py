@@ -18,12 +18,13 @@ import numpy as np
 import pandas as pd
 from scipy.stats import gaussian_kde
 
+from facelab.arguments import as_annotated
 from facelab.audits.overlaps import coinciding_subjects, robust_threshold, split_subjects
 from facelab.comparisons.answered import CENSORED, OK
 from facelab.comparisons.counted import Comparisons
 from facelab.comparisons.given import as_share, check_embeddings, check_frame, is_number, people_of
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput, check_columns, check_count, counted
+from facelab.errors import BadInput, check_columns, check_count
 from facelab.rates.counts import mated_sums
 from facelab.rates.intervals import Sums, small_sample_wilson
 
@@ -35,7 +36,7 @@ _EVERYBODY = "everybody"  # the group of all where there are none
 _EVEN = 1e-3  # of a density: where two of them are compared
 
 
-@counted
+@as_annotated
 def estimated_identities(
     embeddings: Embeddings,
     by: str | list[str] | None = None,
@@ -221,7 +222,7 @@ def _chances(own: np.ndarray, theirs: np.ndarray, count: float) -> np.ndarray:
     return chance
 
 
-@counted
+@as_annotated
 def unverified_rates(
     answers: pd.DataFrame,
     identities: pd.DataFrame,

@@ -13,10 +13,11 @@ import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import log_ndtr, ndtr
 
+from facelab.arguments import as_annotated
 from facelab.comparisons.counted import compare_all
 from facelab.comparisons.given import as_share, check_embeddings, image_names
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput, check_count, counted
+from facelab.errors import BadInput, check_count
 from facelab.rates.intervals import wilson_limits
 from facelab.services.plans import Bought, planned
 from facelab.services.strata import Pairs
@@ -26,7 +27,7 @@ _NOTHING = 1e-6  # of a squared rate: a variance that nobody sees
 _BATCHES = (0.1, 0.4, 1.0)  # of a budget: after each the plan learns from the answers
 
 
-@counted
+@as_annotated
 def plan_study(
     proxy: Embeddings,
     service: Embeddings,

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from facelab import files
-from facelab.errors import BadInput, did_you_mean
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, check_option, did_you_mean
 from facelab.synthetic.distributions import Distribution, Plan, number_of, read_distribution
 from facelab.synthetic.parameters import (
     CAPTURE,
@@ -42,6 +43,7 @@ _SETTINGS = {
 _TOP = ("subjects", "shares")
 
 
+@as_annotated
 class Population:
     """How many subjects there are, who they are and how they are photographed.
 
@@ -140,16 +142,22 @@ class Population:
     # ---- what holds for whom
 
     def _found(self, name: str) -> dict[str, Any]:
-        return (self._settings if name in _SETTINGS else self._parameters)[name]
+        known = self._settings | self._parameters
+        if name not in known:
+            raise BadInput(f"there is no setting or parameter {name!r}{nearest(name, known)}")
+        return known[name]
 
     def setting(self, name: str, group: str) -> Any:
         """A group's `images_per_subject`, `images_per_look`, `look_alikes` and the like."""
+        check_option("name", name, self._settings)
+        check_option("group", group, GROUPS)
         return self._settings[name][group]
 
     def distribution(self, name: str, group: str) -> Distribution:
         """How a parameter is distributed in a group."""
         if name not in PARAMETERS:
             raise BadInput(f"there is no parameter {name!r}{nearest(name, PARAMETERS)}")
+        check_option("group", group, GROUPS)
         return self._parameters[name][group]
 
     def differs(self, name: str) -> bool:

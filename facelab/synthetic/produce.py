@@ -14,8 +14,9 @@ import numpy as np
 
 import facelab
 from facelab import files
+from facelab.arguments import as_annotated
 from facelab.artefacts import FACES
-from facelab.errors import BadInput, check_option, counted
+from facelab.errors import BadInput, check_option
 from facelab.keeping import code_of, made_with, once, resume_folder
 from facelab.limits import check_room
 from facelab.synthetic.capture import build_capture
@@ -38,7 +39,7 @@ SIZES = (32, 512)
 FRAMES = ("aligned", "full")
 
 
-@counted
+@as_annotated
 def synthesize(
     subjects: int | None = None,
     images_per_subject: int | None = None,

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facelab.errors import BadInput, counted, there_are
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, there_are
 from facelab.synthetic.labels import level_name
 from facelab.synthetic.parameters import (
     GENDERS,
@@ -40,7 +41,7 @@ FACTORS: dict[str, Parameter] = {
 _WHOLE = ("jpeg_quality", "random_actions")
 
 
-@counted
+@as_annotated
 def synthesize_twins(
     change: Mapping[str, Any],
     subjects: int = 60,

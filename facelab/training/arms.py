@@ -21,7 +21,8 @@ import numpy as np
 import pandas as pd
 
 from facelab import files, places
-from facelab.errors import BadInput, FacelabError, counted
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, FacelabError
 from facelab.faces.faceset import FaceSet, content
 from facelab.keeping import code_of, digest, locked, made_with
 from facelab.progress import bar, tell
@@ -51,7 +52,7 @@ class _Task:
     device: str
 
 
-@counted
+@as_annotated
 def train_arms(
     arms: Mapping[str, Drawn],
     recipe: Recipe | Mapping[str, Recipe] | None = None,

@@ -6,7 +6,8 @@ arm and training seed, as `train_arms` and `study` take them.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from facelab.errors import BadInput, counted
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 
 # Population seeds from one draw to the next: what lies between is for test people and the like.
@@ -16,7 +17,7 @@ _APART = 100
 Drawn = FaceSet | Mapping[int, FaceSet]
 
 
-@counted
+@as_annotated
 def draw_arms(
     draw: Callable[[int], Mapping[str, FaceSet]],
     population_seed: int,
@@ -83,7 +84,7 @@ def of_seed(faces: Drawn, arm: str, seed: int) -> FaceSet:
     return faces
 
 
-@counted
+@as_annotated
 def who_was_drawn(arms: Mapping[str, Drawn]) -> str:
     """Whether intervals over seeds allow for who was drawn to be trained on, in a sentence.
 

@@ -13,8 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.embedders.kinds import check_faces
-from facelab.errors import BadInput, check_option, counted, how_many, there_are
+from facelab.errors import BadInput, check_option, how_many, there_are
 from facelab.faces.faceset import FaceSet
 from facelab.training.arms import train_arms
 from facelab.training.draws import Drawn
@@ -93,7 +94,7 @@ class RecipeSearch:
         return told
 
 
-@counted
+@as_annotated
 def search_recipes(
     arms: Mapping[str, Drawn],
     recipes: Mapping[str, Recipe],

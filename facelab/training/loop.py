@@ -16,10 +16,11 @@ import pandas as pd
 import torch
 from torch import nn
 
+from facelab.arguments import as_annotated
 from facelab.embedders.kinds import called, check_faces
 from facelab.embedders.tensors import fastest_kernels
 from facelab.embedders.trained import TrainedEmbedder
-from facelab.errors import BadInput, Stopped, check_count, counted
+from facelab.errors import BadInput, Stopped, check_count
 from facelab.faces.faceset import FaceSet, content
 from facelab.files import difference
 from facelab.keeping import locked
@@ -35,7 +36,7 @@ from facelab.training.targets import KEPT_BY
 from facelab.training.validation import Watch
 
 
-@counted
+@as_annotated
 def train(
     faces: FaceSet,
     recipe: Recipe | None = None,

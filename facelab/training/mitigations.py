@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from facelab.errors import BadInput, counted, there_are
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, there_are
 from facelab.faces.faceset import FaceSet
 from facelab.faces.groups import group_labels
 from facelab.training.optimise import ramp
@@ -170,7 +171,7 @@ def by_name(
     return [float(values.get(name, default)) for name in names]
 
 
-@counted
+@as_annotated
 def rare_margins(
     faces: FaceSet, by: str | list[str], margin: float, power: float = 0.25
 ) -> dict[str, float]:

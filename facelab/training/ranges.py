@@ -24,7 +24,8 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
-from facelab.errors import MOST_SEED, BadInput
+from facelab.arguments import MOST_SEED
+from facelab.errors import BadInput
 from facelab.words import in_one_sentence
 
 

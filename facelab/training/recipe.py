@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import StrictBool, StrictInt, StrictStr
 
 from facelab import files
+from facelab.arguments import as_annotated
 from facelab.artefacts import FileKind
 from facelab.errors import BadInput
 from facelab.training.continuing import (
@@ -212,6 +213,7 @@ class Validation:
             _require(bool(self.by), "validate.by", self, f"the groups that {self.keep} compares")
 
 
+@as_annotated
 @part_of_a_recipe()
 class Recipe:
     """How to train an embedder. The defaults are `experiments/recipes/small.yaml`.

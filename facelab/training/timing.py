@@ -9,13 +9,14 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from facelab.errors import counted
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, check_option, there_are
 from facelab.faces.faceset import FaceSet
 from facelab.training.loop import train
 from facelab.training.recipe import Recipe
 
 
-@counted
+@as_annotated
 def cpu_cost(
     arms: Mapping[str, FaceSet],
     recipes: Mapping[str, Recipe],
@@ -53,6 +54,12 @@ def cpu_cost(
     >>> list(costs.columns), costs["arm"].tolist()
     (['arm', 'seconds', 'ratio', 'low', 'high'], ['small', 'wider'])
     """
+    if not arms:
+        raise BadInput("arms is empty: give one or more")
+    check_option("baseline", baseline, arms)
+    for arm in arms:
+        if arm not in recipes:
+            raise BadInput(f"arm {arm!r} has no recipe{there_are(arm, recipes)}")
     taken = {arm: [] for arm in arms}
     for _ in range(repeats):
         for arm, faces in arms.items():

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from facelab.errors import BadInput, FacelabError, check_option, counted, need
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput, FacelabError, check_option, need
 
 Send = Callable[[dict[str, float], int], Any]
 
@@ -69,7 +70,7 @@ class Tracker:
         self.close()
 
 
-@counted
+@as_annotated
 def tracker(
     to: str | Callable[[dict[str, float], int], Any],
     folder: str | Path | None = None,

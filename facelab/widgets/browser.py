@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.audits.by_group import Audit
 from facelab.comparisons.all_pairs import AllPairs
 from facelab.comparisons.counted import compare_all
 from facelab.comparisons.given import image_names
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput, counted
+from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
 from facelab.faces.origin import is_hidden, whose
 from facelab.figures.stills import pairs_sheet
@@ -32,7 +33,7 @@ HIDDEN = np.full((8, 8, 3), 176, np.uint8)
 _SIDES = ("a", "b")
 
 
-@counted
+@as_annotated
 def face_browser(
     audit: Audit,
     faces: FaceSet,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.audits.by_group import Audit
 from facelab.audits.differences import AuditDifferences, compare_audits
 from facelab.figures.style import Picture
@@ -26,6 +27,7 @@ _IN_PRINT = ("fmr", "fnmr", "max_min_ratio")
 _WIDTH, _GAP = 260, 40
 
 
+@as_annotated
 def audit_comparer(
     arms: Mapping[str, Audit | Sequence[Audit]], replicates: int = 2000, seed: int = 0
 ) -> "AuditComparer":

@@ -11,6 +11,7 @@ import pandas as pd
 
 from facelab.analysis.by_group import AnalysisAudit
 from facelab.analysis.said import caution
+from facelab.arguments import as_annotated
 from facelab.errors import BadInput, a_kind
 from facelab.figures.style import Picture
 from facelab.rates.tables import column_in_words, with_rest
@@ -20,6 +21,7 @@ from facelab.widgets.dial import Dial, slider
 _WIDTH, _GAP = 230, 50
 
 
+@as_annotated
 def confidence_explorer(audit: AnalysisAudit, advised: float = 0.99) -> "ConfidenceExplorer":
     """Drag the confidence from which answers are taken, and see whose are not and who errs.
 

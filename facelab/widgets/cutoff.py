@@ -12,6 +12,7 @@ import pandas as pd
 from facelab.analysis.by_group import AnalysisAudit
 from facelab.analysis.classes import MIX
 from facelab.analysis.said import caution
+from facelab.arguments import as_annotated
 from facelab.errors import BadInput, a_kind, how_many, there_are
 from facelab.figures.style import Picture
 from facelab.rates.tables import column_in_words, with_rest
@@ -26,6 +27,7 @@ _PANELS = {
 }
 
 
+@as_annotated
 def class_threshold_explorer(
     audit: AnalysisAudit, label: str | None = None, threshold: float | None = None
 ) -> "ClassThresholdExplorer":

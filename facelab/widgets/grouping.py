@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.comparisons.given import image_names
 from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet
@@ -32,6 +33,7 @@ _TITLES = {
 }
 
 
+@as_annotated
 def cluster_browser(
     grouping: Grouping,
     faces: FaceSet,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.errors import BadInput, Stopped, how_many
 from facelab.faces.choosing import compose
 from facelab.faces.composition import group_counts
@@ -29,6 +30,7 @@ _FEWEST = 2  # subjects: one alone is nobody to be told from
 _BARS = 260  # px for the group that has most subjects
 
 
+@as_annotated
 def mix_composer(
     faces: FaceSet,
     by: str | list[str],

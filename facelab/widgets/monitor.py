@@ -13,6 +13,7 @@ import ipywidgets as ipw
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.figures.stills import watched_training
 from facelab.figures.style import Picture, colours
 from facelab.widgets import drawing
@@ -22,6 +23,7 @@ _OFTEN = 0.25  # seconds between two drawings of steps
 _LEFT, _WIDTH, _GAP = 60, 220, 64
 
 
+@as_annotated
 def training_monitor(steps: int | None = None) -> "TrainingMonitor":
     """Watch a training: show the monitor, then give its `hooks` to `fl.train`.
 

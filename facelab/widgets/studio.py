@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.errors import BadInput, there_are
 from facelab.figures.stills import photo_and_twin
 from facelab.figures.style import Picture
@@ -34,6 +35,7 @@ _SHOWN = 224  # px that a picture is wide at least
 _MODELS = 8  # kept: a change of the capture alone needs no new one
 
 
+@as_annotated
 def population_studio(
     group: str = "african/female",
     seed: int = 0,

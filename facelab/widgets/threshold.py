@@ -16,6 +16,7 @@ import ipywidgets as ipw
 import numpy as np
 import pandas as pd
 
+from facelab.arguments import as_annotated
 from facelab.audits.by_group import Audit
 from facelab.comparisons.counted import Comparisons
 from facelab.errors import BadInput, a_kind
@@ -90,6 +91,7 @@ class Stop:
         return result
 
 
+@as_annotated
 def threshold_explorer(
     source: Comparisons | Audit,
     gallery: int = 10_000,

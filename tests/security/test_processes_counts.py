@@ -1,14 +1,16 @@
-"""Counts, seeds, shares and lists of public functions: what is none is refused in one sentence."""
+"""What public functions and methods are given: another kind is refused in one sentence."""
 
 import inspect
 import re
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import facelab as fl
-from facelab.errors import BadInput, counted
+from facelab.arguments import as_annotated
+from facelab.errors import BadInput
 
 pytestmark = pytest.mark.security(area="processes")
 WRONG = {
@@ -21,15 +23,22 @@ WRONG = {
     "float names": [3, "x", [1], [("a", 1)], object(), {"a": "x"}, {"a": None}, {"a": [1]}],
     "names": [3, "x", [1], [("a", 1)], object(), True],
     "function": [3, "x", [1], {}, object()],
+    "flag": [None, "no", "False", 0, 1, 2, 0.5, float("nan"), [], {}, object(), np.ones(1)],
+    "path": [3, 0.5, True, [], ["x"], {}, object(), b"x", "a\0b", Path("a\0b")],
 }
 FITS = {"int": 1, "float": 0.5, "float several": 0.5, "int list": [1], "float list": [0.5]}
-FITS |= {"list": ["x"], "float names": {}, "names": {}, "function": print}
+FITS |= {"list": ["x"], "float names": {}, "names": {}, "function": print, "flag": False}
+FITS |= {"path": "x"}
 
 
 def kind_of(annotation):
     """Which of the kinds above an annotation asks for, if any."""
     said = re.sub(r"\w+\.(?=\w)", "", str(annotation).removeprefix("<class '").rstrip("'>"))
     said = said.removesuffix(" | None")
+    if said == "bool":
+        return "flag"
+    if said in ("str | Path", "str | PathLike", "Path"):
+        return "path"
     if said in ("int", "float"):
         return said
     if said == "float | Iterable[float]":
@@ -52,11 +61,30 @@ def kinds_of(function):
     return {name: kind for name, kind in found.items() if kind}
 
 
+def of_the_house(room):
+    """Its public functions, and the public methods of its public classes, by name."""
+    for name in getattr(fl, room).__all__ if room else fl.__all__:
+        thing = getattr(getattr(fl, room) if room else fl, name)
+        if isinstance(thing, types.FunctionType):
+            yield f"{room}.{name}".lstrip("."), thing
+        elif isinstance(thing, type) and not issubclass(thing, BaseException):
+            for method, held in inspect.getmembers(thing, callable):
+                ours = str(getattr(held, "__module__", "")).startswith("facelab")
+                if ours and not method.startswith("_") and not isinstance(held, type):
+                    yield f"{name}.{method}", held
+
+
+OFFERED = dict(one for room in ("", "datasets", "plots", "widgets") for one in of_the_house(room))
 FUNCTIONS = {
     name: found
-    for name, found in ((name, getattr(fl, name)) for name in fl.__all__)
-    if isinstance(found, types.FunctionType) and kinds_of(found) and name != "join"  # says more
+    for name, found in OFFERED.items()
+    if kinds_of(found) and name != "join"  # says more
 }
+
+
+def test_all_that_is_offered_is_held_to_its_annotations():
+    free = {name for name, one in OFFERED.items() if not hasattr(one, "__wrapped__")}
+    assert not {name for name in free if kinds_of(OFFERED[name])}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -85,7 +113,7 @@ def test_confidence_is_a_share_wherever_it_stands(confidence):
         fl.audit(people, "group", confidence=confidence)
 
 
-@counted
+@as_annotated
 def example(
     count: int, share: float, some: list[int], maybe: int | None = None, jobs: int | None = None
 ) -> str:

@@ -1,0 +1,258 @@
+"""What public functions are given, held against their annotations: numbers, flags, paths, objects.
+
+Of a function or a public class in; the same out, refusing what is of another kind in one sentence.
+"""
+
+import functools
+import inspect
+import os
+import re
+import reprlib
+import types
+import typing
+from collections.abc import Callable, Iterator
+from numbers import Integral, Real
+from typing import Any, ParamSpec, TypeVar, overload
+
+from facelab.errors import BadInput, FacelabError, a_kind, check_count, check_number, there_are
+
+P = ParamSpec("P")
+T = TypeVar("T")
+C = TypeVar("C", bound=type)
+
+MOST = 10**10  # of whatever is counted: more people than there are
+MOST_SEED = 2**63 - 1  # what torch takes, and a column of a table holds
+_MOST_OF = {
+    **{"seed": MOST_SEED, "seeds": MOST_SEED},
+    **{"replicates": 10**6, "trials": 10**9, "per_group": 1000},
+}
+_LEAST_OF = {"jobs": 1, "replicates": 2, "draws": 2}  # one simulated test has no spread
+_LISTS = ("Sequence", "Iterable", "list", "tuple")
+_NAMES = ("Mapping", "dict")
+_PATHS = ("Path", "PathLike")
+# Of these, what does not fit is refused before any work; of others, where the work fails over it:
+# an object of another class that does what is asked of it is welcome.
+_FIRST = {"int", "float", "bool", "Callable", "ndarray", *_LISTS, *_NAMES}
+_ANYTHING = ("Any", "object", "_empty", "Self", "Iterator", "Hashable", "Collection")
+_TABLES = "pandas.core.frame"
+_MEMBERS: dict[str, set[str]] = {}  # of protocols, by name
+_RAW = (TypeError, AttributeError, LookupError, ValueError, ArithmeticError, NotImplementedError)
+_SAID = {
+    **{"str": "text", "Literal": "text", "bool": "True or False", "int": "a whole number"},
+    **{"float": "a number", "Path": "a path", "PathLike": "a path", "Callable": "a function"},
+    **{"DataFrame": "a table (DataFrame)", "ndarray": "an array"},
+    **dict.fromkeys(_NAMES, "names with values"),
+    **dict.fromkeys(_LISTS, "a list"),
+}
+
+
+@overload
+def as_annotated(thing: C) -> C: ...
+@overload
+def as_annotated(thing: Callable[P, T]) -> Callable[P, T]: ...
+def as_annotated(thing: Any) -> Any:
+    """Let a function, or every public method of a class, refuse what is not as it is annotated.
+
+    Before it works: of `int`, whatever is no whole number of 0 or more, or more than anything
+    is counted to; of `float`, whatever is no number; of `bool`, whatever is neither true nor false;
+    for lists of them, what is none; for paths, names with values and for functions, what is none.
+    Where its work ends in an error of Python's, an argument of another class than its own is told
+    instead, or a table that lacks the column. What else a function asks of its arguments it says
+    itself, but for confidence, which lies between 0 and 1 wherever it stands.
+    """
+    if isinstance(thing, type):
+        for name, held in list(vars(thing).items()):
+            if name.startswith("_"):
+                continue
+            if isinstance(held, types.FunctionType):
+                setattr(thing, name, as_annotated(held))
+            elif isinstance(held, classmethod | staticmethod):
+                setattr(thing, name, type(held)(as_annotated(held.__func__)))
+        return thing
+    takes = inspect.signature(thing)
+    wanted = {name: _kinds(one.annotation) for name, one in takes.parameters.items()}
+
+    @functools.wraps(thing)
+    def held_to(*args: Any, **kwargs: Any) -> Any:
+        try:
+            given = takes.bind(*args, **kwargs).arguments
+        except TypeError:  # Python says best what a call lacks
+            given = {}
+        for name, value in given.items():
+            _refuse(name, value, wanted[name])
+        try:
+            return thing(*args, **kwargs)
+        except _RAW as error:
+            if isinstance(error, FacelabError):
+                raise
+            told = _why(given, wanted, error)
+            if told is None:
+                raise
+            raise BadInput(told) from error
+
+    return held_to
+
+
+def _kinds(annotation: Any) -> list[str]:
+    """What an annotation allows, without the modules: `dict[str, float]`, `None`.
+
+    A protocol, which classes of any name may follow, is `Protocol[its name]`.
+    """
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return [kind for one in typing.get_args(annotation) for kind in _kinds(one)]
+    text = str(annotation).removeprefix("<class '").removesuffix("'>")
+    text = re.sub(r"\w+\.(?=\w)", "", text).replace("NoneType", "None")
+    if getattr(annotation, "_is_protocol", False):
+        members = {*dir(annotation), *annotation.__annotations__}
+        _MEMBERS[text] = {name for name in members if not name.startswith("_")}
+        return [f"Protocol[{text}]"]
+    return _parts(text, "|")
+
+
+def _parts(text: str, mark: str) -> list[str]:
+    """What a mark parts, but for those within brackets."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter == "[") - (letter == "]")
+        if letter == mark and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts]
+
+
+def _refuse(name: str, value: Any, kinds: list[str]) -> None:
+    """Refuse a value that is none of some kinds; what is of a class of its own is not judged."""
+    inside = {kind.partition("[")[0]: kind.partition("[")[2][:-1] for kind in kinds}
+    if inside.pop("None", None) is not None and value is None:
+        return
+    if inside.keys() & set(_PATHS):
+        _refuse_path(name, value, inside.keys())
+    if not inside.keys() <= _FIRST:
+        return
+    several = next((kind for kind in _LISTS if kind in inside), None)
+    if "int" in inside:
+        _check_whole(name, value)
+    elif inside.keys() == {"bool"}:
+        if not isinstance(value, bool) and type(value).__name__ not in ("bool", "bool_"):
+            raise BadInput(f"{name} must be True or False, not {reprlib.repr(value)}")
+    elif "Callable" in inside:
+        if not callable(value):
+            raise BadInput(f"{name} must be a function, not {reprlib.repr(value)}")
+    elif (named := inside.get("Mapping") or inside.get("dict")) and (
+        "float" not in inside or hasattr(value, "items")
+    ):
+        if not hasattr(value, "items"):
+            raise BadInput(f"{name} must be names with values, not {reprlib.repr(value)}")
+        for one, held in value.items():
+            _refuse(f"{name} of {one!r}", held, _parts(_parts(named, ",")[-1], "|"))
+    elif several and ("float" not in inside or _is_list(value)):
+        if not _is_list(value):
+            raise BadInput(f"{name} must be a list, not {reprlib.repr(value)}")
+        kind = _parts(inside[several], ",")[0]
+        if kind in ("int", "float") and "ndarray" not in inside and hasattr(value, "__len__"):
+            if "float" in inside and not len(value):
+                raise BadInput(f"{name} must hold at least one number: it is empty")
+            for held in value.tolist() if hasattr(value, "tolist") else value:
+                _refuse(name, held, [kind])
+    elif "float" in inside:
+        check_number(name, value)
+
+
+def _refuse_path(name: str, value: Any, kinds: Any) -> None:
+    """Refuse what is neither a path nor, where a path is all that is taken, anything else."""
+    if isinstance(value, str | os.PathLike):
+        if "\0" in os.fspath(value):
+            raise BadInput(f"{name} must be a path: {value!r} holds a character that none may hold")
+    elif kinds <= {"str", *_PATHS}:
+        raise BadInput(f"{name} must be a path, not {reprlib.repr(value)}")
+
+
+def _is_list(value: Any) -> bool:
+    return hasattr(value, "__iter__") and getattr(value, "ndim", 1) > 0
+
+
+def _check_whole(name: str, value: Any) -> None:
+    check_count(name, value, _LEAST_OF.get(name, 0))
+    most = _MOST_OF.get(name, MOST)
+    if value > most:
+        raise BadInput(f"{name} must be at most {most:,}, not {reprlib.repr(value)}")
+
+
+def _why(given: dict[str, Any], wanted: dict[str, list[str]], error: Exception) -> str | None:
+    """Which argument ended the work in an error of Python's, if one is not as it is annotated."""
+    as_list = "truth value" not in str(error)  # else an array was taken for a list
+    for name, value in given.items():
+        if not _fits(value, wanted[name]) or not (as_list or _no_array(value, wanted[name])):
+            kinds = " or ".join(dict.fromkeys(_in_words(wanted[name])))
+            return f"{name} must be {kinds}, not {_shown(value)}"
+    for name, value in given.items():
+        several = any(kind.startswith((*_LISTS, *_NAMES)) for kind in wanted[name])
+        if several and hasattr(value, "__len__") and not len(value):
+            return f"{name} is empty: give one or more"
+    wants = _columns_that(error)
+    for name, value in given.items():
+        known = list(getattr(value, "columns", wants))
+        if lacking := [column for column in wants if column not in known]:
+            return f"{name} has no column {lacking[0]!r}{there_are(lacking[0], known, 'it has')}"
+    return None
+
+
+def _no_array(value: Any, kinds: list[str]) -> bool:
+    lists = any(kind.startswith(_LISTS) for kind in kinds) and "ndarray" not in kinds
+    return not (lists and hasattr(value, "__array__"))
+
+
+def _fits(value: Any, kinds: list[str]) -> bool:
+    return any(_is(value, *kind.removesuffix("]").partition("[")[::2]) for kind in kinds)
+
+
+def _is(value: Any, kind: str, held: str) -> bool:
+    """Whether a value is of a kind, as far as its name tells; of what cannot be told, it is."""
+    if kind in _ANYTHING or not kind.isidentifier():
+        return True
+    if kind == "Protocol":
+        return all(hasattr(value, name) for name in _MEMBERS[held])
+    if kind == "None":
+        return value is None
+    if kind in _LISTS:
+        inner = _parts(_parts(held, ",")[0], "|")
+        several = _is_list(value) and not isinstance(value, str | bytes)
+        return several and (not held or all(_fits(one, inner) for one in value))
+    if kind in _NAMES:
+        return hasattr(value, "items")
+    if kind in ("Callable", "type"):
+        return callable(value)
+    if kind in ("Literal", "str"):
+        return isinstance(value, str)
+    if kind in ("int", "float"):
+        number = Integral if kind == "int" else Real
+        return isinstance(value, number) and not isinstance(value, bool)
+    return kind in {base.__name__ for base in type(value).__mro__}
+
+
+def _in_words(kinds: list[str]) -> Iterator[str]:
+    for kind in kinds:
+        name, _, held = kind.removesuffix("]").partition("[")
+        if name in _LISTS and held:
+            [inner, *_] = _in_words([_parts(held, ",")[0]])
+            yield f"a list of {inner}"
+        elif name != "None":
+            name = held if name == "Protocol" else name
+            yield _SAID.get(name) or f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+
+
+def _shown(value: Any) -> str:
+    simple = isinstance(value, str | bytes | bool | int | float | list | tuple | dict | os.PathLike)
+    return reprlib.repr(value) if simple else a_kind(value)
+
+
+def _columns_that(error: Exception) -> list[str]:
+    """The columns for which a table was asked when pandas found that it lacks some."""
+    asked: Any = []
+    trace = error.__traceback__ if isinstance(error, KeyError) else None
+    while trace is not None:
+        frame, trace = trace.tb_frame, trace.tb_next
+        if frame.f_code.co_name == "__getitem__" and frame.f_globals["__name__"] == _TABLES:
+            asked = frame.f_locals["key"]
+    return [one for one in (asked if isinstance(asked, list) else [asked]) if isinstance(one, str)]
