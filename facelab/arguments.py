@@ -155,7 +155,7 @@ def _refuse(name: str, value: Any, kinds: list[str]) -> None:
                 raise BadInput(f"{name} must hold at least one number: it is empty")
             for held in value.tolist() if hasattr(value, "tolist") else value:
                 _refuse(name, held, [kind])
-    elif "float" in inside:
+    elif "float" in inside and not ("ndarray" in inside and _is_list(value)):
         check_number(name, value)
 
 

@@ -100,7 +100,9 @@ class Dependence:
         (mated,) = _correlations(mated, "false non-matches")
         return cls(min(subject, pair / 2), pair, mated)
 
-    def variance_of_fmr(self, fmr: float, subjects: float, images: float) -> float:
+    def variance_of_fmr(
+        self, fmr: float, subjects: float | np.ndarray, images: float | np.ndarray
+    ) -> float | np.ndarray:
         """Variance of the FMR of a group in which everybody meets everybody.
 
         Var = {p(1-p) + (m^2 - 1) C_pair} / (N m^2) + 4 (n - 2) / (n (n - 1)) C_subject for n
@@ -112,7 +114,9 @@ class Dependence:
         shared = 4 * (subjects - 2) / (subjects * (subjects - 1)) * _covariance(fmr, self.subject)
         return single / (pairs * images**2) + np.maximum(shared, 0)
 
-    def variance_of_fnmr(self, fnmr: float, subjects: float, images: float) -> float:
+    def variance_of_fnmr(
+        self, fnmr: float, subjects: float | np.ndarray, images: float | np.ndarray
+    ) -> float | np.ndarray:
         """Variance of a group's FNMR: {p(1-p) + (k - 1) C_mated} / (n k), k = m (m - 1) / 2."""
         each = images * (images - 1) / 2
         return (fnmr * (1 - fnmr) + (each - 1) * _covariance(fnmr, self.mated)) / (subjects * each)
