@@ -34,7 +34,7 @@ _PATHS = ("Path", "PathLike")
 # an object of another class that does what is asked of it is welcome.
 _FIRST = {"int", "float", "bool", "Callable", "ndarray", *_LISTS, *_NAMES}
 _ANYTHING = ("Any", "object", "_empty", "Self", "Iterator", "Hashable", "Collection")
-_TABLES = "pandas.core.frame"
+_BY_ROW = {"pandas.core.indexing", "pandas.core.series"}
 _MEMBERS: dict[str, set[str]] = {}  # of protocols, by name
 _RAW = (TypeError, AttributeError, LookupError, ValueError, ArithmeticError, NotImplementedError)
 _SAID = {
@@ -53,10 +53,11 @@ def as_annotated(thing: Callable[P, T]) -> Callable[P, T]: ...
 def as_annotated(thing: Any) -> Any:
     """Let a function, or every public method of a class, refuse what is not as it is annotated.
 
-    Before it works: of `int`, whatever is no whole number of 0 or more, or more than anything
-    is counted to; of `float`, whatever is no number; of `bool`, whatever is neither true nor false;
-    for lists of them, what is none; for paths, names with values and for functions, what is none.
-    Where its work ends in an error of Python's, an argument of another class than its own is told
+    It gets whole numbers, flags and lists of other packages as Python's own. Refused before it
+    works: of `int`, whatever is no whole number of 0 or more, or more than anything is counted to;
+    of `float`, whatever is no number; of `bool`, whatever is neither true nor false; for lists of
+    them, what is none; for paths, names with values and for functions, what is none. Where its work
+    ends in an error of Python's, an argument of another class than its own is told
     instead, or a table that lacks the column. What else a function asks of its arguments it says
     itself, but for confidence, which lies between 0 and 1 wherever it stands.
     """
@@ -74,14 +75,16 @@ def as_annotated(thing: Any) -> Any:
 
     @functools.wraps(thing)
     def held_to(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True  # IPython and pytest show the frames around it
         try:
-            given = takes.bind(*args, **kwargs).arguments
+            call = takes.bind(*args, **kwargs)
         except TypeError:  # Python says best what a call lacks
-            given = {}
-        for name, value in given.items():
-            _refuse(name, value, wanted[name])
-        try:
             return thing(*args, **kwargs)
+        given = call.arguments
+        for name, value in given.items():
+            given[name] = _taken(name, value, wanted[name])
+        try:
+            return thing(*call.args, **call.kwargs)
         except _RAW as error:
             if isinstance(error, FacelabError):
                 raise
@@ -121,22 +124,28 @@ def _parts(text: str, mark: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
-def _refuse(name: str, value: Any, kinds: list[str]) -> None:
-    """Refuse a value that is none of some kinds; what is of a class of its own is not judged."""
+def _taken(name: str, value: Any, kinds: list[str]) -> Any:
+    """A value as the function gets it: numbers and lists of other packages as Python's own.
+
+    What is none of its kinds is refused; what is of a class of its own is not judged.
+    """
     inside = {kind.partition("[")[0]: kind.partition("[")[2][:-1] for kind in kinds}
     if inside.pop("None", None) is not None and value is None:
-        return
+        return None
     if inside.keys() & set(_PATHS):
         _refuse_path(name, value, inside.keys())
-    if not inside.keys() <= _FIRST:
-        return
     several = next((kind for kind in _LISTS if kind in inside), None)
+    if several and "ndarray" not in inside and _is_list(value) and hasattr(value, "tolist"):
+        value = value.tolist()
+    if not inside.keys() <= _FIRST:
+        return value
     if "int" in inside:
-        _check_whole(name, value)
-    elif inside.keys() == {"bool"}:
+        return _whole(name, value)
+    if inside.keys() == {"bool"}:
         if not isinstance(value, bool) and type(value).__name__ not in ("bool", "bool_"):
             raise BadInput(f"{name} must be True or False, not {reprlib.repr(value)}")
-    elif "Callable" in inside:
+        return bool(value)
+    if "Callable" in inside:
         if not callable(value):
             raise BadInput(f"{name} must be a function, not {reprlib.repr(value)}")
     elif (named := inside.get("Mapping") or inside.get("dict")) and (
@@ -145,7 +154,7 @@ def _refuse(name: str, value: Any, kinds: list[str]) -> None:
         if not hasattr(value, "items"):
             raise BadInput(f"{name} must be names with values, not {reprlib.repr(value)}")
         for one, held in value.items():
-            _refuse(f"{name} of {one!r}", held, _parts(_parts(named, ",")[-1], "|"))
+            _taken(f"{name} of {one!r}", held, _parts(_parts(named, ",")[-1], "|"))
     elif several and ("float" not in inside or _is_list(value)):
         if not _is_list(value):
             raise BadInput(f"{name} must be a list, not {reprlib.repr(value)}")
@@ -153,10 +162,11 @@ def _refuse(name: str, value: Any, kinds: list[str]) -> None:
         if kind in ("int", "float") and "ndarray" not in inside and hasattr(value, "__len__"):
             if "float" in inside and not len(value):
                 raise BadInput(f"{name} must hold at least one number: it is empty")
-            for held in value.tolist() if hasattr(value, "tolist") else value:
-                _refuse(name, held, [kind])
+            taken = [_taken(name, held, [kind]) for held in value]
+            return tuple(taken) if isinstance(value, tuple) else taken
     elif "float" in inside and not ("ndarray" in inside and _is_list(value)):
         check_number(name, value)
+    return value
 
 
 def _refuse_path(name: str, value: Any, kinds: Any) -> None:
@@ -172,11 +182,12 @@ def _is_list(value: Any) -> bool:
     return hasattr(value, "__iter__") and getattr(value, "ndim", 1) > 0
 
 
-def _check_whole(name: str, value: Any) -> None:
-    check_count(name, value, _LEAST_OF.get(name, 0))
+def _whole(name: str, value: Any) -> int:
+    whole = check_count(name, value, _LEAST_OF.get(name, 0))
     most = _MOST_OF.get(name, MOST)
-    if value > most:
+    if whole > most:
         raise BadInput(f"{name} must be at most {most:,}, not {reprlib.repr(value)}")
+    return whole
 
 
 def _why(given: dict[str, Any], wanted: dict[str, list[str]], error: Exception) -> str | None:
@@ -223,6 +234,8 @@ def _is(value: Any, kind: str, held: str) -> bool:
         return hasattr(value, "items")
     if kind in ("Callable", "type"):
         return callable(value)
+    if kind in _PATHS:
+        return isinstance(value, os.PathLike)
     if kind in ("Literal", "str"):
         return isinstance(value, str)
     if kind in ("int", "float"):
@@ -248,11 +261,13 @@ def _shown(value: Any) -> str:
 
 
 def _columns_that(error: Exception) -> list[str]:
-    """The columns for which a table was asked when pandas found that it lacks some."""
-    asked: Any = []
-    trace = error.__traceback__ if isinstance(error, KeyError) else None
+    """The columns that pandas did not find in a table; rows and values of series are no columns."""
+    modules, trace = [""], error.__traceback__
     while trace is not None:
-        frame, trace = trace.tb_frame, trace.tb_next
-        if frame.f_code.co_name == "__getitem__" and frame.f_globals["__name__"] == _TABLES:
-            asked = frame.f_locals["key"]
-    return [one for one in (asked if isinstance(asked, list) else [asked]) if isinstance(one, str)]
+        modules.append(trace.tb_frame.f_globals.get("__name__", ""))
+        trace = trace.tb_next
+    by_pandas = modules[-1].startswith("pandas") and not set(modules) & _BY_ROW
+    if not isinstance(error, KeyError) or not by_pandas or not isinstance(error.args[0], str):
+        return []
+    before, mark, listed = error.args[0].partition("[")
+    return re.findall(r"'([^']*)'", listed) if mark else [before]

@@ -11,6 +11,8 @@ import math
 import os
 import re
 import reprlib
+import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from numbers import Integral
@@ -222,6 +224,14 @@ def there_are(wanted: Any, known: Iterable[Any], start: str = "there are") -> st
 def how_many(number: int, one: str, several: str = "") -> str:
     """A number and what is counted, for messages: "1 image", "2,000 images"."""
     return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
+def warn(words: str) -> None:
+    """Warn of what was asked for: the line that is named is the one that called the house."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("facelab."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(words, stacklevel=level - 1)
 
 
 def check_columns(what: str, columns: Iterable[Any], needed: Iterable[str]) -> None:

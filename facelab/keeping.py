@@ -15,7 +15,6 @@ import os
 import platform
 import secrets
 import shutil
-import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -24,7 +23,7 @@ from typing import Any, TypeVar
 import facelab
 from facelab import files, owners, places
 from facelab.artefacts import Kind
-from facelab.errors import FULL, BadInput, not_written, saying_of_full
+from facelab.errors import FULL, BadInput, not_written, saying_of_full, warn
 from facelab.files import difference, plain, write_json
 from facelab.owners import Lock, Taken
 from facelab.places import ASIDE, NEW, check_place, put_in_place
@@ -222,7 +221,7 @@ def once(
         if (found := _opened(out, load)) is not None:
             return found
         if out.exists():
-            warnings.warn(f"{out} is damaged: it is made anew", stacklevel=3)
+            warn(f"{out} is damaged: it is made anew")
             places.discard(out)
         make(out)
     return load(out)

@@ -14,14 +14,13 @@ import re
 import secrets
 import shutil
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from facelab import moving, owners
 from facelab.artefacts import KINDS, FileKind, Kind, foreign, foreign_file
-from facelab.errors import FULL, BadInput, FacelabError, not_written
+from facelab.errors import FULL, BadInput, FacelabError, not_written, warn
 from facelab.owners import Lock, Taken
 
 ASIDE = ".partial"
@@ -358,7 +357,7 @@ def settle(out: str | Path) -> Path:
                 continue
             _recover(place, out, told or {}, lock)
         except OSError as error:
-            warnings.warn(f"{place} is left as a killed writer left it: {error}", stacklevel=3)
+            warn(f"{place} is left as a killed writer left it: {error}")
         finally:
             lock.release()
     return out
@@ -398,7 +397,7 @@ def _recover(place: Path, out: Path, told: dict[str, Any], lock: Lock) -> None:
             why = f"{out} is there again"
         if why:
             words = f"{taken} was at {out} when a writer was killed: it is left there, for {why}"
-            warnings.warn(words, stacklevel=4)
+            warn(words)
             return
         clear(place, lock)
         return
@@ -452,7 +451,7 @@ def clear(place: Path, lock: Lock) -> None:
     except FileNotFoundError:
         pass  # another process found it unlocked, as Windows has it, and was faster
     except OSError as error:
-        warnings.warn(f"{place} is left over and cannot be removed: {error}", stacklevel=3)
+        warn(f"{place} is left over and cannot be removed: {error}")
     lock.release()
 
 

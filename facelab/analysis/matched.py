@@ -3,13 +3,11 @@
 In: two tables that name images, perhaps from other folders. Out: one, in the order of the first.
 """
 
-import warnings
-
 import pandas as pd
 
 from facelab.arguments import as_annotated
 from facelab.datasets.label_files import path_key
-from facelab.errors import BadInput, a_kind, how_many
+from facelab.errors import BadInput, a_kind, how_many, warn
 from facelab.faces.faceset import FaceSet
 from facelab.faces.names import as_names
 
@@ -93,10 +91,9 @@ def match_images(table: pd.DataFrame | FaceSet, told: pd.DataFrame) -> pd.DataFr
         )
     strange = len(told) - place.nunique()
     if strange:
-        warnings.warn(
+        warn(
             f"{how_many(strange, 'row')} of what was told left out: of photos that are not in the "
-            "table",
-            stacklevel=2,
+            "table"
         )
     beside = told[kept].reset_index(drop=True).reindex(place.fillna(-1).astype(int))
     result = pd.concat([table.reset_index(drop=True), beside.reset_index(drop=True)], axis=1)

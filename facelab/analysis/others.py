@@ -6,7 +6,6 @@ DeepFace's, which have answers in their cells, the answers.
 
 import ast
 import re
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import pandas as pd
 from facelab.analysis.labelled import says_nothing
 from facelab.datasets.fairface import AGES, RACES, unmangled
 from facelab.datasets.label_files import read_csv
-from facelab.errors import BadInput, how_many
+from facelab.errors import BadInput, how_many, warn
 
 _FACE = re.compile(r"(.+)_face(\d+)(\.\w+)?")
 _ORDER = {
@@ -108,19 +107,17 @@ def fairface_csv(path: Path, columns: Mapping[str, str], faces: str) -> pd.DataF
     nothing = table[said].isna().all(axis=1)
     table["status"] = np.where(strange, "error: damaged row", np.where(nothing, "no face", "ok"))
     if strange.any():
-        warnings.warn(
+        warn(
             f"{how_many(int(strange.sum()), 'row')} of {path.name} set aside as damaged, first row "
-            f"{int(strange.argmax()) + 2}",
-            stacklevel=3,
+            f"{int(strange.argmax()) + 2}"
         )
     if faces == "all":
         return table
     several = int((table.groupby("image")["face"].size() > 1).sum())
     if several:
-        warnings.warn(
+        warn(
             f"{how_many(several, 'photo')} of {path.name} showed several faces, whose sizes the "
-            'table does not tell: the first is taken; faces="all" gives all',
-            stacklevel=3,
+            'table does not tell: the first is taken; faces="all" gives all'
         )
     return (
         table.sort_values("face", kind="stable")

@@ -6,7 +6,6 @@ In: a file or a folder, and of which make it is. Out: one row a photo (or a face
 
 import json
 import os
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from facelab.analysis.others import actionable_auditing, any_csv, deepface_csv, 
 from facelab.arguments import as_annotated
 from facelab.datasets.label_files import path_key
 from facelab.datasets.reader import BOX_COLUMNS
-from facelab.errors import BadInput, check_columns, check_option, how_many
+from facelab.errors import BadInput, check_columns, check_option, how_many, warn
 
 _TABLES = {
     "fairface": fairface_csv, "csv": any_csv, "actionable-auditing": actionable_auditing,
@@ -125,10 +124,9 @@ def read_predictions(
     if foreign and not any(row["faces"] for row in rows):
         raise BadInput(f"{path} holds no answer of {format}: the first is that to {first}")
     if foreign:
-        warnings.warn(
+        warn(
             f"{how_many(foreign, 'answer')} of {path.name} set aside as no answer of {format}: the "
-            f"first is that to {first}",
-            stacklevel=2,
+            f"first is that to {first}"
         )
     return _framed(rows)
 

@@ -4,7 +4,6 @@ In: scores of listed pairs and their folds, or comparisons. Out: accuracy with i
 folds, overall and by group beside the rates at one global threshold; TAR at a FAR; ROC curves.
 """
 
-import warnings
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -18,7 +17,7 @@ from facelab.comparisons.pairs import check_truth, pair_rows, pair_scores, truth
 from facelab.comparisons.score_files import Higher, as_scores, separation, towards_alike
 from facelab.embedders.embeddings import Embeddings
 from facelab.embedders.kinds import check_kind
-from facelab.errors import BadInput, a_kind, check_option, there_are
+from facelab.errors import BadInput, a_kind, check_option, there_are, warn
 from facelab.faces.names import as_names
 
 
@@ -96,7 +95,7 @@ def pair_accuracy(
         scores = _scores_of(scores, pairs, mated)
     scores = towards_alike(_one_a_pair(scores, pairs), higher)
     for doubt in separation(scores, mated, higher):
-        warnings.warn(doubt, stacklevel=2)
+        warn(doubt)
     return _over_folds(scores, mated, fold, pairs["fold"], higher)
 
 

@@ -11,7 +11,6 @@ have different names, let expect: their quantiles give the tail of a Gumbel law,
 of sets without a person in common are to have a suspect by chance.
 """
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +18,7 @@ import pandas as pd
 from scipy import sparse
 
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import how_many
+from facelab.errors import how_many, warn
 
 CHANCE = 0.02  # that two sets without a person in common have a suspect
 FEWEST = 30  # people of a set whose best values tell anything
@@ -218,6 +217,6 @@ def told_of_suspects(
         for row in found.head(_NAMED).itertuples()
     ]
     more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
-    warnings.warn(f"{may}: {', '.join(pairs)}{more}", stacklevel=5)
+    warn(f"{may}: {', '.join(pairs)}{more}")
     advice = "look at them (fl.overlapping_subjects lists such pairs)"
     return [f"{may} (the highest {found['score'].iloc[0]:.3f}): {advice}"]

@@ -6,7 +6,6 @@ to float32; a match is score >= threshold.
 """
 
 import dataclasses
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -31,7 +30,7 @@ from facelab.comparisons.scores import (
     tails,
 )
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput, how_many, there_are
+from facelab.errors import BadInput, how_many, there_are, warn
 from facelab.faces.presenting import presented
 from facelab.rates.cautions import FEW_ERRORS
 from facelab.rates.counts import ErrorCounts
@@ -135,7 +134,7 @@ class Comparisons:
         doubts = separation(frame["score"].to_numpy(), frame["mated"].to_numpy(), higher)
         doubts += repeated(frame)
         for doubt in doubts:
-            warnings.warn(doubt, stacklevel=2)
+            warn(doubt)
         return cls(ScoreList(frame, groups), cautions + doubts, higher, cosines=False)
 
     @classmethod
@@ -246,7 +245,7 @@ class Comparisons:
         """
         caution = self.resolution(fmr, group, people=False)
         if caution:
-            warnings.warn(caution, stacklevel=2)
+            warn(caution)
         return self._threshold(fmr, group)
 
     def _threshold(self, fmr: float, group: str | None = None) -> float:
@@ -341,10 +340,9 @@ class Comparisons:
             raise BadInput(f"the threshold must be a finite number, not {t!r}")
         low, high = sorted(self._turned(self._histogram.edges[[0, -1]]).tolist())
         if not low - (high - low) / 10 <= t <= high + (high - low) / 10:
-            warnings.warn(
+            warn(
                 f"threshold {t:g} lies outside the scores, which go from {low:.4g} to {high:.4g}: "
-                "is it in their unit?",
-                stacklevel=4,
+                "is it in their unit?"
             )
         return float(t)
 

@@ -74,7 +74,8 @@ def insightface_bin(
     >>> read.table[["subject", "image"]].values.tolist()
     [['s000000', '000000.jpg'], ['s000000', '000001.jpg'], ['s000003', '000003.jpg']]
     """
-    path, content = Path(path), _read(path)
+    path = Path(path)
+    content = _read(path)
     folder = Path(folder)
     with files.write_folder(folder, replace, IMAGES) as aside:
         for name, image in zip(content.names, content.images, strict=True):

@@ -5,11 +5,10 @@ one sentence on those that cannot.
 """
 
 import os
-import warnings
 
 import pandas as pd
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, warn
 from facelab.faces.names import as_names
 from facelab.faces.spelling import nearly
 
@@ -44,10 +43,9 @@ def listed_in(
             f"{source} compares {first!r}, which is not in the table{hint} ({lost.sum()} of "
             f"{len(pairs)} pairs): add the images, or leave such pairs out with partial=True"
         )
-    warnings.warn(
+    warn(
         f"{lost.sum():,} of {len(pairs):,} pairs ({(lost & pairs['mated']).sum():,} "
         "mated) are left out, for images that are not in the table: report them as failures to "
-        "acquire",
-        stacklevel=3,
+        "acquire"
     )
     return pairs[~lost].reset_index(drop=True)

@@ -5,7 +5,6 @@ Indian. Out: a `Reader` with `race`, and one table of pairs with the race of eac
 """
 
 import os
-import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +15,7 @@ from facelab.datasets.label_files import read_text
 from facelab.datasets.lfw import MULTIPLE, pair_of
 from facelab.datasets.pair_lists import listed_in
 from facelab.datasets.walking import people_in, place_of
-from facelab.errors import BadInput, how_many
+from facelab.errors import BadInput, how_many, warn
 from facelab.faces.names import as_name
 
 RACES = ("African", "Asian", "Caucasian", "Indian")
@@ -187,10 +186,9 @@ def rfw_pairs(
     if len(twice):
         stand = how_many(twice["subject"].nunique(), "subject stands", "subjects stand")
         races = " and ".join(sorted(set(twice["group"])))
-        warnings.warn(
+        warn(
             f"{stand} in the pairs of more than one race ({races}): these races are not "
-            "independent of each other",
-            stacklevel=2,
+            "independent of each other"
         )
     return pairs if table is None else listed_in(table, pairs, root, partial)
 

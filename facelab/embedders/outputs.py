@@ -4,14 +4,13 @@ In: the result of a function or a model on crops. Out: what holds the vectors, a
 one sentence, the same whoever made the embedder.
 """
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from facelab.embedders.vectors import at_hand
-from facelab.errors import BadInput, there_are
+from facelab.errors import BadInput, there_are, warn
 
 _SAME = 1e-5  # by which a vector may change and be the same; quantised, it changes by 1e-3
 
@@ -94,10 +93,9 @@ def tried(
         )
     alone = quantised or _depends_on_others(run, noise[0])
     if alone:
-        warnings.warn(
+        warn(
             f"{name} gives a face a slightly different vector when other faces are beside it, as "
-            "models that are quantised dynamically do: faces are embedded one at a time",
-            stacklevel=2,
+            "models that are quantised dynamically do: faces are embedded one at a time"
         )
     return Trial(three.shape[1], alone)
 

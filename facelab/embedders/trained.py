@@ -6,7 +6,6 @@ In: what `train` made, or the folder it was saved to. Out: `Embeddings`; on disk
 """
 
 import hashlib
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import field
@@ -39,7 +38,7 @@ from facelab.embedders.tensors import (
     pick_device,
     resized,
 )
-from facelab.errors import BadInput, check_option
+from facelab.errors import BadInput, check_option, warn
 from facelab.faces.cells import as_csv, as_numbers, from_csv
 from facelab.faces.faceset import FaceSet
 from facelab.faces.presenting import presented
@@ -413,10 +412,9 @@ def _check_backbone(own: dict[str, Any] | None, backbone: Any, size: int) -> Non
     known = [key for key in ("name", "source") if own[key] and given[key]]
     was, now = ({key: one[key] for key in known} for one in (own, given))
     if different := files.difference(was, now):
-        warnings.warn(
+        warn(
             f"the backbone given differs from the one that was trained, {own['name']}, in "
-            f"{different}: it may embed otherwise",
-            stacklevel=5,
+            f"{different}: it may embed otherwise"
         )
 
 

@@ -4,14 +4,13 @@ In: a table of subjects, the parts' shares, group columns. Out: each subject's p
 what became of each group.
 """
 
-import warnings
 from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput, a_kind, how_many
+from facelab.errors import BadInput, a_kind, how_many, warn
 from facelab.faces.groups import SEPARATOR, group_labels, there
 
 Part = TypeVar("Part")
@@ -114,10 +113,9 @@ def _warn_of_single(balance: pd.DataFrame) -> None:
     single = [f"{group} ({column})" for column, group in there.index[there == 1]]
     if single:
         named = ", ".join(single[:_MOST_NAMED]) + (", ..." if len(single) > _MOST_NAMED else "")
-        warnings.warn(
+        warn(
             f"in {len(single)} of {how_many(len(there), 'group')} there is one subject, whom only "
-            f"one part can have: {named}",
-            stacklevel=4,
+            f"one part can have: {named}"
         )
 
 

@@ -4,7 +4,6 @@ In: a table with group columns. Out: one label a row, intersections joined by "/
 missing key belongs to no group and is never guessed.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -12,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.arguments import as_annotated
-from facelab.errors import BadInput, there_are
+from facelab.errors import BadInput, there_are, warn
 from facelab.faces.colour import age_group
 from facelab.faces.names import as_label_column, as_names
 from facelab.faces.spelling import folded
@@ -155,10 +154,7 @@ def _check_names(names: list[str], keys: list[str]) -> None:
     for name in names:
         other = alike.setdefault(folded(name), name)
         if other != name:
-            warnings.warn(
-                f"groups {other!r} and {name!r} are spelt alike: write them alike if they are one",
-                stacklevel=4,
-            )
+            warn(f"groups {other!r} and {name!r} are spelt alike: write them alike if they are one")
 
 
 def known_groups(table: pd.DataFrame, declared: Sequence[str] | None = None) -> list[str]:

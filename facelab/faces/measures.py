@@ -5,14 +5,12 @@ In: a FaceSet of aligned crops. Out: the same FaceSet with the measures as colum
 more than the numbers of subjects do.
 """
 
-import warnings
-
 import joblib
 import numpy as np
 import pandas as pd
 
 from facelab.arguments import as_annotated
-from facelab.errors import BadInput, a_kind, how_many
+from facelab.errors import BadInput, a_kind, how_many, warn
 from facelab.faces.chroma import CELLS, has_colour
 from facelab.faces.colour import fitzpatrick, ita, monk, skin_tone, srgb_to_lab
 from facelab.faces.faceset import FaceSet
@@ -121,7 +119,7 @@ def measure(faces: FaceSet, jobs: int | None = None) -> FaceSet:
         have = how_many(grey, "photo has", "photos have")
         told = f"{have} {_WITHOUT_COLOUR} ({grey / len(coloured):.1%} of {len(coloured):,})."
         measured.card["notes"].append(told)
-        warnings.warn(told, stacklevel=3)
+        warn(told)
     return measured
 
 

@@ -6,13 +6,12 @@ of text, numbers as numbers; or one sentence that names the column and the row.
 
 import ast
 import re
-import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput, a_kind, how_many, there_are
+from facelab.errors import BadInput, a_kind, how_many, there_are, warn
 from facelab.faces.groups import there
 from facelab.faces.names import Unfit, as_label_column, as_name, as_names
 from facelab.faces.spelling import folded
@@ -76,11 +75,10 @@ def tell_alike(subjects: pd.Series) -> None:
     first = spelt.eq(spelt[row]).idxmax()
     more = int(again.sum()) - 1
     others = f", and {how_many(more, 'more subject')} like one before" if more else ""
-    warnings.warn(
+    warn(
         f"the subjects of rows {first} and {row} are spelt alike but for capitals, spaces, hyphens "
         f"or forms of letters{others}: they count as different people; write them alike if they "
-        "are one",
-        stacklevel=3,
+        "are one"
     )
 
 

@@ -6,13 +6,14 @@ a console that lacks them, and one warning says which.
 
 import functools
 import unicodedata
-import warnings
 
 from matplotlib import font_manager
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter
+
+from facelab.errors import warn
 
 _OURS = "DejaVu Sans"  # comes with matplotlib
 _BOXES = "Last Resort"  # has the same box for all letters of a script
@@ -36,10 +37,9 @@ def letter(figure: Figure) -> None:
             lost |= _spell(text)
     if lost:
         letters = ", ".join(sorted(lost)[:20]) + (", ..." if len(lost) > 20 else "")
-        warnings.warn(
+        warn(
             f"no font of this machine has the letters {letters}: they are drawn as their codes; "
-            "install a font that has them, such as Noto Sans of their script",
-            stacklevel=3,
+            "install a font that has them, such as Noto Sans of their script"
         )
 
 

@@ -11,7 +11,6 @@ import secrets
 import shutil
 import socket
 import time
-import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from typing import Any
 
 from facelab import files, places, sums
 from facelab.arguments import as_annotated
-from facelab.errors import BadInput, FacelabError
+from facelab.errors import BadInput, FacelabError, warn
 from facelab.faces.origin import provenance
 from facelab.keeping import locked
 from facelab.limits import JSON, read_bytes
@@ -344,8 +343,7 @@ def _point_latest(home: Path, run_id: str) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
-        warnings.warn(
+        warn(
             f"the run is kept in {home / run_id}, but {home / 'latest'} does not point at it: "
-            f"{error.strerror or error}",
-            stacklevel=3,
+            f"{error.strerror or error}"
         )

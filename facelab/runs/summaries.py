@@ -3,7 +3,6 @@
 In: run folders. Out: one table, a row a run; one a case, over its seeds.
 """
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from scipy.special import stdtrit
 
 from facelab import sums
 from facelab.arguments import as_annotated
-from facelab.errors import BadInput, how_many, there_are
+from facelab.errors import BadInput, how_many, there_are, warn
 from facelab.runs.records import flatten
 from facelab.words import values as plain_values
 
@@ -76,12 +75,11 @@ def collect_runs(folders: Sequence[str | Path]) -> tuple[pd.DataFrame, pd.DataFr
     if not parameters:
         raise BadInput(left_out[0])
     for words in left_out:
-        warnings.warn(f"{words}; it is left out of the summary", stacklevel=2)
+        warn(f"{words}; it is left out of the summary")
     if quick:
-        warnings.warn(
+        warn(
             f"{quick} of {how_many(len(numbers), 'run')} {'was' if quick == 1 else 'were'} quick, "
-            "to see that the notebook runs: what was found there means nothing",
-            stacklevel=2,
+            "to see that the notebook runs: what was found there means nothing"
         )
     told = pd.DataFrame([{n: str(v) for n, v in one.items()} for one in parameters])
     differ = [name for name in told if told[name].nunique(dropna=False) > 1]

@@ -8,7 +8,6 @@ import contextlib
 import shutil
 import sys
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import joblib
 import pandas as pd
 
 from facelab.arguments import as_annotated
-from facelab.errors import BadInput, FacelabError, need, printable
+from facelab.errors import BadInput, FacelabError, need, printable, warn
 from facelab.owners import held
 from facelab.progress import each_minute, tell
 from facelab.runs.definitions import check_name, kept_as, read_experiment
@@ -205,7 +204,7 @@ def _end_abandoned(home: Path) -> None:
         try:
             shutil.rmtree(partial)
         except OSError as error:  # a colleague's, which is in nobody's way
-            warnings.warn(f"{partial} is left over and cannot be removed: {error}", stacklevel=3)
+            warn(f"{partial} is left over and cannot be removed: {error}")
 
 
 def _carried_out(

@@ -3,15 +3,13 @@
 In: a gallery and probes. Out: the probes that are left, and what to say of the others.
 """
 
-import warnings
-
 import numpy as np
 from scipy import sparse
 from scipy.spatial import KDTree
 
 from facelab.audits.suspects import People, told_of_suspects
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import how_many
+from facelab.errors import how_many, warn
 from facelab.search.gallery import Gallery
 from facelab.search.photos import points_of
 
@@ -67,7 +65,7 @@ def new_photos(
             "says nothing of other photos: "
             f"{'its search is' if count == 1 else 'their searches are'} left out"
         )
-    warnings.warn(f"{said} ({first})", stacklevel=4)
+    warn(f"{said} ({first})")
     return probes if count == len(probes) else probes[~same], [said]
 
 

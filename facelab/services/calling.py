@@ -9,7 +9,6 @@ import os
 import re
 import threading
 import time
-import warnings
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -22,7 +21,7 @@ from facelab import files
 from facelab.arguments import as_annotated
 from facelab.comparisons.answered import AGAIN
 from facelab.comparisons.given import check_frame, is_number
-from facelab.errors import BadInput, check_count, check_option, how_many
+from facelab.errors import BadInput, check_count, check_option, how_many, warn
 from facelab.keeping import locked
 from facelab.progress import bar
 from facelab.services.journal import Journal
@@ -321,9 +320,8 @@ def _answers(
         frame["probability"] = frame["probability"].to_numpy() * share
         none = len(planned) - len(called)
         if none:
-            warnings.warn(
+            warn(
                 f"{how_many(none, 'stratum', 'strata')} of {len(planned)} have no answer yet, so "
-                "that rates are not those of all pairs: go on with the plan",
-                stacklevel=3,
+                "that rates are not those of all pairs: go on with the plan"
             )
     return frame

@@ -8,7 +8,6 @@ import csv
 import io
 import json
 import re
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -21,7 +20,7 @@ from facelab.arguments import as_annotated
 from facelab.comparisons.answered import AGAIN, CENSORED, OK, STATUSES
 from facelab.comparisons.pairs import TRUTH
 from facelab.datasets.label_files import parting_of
-from facelab.errors import BadInput, check_option, how_many
+from facelab.errors import BadInput, check_option, how_many, warn
 from facelab.faces.names import Unfit, as_name
 from facelab.services.findings import ERROR, SEVERAL, Call, Finding, Malformed, number, of_text
 from facelab.services.journal import journalled
@@ -137,7 +136,7 @@ def read_answers(
     frame = framed(rows)
     frame.attrs["card"] = {"service": service, "several": several, "files": sums}
     for told in _changes(frame):
-        warnings.warn(told, stacklevel=2)
+        warn(told)
     return frame
 
 

@@ -22,7 +22,7 @@ import pandas as pd
 
 from facelab import files, places
 from facelab.arguments import as_annotated
-from facelab.errors import BadInput, FacelabError
+from facelab.errors import BadInput, FacelabError, warn
 from facelab.faces.faceset import FaceSet, content
 from facelab.keeping import code_of, digest, locked, made_with
 from facelab.progress import bar, tell
@@ -159,7 +159,7 @@ def train_arms(
                 found.add(out)
                 continue
             if kept and out.exists():
-                warnings.warn(f"{out} holds no whole training: it is trained again", stacklevel=2)
+                warn(f"{out} holds no whole training: it is trained again")
             handed_over = (handed.over(part, one.size) for part in (faces, held_out, its_meta))
             tasks[out] = _Task(arm, one, *handed_over, owns[arm], out, str(where))
         if found:
@@ -202,20 +202,18 @@ def warn_of_unequal(sets: Mapping[tuple[str, int], FaceSet], recipes: Mapping[st
     }
     if len({(people, images) for _, people, images in sizes}) > 1:
         told = ", ".join(f"{name}: {s} subjects, {i} images" for name, s, i in sizes)
-        warnings.warn(
+        warn(
             f"the arms differ in size ({told}), so a difference between them may come from the "
-            "amount of data and not from who is in it: compose them with equal numbers",
-            stacklevel=3,
+            "amount of data and not from who is in it: compose them with equal numbers"
         )
     work = {name: (recipes[name].steps, recipes[name].batch) for name, *_ in sizes}
     if len(set(work.values())) > 1:
         told = ", ".join(
             f"{name}: {steps} steps of {batch}" for name, (steps, batch) in work.items()
         )
-        warnings.warn(
+        warn(
             f"the arms differ in training ({told}), so a difference between them may come from the "
-            "amount of training: give their recipes equal steps and batches",
-            stacklevel=3,
+            "amount of training: give their recipes equal steps and batches"
         )
 
 

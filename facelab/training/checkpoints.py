@@ -15,7 +15,6 @@ import re
 import secrets
 import signal
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ import torch
 from torch import Tensor
 
 from facelab import files, places, sums
-from facelab.errors import BadInput
+from facelab.errors import BadInput, warn
 from facelab.faces.faceset import FaceSet
 from facelab.keeping import locked, made_with
 from facelab.training.distributed import Team
@@ -205,7 +204,7 @@ class Checkpoints:
         if broken:
             raise broken
         if words and self.processes.leads:
-            warnings.warn(words, stacklevel=2)
+            warn(words)
 
     def _write(self, step: int, whole: dict[str, Any] | None, part: dict[str, Any] | None) -> None:
         path = self.folder / f"step-{step:09d}.pt"
@@ -294,12 +293,11 @@ def on_host(value: Any) -> Any:
 def _tell_of(path: Path, damaged: list[str], made: Any) -> None:
     """Say which checkpoints were passed over, and what the one that is gone on with is not."""
     for words in damaged:
-        warnings.warn(f"{words}: {path.name}, before it, is gone on with", stacklevel=3)
+        warn(f"{words}: {path.name}, before it, is gone on with")
     if made and (change := files.difference(made, _made())):
-        warnings.warn(
+        warn(
             f"{path} was written with another {change}: the training may end with other last "
-            "digits than one that was never stopped",
-            stacklevel=3,
+            "digits than one that was never stopped"
         )
 
 

@@ -6,7 +6,6 @@ processes, goes the same way.
 """
 
 import dataclasses
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,7 +19,7 @@ from facelab.arguments import as_annotated
 from facelab.embedders.kinds import called, check_faces
 from facelab.embedders.tensors import fastest_kernels
 from facelab.embedders.trained import TrainedEmbedder
-from facelab.errors import BadInput, Stopped, check_count
+from facelab.errors import BadInput, Stopped, check_count, warn
 from facelab.faces.faceset import FaceSet, content
 from facelab.files import difference
 from facelab.keeping import locked
@@ -175,7 +174,7 @@ def checked_recipe(recipe: Recipe | None, seed: int | None, verb: str) -> Recipe
         raise BadInput(f"{verb} takes a recipe, not {called(recipe)}: {advice}")
     recipe = dataclasses.replace(recipe or Recipe(), **({} if seed is None else {"seed": seed}))
     if recipe.mitigate.caution:
-        warnings.warn(recipe.mitigate.caution, stacklevel=4)
+        warn(recipe.mitigate.caution)
     return recipe
 
 

@@ -5,13 +5,13 @@ figure by which the best look is chosen.
 """
 
 import copy
-import warnings
 from typing import Any
 
 import pandas as pd
 
 from facelab.comparisons.counted import compare_all
 from facelab.embedders.trained import TrainedEmbedder
+from facelab.errors import warn
 from facelab.faces.faceset import FaceSet
 from facelab.rates.indices import indices
 from facelab.training.examples import Examples, resized_faces
@@ -64,7 +64,7 @@ class Watch:
         # The held-out set is the same at every look: what there is to say of it is said once.
         caution = "" if self.told else comparisons.resolution(self.settings.fmr, people=False)
         if caution:
-            warnings.warn(caution, stacklevel=2)
+            warn(caution)
             self.told = True
         threshold = comparisons._threshold(self.settings.fmr)
         rates = comparisons.error_rates(threshold)

@@ -68,6 +68,7 @@ def test_an_attribute_of_that_name_is_no_identity(faces, tmp_path):
     class Theirs:
         def __init__(self):
             self.name, self.identity = "theirs", lambda: "always the same"
+            self.embed = print
 
     with pytest.raises(fl.BadInput, match="embeddings by theirs cannot be kept"):
         fl.embed(Theirs(), faces, kept=tmp_path)
