@@ -231,7 +231,7 @@ def warn(words: str) -> None:
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("facelab."):
         level, frame = level + 1, frame.f_back
-    warnings.warn(words, stacklevel=level - 1)
+    warnings.warn(words, stacklevel=level)
 
 
 def check_columns(what: str, columns: Iterable[Any], needed: Iterable[str]) -> None:
