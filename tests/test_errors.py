@@ -40,9 +40,9 @@ def test_a_folder_that_is_not_there_is_said_in_the_same_words_everywhere(load, t
     ("wrong", "sentence"),
     [
         (lambda faces: fl.measure([]), "takes faces .a FaceSet., not a list"),
-        (lambda faces: fl.join([faces]), "by name, such as .* not a list"),
+        (lambda faces: fl.join([faces]), "such as {.name.: FaceSet}, not .FaceSet"),
         (lambda faces: fl.join({}), "by name, such as .* not nothing"),
-        (lambda faces: faces.split([0.5, 0.5]), "every part its share, .* not a list"),
+        (lambda faces: faces.split([0.5, 0.5]), "such as {.name.: 0.5}, not .0.5, 0.5"),
         (lambda faces: faces.query("gendr == 'male'"), "did you mean 'gender'"),
         (lambda faces: fl.train(faces, {"steps": 1}), "takes a recipe, not a dict: fl.Recipe"),
         (lambda faces: fl.Recipe(head="arcfase"), "not 'arcfase' .did you mean 'arcface'"),

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput, a_kind, how_many, warn
+from facelab.errors import BadInput, how_many, warn
 from facelab.faces.groups import SEPARATOR, group_labels, there
 
 Part = TypeVar("Part")
@@ -54,11 +54,6 @@ def divided(
     BadInput
         The shares are no shares, there are too few subjects, or no such column.
     """
-    if not isinstance(shares, Mapping):
-        raise BadInput(
-            'give every part its share, such as {"train": 0.6, "test": 0.4}, not '
-            f"{a_kind(shares)}"
-        )
     wanted = np.array(list(shares.values()), dtype=float)
     if not len(wanted) or not (wanted > 0).all() or abs(wanted.sum() - 1) > 1e-9:
         raise BadInput(f"the shares must be positive and add up to 1, not {wanted.sum():g}")

@@ -13,7 +13,7 @@ from pandas.api.types import union_categoricals
 from facelab import files
 from facelab.arguments import as_annotated
 from facelab.artefacts import FACES
-from facelab.errors import BadInput, a_kind
+from facelab.errors import BadInput
 from facelab.faces.faceset import FaceSet, finish_folder, load, new_card
 from facelab.faces.origin import combined
 
@@ -60,9 +60,8 @@ def join(
     >>> faces.table["subject"].iloc[0]
     'one/s0-00001'
     """
-    if not isinstance(sets, Mapping) or not sets:
-        what = "nothing" if not sets else a_kind(sets)
-        raise BadInput(f'fl.join takes sets by name, such as {{"one": faces}}, not {what}')
+    if not len(sets):
+        raise BadInput('fl.join takes sets by name, such as {"one": faces}, not nothing')
     sizes = {name: faces.size for name, faces in sets.items()}
     if len(set(sizes.values())) > 1:
         told = ", ".join(f"{name} {size} px" for name, size in sizes.items())

@@ -75,11 +75,7 @@ def of_the_house(room):
 
 
 OFFERED = dict(one for room in ("", "datasets", "plots", "widgets") for one in of_the_house(room))
-FUNCTIONS = {
-    name: found
-    for name, found in OFFERED.items()
-    if kinds_of(found) and name != "join"  # says more
-}
+FUNCTIONS = {name: found for name, found in OFFERED.items() if kinds_of(found)}
 
 
 def test_all_that_is_offered_is_held_to_its_annotations():
