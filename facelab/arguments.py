@@ -70,7 +70,12 @@ def as_annotated(thing: Any) -> Any:
                 setattr(thing, name, type(held)(as_annotated(held.__func__)))
         return thing
     takes = inspect.signature(thing)
-    wanted = {name: _kinds(one.annotation) for name, one in takes.parameters.items()}
+    wanted = {
+        name: ["Any"]
+        if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+        else _kinds(one.annotation)
+        for name, one in takes.parameters.items()
+    }
 
     @functools.wraps(thing)
     def held_to(*args: Any, **kwargs: Any) -> Any:
