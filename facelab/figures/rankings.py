@@ -192,9 +192,9 @@ def rate_profiles(
     FMR by group of the systems whose places differ most: x a 0.001, b 0.001, c 0.02; y a ...
     """
     check_columns("the rates", rates.columns, [by, "group", error])
-    check_columns("the changes", table.columns, [first, second])
     if table.empty:
         raise BadInput("the two indices rank every system alike: there is nothing to draw")
+    check_columns("the changes", table.columns, [first, second])
     groups = list(dict.fromkeys(rates["group"]))
     wide = rates.pivot(index=by, columns="group", values=error).loc[table.index]
     figure, (axes,) = panels(1, 1.7 + 0.33 * len(table))
