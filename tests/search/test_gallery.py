@@ -214,7 +214,7 @@ def test_what_does_not_fit_is_one_sentence():
     for k in (0, 41):
         with pytest.raises(fl.BadInput, match=f"k is {k}, and 40 subjects are enrolled"):
             gallery.search(crowd(), k=k)
-    with pytest.raises(fl.BadInput, match="from -1 to 1, not nan"):
+    with pytest.raises(fl.BadInput, match="must be a number, not nan"):
         gallery.search(crowd(), threshold=float("nan"))
     with pytest.raises(fl.BadInput, match="template must be 'mean' or 'max', not 'median'"):
         Gallery("median")

@@ -259,7 +259,7 @@ def test_what_cannot_be_read_is_refused(town):
         Searches(found).threshold(0.5)
     searches = Searches(gallery.search(probes[:50], 5), "group")
     for call, words in (
-        (lambda: searches.error_rates(np.nan), "from -1 to 1, not nan"),
+        (lambda: searches.error_rates(np.nan), "must be a number, not nan"),
         (
             lambda: searches.error_rates(0.5, rank=6),
             "5 candidates were returned: search with a larger k",
