@@ -292,7 +292,7 @@ class Gallery:
         check_kind(embeddings, "Gallery.search")
         if not len(self):
             raise BadInput("the gallery is empty: enrol subjects before searching")
-        if not isinstance(k, int | np.integer) or not 1 <= k <= len(self):
+        if not 1 <= k <= len(self):
             raise BadInput(
                 f"k is {k}, and {len(self)} subjects are enrolled: ask for 1 to {len(self)}"
             )

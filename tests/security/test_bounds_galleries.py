@@ -261,9 +261,7 @@ def test_vectors_of_another_shape_or_kind_are_refused(crowd, change, tmp_path):
 @pytest.mark.parametrize("k", [0, -1, COUNT + 1, 2**40, 2**70, 1.5, "3", None, True, np.nan, [1]])
 def test_k_is_a_count_of_people(crowd, k):
     gallery = fl.Gallery().enrol(crowd[0])
-    if k is True:
-        return
-    with pytest.raises(BadInput, match="k is"):
+    with pytest.raises(BadInput, match=r"k (is|must be)"):
         gallery.search(crowd[1], k=k)
 
 
