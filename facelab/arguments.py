@@ -36,7 +36,8 @@ _FIRST = {"int", "float", "bool", "Callable", "ndarray", *_LISTS, *_NAMES}
 _ANYTHING = ("Any", "object", "_empty", "Self", "Iterator", "Hashable", "Collection")
 _BY_ROW = {"pandas.core.indexing", "pandas.core.series"}
 _MEMBERS: dict[str, set[str]] = {}  # of protocols, by name
-_RAW = (TypeError, AttributeError, LookupError, ValueError, ArithmeticError, NotImplementedError)
+_RAW = (TypeError, AttributeError, LookupError, ValueError, ArithmeticError, NotImplementedError,
+        StopIteration)  # fmt: skip
 _SAID = {
     **{"str": "text", "Literal": "text", "bool": "True or False", "int": "a whole number"},
     **{"float": "a number", "Path": "a path", "PathLike": "a path", "Callable": "a function"},

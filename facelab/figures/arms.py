@@ -11,6 +11,7 @@ import seaborn as sns
 
 from facelab.arguments import as_annotated
 from facelab.audits.arms import change_text, figure_text, kind_of, verdict
+from facelab.errors import check_option
 from facelab.figures.lettering import entry
 from facelab.figures.style import (
     FAINT,
@@ -48,6 +49,7 @@ def arm_changes(table: pd.DataFrame, seeds: pd.DataFrame, baseline: str) -> Pict
     >>> print(figure.alt)
     Changes against whole: half FMR, worst / best group ×0.483 ...
     """
+    check_option("baseline", baseline, dict.fromkeys(table["arm"]))
     arms = [arm for arm in dict.fromkeys(table["arm"]) if arm != baseline]
     names = list(dict.fromkeys(table["figure"]))
     picture, columns = panels(len(names), 1.5 + 0.36 * len(arms))

@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from facelab.arguments import as_annotated
 from facelab.audits.by_group import Audit
 from facelab.audits.differences import AuditDifferences
+from facelab.errors import BadInput
 from facelab.figures.lettering import entry
 from facelab.figures.style import (
     BAND,
@@ -221,6 +222,8 @@ def cross_group(
     >>> print(figure.alt)
     False match rate of every pair of groups, in percent. ...
     """
+    if fmr is not None and not 0 < fmr < 1:
+        raise BadInput(f"fmr must lie between 0 and 1, such as 0.001, not {fmr}")
     given = dict(rates) if isinstance(rates, Mapping) else {"": rates}
     arms = {name: _matrix(frame) for name, frame in given.items()}
     groups = list(next(iter(arms.values())).index)

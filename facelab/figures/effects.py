@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from facelab.arguments import as_annotated
-from facelab.errors import BadInput, check_columns, there_are
+from facelab.errors import BadInput, check_columns, check_option, there_are
 from facelab.figures.lettering import entry
 from facelab.figures.style import FAINT, INK, Picture, colours, drawn, mark, panels
 
@@ -95,6 +95,8 @@ def twin_effects_by_group(
     """
     shown = effects[effects["group"] != "all"]
     if factors is not None:
+        for factor in factors:
+            check_option("factors", factor, dict.fromkeys(effects["factor"]))
         shown = shown[shown["factor"].isin(factors)]
     groups = list(dict.fromkeys(shown["group"]))
     arms = {group: [shown[shown["group"] == group]] for group in groups}
