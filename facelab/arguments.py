@@ -36,8 +36,10 @@ _FIRST = {"int", "float", "bool", "Callable", "ndarray", *_LISTS, *_NAMES}
 _ANYTHING = ("Any", "object", "_empty", "Self", "Iterator", "Hashable", "Collection")
 _BY_ROW = {"pandas.core.indexing", "pandas.core.series"}
 _MEMBERS: dict[str, set[str]] = {}  # of protocols, by name
-_RAW = (TypeError, AttributeError, LookupError, ValueError, ArithmeticError, NotImplementedError,
-        StopIteration)  # fmt: skip
+_RAW = (
+    *(TypeError, AttributeError, LookupError, ValueError, ArithmeticError),
+    *(NotImplementedError, StopIteration),
+)
 _SAID = {
     **{"str": "text", "Literal": "text", "bool": "True or False", "int": "a whole number"},
     **{"float": "a number", "Path": "a path", "PathLike": "a path", "Callable": "a function"},
@@ -197,9 +199,8 @@ def _whole(name: str, value: Any) -> int:
 
 def _why(given: dict[str, Any], wanted: dict[str, list[str]], error: Exception) -> str | None:
     """Which argument ended the work in an error of Python's, if one is not as it is annotated."""
-    as_list = "truth value" not in str(error)  # else an array was taken for a list
     for name, value in given.items():
-        if not _fits(value, wanted[name]) or not (as_list or _no_array(value, wanted[name])):
+        if not _fits(value, wanted[name]):
             kinds = " or ".join(dict.fromkeys(_in_words(wanted[name])))
             return f"{name} must be {kinds}, not {_shown(value)}"
     for name, value in given.items():
@@ -212,11 +213,6 @@ def _why(given: dict[str, Any], wanted: dict[str, list[str]], error: Exception) 
         if lacking := [column for column in wants if column not in known]:
             return f"{name} has no column {lacking[0]!r}{there_are(lacking[0], known, 'it has')}"
     return None
-
-
-def _no_array(value: Any, kinds: list[str]) -> bool:
-    lists = any(kind.startswith(_LISTS) for kind in kinds) and "ndarray" not in kinds
-    return not (lists and hasattr(value, "__array__"))
 
 
 def _fits(value: Any, kinds: list[str]) -> bool:
