@@ -251,7 +251,7 @@ def _in_words(kinds: list[str]) -> Iterator[str]:
         name, _, held = kind.removesuffix("]").partition("[")
         if name in _LISTS and held:
             [inner, *_] = _in_words([_parts(held, ",")[0]])
-            yield f"a list of {inner}"
+            yield "a list of " + re.sub(r"^an? (whole )?(\w+)", r"\1\2s", inner)
         elif name in _NAMES:
             yield _by_name(held)
         elif name != "None":

@@ -54,7 +54,7 @@ def work(
         ({"faces": "x"}, "faces must be a Labelled, not 'x'"),
         ({"faces": np.ones(2)}, "faces must be a Labelled, not an array"),
         ({"rates": Own()}, "rates must be a table (DataFrame), not an Own"),
-        ({"pairs": ["x"]}, "pairs must be a list of a list of text, not ['x']"),
+        ({"pairs": ["x"]}, "pairs must be a list of lists of text, not ['x']"),
         (
             {"sets": {"a": 3}},
             "sets must be names with values, such as {\"name\": Own}, not {'a': 3}",
