@@ -59,8 +59,8 @@ def as_annotated(thing: Any) -> Any:
     works: of `int`, whatever is no whole number of 0 or more, or more than anything is counted to;
     of `float`, whatever is no number; of `bool`, whatever is neither true nor false; for lists of
     them, what is none; for paths, names with values and for functions, what is none. Where its work
-    ends in an error of Python's, an argument of another class than its own is told
-    instead, or a table that lacks the column. What else a function asks of its arguments it says
+    ends in an error of Python's, an argument of another class than its own is told instead, or what
+    is empty, or a table that lacks the column. What else a function asks of its arguments it says
     itself, but for confidence, which lies between 0 and 1 wherever it stands.
     """
     if isinstance(thing, type):

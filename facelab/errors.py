@@ -18,10 +18,7 @@ from importlib import import_module
 from numbers import Integral
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ParamSpec, TypeVar
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from typing import Any
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a share of it, a file
 _MOST_NAMED = 30

@@ -54,8 +54,6 @@ def cpu_cost(
     >>> list(costs.columns), costs["arm"].tolist()
     (['arm', 'seconds', 'ratio', 'low', 'high'], ['small', 'wider'])
     """
-    if not arms:
-        raise BadInput("arms is empty: give one or more")
     check_option("baseline", baseline, arms)
     for arm in arms:
         if arm not in recipes:
