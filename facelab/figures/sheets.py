@@ -257,7 +257,7 @@ def _grid(
 
 
 def gallery(folder: str | Path, seed: int = 3, jobs: int | None = None) -> list[Path]:
-    """Write the portraits and the contact, capture and twins sheets, under 500 KB each."""
+    """Write the portraits at 224 px, and the contact, capture and twins sheets at 112."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     from facelab.synthetic.produce import synthesize
@@ -276,7 +276,8 @@ def gallery(folder: str | Path, seed: int = 3, jobs: int | None = None) -> list[
     paths = [folder / name for name in _GALLERY]
     for path, picture in zip(paths, pictures, strict=True):
         data = io.BytesIO()
-        picture.savefig(data, format="jpeg", dpi=180, pil_kwargs={"quality": 85, "optimize": True})
+        dpi = 360 if picture is pictures[0] else 180  # a pixel of a photo is one of the sheet
+        picture.savefig(data, format="jpeg", dpi=dpi, pil_kwargs={"quality": 85, "optimize": True})
         files.write_bytes(path, data.getvalue())
     return paths
 
