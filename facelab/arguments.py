@@ -7,14 +7,22 @@ import functools
 import inspect
 import os
 import re
-import reprlib
 import types
 import typing
 from collections.abc import Callable, Iterator
 from numbers import Integral, Real
 from typing import Any, ParamSpec, TypeVar, overload
 
-from facelab.errors import BadInput, FacelabError, a_kind, check_count, check_number, there_are
+from facelab.errors import (
+    BadInput,
+    FacelabError,
+    a_kind,
+    check_count,
+    check_number,
+    in_brief,
+    shorten_what_was_given,
+    there_are,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -57,11 +65,11 @@ def as_annotated(thing: Any) -> Any:
 
     It gets whole numbers, flags and lists of other packages as Python's own. Refused before it
     works: of `int`, whatever is no whole number of 0 or more, or more than anything is counted to;
-    of `float`, whatever is no number; of `bool`, whatever is neither true nor false; for lists of
-    them, what is none; for paths, names with values and for functions, what is none. Where its work
-    ends in an error of Python's, an argument of another class than its own is told instead, or what
-    is empty, or a table that lacks the column. What else a function asks of its arguments it says
-    itself, but for confidence, which lies between 0 and 1 wherever it stands.
+    of `float`, whatever is no number; of `bool`, whatever is neither true nor false; of `str`, what
+    is neither text nor a number; for lists, paths, names with values and for functions, what is
+    none. Where its work ends in an error of Python's, an argument of another class than its own is
+    told instead, or what is empty, or a table that lacks the column. What else a function asks of
+    its arguments it says itself, but for confidence, which lies between 0 and 1 wherever it stands.
     """
     if isinstance(thing, type):
         for name, held in list(vars(thing).items()):
@@ -92,13 +100,16 @@ def as_annotated(thing: Any) -> Any:
             given[name] = _taken(name, value, wanted[name])
         try:
             return thing(*call.args, **call.kwargs)
+        except FacelabError as error:
+            shorten_what_was_given(error, given.values())
+            raise
         except _RAW as error:
-            if isinstance(error, FacelabError):
-                raise
             told = _why(given, wanted, error)
             if told is None:
                 raise
-            raise BadInput(told) from error
+            refused = BadInput(told)
+            shorten_what_was_given(refused, given.values())
+            raise refused from error
 
     return held_to
 
@@ -144,27 +155,33 @@ def _taken(name: str, value: Any, kinds: list[str]) -> Any:
     several = next((kind for kind in _LISTS if kind in inside), None)
     if several and "ndarray" not in inside and _is_list(value) and hasattr(value, "tolist"):
         value = value.tolist()
+    if inside.keys() == {"str"} and not isinstance(value, str | int | float):
+        raise BadInput(f"{name} must be text, not {in_brief(value)}")
+    of_text = several is not None and inside[several] in ("str", "str, ...")
+    if of_text and hasattr(value, "__len__") and not all(map(_is_one, value)):
+        said = " or ".join(dict.fromkeys(_in_words(kinds)))
+        raise BadInput(f"{name} must be {said}, not {in_brief(value)}")
     if not inside.keys() <= _FIRST:
         return value
     if "int" in inside:
         return _whole(name, value)
     if inside.keys() == {"bool"}:
         if not isinstance(value, bool) and type(value).__name__ not in ("bool", "bool_"):
-            raise BadInput(f"{name} must be True or False, not {reprlib.repr(value)}")
+            raise BadInput(f"{name} must be True or False, not {in_brief(value)}")
         return bool(value)
     if "Callable" in inside:
         if not callable(value):
-            raise BadInput(f"{name} must be a function, not {reprlib.repr(value)}")
+            raise BadInput(f"{name} must be a function, not {in_brief(value)}")
     elif (named := inside.get("Mapping") or inside.get("dict")) and (
         "float" not in inside or hasattr(value, "items")
     ):
         if not hasattr(value, "items"):
-            raise BadInput(f"{name} must be {_by_name(named)}, not {reprlib.repr(value)}")
+            raise BadInput(f"{name} must be {_by_name(named)}, not {in_brief(value)}")
         for one, held in value.items():
             _taken(f"{name} of {one!r}", held, _values(named))
     elif several and ("float" not in inside or _is_list(value)):
         if not _is_list(value):
-            raise BadInput(f"{name} must be a list, not {reprlib.repr(value)}")
+            raise BadInput(f"{name} must be a list, not {in_brief(value)}")
         kind = _parts(inside[several], ",")[0]
         if kind in ("int", "float") and "ndarray" not in inside and hasattr(value, "__len__"):
             if "float" in inside and not len(value):
@@ -182,7 +199,11 @@ def _refuse_path(name: str, value: Any, kinds: Any) -> None:
         if "\0" in os.fspath(value):
             raise BadInput(f"{name} must be a path: {value!r} holds a character that none may hold")
     elif kinds <= {"str", *_PATHS}:
-        raise BadInput(f"{name} must be a path, not {reprlib.repr(value)}")
+        raise BadInput(f"{name} must be a path, not {in_brief(value)}")
+
+
+def _is_one(value: Any) -> bool:
+    return isinstance(value, str) or not hasattr(value, "__len__")
 
 
 def _is_list(value: Any) -> bool:
@@ -193,7 +214,7 @@ def _whole(name: str, value: Any) -> int:
     whole = check_count(name, value, _LEAST_OF.get(name, 0))
     most = _MOST_OF.get(name, MOST)
     if whole > most:
-        raise BadInput(f"{name} must be at most {most:,}, not {reprlib.repr(value)}")
+        raise BadInput(f"{name} must be at most {most:,}, not {in_brief(value)}")
     return whole
 
 
@@ -272,7 +293,7 @@ def _by_name(held: str) -> str:
 
 def _shown(value: Any) -> str:
     simple = isinstance(value, str | bytes | bool | int | float | list | tuple | dict | os.PathLike)
-    return reprlib.repr(value) if simple else a_kind(value)
+    return in_brief(value) if simple else a_kind(value)
 
 
 def _columns_that(error: Exception) -> list[str]:

@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a share of it, a file
-_MOST_NAMED = 30
+_MOST_NAMED, _MOST_LETTERS = 30, 800
 _SHARES = ("fmr", "fpir", "confidence")
 _PERCENT = re.compile(r"\s*([0-9.]{1,9})\s*%\s*")
 # Control characters but for line end and tab, and what turns the direction of letters.
@@ -41,6 +41,9 @@ _SAID = {
     errno.EROFS: "lies on a disk that cannot be written: choose another place",
 }
 _LONGEST = 200  # letters of a name that is given, or may be meant, in a message
+_BRIEF = reprlib.Repr()
+_BRIEF.maxlevel, _BRIEF.maxlist, _BRIEF.maxtuple, _BRIEF.maxdict, _BRIEF.maxset = 2, 4, 4, 3, 4
+_BRIEF.maxstring = 80
 
 
 def printable(text: str) -> str:
@@ -195,6 +198,38 @@ def a_kind(value: Any) -> str:
     return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
+def in_brief(value: Any) -> str:
+    """A value for a message: itself in one line where it is short, else how it begins or its kind.
+
+    Examples
+    --------
+    >>> from facelab.errors import in_brief
+    >>> in_brief(list(range(1000))), in_brief(dict)
+    ('[0, 1, 2, 3, ...]', "<class 'dict'>")
+    """
+    if isinstance(value, str | bytes | list | tuple | dict | set):
+        return _BRIEF.repr(value)
+    if isinstance(value, os.PathLike):
+        return shortened(repr(os.fspath(value)))
+    whole = repr(value)
+    return whole if len(whole) <= 40 and "\n" not in whole else a_kind(value)
+
+
+def shorten_what_was_given(error: FacelabError, given: Iterable[Any]) -> None:
+    """Of a message that repeats at length what was given, leave how that begins."""
+    told = error.args[0] if error.args else ""
+    if not isinstance(told, str) or len(told) <= _LONGEST:
+        return
+    for value in given:
+        parts = list(value)[:1000] if isinstance(value, list | tuple | dict) else []
+        for one in (value, *parts):
+            most = _LONGEST if isinstance(one, str | os.PathLike) else 80
+            for whole, brief in ((repr(one), in_brief(one)), (str(one), shortened(one))):
+                if len(whole) > most:
+                    told = told.replace(whole, brief)
+    error.args = (told, *error.args[1:])
+
+
 def did_you_mean(given: Any, known: Iterable[Any]) -> str:
     """A question in brackets where something known is spelt nearly so, else ""."""
     names = [str(given), *map(str, known)]
@@ -214,8 +249,16 @@ def shortened(name: Any) -> str:
 def there_are(wanted: Any, known: Iterable[Any], start: str = "there are") -> str:
     """How to end a sentence on what is not there: what may be meant, and what there is."""
     names = [shortened(name) for name in known]
-    most = ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else "")
-    return f"{did_you_mean(wanted, names)}; {start}: {most or 'none'}"
+    return f"{did_you_mean(wanted, names)}; {start}: {first_of(names) or 'none'}"
+
+
+def first_of(known: Iterable[Any]) -> str:
+    """Names for a message: the first ones, and whether there are more."""
+    names = [shortened(name) for name in known]
+    told = ", ".join(names[:_MOST_NAMED])
+    if len(told) > _MOST_LETTERS:
+        return f"{told[:_MOST_LETTERS].rpartition(', ')[0]}, ..."
+    return told + (", ..." if len(names) > _MOST_NAMED else "")
 
 
 def how_many(number: int, one: str, several: str = "") -> str:
@@ -251,7 +294,7 @@ def check_count(name: str, value: Any, least: int = 1, most: int | None = None) 
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not whole or value < least or (most is not None and value > most):
         bounds = f"from {least} to {most:,}" if most is not None else f"of {least} or more"
-        raise BadInput(f"{name} must be a whole number {bounds}, not {reprlib.repr(value)}")
+        raise BadInput(f"{name} must be a whole number {bounds}, not {in_brief(value)}")
     return int(value)
 
 
@@ -265,7 +308,7 @@ def check_number(name: str, value: Any) -> None:
     if not known:
         percent = _PERCENT.fullmatch(value) if name in _SHARES and isinstance(value, str) else None
         hint = f", which is {name}={float(percent[1]) / 100:.6g}" if percent else ""
-        raise BadInput(f"{name} must be a number, not {reprlib.repr(value)}{hint}")
+        raise BadInput(f"{name} must be a number, not {in_brief(value)}{hint}")
     if name == "confidence" and not 0 < value < 1:
         hint = f": {value:g} % is confidence={value / 100:g}" if 1 <= value < 100 else ""
         raise BadInput(f"confidence must lie between 0 and 1, such as 0.95, not {value!r}{hint}")
@@ -276,5 +319,6 @@ def check_option(name: str, value: Any, options: Iterable[str]) -> None:
     options = list(options)
     if not isinstance(value, str) or value not in options:
         *most, last = (repr(option) for option in options)
-        listed = f"{', '.join(most)} or {last}" if most else last
-        raise BadInput(f"{name} must be {listed}, not {value!r}{did_you_mean(value, options)}")
+        listed = f"{first_of(most)} or {last}" if most else last
+        given = in_brief(value)
+        raise BadInput(f"{name} must be {listed}, not {given}{did_you_mean(value, options)}")

@@ -15,7 +15,7 @@ import pandas as pd
 from facelab.arguments import as_annotated
 from facelab.audits.by_group import Audit
 from facelab.audits.changes import Arms, in_family
-from facelab.errors import BadInput, a_kind, there_are
+from facelab.errors import BadInput, a_kind, first_of, there_are
 from facelab.rates.tables import (
     interval,
     quantity_words,
@@ -194,7 +194,7 @@ def _paired(
 ) -> tuple[tuple[str, str], "list[list[Audit]]"]:
     audits = list(audits_of(arms, "fl.compare_audits").values())
     if len(arms) != 2:
-        named = f" ({', '.join(map(str, arms))})" if arms else ""
+        named = f" ({first_of(arms)})" if arms else ""
         raise BadInput(f"two arms can be compared, not {len(arms)}{named}: give a baseline and one")
     if not audits[0] or len(audits[0]) != len(audits[1]):
         raise BadInput(

@@ -10,7 +10,7 @@ from facelab.arguments import as_annotated
 from facelab.audits.by_group import audit
 from facelab.audits.differences import AuditDifferences, compare_audits
 from facelab.embedders.kinds import called, check_faces
-from facelab.errors import BadInput
+from facelab.errors import BadInput, first_of
 from facelab.faces.faceset import FaceSet
 
 
@@ -74,7 +74,7 @@ def compare_embedders(
     """
     check_faces(faces, "fl.compare_embedders")
     if len(embedders) != 2:
-        named = f" ({', '.join(map(str, embedders))})" if embedders else ""
+        named = f" ({first_of(embedders)})" if embedders else ""
         raise BadInput(f"two embedders can be compared, not {len(embedders)}{named}")
     for name, embedder in embedders.items():
         if not hasattr(embedder, "embed"):

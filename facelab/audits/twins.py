@@ -14,7 +14,7 @@ from facelab.arguments import as_annotated
 from facelab.audits.tallies import Tally, tallies
 from facelab.comparisons.given import image_names
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput
+from facelab.errors import BadInput, first_of
 from facelab.rates.cautions import FEW_ERRORS, FEW_SUBJECTS
 from facelab.rates.counts import mated_sums, non_mated_sums
 from facelab.rates.intervals import wilson
@@ -135,7 +135,7 @@ def compare_twin_effects(
     [['mated_score', -0.07, -0.13, -0.06]]
     """
     if len(arms) != 2:
-        raise BadInput(f"two arms can be compared, not {len(arms)}: {', '.join(arms)}")
+        raise BadInput(f"two arms can be compared, not {len(arms)}: {first_of(arms)}")
     seen = [[tallies(*one, by, references) for one in several] for several in arms.values()]
     reference = next(iter(arms.values()))[0][0]
     images = image_names(reference.table)

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.arguments import as_annotated
-from facelab.errors import need
+from facelab.errors import BadInput, need
 from facelab.faces.names import in_markdown
 from facelab.search.crowds import crowd
 from facelab.search.gallery import Gallery
@@ -211,7 +211,7 @@ def bytes_a_vector(dim: int = 512, vectors: int = 8192, seed: int = 0) -> pd.Dat
     Parameters
     ----------
     dim, vectors
-        Numbers a vector; vectors in the index, which are drawn at random.
+        Numbers a vector; vectors in the index, at least 1,024, which are drawn at random.
     seed
         Of the draw.
 
@@ -221,6 +221,11 @@ def bytes_a_vector(dim: int = 512, vectors: int = 8192, seed: int = 0) -> pd.Dat
         `kind`, `bytes`: of the index alone. "exact" is the float32 vectors themselves, which the
         other kinds need besides for exact scores, in memory or memory-mapped on a disk.
 
+    Raises
+    ------
+    BadInput
+        So few vectors that lists and blocks which are not full decide.
+
     Examples
     --------
     >>> import facelab as fl
@@ -229,6 +234,8 @@ def bytes_a_vector(dim: int = 512, vectors: int = 8192, seed: int = 0) -> pd.Dat
     {'exact': 256, 'fastscan': 16, 'ivf': 72, 'hnsw': 337}
     """
     faiss = need("faiss", "search")
+    if vectors < 1024:
+        raise BadInput(f"what a vector takes is seen among 1,024 and more, not among {vectors}")
 
     enrolled, _ = crowd(vectors, dim=dim, seed=seed)
     rows = [{"kind": "exact", "bytes": 4.0 * dim}]

@@ -15,7 +15,7 @@ from facelab.arguments import as_annotated
 from facelab.datasets import reader
 from facelab.datasets.label_files import parting_of
 from facelab.datasets.walking import people_in, place_of
-from facelab.errors import BadInput, how_many, there_are
+from facelab.errors import BadInput, first_of, how_many, there_are
 from facelab.faces.names import as_names
 from facelab.limits import TABLE, check_file, check_text, opened
 from facelab.words import encoding
@@ -153,7 +153,7 @@ def bfw_scores(
         raise FileNotFoundError(f"there is no pair table {path}")
     by = [by] if isinstance(by, str) else list(by)
     if not by or not set(by) <= {"race", "gender"}:
-        raise BadInput(f"BFW groups by race, gender or both, not by {', '.join(by) or 'nothing'}")
+        raise BadInput(f"BFW groups by race, gender or both, not by {first_of(by) or 'nothing'}")
     frame = _columns(path, score)
     group = {spelling: "/".join(label[key] for key in by) for spelling, label in _LABELS.items()}
     result = pd.DataFrame({"fold": frame["fold"], "score": frame[score] * (-1 if distance else 1)})

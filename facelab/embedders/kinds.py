@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from facelab.embedders.embeddings import Embeddings
-from facelab.errors import BadInput, a_kind
+from facelab.errors import BadInput, a_kind, first_of
 from facelab.faces.faceset import FaceSet
 
 NEXT = "`embedder.embed(faces)` turns faces into vectors, and `fl.audit` compares these"
@@ -73,7 +73,7 @@ def _remedy(value: Any) -> str:
     if hasattr(value, "embed"):
         return "embed faces with it first, embedder.embed(faces)"
     if isinstance(value, Mapping):
-        return f"give one of its parts ({', '.join(map(str, value))})"
+        return f"give one of its parts ({first_of(value)})"
     return (
         "fl.Embeddings.from_arrays(vectors, table) makes them of vectors and a table, and an "
         "embedder's embed(faces) of faces"

@@ -3,7 +3,6 @@
 In: uint8 crops. Out: uint8 crops of another side, or float tensors.
 """
 
-import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facelab.errors import BadInput
+from facelab.errors import BadInput, in_brief
 from facelab.faces.faceset import FaceSet
 
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -97,7 +96,7 @@ def _device_here(device: str) -> torch.device:
         names = [name for name in ("cuda", "mps") if getattr(torch, name).is_available()]
         raise BadInput(
             f"device must be auto or what torch has here, {', '.join(['cpu', *names])}, "
-            f"not {reprlib.repr(device)}"
+            f"not {in_brief(device)}"
         )
     return found
 

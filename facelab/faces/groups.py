@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.arguments import as_annotated
-from facelab.errors import BadInput, there_are, warn
+from facelab.errors import BadInput, first_of, there_are, warn
 from facelab.faces.colour import age_group
 from facelab.faces.names import as_label_column, as_names
 from facelab.faces.spelling import folded
@@ -44,7 +44,7 @@ def group_keys(by: str | list[str]) -> list[str]:
     if not keys:
         raise BadInput("`by` names no column: give one or more group columns")
     if len(set(keys)) < len(keys):
-        raise BadInput(f"`by` names a column twice: {', '.join(keys)}")
+        raise BadInput(f"`by` names a column twice: {first_of(keys)}")
     return keys
 
 

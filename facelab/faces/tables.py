@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facelab.errors import BadInput, a_kind, how_many, there_are, warn
+from facelab.errors import BadInput, a_kind, how_many, in_brief, there_are, warn
 from facelab.faces.groups import there
 from facelab.faces.names import Unfit, as_label_column, as_name, as_names
 from facelab.faces.spelling import folded
@@ -141,8 +141,8 @@ def as_rows(rows: Any, count: int, what: str) -> np.ndarray:
         return np.flatnonzero(values)
     if values.dtype.kind not in "iu" or values.ndim > 1:
         raise BadInput(
-            f"a {what} takes a mask, row numbers or a slice in brackets, not {rows!r}: its columns "
-            "are those of `.table`, and `.query` chooses by labels"
+            f"a {what} takes a mask, row numbers or a slice in brackets, not {in_brief(rows)}: its "
+            "columns are those of `.table`, and `.query` chooses by labels"
         )
     return np.arange(count)[np.atleast_1d(values)]
 

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from facelab.arguments import as_annotated
+from facelab.errors import BadInput, there_are
 from facelab.figures.audits import error_rates
 from facelab.figures.style import (
     ALERT,
@@ -56,6 +57,7 @@ def summary_figure(metrics: Mapping[str, Any], mix: Mapping[str, Any] | None = N
     >>> print(figure.alt)
     False match rate by group: a 0.165% skewed; ...
     """
+    _check(metrics, "03_balanced_retraining", "differences", "arms", "fmr_target")
     changes, arms = metrics["differences"], metrics["arms"]
     groups = [name[4:] for name in changes if name.startswith("fmr:") and name != "fmr:all"]
     palette = colours(groups)
@@ -181,6 +183,7 @@ def service_figure(metrics: Mapping[str, Any]) -> Picture:
     >>> print(figure.alt)
     Error rates by group with 95% intervals. All: all ...
     """
+    _check(metrics, "21_audit_a_service", "audit", "promised")
     told = metrics["audit"]
     groups = {"all": told["overall"], **told["groups"]}
     rates = pd.DataFrame([{"group": name, **row} for name, row in groups.items()])
@@ -191,3 +194,10 @@ def service_figure(metrics: Mapping[str, Any]) -> Picture:
         mark(figure.axes[0], metrics["promised"], f"promised {100 * metrics['promised']:g}%")
         figure.axes[1].set_title(figure.axes[1].get_title(loc="left"), pad=16)
     return figure
+
+
+def _check(metrics: Mapping[str, Any], run: str, *needed: str) -> None:
+    for key in needed:
+        if key not in metrics:
+            known = there_are(key, metrics, "it has")
+            raise BadInput(f"metrics is not of a run of {run}: it has no {key!r}{known}")

@@ -8,6 +8,7 @@ import pytest
 
 from facelab.bench.core import side_by_side
 from facelab.bench.search import bytes_a_vector, search_estimate, search_growth
+from facelab.errors import BadInput
 
 
 def test_both_take_turns_and_the_ratio_is_of_medians(monkeypatch):
@@ -61,6 +62,11 @@ def test_bytes_a_vector_are_the_codes_and_their_row_number():
     assert each["exact"] == 256 and each["ivf"] == 64 + 8
     assert 64 / 8 + 8 <= each["fastscan"] < 64 / 8 + 8 + 4, "blocks of 32 are not always full"
     assert each["hnsw"] > 64 + 32 * 2 * 4, "a code and at least 64 neighbours of 4 bytes"
+
+
+def test_a_vector_among_few_is_not_asked_what_it_takes():
+    with pytest.raises(BadInput, match="seen among 1,024 and more, not among 3"):
+        bytes_a_vector(vectors=3)
 
 
 def test_the_estimate_is_proportion():

@@ -24,11 +24,12 @@ WRONG = {
     "names": [3, "x", [1], [("a", 1)], object(), True],
     "function": [3, "x", [1], {}, object()],
     "flag": [None, "no", "False", 0, 1, 2, 0.5, float("nan"), [], {}, object(), np.ones(1)],
+    "text": [None, [], ["x"], {}, object(), b"x", np.ones(2)],
     "path": [3, 0.5, True, [], ["x"], {}, object(), b"x", "a\0b", Path("a\0b")],
 }
 FITS = {"int": 1, "float": 0.5, "float several": 0.5, "int list": [1], "float list": [0.5]}
 FITS |= {"list": ["x"], "float names": {}, "names": {}, "function": print, "flag": False}
-FITS |= {"path": "x"}
+FITS |= {"path": "x", "text": "x"}
 
 
 def kind_of(annotation):
@@ -41,6 +42,8 @@ def kind_of(annotation):
         return "path"
     if said in ("int", "float"):
         return said
+    if said == "str":
+        return "text"
     if said == "float | Iterable[float]":
         return "float several"
     if found := re.fullmatch(r"(?:Sequence|list|tuple)\[(\w+).*\]", said):
