@@ -139,7 +139,7 @@ def people():
         (None, "covariates must be a list of columns or columns with rules, not none"),
         (5, "covariates must be a list of columns or columns with rules, not an int"),
         (["yawn"], "there is no column 'yawn' to explain by (did you mean 'yaw'?)"),
-        ([["yaw"]], "there is no column ['yaw'] to explain by"),
+        ([["yaw"]], "covariates must be text or a list of text or names with values"),
         (["subject"], "there is no column 'subject' to explain by"),
         (["race"], "column 'race' makes the groups: it cannot explain them, leave it out"),
         (["yaw", "yaw"], "covariates name the column 'yaw' twice: leave one out"),

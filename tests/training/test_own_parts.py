@@ -406,7 +406,7 @@ class Only:
         ({"sampler": Only(batch=lambda s: np.arange(32) + 50)}, "gives row 72 at step 0: th"),
         ({"sampler": Only(batch=lambda s: np.ones(32))}, "gives float64"),
         ({"sampler": [1, 2]}, "a sampler is an object whose batch"),
-        ({"terms": Centre()}, "terms must be a list, not <"),
+        ({"terms": Centre()}, "terms must be a list, not a Centre"),
         ({"terms": [3]}, "the term builtins.int has none of before_step, loss, after_step"),
         ({"terms": [Only(loss=lambda part: part.losses)]}, r"gives \(32,\) as its loss"),
         ({"terms": [Only(loss=lambda part: 0.3)]}, "gives a float as its loss"),
