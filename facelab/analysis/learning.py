@@ -20,7 +20,7 @@ from facelab.analysis.trained import Learnt, TrainedAnalyser
 from facelab.analysis.watching import LabelWatch
 from facelab.arguments import as_annotated
 from facelab.embedders.kinds import check_faces
-from facelab.errors import BadInput, check_option, how_many, there_are
+from facelab.errors import BadInput, check_option, how_many, in_brief, there_are
 from facelab.faces.faceset import FaceSet
 from facelab.training.callbacks import Callbacks
 from facelab.training.loop import Saving, checked_recipe, learn
@@ -215,7 +215,7 @@ def _ordered(
         given = [words.spelling(str(label)) for label in order]
         if sorted(name or "" for name in given) != names:
             raise BadInput(
-                f"labels={list(order)!r} are not those of {column!r}: name each of "
+                f"labels={in_brief(list(order))} are not those of {column!r}: name each of "
                 f"{listed(names)} once"
             )
         return [str(name) for name in given]
