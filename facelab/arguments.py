@@ -158,7 +158,8 @@ def _taken(name: str, value: Any, kinds: list[str]) -> Any:
     if inside.keys() == {"str"} and not isinstance(value, str | int | float):
         raise BadInput(f"{name} must be text, not {in_brief(value)}")
     of_text = several is not None and {*_parts(inside[several], ",")} <= {"str", "..."}
-    if of_text and hasattr(value, "__len__") and not all(map(_is_one, value)):
+    of_text = of_text and inside.keys() <= {"str", *_LISTS, *_NAMES}
+    if of_text and not _is_one(value) and not (_is_list(value) and all(map(_is_one, value))):
         said = " or ".join(dict.fromkeys(_in_words(kinds)))
         raise BadInput(f"{name} must be {said}, not {in_brief(value)}")
     if not inside.keys() <= _FIRST:

@@ -145,6 +145,11 @@ def test_an_error_of_other_peoples_code_stays_what_it_is(raw):
         work(rest=lambda: (_ for _ in ()).throw(fl.MissingExtra("x")))
 
 
+class Measured:
+    def __len__(self) -> int:
+        return 3
+
+
 @as_annotated
 def told(what: str, several: Sequence[str] = (), anything: Any = None) -> None:
     raise BadInput(f"there is no {what!r} in {several!r} or {anything!r}")
@@ -158,6 +163,7 @@ def told(what: str, several: Sequence[str] = (), anything: Any = None) -> None:
         ({"what": "x", "anything": np.zeros((90, 90))}, "there is no 'x' in () or an array"),
         ({"what": np.zeros(3)}, "what must be text, not array([0., 0., 0.])"),
         ({"what": {}}, "what must be text, not {}"),
+        ({"what": "x", "several": Measured()}, "several must be a list of text, not a Measured"),
         ({"what": "x", "several": [["y"]]}, "several must be a list of text, not [['y']]"),
         (
             {"what": "x", "several": np.zeros((9, 9))},

@@ -97,6 +97,7 @@ PORTRAIT = {
     "jpeg_quality": 95,
     "blink": 0,
 }
+_DPI = (360, 180, 180, 180)  # a pixel of a photo is one of the sheet
 _GALLERY = ("portraits.jpg", "contact-sheet.jpg", "capture-sheet.jpg", "twins-sheet.jpg")
 
 
@@ -274,9 +275,8 @@ def gallery(folder: str | Path, seed: int = 3, jobs: int | None = None) -> list[
         twins_sheet(twins, 6),
     )
     paths = [folder / name for name in _GALLERY]
-    for path, picture in zip(paths, pictures, strict=True):
+    for path, picture, dpi in zip(paths, pictures, _DPI, strict=True):
         data = io.BytesIO()
-        dpi = 360 if picture is pictures[0] else 180  # a pixel of a photo is one of the sheet
         picture.savefig(data, format="jpeg", dpi=dpi, pil_kwargs={"quality": 85, "optimize": True})
         files.write_bytes(path, data.getvalue())
     return paths
